@@ -1,0 +1,189 @@
+"""Where we look: an area in WGS 84, and the metric grid it is mapped on.
+
+Longitudes of an area may exceed ±180 where it crosses the antimeridian (179 … 181), so that its polygon stays in one piece;
+UTM does not mind.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pyproj
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.features import rasterize
+from shapely import affinity, box, ops, segmentize
+from shapely.geometry import Point, mapping, shape
+from shapely.geometry.base import BaseGeometry
+
+from configs.errors import RequestError
+
+WGS84 = "EPSG:4326"
+LARGEST_RADIUS_KM = 500.0
+
+
+@dataclass(frozen=True)
+class Area:
+    """A polygon in WGS 84 (lon, lat), and how it was found."""
+
+    polygon: BaseGeometry
+    origin: str
+    """Where the outline comes from, for people: "radius 12 km", "ShakeMap MMI >= 6", a file's name."""
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Return (lon, lat) of the middle of the bounds; lon in [-180, 180)."""
+        west, south, east, north = self.polygon.bounds
+        return wrap((west + east) / 2), (south + north) / 2
+
+    @property
+    def crs(self) -> str:
+        """Return the UTM zone (polar stereographic beyond 84°N / 80°S) the area is mapped in, as ``EPSG:n``."""
+        return utm_crs(*self.centre)
+
+    def projected(self, crs: str | None = None) -> BaseGeometry:
+        """Return the outline in a metric CRS (default: the area's own), edges densified to 0.05 degrees first."""
+        to_crs = pyproj.Transformer.from_crs(WGS84, crs or self.crs, always_xy=True)
+        return ops.transform(to_crs.transform, segmentize(self.polygon, 0.05))
+
+    def geobox(self, resolution_m: float) -> GeoBox:
+        """Return the grid that covers the area: UTM, pixel edges on whole multiples of the resolution, rows north to south."""
+        west, south, east, north = self.projected().bounds
+        left, top = math.floor(west / resolution_m), math.ceil(north / resolution_m)
+        width = max(1, math.ceil(east / resolution_m) - left)
+        height = max(1, top - math.floor(south / resolution_m))
+        affine = Affine(resolution_m, 0, left * resolution_m, 0, -resolution_m, top * resolution_m)
+        return GeoBox((height, width), affine, self.crs)
+
+    def mask(self, geobox: GeoBox) -> NDArray[np.bool_]:
+        """Return which pixels of a grid have their centre in the area, `(y, x)`."""
+        burnt = rasterize(
+            [self.projected(str(geobox.crs))], out_shape=tuple(geobox.shape), transform=geobox.affine, dtype="uint8"
+        )
+        return np.asarray(burnt, dtype=bool)
+
+    @property
+    def km2(self) -> float:
+        """Return the geodesic area in square kilometres."""
+        return abs(pyproj.Geod(ellps="WGS84").geometry_area_perimeter(self.polygon)[0]) / 1e6
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the area as plain types for the run file."""
+        return {"origin": self.origin, "geometry": mapping(self.polygon)}
+
+    @staticmethod
+    def from_plain(content: dict[str, Any]) -> Area:
+        """Return the area that `as_plain` described."""
+        return Area(shape(content["geometry"]), str(content["origin"]))
+
+
+def wrap(longitude: float) -> float:
+    """Return a longitude in [-180, 180)."""
+    return (longitude + 180) % 360 - 180
+
+
+def utm_crs(longitude: float, latitude: float) -> str:
+    """Return the UTM zone of a point as ``EPSG:326zz`` (north) or ``EPSG:327zz`` (south).
+
+    Beyond UTM's own limits (84°N, 80°S) the polar stereographic of the hemisphere (EPSG:3413 / EPSG:3031).
+    """
+    if latitude > 84:
+        return "EPSG:3413"
+    if latitude < -80:
+        return "EPSG:3031"
+    zone = int((wrap(longitude) + 180) // 6) + 1
+    return f"EPSG:{32600 + zone if latitude >= 0 else 32700 + zone}"
+
+
+def _circle(longitude: float, latitude: float, radius_m: float) -> BaseGeometry:
+    """Return a geodesic circle around a point, in WGS 84, unwrapped around its centre."""
+    azimuths = np.linspace(0, 360, 180, endpoint=False)
+    lon, lat, _ = pyproj.Geod(ellps="WGS84").fwd(
+        np.full(180, longitude), np.full(180, latitude), azimuths, np.full(180, radius_m)
+    )
+    lon = longitude + (np.asarray(lon) - longitude + 180) % 360 - 180
+    return shape({"type": "Polygon", "coordinates": [list(zip(lon, np.asarray(lat), strict=True))]})
+
+
+def around(latitude: float, longitude: float, radius_km: float) -> Area:
+    """Return the area within `radius_km` of a point.
+
+    Raises:
+        RequestError: a radius that is not positive or larger than 500 km.
+    """
+    if not 0 < radius_km <= LARGEST_RADIUS_KM:
+        raise RequestError(
+            f"--radius-km: {radius_km:g} is not between 0 and {LARGEST_RADIUS_KM:g}",
+            "Give a radius in kilometres, e.g. --radius-km 20.",
+        )
+    return Area(_circle(longitude, latitude, radius_km * 1000), f"radius {radius_km:g} km")
+
+
+def radius_of(magnitude: float) -> float:
+    """Return the radius in km of a circle as large as the area that an earthquake of this magnitude can affect.
+
+    Keefer & Wilson (1989), quoted by Malamud et al. (2004): log10 A[km²] = M − 3.46 ± 0.47; clipped to 3-200 km.
+    """
+    return float(np.clip(math.sqrt(10 ** (magnitude - 3.46) / math.pi), 3, 200))
+
+
+def from_magnitude(latitude: float, longitude: float, magnitude: float) -> Area:
+    """Return the circle around the epicentre that an earthquake of this magnitude can affect (`radius_of`)."""
+    radius_km = radius_of(magnitude)
+    return Area(
+        _circle(longitude, latitude, radius_km * 1000),
+        f"magnitude {magnitude:g}: radius {radius_km:.1f} km (Keefer & Wilson 1989)",
+    )
+
+
+def from_bounds(text: str) -> Area:
+    """Return the area ``W,S,E,N`` in degrees; W > E crosses the antimeridian.
+
+    Raises:
+        RequestError: not four numbers, out of range, or empty.
+    """
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise RequestError(
+            f"--area: `{text}` is not W,S,E,N", "Give four numbers in degrees, or a vector file."
+        ) from None
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90) or west == east:
+        raise RequestError(f"--area: {text} is no area on Earth", "W and E within ±180, S < N within ±90.")
+    return Area(box(west, south, east + 360 if east < west else east, north), f"bounds {text}")
+
+
+def from_file(path: Path) -> Area:
+    """Return the union of the polygons in a vector file, in WGS 84.
+
+    Raises:
+        RequestError: unreadable, without a CRS, or without a polygon.
+    """
+    try:
+        frame = pyogrio.read_dataframe(path)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError, OSError) as error:
+        raise RequestError(
+            f"--area: cannot read {path}: {error}", "Give a GeoJSON, GeoPackage, FlatGeobuf or Shapefile with polygons."
+        ) from error
+    if getattr(frame, "crs", None) is None:
+        raise RequestError(f"--area: {path} has no coordinate reference system", "Set its CRS and save it again.")
+    union = frame.to_crs(WGS84).geometry.make_valid().union_all() if len(frame) else Point()
+    polygons = [part for part in getattr(union, "geoms", [union]) if part.geom_type in ("Polygon", "MultiPolygon")]
+    if not polygons or not sum(part.area for part in polygons) > 0:
+        raise RequestError(f"--area: {path} holds no polygon", "Give a file with at least one polygon.")
+    return Area(unwrapped(ops.unary_union(polygons)), f"file {path.name}")
+
+
+def unwrapped(geometry: BaseGeometry) -> BaseGeometry:
+    """Return a geometry cut at the antimeridian as one piece: its western parts moved by +360 degrees."""
+    west, _, east, _ = geometry.bounds
+    if east - west <= 180:
+        return geometry
+    parts = getattr(geometry, "geoms", [geometry])
+    return ops.unary_union([affinity.translate(part, 360) if part.bounds[2] < 0 else part for part in parts])

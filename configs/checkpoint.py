@@ -1,0 +1,151 @@
+"""The card of a checkpoint: everything about it but its weights (design 2.6). Nothing about a checkpoint lives in code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from configs.bands import parse_band
+from configs.errors import RequestError
+from configs.event import NAME_PATTERN, Frozen
+from configs.files import format_of, read_yaml
+from configs.records import Level
+
+WEIGHTS = "weights.safetensors"
+REFERENCE = "reference.safetensors"
+CARD = "card.yaml"
+
+
+class BandStatistics(Frozen):
+    """Statistics of a band over the observed training pixels, in the band's unit."""
+
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+
+
+class Normalisation(Frozen):
+    """How physical values become network inputs; unobserved pixels become `fill` afterwards.
+
+    minmax: (x - minimum) / (maximum - minimum), as paper 000 §II-D. zscore: (x - mean) / std, as paper 001 §III-A.
+    """
+
+    method: Literal["minmax", "zscore", "none"]
+    statistics: dict[str, BandStatistics] = Field(default_factory=dict)
+    fill: float = 0.0
+
+
+class CardTiles(Frozen):
+    """How the card is run over a scene (design 2.15)."""
+
+    size: int = Field(ge=64, le=1024)
+    mode: Literal["core", "blend"]
+    halo: int = Field(ge=0, le=256)
+    """Pixels of context on each side: trimmed in mode `core`, the overlap that is blended in mode `blend`."""
+    flips: bool = False
+    """Average the prediction with those of the flipped tile (test-time augmentation)."""
+
+
+class Calibration(Frozen):
+    """Monotone map from network score to probability, fitted on held-out data."""
+
+    method: Literal["none", "temperature", "platt"] = "none"
+    scale: float = 1.0
+    """p = sigmoid(scale * logit + shift)."""
+    shift: float = 0.0
+    fitted_on: str = ""
+
+
+class TrainingDomain(Frozen):
+    """One event's share of the training samples."""
+
+    name: str
+    simulated: bool
+    samples: int = Field(ge=0)
+    weight: float = Field(default=1.0, ge=0)
+    """Mixture weight of this domain in the MMD reference sample."""
+
+
+class Score(Frozen):
+    """Metrics on one test set, measured on the stored weights."""
+
+    test_set: str
+    simulated: bool
+    values: dict[str, float]
+    note: str = ""
+
+
+class CheckpointCard(Frozen):
+    """A checkpoint's card, ``cards/NAME/card.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    format: str = format_of("card")
+    name: str = Field(pattern=NAME_PATTERN)
+    title: str
+    architecture: str
+    arguments: dict[str, int | float | str | bool | list[list[int]]] = Field(default_factory=dict)
+    bands: tuple[str, ...] = Field(min_length=1)
+    """Ordered input bands, names of a stack."""
+    sensor: str
+    level: Level
+    resolution_m: float = Field(gt=0)
+    tiles: CardTiles
+    normalisation: Normalisation
+    threshold: float = Field(gt=0, lt=1)
+    """Probability from which a pixel is a landslide, chosen on validation data only."""
+    calibration: Calibration = Calibration()
+    domains: tuple[TrainingDomain, ...]
+    scores: tuple[Score, ...] = ()
+    validation_f1: float | None = None
+    training: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Configuration file, seed, steps, hardware, date: enough to train it again."""
+    attribution: tuple[str, ...] = ()
+    licence: str
+    weights_sha256: str
+    reference_sha256: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CheckpointCard:
+        for name in self.bands:
+            parse_band(name)
+        missing = set(self.bands) - set(self.normalisation.statistics) if self.normalisation.method != "none" else set()
+        if missing:
+            raise ValueError(f"normalisation has no statistics for {', '.join(sorted(missing))}")
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        """Return whether any of its training data is simulated."""
+        return any(domain.simulated for domain in self.domains)
+
+    @property
+    def needs_pre(self) -> bool:
+        """Return whether it reads the image from before the event."""
+        return any(name.startswith("pre_") for name in self.bands)
+
+    @property
+    def samples(self) -> int:
+        """Return the number of training samples over all domains."""
+        return sum(domain.samples for domain in self.domains)
+
+
+def read_card(folder: Path) -> CheckpointCard:
+    """Return the card in a checkpoint's folder.
+
+    Raises:
+        RequestError: missing, malformed, or of a newer format.
+    """
+    path = folder / CARD
+    content = read_yaml(path, "card")
+    try:
+        return CheckpointCard.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "card"
+        raise RequestError(
+            f"{path}: {field}: {first['msg']}", "Mend the card, or train it again with `coslide train`."
+        ) from error

@@ -1,0 +1,103 @@
+"""Files of ours: written whole or not at all, with a format and a version, read back safely (design 2.12, 2.14)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.errors import RequestError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place if, and only if, the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def format_of(kind: str, version: int = 1) -> str:
+    """Return the format line every file of ours carries, e.g. ``coslide/card/1``."""
+    return f"coslide/{kind}/{version}"
+
+
+def check_format(found: object, kind: str, where: str, newest: int = 1) -> int:
+    """Return the version of a file of ours.
+
+    Raises:
+        RequestError: another kind of file, or a newer version than this coslide reads.
+    """
+    parts = str(found).split("/")
+    if len(parts) != 3 or parts[0] != "coslide" or parts[1] != kind or not parts[2].isdigit():
+        raise RequestError(
+            f"{where} is not a coslide {kind} file (format: {found!r})",
+            f"Its first line must be `format: {format_of(kind)}`.",
+        )
+    version = int(parts[2])
+    if version > newest:
+        raise RequestError(
+            f"{where} has format {found}, newer than this coslide reads", "Upgrade coslide: `pip install -U coslide`."
+        )
+    return version
+
+
+def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str, Any]:
+    """Return the mapping in a YAML file, checked to be of `kind` where one is given.
+
+    Raises:
+        RequestError: missing, unreadable, not a mapping, or of another kind or a newer format.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RequestError(f"no such file: {path}", "Check the path.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        detail = " ".join(str(error).split())
+        raise RequestError(f"cannot read {path}: {detail}", "It must be a YAML text file in UTF-8.") from error
+    if not isinstance(content, dict):
+        raise RequestError(
+            f"{path} holds no settings (found {type(content).__name__})",
+            "It must be a YAML mapping: `name: value` lines.",
+        )
+    if kind is not None:
+        check_format(content.get("format"), kind, str(path), newest)
+    return content
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all (UTF-8)."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def inside(folder: Path, name: str, what: str) -> Path:
+    """Return `folder/name`, refusing names that lead out of the folder (design 2.12).
+
+    Raises:
+        RequestError: absolute, with ``..``, a GDAL virtual path, or a symbolic link that leaves the folder.
+    """
+    root = folder.resolve()
+    path = (root / name).resolve()
+    if name.startswith(("/vsi", "/", "\\")) or "://" in name or not path.is_relative_to(root):
+        raise RequestError(f"{what}: `{name}` leads out of {folder}", "Name files inside the folder, relative to it.")
+    return path

@@ -1,0 +1,111 @@
+"""Small frozen records that travel between the wings: scenes, observation classes, what a source offers, the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from configs.bands import When
+
+Advance = Callable[[int, int], None]
+"""Progress of a long step: called with (done, total)."""
+
+
+def silent(done: int, total: int) -> None:
+    """Report progress to nobody."""
+
+
+class ObservationClass(IntEnum):
+    """What was seen of a pixel (contract, ``observation.tif``)."""
+
+    NOT_IMAGED = 0
+    CLEAR = 1
+    CLOUD = 2
+    SHADOW = 3
+    SNOW = 4
+    WATER = 5
+    NO_PRE = 6
+    """No clear pre-event pixel; only where the card used needs one."""
+
+
+class Level(StrEnum):
+    """Product level of the optical bands: what the numbers mean. Cards and sources must agree on it."""
+
+    TOA = "L1C"
+    """Top-of-atmosphere reflectance."""
+    SURFACE = "L2A"
+    """Surface reflectance."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One acquisition."""
+
+    id: str
+    when: When
+    acquired: datetime
+    product: str
+    clear_fraction: float | None = None
+    """Clear share of the area, 0-1; None where it is not known before pulling."""
+    cloud_fraction: float | None = None
+    date_assumed: bool = False
+    """True where the archive's author did not know the date and wrote a plausible one."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a source can deliver. A card fits when its family and bands do (design 2.6, `registry.candidates`)."""
+
+    source: str
+    sensor: str
+    """e.g. ``sentinel-2``; rasters of another origin say so."""
+    level: Level
+    resolution_m: float
+    """Finest resolution that makes sense to ask for, metres."""
+    bands: frozenset[str]
+    """Stack bands, derived ones included."""
+    simulated: bool
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One card's distance to a scene, as written to ``selection.csv``: one row a band, and the joint one."""
+
+    card: str
+    distance: float
+    """Joint MMD (square root of MMD^2, paper 000 eq. 8) that the ranking goes by."""
+    standard_error: float
+    per_band: dict[str, float]
+    p_value: float | None = None
+    validation_f1: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which card maps this scene, and why."""
+
+    card: str
+    fallback: str | None
+    """A post-only card that fills what has no clear pre image, if any."""
+    ranking: tuple[Ranked, ...]
+    out_of_domain: bool
+    expected_f1: float | None
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step cost, for the provenance: filled by the rooms that know, never invented."""
+
+    seconds: float
+    pixels: int = 0
+    bytes: int = 0
+    requests: int = 0
+    peak_memory_bytes: int = 0
+    details: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,151 @@
+"""The stack on disk: the noun every wing reads. One Zarr v3 group, one 2-D array a band, scaled integers (design 2.1).
+
+Arrays are ``(y, x)`` on one grid. Each carries CF attributes (``scale_factor``, ``add_offset``, ``_FillValue``, ``units``),
+so that `xarray.open_zarr` decodes them too. `gee.stack` writes it, block by whole block; everyone else reads it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import zarr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from configs.bands import When, parse_band
+from configs.errors import RequestError
+from configs.files import check_format, format_of
+
+FORMAT = format_of("stack")
+CHUNK_PX = 256
+"""Side of a Zarr chunk. Blocks that are pulled or mapped are whole multiples of it: one writer per chunk (design 2.1)."""
+
+
+class Rows(Protocol):
+    """Anything `(band, y, x)` that can be sliced: a numpy array, a Zarr array, or bands of a stack."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+def encode(values: NDArray[np.floating[Any]], name: str) -> NDArray[Any]:
+    """Return physical values of a band as its stored integers; NaN becomes nodata, values beyond the range its ends."""
+    band = parse_band(name).band
+    info = np.iinfo(band.dtype)
+    low, high = (info.min + (band.nodata == info.min), info.max) if band.nodata != 0 else (1, info.max)
+    scaled = np.round((np.clip(values, band.low, band.high) - band.offset) / band.scale)
+    return np.where(np.isfinite(values), np.clip(scaled, low, high), band.nodata).astype(band.dtype)
+
+
+def decode(stored: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """Return stored integers of a band as physical values, float32, NaN where nodata."""
+    band = parse_band(name).band
+    values = stored.astype(np.float32) * np.float32(band.scale) + np.float32(band.offset)
+    values[stored == band.nodata] = np.nan
+    return values
+
+
+def grid_attributes(geobox: GeoBox) -> dict[str, Any]:
+    """Return a grid as JSON attributes: CRS as WKT, affine coefficients, shape."""
+    return {
+        "crs_wkt": geobox.crs.to_wkt(),
+        "transform": list(geobox.affine)[:6],
+        "shape": [int(n) for n in geobox.shape],
+    }
+
+
+def grid_from(attributes: dict[str, Any]) -> GeoBox:
+    """Return the grid that `grid_attributes` described."""
+    return GeoBox(tuple(attributes["shape"]), Affine(*attributes["transform"]), attributes["crs_wkt"])
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An opened stack. Reading only; cheap to open and to send by its path."""
+
+    path: Path
+
+    @cached_property
+    def group(self) -> zarr.Group:
+        """Return the Zarr group, checked."""
+        try:
+            group = zarr.open_group(self.path, mode="r", use_consolidated=False)
+        except (FileNotFoundError, ValueError) as error:
+            raise RequestError(f"no stack at {self.path}", "Run `coslide respond` to make one.") from error
+        check_format(group.attrs.get("format"), "stack", str(self.path))
+        return group
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self.group[name]
+        if not isinstance(array, zarr.Array):
+            raise RequestError(f"`{name}` in {self.path} is not an array", "Run `coslide respond` again.")
+        return array
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Return the stack's attributes: source, level, scenes, hillshade azimuth, ..."""
+        return dict(self.group.attrs)
+
+    @cached_property
+    def geobox(self) -> GeoBox:
+        """Return the grid, rows north to south."""
+        return grid_from(self.attributes["grid"])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (y, x)."""
+        return int(self.geobox.shape[0]), int(self.geobox.shape[1])
+
+    @cached_property
+    def band_names(self) -> tuple[str, ...]:
+        """Return the names of the physical bands in the stack."""
+        return tuple(self.attributes["bands"])
+
+    def read(self, name: str, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
+        """Return a window of one band, `(y, x)`, float32 in the band's unit, NaN where not known."""
+        return decode(np.asarray(self._array(name)[rows, columns]), name)
+
+    def observation(self, when: When, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.uint8]:
+        """Return a window's observation classes, `(y, x)` uint8 (`records.ObservationClass`)."""
+        return np.asarray(self._array(f"{when}_observation")[rows, columns], dtype=np.uint8)
+
+    def date(self, when: When, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.int32]:
+        """Return acquisition days since 1970-01-01, `(y, x)` int32, 0 where not imaged."""
+        return np.asarray(self._array(f"{when}_date")[rows, columns], dtype=np.int32)
+
+    def view(self, names: Sequence[str]) -> StackView:
+        """Return bands as one lazy `(band, y, x)`; slicing reads only what is asked for."""
+        missing = [name for name in names if name not in self.band_names]
+        if missing:
+            raise RequestError(
+                f"the stack {self.path} has no band {', '.join(missing)}", f"It holds {', '.join(self.band_names)}."
+            )
+        return StackView(self, tuple(names))
+
+
+@dataclass(frozen=True)
+class StackView:
+    """Some bands of a stack as `(band, y, x)` float32, read slice by slice. Implements `Rows`."""
+
+    stack: Stack
+    names: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return (band, y, x)."""
+        return (len(self.names), *self.stack.shape)
+
+    def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[np.float32]:
+        bands, rows, columns = key
+        names = self.names[bands]
+        if not names:
+            return np.empty((0, 0, 0), np.float32)
+        return np.stack([self.stack.read(name, rows, columns) for name in names])  # (band, y, x)

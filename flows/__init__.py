@@ -1,0 +1,1 @@
+"""The story: the only package that knows all the wings."""

@@ -1,0 +1,101 @@
+"""The seam of the imagery wing: live, archived and simulated Earth answer the same three questions.
+
+What can you deliver (`offer`), which scenes would it be (`plan`), and the pixels of one block (`pull`, `elevation`).
+Sources deliver *measured* bands only; every derived band is computed by `gee.derive` on our side (design 2.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from shapely.geometry.base import BaseGeometry
+
+from configs.area import Area
+from configs.bands import When
+from configs.event import Event, Windows
+from configs.records import Offer, Scene
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pull will use, resolved before the first pixel: it goes into the provenance and the resume key."""
+
+    bands: tuple[str, ...]
+    """Measured stack bands to pull (`configs.bands.inputs_of`), without ``dem``."""
+    needs_elevation: bool
+    geobox: GeoBox
+    area: Area
+    event: Event
+    windows: Windows
+    scenes: tuple[Scene, ...]
+    requests: int = 0
+    """Requests to a service, estimated; 0 for local sources."""
+    megabytes: float = 0.0
+    """Pixels to be moved, estimated."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Source's own provenance, JSON types: collections, versions, orbit, ..."""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """One block's pixels on the block's grid."""
+
+    bands: Mapping[str, NDArray[np.float32]]
+    """Stack band -> `(y, x)` in the band's unit, NaN where not known."""
+    observation: Mapping[When, NDArray[np.uint8]]
+    """`(y, x)` of `ObservationClass`: NOT_IMAGED, CLEAR, CLOUD, SHADOW, SNOW or WATER (permanent water)."""
+    date: Mapping[When, NDArray[np.int32]]
+    """`(y, x)` acquisition day since 1970-01-01, 0 where not imaged."""
+
+
+@dataclass(frozen=True)
+class Elevation:
+    """Elevation on its native grid: metres, NaN where void; the grid may be geographic."""
+
+    values: NDArray[np.float32]
+    geobox: GeoBox
+
+
+class Source(Protocol):
+    """An Earth to ask. Implementations are cheap to make; they touch disk or network only when asked."""
+
+    name: str
+    """As in the run file: ``earthengine``, ``archive``, ``simulated``."""
+    block_px: int
+    """Side of the blocks it likes to be asked for, a whole multiple of `configs.stack.CHUNK_PX`."""
+    workers: int
+    """How many blocks may be asked for at once."""
+
+    def offer(self) -> Offer:
+        """Return what this source can deliver."""
+        ...
+
+    def extent(self) -> BaseGeometry | None:
+        """Return the WGS 84 outline of what it covers; None for the whole Earth."""
+        ...
+
+    def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
+        """Return which scenes a pull would use, best first per window.
+
+        Raises:
+            NothingToSeeError: the area misses the source, or no scene lies in a window that `bands` needs.
+            SourceError: the source cannot be had.
+            RequestError: a band it does not have, or files that cannot be read.
+        """
+        ...
+
+    def pull(self, plan: Plan, block: GeoBox) -> Pulled:
+        """Return the measured bands, observation classes and dates of one block. Safe to call from several threads."""
+        ...
+
+    def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
+        """Return native elevation that covers a block and `margin_px` native pixels around it.
+
+        The native grid is the same whatever the block, so that terrain derived from it has no seams.
+        """
+        ...

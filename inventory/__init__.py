@@ -1,0 +1,1 @@
+"""From a probability raster to an inventory that people can use: polygons, files, comparison, report."""
