@@ -81,7 +81,7 @@ class Score(Frozen):
 class CheckpointCard(Frozen):
     """A checkpoint's card, ``cards/NAME/card.yaml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
     format: str = format_of("card")
     name: str = Field(pattern=NAME_PATTERN)

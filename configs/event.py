@@ -58,7 +58,7 @@ def parse_range(text: str, what: str) -> DateRange:
 class Frozen(BaseModel):
     """A record that cannot change and refuses keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Event(Frozen):

@@ -55,8 +55,9 @@ def decode(stored: NDArray[Any], name: str) -> NDArray[np.float32]:
 
 def grid_attributes(geobox: GeoBox) -> dict[str, Any]:
     """Return a grid as JSON attributes: CRS as WKT, affine coefficients, shape."""
+    crs = geobox.crs
     return {
-        "crs_wkt": geobox.crs.to_wkt(),
+        "crs_wkt": "" if crs is None else crs.to_wkt(),
         "transform": list(geobox.affine)[:6],
         "shape": [int(n) for n in geobox.shape],
     }

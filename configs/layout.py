@@ -1,0 +1,93 @@
+"""Every path of an event and of a run, in one place (contract; design 2.10). Nobody else puts folder and name together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+REVISION = re.compile(r"^r(\d{3,})$")
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """The folder of one run: under ``.work`` while it is unfinished, a revision afterwards."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Return the configuration used."""
+        return self.folder / "run.yaml"
+
+    @property
+    def log(self) -> Path:
+        """Return the log, one JSON record a line."""
+        return self.folder / "log.jsonl"
+
+    @property
+    def provenance(self) -> Path:
+        """Return scene ids, hashes, versions and costs."""
+        return self.folder / "provenance.json"
+
+    @property
+    def selection(self) -> Path:
+        """Return the MMD ranking."""
+        return self.folder / "selection.csv"
+
+    @property
+    def scratch(self) -> Path:
+        """Return the folder of what is not a product: stack, probability, observation as Zarr; dropped by `run.keep`."""
+        return self.folder / "stack"
+
+    @property
+    def stack(self) -> Path:
+        """Return the Zarr group of the stack."""
+        return self.scratch / "stack.zarr"
+
+    @property
+    def observed(self) -> Path:
+        """Return the Zarr array of what the chosen card could see."""
+        return self.scratch / "observed.zarr"
+
+    @property
+    def probability(self) -> Path:
+        """Return the Zarr array of landslide probability."""
+        return self.scratch / "probability.zarr"
+
+    @property
+    def steps(self) -> Path:
+        """Return the records of finished steps: what they cost, kept over a resume."""
+        return self.scratch / "steps.json"
+
+
+@dataclass(frozen=True)
+class EventFolder:
+    """The folder of an event: its revisions, its unfinished work, its state."""
+
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        """Return ``event.yaml``: open or closed, coverage target, age limit, latest revision."""
+        return self.folder / "event.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Return the lock that publishing takes."""
+        return self.folder / ".lock"
+
+    def work(self, request_id: str) -> RunLayout:
+        """Return the folder of an unfinished run."""
+        return RunLayout(self.folder / ".work" / request_id)
+
+    def revisions(self) -> dict[int, RunLayout]:
+        """Return the published revisions by number, oldest first."""
+        if not self.folder.is_dir():
+            return {}
+        found = ((REVISION.match(path.name), path) for path in self.folder.iterdir() if path.is_dir())
+        return dict(sorted((int(match[1]), RunLayout(path)) for match, path in found if match))
+
+    def revision(self, number: int) -> RunLayout:
+        """Return the folder of a revision, e.g. ``r001``."""
+        return RunLayout(self.folder / f"r{number:03d}")

@@ -1,0 +1,157 @@
+"""One run = one `RunConfig` (design 2.2): every default stands here once, and the filled-in file travels with the products."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from configs.area import Area
+from configs.clean import CleanConfig
+from configs.errors import RequestError
+from configs.event import Event, Frozen, Windows
+from configs.files import format_of, read_yaml, write_text
+
+
+class SourceConfig(Frozen):
+    """Where the imagery comes from."""
+
+    kind: Literal["earthengine", "archive", "simulated"] = "simulated"
+    """earthengine, archive (a folder of rasters with a manifest), or simulated (a test bench, never evidence)."""
+    archive: str | None = None
+    """Folder or manifest of the archive, where kind is archive."""
+    landscape: str | None = None
+    """Landscape of the simulated Earth; chosen from the place where null."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the simulated Earth: another number is another world."""
+
+    def __str__(self) -> str:
+        return {"archive": f"archive:{self.archive}", "simulated": f"simulated:{self.landscape}"}.get(
+            self.kind, self.kind
+        )
+
+
+class LookConfig(Frozen):
+    """How the area and the windows are chosen where the request does not say."""
+
+    pre_days: int = Field(default=365, ge=1, le=3650)
+    """Days before the event from which a pre-event image may come; one year holds every season once."""
+    post_days: int = Field(default=90, ge=1, le=3650)
+    """Days after the event; later, re-vegetation and new slides blur the picture (chosen; paper 000 used up to 14 months)."""
+    shakemap_field: Literal["MMI", "PGA"] = "MMI"
+    """Which ShakeMap layer outlines the area."""
+    shakemap_threshold: float = Field(default=6.0, gt=0)
+    """Contour: MMI, or PGA in percent g. Keefer (1984): disrupted slides begin near MMI VI."""
+    largest_km2: float = Field(default=100_000, gt=0)
+    """Refuse areas larger than this; ask for a smaller one or raise it."""
+
+
+class ModelConfig(Frozen):
+    """Which checkpoints may map, and what to do when none is known to work here."""
+
+    checkpoint: str = "auto"
+    """auto (chosen by MMD) or a card's name."""
+    card_dirs: tuple[str, ...] = ()
+    """Further folders with cards of your own (`NAME/card.yaml`)."""
+    fill_with_post_only: bool = True
+    """Let a post-only card map what has no clear pre-event pixel (design 2.8)."""
+    out_of_domain: Literal["warn", "refuse"] = "warn"
+    """warn: go on and say so everywhere; refuse: stop (exit 3)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto uses a GPU where there is one."""
+    batch: int = Field(default=4, ge=1, le=256)
+    """Tiles per forward pass."""
+
+
+class RunConfig(Frozen):
+    """Everything a run depends on; with scene ids and weights hash it reproduces the run."""
+
+    format: str = format_of("run")
+    event: Event
+    area: dict[str, Any]
+    """Outline in WGS 84 (GeoJSON geometry) and where it comes from."""
+    windows: Windows
+    resolution_m: float | None = Field(default=None, ge=2, le=100)
+    """Grid spacing; the card's own where null."""
+    source: SourceConfig = SourceConfig()
+    look: LookConfig = LookConfig()
+    model: ModelConfig = ModelConfig()
+    clean: CleanConfig = CleanConfig()
+    out: str = "runs"
+    """Output folder; the event's folder is made inside."""
+    keep: Literal["latest", "all", "none"] = "latest"
+    """Whose stacks to keep beside the products: the latest revision's, all, or none. Products are always kept."""
+    warnings: tuple[str, ...] = ()
+    """What the request left doubtful."""
+
+    @property
+    def place(self) -> Area:
+        """Return the area as geometry."""
+        return Area.from_plain(self.area)
+
+    @property
+    def request_id(self) -> str:
+        """Return the identity of the request: the hash of all but the clock and the words (design 2.10).
+
+        The end of the post window counts only as far as it was asked for, so that the same command tomorrow goes on
+        with today's unfinished work.
+        """
+        content = self.model_dump(
+            mode="json", exclude={"warnings": True, "keep": True, "out": True, "windows": {"as_of": True}}
+        )
+        if self.windows.post.last == self.windows.as_of.date():
+            content["windows"]["post"].pop("last")
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def write(self, path: Path) -> None:
+        """Write the configuration as YAML, default-filled, a comment above every field that has one."""
+        write_text(
+            path,
+            "\n".join(
+                ["# The configuration of this run: `coslide respond --config run.yaml` repeats it.", *_commented(self)]
+            )
+            + "\n",
+        )
+
+
+def _commented(model: BaseModel, indent: str = "") -> list[str]:
+    """Return the YAML lines of a model with its field descriptions as comments."""
+    lines: list[str] = []
+    plain = model.model_dump(mode="json")
+    for name, field in type(model).model_fields.items():
+        if field.description:
+            lines += [f"{indent}# {line}" for line in field.description.splitlines()]
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            lines += [f"{indent}{name}:", *_commented(value, indent + "  ")]
+            continue
+        dumped = yaml.safe_dump(
+            {name: plain[name]}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
+        )
+        lines += [indent + line for line in dumped.rstrip().splitlines()]
+    return lines
+
+
+def as_request_error(error: ValidationError, where: str) -> RequestError:
+    """Return the first complaint of pydantic as our error, the field named."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "configuration"
+    given = f" (given: {first['input']!r})" if not isinstance(first.get("input"), dict) else ""
+    return RequestError(f"{where}: {field}: {first['msg']}{given}", f"Correct `{field}`.")
+
+
+def read_run(path: Path) -> RunConfig:
+    """Return the run configuration in a file.
+
+    Raises:
+        RequestError: unreadable, malformed, or of a newer format.
+    """
+    content = read_yaml(path, "run")
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise as_request_error(error, str(path)) from error
