@@ -12,8 +12,21 @@ from types import MappingProxyType
 
 from configs.errors import RequestError
 from models.blocks import Segmenter
+from models.nets.cgnet import CGNet
+from models.nets.deeplabv3plus import DeepLabV3PlusMobileNetV2, DeepLabV3PlusResNet50
+from models.nets.dfpenet import DFPENet
+from models.nets.fc_densenet import FCDenseNet
+from models.nets.fcn8s import FCN8s
+from models.nets.lanet import LANet
+from models.nets.macu_net import MACUNet
+from models.nets.multi_input_unet import MultiInputUNet
 from models.nets.resu_net import ResUNet
+from models.nets.resu_net_cbam import ResUNetCBAM
 from models.nets.resu_senet import ResUSENet
+from models.nets.scdnn import SCDnn
+from models.nets.segnet import SegNet
+from models.nets.unet import UNet
+from models.nets.unet_s1 import UNetS1
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,26 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         "resu_senet": Architecture(ResUSENet, "ResU-SENet", "Yang et al. 2024, IEEE JSTARS, Table III"),
         "resu_net": Architecture(ResUNet, "ResU-Net", "Zhang, Liu & Wang 2018, IEEE GRSL 15(5)"),
+        "resu_net_cbam": Architecture(ResUNetCBAM, "ResU-Net + CBAM", "Yang et al. 2024, IEEE JSTARS, §V"),
+        "fc_densenet": Architecture(FCDenseNet, "FC-DenseNet", "Gao et al. 2021, IEEE JSTARS"),
+        "scdnn": Architecture(SCDnn, "SCDnn", "Li et al. 2024, China Geology, eqs 1–19"),
+        "dfpenet": Architecture(DFPENet, "DFPENet", "Xu et al., preprint, eqs 1–5"),
+        "multi_input_unet": Architecture(
+            MultiInputUNet, "Multi-input channel U-Net", "Chen et al. 2023, IEEE JSTARS", multi_input=True
+        ),
+        "unet": Architecture(UNet, "U-Net", "Ronneberger, Fischer & Brox 2015, MICCAI"),
+        "unet_s1": Architecture(UNetS1, "U-Net, three poolings", "Gao et al. 2021, IEEE JSTARS, Table IX"),
+        "segnet": Architecture(SegNet, "SegNet", "Badrinarayanan et al. 2017; Gao et al. 2021, Table IX"),
+        "fcn8s": Architecture(FCN8s, "FCN-8s", "Long, Shelhamer & Darrell 2015, CVPR"),
+        "deeplabv3plus_resnet50": Architecture(
+            DeepLabV3PlusResNet50, "DeepLabv3+ (ResNet-50)", "Chen et al. 2018, ECCV"
+        ),
+        "deeplabv3plus_mobilenetv2": Architecture(
+            DeepLabV3PlusMobileNetV2, "DeepLabv3+ (MobileNetV2)", "Chen et al. 2018, ECCV"
+        ),
+        "cgnet": Architecture(CGNet, "CGNet", "Wu et al. 2021, IEEE TIP 30"),
+        "lanet": Architecture(LANet, "LANet", "Ding, Tang & Bruzzone 2020, IEEE TGRS 59(1)"),
+        "macu_net": Architecture(MACUNet, "MACU-Net", "Li et al. 2021, IEEE GRSL 19"),
     }
 )
 

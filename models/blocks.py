@@ -139,3 +139,22 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gate(x)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling (Chen et al. 2018): 1×1, three dilated 3×3, image pooling; concatenated, 1×1."""
+
+    def __init__(self, inputs: int, outputs: int, rates: tuple[int, ...] = (6, 12, 18)) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            [ConvBNReLU(inputs, outputs, 1), *(ConvBNReLU(inputs, outputs, 3, dilation=rate) for rate in rates)]
+        )
+        self.pooled = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, bias=False), PooledBatchNorm(outputs), nn.ReLU(inplace=True)
+        )
+        self.project = ConvBNReLU((len(rates) + 2) * outputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = self.pooled(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, x.shape[2], x.shape[3])
+        projected: Tensor = self.project(torch.cat([*(branch(x) for branch in self.branches), whole], dim=1))
+        return projected
