@@ -1,0 +1,132 @@
+"""The command line: a table of verbs, and one place where errors become messages and exit codes (contract)."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from configs.errors import CoslideError, MachineError, from_os_error
+
+VERBS = {
+    "respond": "Map an earthquake's landslides: the main job.",
+    "demo": "Map an unseen simulated earthquake and score it against its truth.",
+    "samples": "Make a sample set from imagery and polygons.",
+    "train": "Train a checkpoint from sample sets.",
+    "evaluate": "Score an inventory against a reference.",
+    "rank": "Rank the checkpoints for a scene by MMD.",
+    "cards": "List the checkpoints there are.",
+    "doctor": "Tell what is missing on this machine and how to mend it.",
+    "serve": "Register the deployments with a Prefect server and serve them.",
+}
+"""Every verb with its line of help; its code is `flows.commands.<verb>`, function `command`."""
+
+
+class Verbs(click.Group):
+    """A group that imports a verb only when it is called, so that help is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb's command."""
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"flows.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table without importing any verb."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="coslide")
+@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on standard error.")
+def coslide(quiet: bool) -> None:
+    """Name the quake; get the landslides."""
+    level = logging.WARNING if quiet else logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
+    for package in ("configs", "gee", "tiles", "models", "inventory", "flows"):
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        if not logger.handlers:
+            logger.addHandler(handler)
+    handler.setLevel(level)
+
+
+def answer(content: dict[str, Any], as_json: bool, words: str) -> None:
+    """Print the answer of a verb: one JSON object, or words for people."""
+    click.echo(json.dumps(content, ensure_ascii=False, default=str) if as_json else words)
+
+
+def _fail(error: CoslideError, as_json: bool) -> int:
+    if as_json:
+        body = {
+            "status": "error",
+            "code": error.code,
+            "error": error.kind,
+            "message": error.message,
+            "remedy": error.remedy,
+        }
+        click.echo(json.dumps(body, ensure_ascii=False))
+    else:
+        click.echo(f"coslide: {error}", err=True)
+    return error.code
+
+
+def _as_ours(error: Exception) -> CoslideError:
+    """Return any failure as one of our family; what nobody foresaw is a defect of ours."""
+    if isinstance(error, CoslideError):
+        return error
+    if isinstance(error, click.ClickException):
+        wrong = CoslideError(error.format_message(), "See --help.")
+        wrong.code, wrong.kind = 2, "request"  # type: ignore[misc]
+        return wrong
+    if isinstance(error, MemoryError):
+        return from_os_error(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return from_os_error(error)
+    if "out of memory" in str(error).lower() or "No space left on device" in str(error):
+        return MachineError(str(error).splitlines()[0], "Free memory or disk space and give the same command again.")
+    if os.environ.get("COSLIDE_TRACEBACK"):
+        traceback.print_exc()
+    return CoslideError(
+        f"a defect of coslide: {type(error).__name__}: {error}",
+        "Please report it with the output of the same command under COSLIDE_TRACEBACK=1.",
+    )
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with the contract's exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = coslide.main(args=given, prog_name="coslide", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        code = leaving.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("coslide: interrupted; the same command goes on", err=True)
+        code = 130
+    except Exception as error:
+        code = _fail(_as_ours(error), "--json" in given)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

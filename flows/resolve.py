@@ -1,0 +1,238 @@
+"""From what somebody asked to a run that says everything: event, area, windows, source (design 2.2, 2.11).
+
+What a request leaves open comes from the operator's preset (a run file, or parts of one), then from the defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from configs import area as areas
+from configs.area import Area
+from configs.errors import NothingToSeeError, RequestError
+from configs.event import (
+    Event,
+    Windows,
+    check_name,
+    check_windows,
+    default_name,
+    default_windows,
+    parse_moment,
+    parse_range,
+)
+from configs.land import land_fraction
+from configs.request import Request
+from configs.run import LookConfig, RunConfig, as_request_error
+
+SHALLOW_KM = 70.0
+"""Deeper earthquakes rarely trigger landslides (USGS: shallow-focus limit)."""
+LARGE_MAGNITUDE = 7.0
+"""From here a rupture is so long that a circle around the epicentre misses much of the shaking."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What only a person at the command line may name: local files and addresses."""
+
+    usgs: Path | None = None
+    shakemap: str | None = None
+    area: str | None = None
+    """``W,S,E,N`` or a vector file."""
+
+
+def resolve(
+    request: Request, preset: Mapping[str, Any], files: Files = Files(), now: datetime | None = None
+) -> RunConfig:
+    """Return the full configuration of a run.
+
+    Args:
+        request: what was asked, field by field.
+        preset: a run file's content, whole or in part; the request wins.
+        files: local files the request goes with.
+        now: the clock, where the request does not set `as_of`.
+
+    Raises:
+        RequestError: fields missing, contradictory or out of range.
+        NothingToSeeError: the area lies in the sea.
+    """
+    look = _part(LookConfig, preset, "look")
+    event = _event(request, preset, files)
+    as_of = _as_of(request, preset, now)
+    windows = _windows(request, preset, event, as_of, look)
+    check_windows(event, windows)
+    area, warnings = _area(request, preset, files, event, look)
+    _check_area(area, look)
+    content = {
+        key: value for key, value in preset.items() if key not in ("event", "area", "windows", "warnings", "look")
+    }
+    content["model"] = {**preset.get("model", {})}
+    if request.checkpoint != "auto" or "checkpoint" not in content["model"]:
+        content["model"]["checkpoint"] = request.checkpoint
+    try:
+        return RunConfig.model_validate(
+            {
+                **content,
+                "event": event,
+                "area": area.as_plain(),
+                "windows": windows,
+                "look": look,
+                "warnings": tuple(warnings),
+            }
+        )
+    except ValidationError as error:
+        raise as_request_error(error, "the run's configuration") from error
+
+
+def _part(model: type[LookConfig], preset: Mapping[str, Any], key: str) -> LookConfig:
+    try:
+        return model.model_validate(preset.get(key, {}))
+    except ValidationError as error:
+        raise as_request_error(error, key) from error
+
+
+def _as_of(request: Request, preset: Mapping[str, Any], now: datetime | None) -> datetime:
+    given = request.as_of or preset.get("windows", {}).get("as_of")
+    if given:
+        moment, has_time = parse_moment(str(given), "--as-of")
+        return moment if has_time else moment.replace(hour=23, minute=59, second=59)
+    return (now or datetime.now(UTC)).replace(microsecond=0)
+
+
+def _event(request: Request, preset: Mapping[str, Any], files: Files) -> Event:
+    """Return the event: from the USGS, from the request's fields, or from the preset."""
+    if request.usgs or files.usgs:
+        from gee import catalog
+
+        event = catalog.read_event(files.usgs) if files.usgs else catalog.fetch_event(str(request.usgs))
+        return event.model_copy(update={"name": check_name(request.name)}) if request.name else event
+    if request.latitude is None or request.longitude is None or request.date is None:
+        if "event" in preset and request.latitude is None and request.longitude is None and request.date is None:
+            return _preset_event(request, preset["event"])
+        missing = [
+            name
+            for name, value in (
+                ("latitude", request.latitude),
+                ("longitude", request.longitude),
+                ("date", request.date),
+            )
+            if value is None
+        ]
+        raise RequestError(
+            f"the event is not described: {', '.join(missing)} missing",
+            "Give --epicentre LAT,LON --date YYYY-MM-DD [--magnitude M], or --usgs ID.",
+        )
+    moment, has_time = parse_moment(request.date)
+    name = request.name or default_name(moment, request.latitude, request.longitude)
+    return Event(
+        name=check_name(name),
+        time=moment,
+        time_of_day_known=has_time,
+        latitude=request.latitude,
+        longitude=request.longitude,
+        magnitude=request.magnitude,
+    )
+
+
+def _preset_event(request: Request, content: Any) -> Event:
+    try:
+        event = Event.model_validate(content)
+    except ValidationError as error:
+        raise as_request_error(error, "event") from error
+    return event.model_copy(update={"name": check_name(request.name)}) if request.name else event
+
+
+def _windows(request: Request, preset: Mapping[str, Any], event: Event, as_of: datetime, look: LookConfig) -> Windows:
+    default = default_windows(event, max(as_of, event.time), look.pre_days, look.post_days)
+    given = preset.get("windows", {})
+    pre = parse_range(request.pre, "--pre") if request.pre else given.get("pre", default.pre)
+    post = parse_range(request.post, "--post") if request.post else given.get("post", default.post)
+    try:
+        return Windows(pre=pre, post=post, as_of=as_of)
+    except ValidationError as error:
+        raise as_request_error(error, "windows") from error
+
+
+def _area(
+    request: Request, preset: Mapping[str, Any], files: Files, event: Event, look: LookConfig
+) -> tuple[Area, list[str]]:
+    """Return where to look and what is doubtful about it: explicit first, then ShakeMap, then magnitude (contract)."""
+    warnings = []
+    if event.depth_km is not None and event.depth_km > SHALLOW_KM:
+        warnings.append(f"the earthquake is {event.depth_km:g} km deep: few landslides are expected")
+    if request.radius_km:
+        return areas.around(event.latitude, event.longitude, request.radius_km), warnings
+    if files.area or request.bounds:
+        return _given_area(files.area or str(request.bounds)), warnings
+    if files.shakemap or event.shakemap_url:
+        from gee import shakemap
+
+        where = files.shakemap or str(event.shakemap_url)
+        return shakemap.area(where, look.shakemap_field, look.shakemap_threshold), warnings
+    if "area" in preset:
+        return Area.from_plain(preset["area"]), warnings
+    if event.magnitude is None:
+        raise RequestError(
+            "neither area nor magnitude is known, so where to look is not either",
+            "Give --magnitude, --radius-km, --area or --shakemap.",
+        )
+    if event.magnitude >= LARGE_MAGNITUDE:
+        warnings.append(
+            f"magnitude {event.magnitude:g} without a ShakeMap: the rupture is long and a circle around the epicentre "
+            "may miss much of the shaken area; give --shakemap or --area"
+        )
+    return areas.from_magnitude(event.latitude, event.longitude, event.magnitude), warnings
+
+
+def _given_area(text: str) -> Area:
+    parts = text.split(",")
+    if len(parts) == 4 and not Path(text).exists():
+        return areas.from_bounds(text)
+    return areas.from_file(Path(text))
+
+
+def _check_area(area: Area, look: LookConfig) -> None:
+    if area.km2 > look.largest_km2:
+        raise RequestError(
+            f"the area is {area.km2:,.0f} km², more than {look.largest_km2:,.0f}",
+            "Give a smaller --radius-km or --area, a higher ShakeMap contour, or raise look.largest_km2 in the run file.",
+        )
+    if land_fraction(area) == 0:
+        lon, lat = area.centre
+        raise NothingToSeeError(
+            f"the area around {lat:.2f}, {lon:.2f} lies in the sea ({area.origin})",
+            "Check --epicentre LAT,LON (latitude first), or give --area on land.",
+        )
+
+
+def make_request(**fields: Any) -> Request:
+    """Return a request from named fields, those that are None left to their defaults.
+
+    Raises:
+        RequestError: a field out of its limits, named.
+    """
+    try:
+        return Request.model_validate({key: value for key, value in fields.items() if value is not None})
+    except ValidationError as error:
+        raise as_request_error(error, "the request") from error
+
+
+def parse_source(text: str) -> dict[str, Any]:
+    """Return the source part of a run file from ``earthengine``, ``archive:DIR`` or ``simulated[:LANDSCAPE]``.
+
+    Raises:
+        RequestError: anything else.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "archive" and rest:
+        return {"kind": "archive", "archive": rest}
+    if kind == "simulated":
+        return {"kind": "simulated", "landscape": rest or None}
+    if kind == "earthengine" and not rest:
+        return {"kind": "earthengine"}
+    raise RequestError(f"--source: `{text}` is no source", "Use earthengine, archive:DIR or simulated[:LANDSCAPE].")

@@ -1,0 +1,134 @@
+"""Where a run works and how it becomes a revision: unfinished work, locks, free space, publishing (design 2.10)."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.errors import MachineError, RequestError
+from configs.files import format_of, read_yaml, write_text
+from configs.layout import EventFolder, RunLayout
+from configs.run import RunConfig, read_run
+
+logger = logging.getLogger(__name__)
+
+BYTES_PER_PIXEL = 60
+"""Scratch and products of a ten-band run, compressed; measured on the simulated Earth, rounded up."""
+RESERVE_BYTES = 200 * 2**20
+"""Free space that is left alone."""
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold an exclusive lock on a file while the block runs; the kernel frees it however the process ends.
+
+    Raises:
+        MachineError: somebody else holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MachineError(
+                f"another coslide is already {what} ({path})", "Wait until it is done, or stop it."
+            ) from None
+        yield
+
+
+@contextmanager
+def waiting(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file, waiting for whoever has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def open_event(out: Path, name: str) -> EventFolder:
+    """Return the event's folder, made and proven writable.
+
+    Raises:
+        RequestError: it cannot be written.
+    """
+    folder = EventFolder(out / name)
+    try:
+        (folder.folder / ".work").mkdir(parents=True, exist_ok=True)
+        probe = folder.folder / ".work" / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise RequestError(
+            f"--out: {folder.folder} cannot be written: {error.strerror}", "Choose another folder with --out."
+        ) from error
+    return folder
+
+
+def begin(event: EventFolder, run: RunConfig) -> tuple[RunLayout, RunConfig]:
+    """Return the work folder of a request and the configuration to work by: the unfinished one where there is one."""
+    layout = event.work(run.request_id)
+    if layout.config.exists():
+        logger.info("going on with unfinished work in %s", layout.folder)
+        return layout, read_run(layout.config)
+    layout.scratch.mkdir(parents=True, exist_ok=True)
+    run.write(layout.config)
+    return layout, run
+
+
+def check_space(folder: Path, pixels: int) -> None:
+    """Refuse to begin what cannot be finished.
+
+    Raises:
+        MachineError: less free space than stack and products will need.
+    """
+    needed, free = pixels * BYTES_PER_PIXEL + RESERVE_BYTES, shutil.disk_usage(folder).free
+    if free < needed:
+        raise MachineError(
+            f"the disk is too full: {free / 2**30:.1f} GiB free at {folder}, about {needed / 2**30:.1f} GiB needed",
+            "Free some space (or choose another --out) and give the same command again.",
+        )
+
+
+def abandon(event: EventFolder, layout: RunLayout) -> None:
+    """Remove work that can never be finished, and the event's folder where nothing else is in it."""
+    shutil.rmtree(layout.folder, ignore_errors=True)
+    (event.folder / ".work" / f"{layout.folder.name}.lock").unlink(missing_ok=True)
+    for folder in (event.folder / ".work", event.folder):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> RunLayout:
+    """Turn finished work into revision `number` in one rename, and drop older stacks as `keep` says.
+
+    The caller holds the event's lock.
+    """
+    if keep == "none":
+        shutil.rmtree(layout.scratch, ignore_errors=True)
+    published = event.revision(number)
+    os.rename(layout.folder, published.folder)
+    if keep == "latest":
+        for older in event.revisions().values():
+            if older != published:
+                shutil.rmtree(older.scratch, ignore_errors=True)
+    return published
+
+
+def write_state(event: EventFolder, **changes: Any) -> dict[str, Any]:
+    """Update `event.yaml` and return it: state, reason, coverage target, age limit, latest revision."""
+    state = (
+        read_yaml(event.state, "event")
+        if event.state.exists()
+        else {"format": format_of("event"), "state": "open", "reason": ""}
+    )
+    state |= changes
+    write_text(event.state, yaml.safe_dump(state, sort_keys=False, allow_unicode=True))
+    return state

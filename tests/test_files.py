@@ -1,0 +1,71 @@
+"""Files of ours: whole or not at all, of a known format, and never outside their folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from configs.errors import MachineError, RequestError, from_os_error
+from configs.files import check_format, inside, read_yaml, replacing, sha256, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "product.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        temporary.write_text("half of the n")
+        _ = 1 / 0
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_newer_format_is_refused_with_the_remedy_and_another_kind_too() -> None:
+    assert check_format("coslide/card/1", "card", "x") == 1
+    with pytest.raises(RequestError, match="Upgrade"):
+        check_format("coslide/card/2", "card", "x")
+    for other in (None, "coslide/run/1", "coslide/card/one", 3):
+        with pytest.raises(RequestError, match="format"):
+            check_format(other, "card", "x")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "\xff\xfe", "!!python/object:os.system {}", ""])
+def test_yaml_that_is_no_mapping_is_a_request_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(RequestError, match="x.yaml"):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "/vsicurl/http://x", "https://x/y", "link/x"])
+def test_names_that_lead_out_of_a_folder_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+    with pytest.raises(RequestError, match="leads out"):
+        inside(tmp_path / "in", name, "archive.yaml")
+
+
+def test_names_inside_pass(tmp_path: Path) -> None:
+    assert inside(tmp_path, "a/b.tif", "archive.yaml") == tmp_path.resolve() / "a/b.tif"
+
+
+def test_a_hash_is_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    assert sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (OSError(28, "No space left on device", "x"), MachineError, "disk is full"),
+        (PermissionError(13, "Permission denied", "x"), RequestError, "--out"),
+        (MemoryError(), MachineError, "memory"),
+        (OSError(5, "Input/output error", "x"), MachineError, "refused"),
+    ],
+)
+def test_system_errors_become_ours(error: OSError | MemoryError, kind: type, words: str) -> None:
+    ours = from_os_error(error)
+    assert isinstance(ours, kind)
+    assert words in str(ours)
+    assert ours.remedy
