@@ -18,8 +18,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
-from shapely import affinity, box, ops, segmentize
-from shapely.geometry import Point, mapping, shape
+from shapely import GEOSException, affinity, box, from_wkt, ops, segmentize, to_wkt
+from shapely.geometry import Point, shape
 from shapely.geometry.base import BaseGeometry
 
 from configs.errors import RequestError
@@ -75,12 +75,15 @@ class Area:
 
     def as_plain(self) -> dict[str, Any]:
         """Return the area as plain types for the run file."""
-        return {"origin": self.origin, "geometry": mapping(self.polygon)}
+        return {"origin": self.origin, "wkt": to_wkt(self.polygon, rounding_precision=7, trim=True)}
 
     @staticmethod
     def from_plain(content: dict[str, Any]) -> Area:
         """Return the area that `as_plain` described."""
-        return Area(shape(content["geometry"]), str(content["origin"]))
+        try:
+            return Area(from_wkt(content["wkt"]), str(content["origin"]))
+        except (KeyError, TypeError, GEOSException) as error:
+            raise RequestError(f"area: not an outline: {error}", "Write `origin` and `wkt` (WGS 84, lon lat).") from error
 
 
 def wrap(longitude: float) -> float:

@@ -73,7 +73,7 @@ class RunConfig(Frozen):
     format: str = format_of("run")
     event: Event
     area: dict[str, Any]
-    """Outline in WGS 84 (GeoJSON geometry) and where it comes from."""
+    """Outline in WGS 84 (WKT, lon lat) and where it comes from."""
     windows: Windows
     resolution_m: float | None = Field(default=None, ge=2, le=100)
     """Grid spacing; the card's own where null."""
@@ -129,8 +129,9 @@ def _commented(model: BaseModel, indent: str = "") -> list[str]:
         if isinstance(value, BaseModel):
             lines += [f"{indent}{name}:", *_commented(value, indent + "  ")]
             continue
+        leaves_inline = None if isinstance(plain[name], dict | list) else False
         dumped = yaml.safe_dump(
-            {name: plain[name]}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
+            {name: plain[name]}, sort_keys=False, allow_unicode=True, default_flow_style=leaves_inline, width=120
         )
         lines += [indent + line for line in dumped.rstrip().splitlines()]
     return lines

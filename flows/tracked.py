@@ -15,18 +15,18 @@ os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-from prefect import flow, task  # noqa: E402  (the settings above are read at import)
-from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
-from prefect.cache_policies import NO_CACHE  # noqa: E402
-from prefect.runtime import flow_run as this_run  # noqa: E402
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run as this_run
 
-from configs.errors import CoslideError  # noqa: E402
-from configs.layout import RunLayout  # noqa: E402
-from configs.request import Request  # noqa: E402
-from configs.run import RunConfig, read_run  # noqa: E402
-from flows import artifacts  # noqa: E402
-from flows.respond import respond  # noqa: E402
-from flows.step import plain  # noqa: E402
+from configs.errors import CoslideError
+from configs.layout import RunLayout
+from configs.request import Request
+from configs.run import RunConfig, read_run
+from flows import artifacts
+from flows.respond import respond
+from flows.step import plain
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +43,11 @@ def _run_name() -> str:
     asked = parameters.get("request") or parameters.get("config") or {}
     content = asked if isinstance(asked, dict) else asked.model_dump(mode="json")
     event = content.get("event", content)
-    return str(event.get("name") or event.get("usgs") or f"{event.get('latitude')},{event.get('longitude')} {event.get('date')}")
+    return str(
+        event.get("name")
+        or event.get("usgs")
+        or f"{event.get('latitude')},{event.get('longitude')} {event.get('date')}"
+    )
 
 
 @flow(name="respond", flow_run_name=_run_name, persist_result=False)
@@ -90,7 +94,9 @@ def _told(summary: dict[str, Any]) -> dict[str, Any]:
     """Leave the run's artifacts in the UI: headline with map, the largest landslides, the ranking."""
     layout = RunLayout(artifacts.folder_of(summary))
     key = artifacts.key_of(summary)
-    create_markdown_artifact(artifacts.headline(summary, layout), key=f"{key}-inventory", description="What was found, and how much was seen")
+    create_markdown_artifact(
+        artifacts.headline(summary, layout), key=f"{key}-inventory", description="What was found, and how much was seen"
+    )
     create_table_artifact(artifacts.landslides(layout), key=f"{key}-landslides", description="The largest landslides")
     create_table_artifact(artifacts.ranking(layout), key=f"{key}-checkpoints", description="Checkpoints by MMD")
     return summary
