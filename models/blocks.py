@@ -128,7 +128,7 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
-        squeezed = max(1, channels // reduction)
+        squeezed = max(4, channels // reduction)  # at least four: one or two ReLUs are easily dead from the start
         self.squeeze = nn.Linear(channels, squeezed)
         self.excite = nn.Linear(squeezed, channels)
 

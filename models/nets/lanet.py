@@ -24,7 +24,7 @@ from models.nets.resnet import ResNetTrunk
 
 
 def _gate(inputs: int, outputs: int, reduction: int) -> nn.Sequential:
-    squeezed = max(1, inputs // reduction)
+    squeezed = max(2, inputs // reduction)
     return nn.Sequential(
         nn.Conv2d(inputs, squeezed, 1),
         PooledBatchNorm(squeezed),

@@ -46,7 +46,7 @@ class ChannelAttention(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, reduction: int = 16) -> None:
         super().__init__()
-        squeezed = max(1, outputs // reduction)
+        squeezed = max(2, outputs // reduction)
         self.reduce = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.of_mean, self.of_maximum = (
             nn.Sequential(nn.Linear(outputs, squeezed, bias=False), nn.ReLU(), nn.Linear(squeezed, outputs, bias=False))

@@ -20,7 +20,7 @@ class CBAM(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16, kernel: int = 7) -> None:
         super().__init__()
-        squeezed = max(1, channels // reduction)
+        squeezed = max(4, channels // reduction)
         self.squeeze = nn.Linear(channels, squeezed)
         self.excite = nn.Linear(squeezed, channels)
         self.spatial = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
