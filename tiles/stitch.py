@@ -1,0 +1,218 @@
+"""From a stack to a map, tile by tile, from disk to disk: tiles know no model, models know no tile.
+
+Memory does not grow with the raster (in mode `blend`: only with its width, by one float per column and overlapping
+row). Every output chunk is written once, whole, by whoever maps its strip (design 2.1, 2.15).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import RequestError
+from configs.records import Advance, silent
+from configs.stack import CHUNK_PX, Rows
+from tiles.grid import Tile, TileGrid
+from tiles.reader import Batch, ahead, batches
+
+Predict = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""`(B, C, H, W)` float32, NaN where not known -> `(B, H, W)`."""
+
+
+class Writable(Protocol):
+    """What a map is written to: a `(y, x)` numpy or Zarr array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+
+
+def map_tiles(
+    stack: Rows,
+    grid: TileGrid,
+    fn: Predict,
+    *,
+    out: Any = None,
+    valid: Rows | None = None,
+    batch: int = 8,
+    progress: Advance = silent,
+    rows: range | None = None,
+    nodata: float = np.nan,
+    finished: Callable[[int], None] | None = None,
+) -> Any:
+    """Return `out`, `(y, x)`, with `fn` applied to every tile of a stack `(band, y, x)`.
+
+    Args:
+        stack: anything that can be sliced: numpy, Zarr, `configs.stack.StackView`.
+        grid: the tiles, over the stack's `(y, x)`.
+        fn: the model, `(B, C, H, W)` float32 -> `(B, H, W)`; a batch holds windows of one shape.
+        out: writable `(y, x)`, numpy or Zarr in chunks that divide a strip; a new float32 array when None.
+        valid: `(y, x)`, true where a value is wanted. Tiles without such a pixel are never read or computed; every
+            other pixel gets `nodata`.
+        batch: tiles per call of `fn`, at most.
+        progress: called with (tiles done, tiles of this call).
+        rows: the strips to map (`grid.strips`), all when None. Only their pixels are written, and they come out the
+            same however strips are shared out among calls (mode `blend` computes the tiles across the seam again).
+        nodata: what invalid pixels get.
+        finished: called with a strip's number once all its pixels are written.
+
+    Raises:
+        RequestError: shapes that do not agree, `out` in chunks that two strips would share, strips that do not exist.
+    """
+    wanted = range(grid.strips) if rows is None else rows
+    out = np.full(grid.shape, nodata, np.float32) if out is None else out
+    _check(stack, grid, out, valid, batch, wanted, nodata)
+    sweeps = _sweeps(grid, wanted)
+    total = sum(len(group) for sweep in sweeps for group in sweep.groups) * len(grid.columns)
+    target = _Target(out, valid, nodata, _chunk(out)[1])
+    done, panel = 0, None
+    for sweep, work in ahead(_work(stack, valid, grid, sweeps, batch)):
+        if panel is None or panel.sweep is not sweep:
+            panel = _Panel(grid, sweep, target, panel.carry if panel else None)
+        panel.settle(work.settled)
+        if work.tiles:
+            panel.add(work.tiles, _apply(fn, work.pixels))
+        done += len(work.tiles) + work.skipped
+        progress(done, total)
+        if work.settled == grid.shape[1] and not work.tiles and finished and sweep.strip is not None:
+            finished(sweep.strip)
+    return out
+
+
+class _Sweep(NamedTuple):
+    """One walk from west to east over some tile rows; it finishes strip `strip`, or only leads in to the next one."""
+
+    groups: Sequence[Sequence[int]]
+    rows: slice
+    """Raster rows its tiles keep."""
+    keep_until: int
+    """Raster row from which on its sums belong to the next strip."""
+    strip: int | None
+
+
+def _sweeps(grid: TileGrid, wanted: range) -> list[_Sweep]:
+    sweeps = []
+    if wanted and wanted.start > 0 and grid.mode == "blend":
+        crossing = grid.rows_of(wanted.start - 1)[1]
+        sweeps.append(_sweep(grid, [crossing], wanted.start - 1, lead_in=True))
+    return sweeps + [_sweep(grid, grid.rows_of(number), number) for number in wanted]
+
+
+def _sweep(grid: TileGrid, groups: Sequence[Sequence[int]], number: int, *, lead_in: bool = False) -> _Sweep:
+    strip = grid.strip(number)
+    last = max((grid.rows[row].core_stop for group in groups for row in group), default=strip.stop)
+    return _Sweep(groups, slice(strip.start, max(last, strip.stop)), strip.stop, None if lead_in else number)
+
+
+def _work(
+    stack: Rows, valid: Rows | None, grid: TileGrid, sweeps: list[_Sweep], size: int
+) -> Iterator[tuple[_Sweep, Batch]]:
+    return ((sweep, work) for sweep in sweeps for work in batches(stack, valid, grid, sweep.groups, size))
+
+
+def _apply(fn: Predict, pixels: NDArray[np.float32]) -> NDArray[Any]:
+    values = np.asarray(fn(pixels))
+    if values.shape != (pixels.shape[0], *pixels.shape[2:]):
+        raise RequestError(
+            f"the model made {values.shape} of tiles {pixels.shape} (B, C, H, W)", "It must return (B, H, W)."
+        )
+    return values
+
+
+class _Target(NamedTuple):
+    """Where the map goes."""
+
+    out: Writable
+    valid: Rows | None
+    nodata: float
+    step: int
+    """Columns written at once: one chunk of `out`."""
+
+
+class _Panel:
+    """The pixels of one sweep, over the columns still open; writes what is settled, in whole chunks."""
+
+    def __init__(self, grid: TileGrid, sweep: _Sweep, target: _Target, carried: NDArray[np.float32] | None) -> None:
+        self.sweep = sweep
+        self.carry: NDArray[np.float32] | None = None
+        """Sums `(y, x)` that belong to the first rows of the next strip."""
+        self._grid, self._target, self._carried = grid, target, carried
+        self._start = 0  # raster column where the open columns begin
+        dtype = np.float32 if grid.mode == "blend" else target.out.dtype
+        self._open: NDArray[Any] = np.zeros((sweep.rows.stop - sweep.rows.start, 0), dtype)
+        if sweep.rows.stop > sweep.keep_until:
+            self.carry = np.zeros((sweep.rows.stop - sweep.keep_until, grid.shape[1]), np.float32)
+
+    def add(self, tiles: Sequence[Tile], values: NDArray[Any]) -> None:
+        """Take in the model's answer to a batch."""
+        self._widen(max(tile.x.core_stop for tile in tiles))
+        top, left = self.sweep.rows.start, self._start
+        for tile, value in zip(tiles, values, strict=True):
+            ys, xs = tile.core
+            place = self._open[ys.start - top : ys.stop - top, xs.start - left : xs.stop - left]
+            if self._grid.mode == "core":
+                place[:] = value[tile.inner]
+            else:
+                place += value * self._grid.weights(tile)
+
+    def settle(self, until: int) -> None:
+        """Write the columns west of `until` that make whole chunks."""
+        width, step = self._grid.shape[1], self._target.step
+        while self._start < width and (self._start + step <= until or until == width):
+            stop = min(self._start + step, width)
+            self._widen(stop)
+            self._write(slice(self._start, stop), self._open[:, : stop - self._start])
+            self._open, self._start = self._open[:, stop - self._start :], stop
+
+    def _widen(self, stop: int) -> None:
+        missing = stop - self._start - self._open.shape[1]
+        if missing > 0:
+            self._open = np.pad(self._open, ((0, 0), (0, missing)))
+
+    def _write(self, columns: slice, block: NDArray[Any]) -> None:
+        rows = slice(self.sweep.rows.start, self.sweep.keep_until)
+        height = rows.stop - rows.start
+        if self.carry is not None:
+            self.carry[:, columns] = block[height:]
+        if self.sweep.strip is None:
+            return
+        block = block[:height].copy()
+        if self._carried is not None:
+            block[: len(self._carried)] += self._carried[:, columns]
+        if self._target.valid is not None:
+            block[~np.asarray(self._target.valid[rows, columns]).astype(bool)] = self._target.nodata
+        self._target.out[rows, columns] = block.astype(self._target.out.dtype, copy=False)
+
+
+def _chunk(out: Any) -> tuple[int, int]:
+    """Return the `(y, x)` size of what one writer must write at once: Zarr shard or chunk; ours for plain memory."""
+    size = getattr(out, "shards", None) or getattr(out, "chunks", None) or (CHUNK_PX, CHUNK_PX)
+    return int(size[0]), int(size[1])
+
+
+def _check(stack: Rows, grid: TileGrid, out: Any, valid: Rows | None, batch: int, wanted: range, nodata: float) -> None:
+    if len(stack.shape) != 3 or tuple(stack.shape[1:]) != grid.shape:
+        raise RequestError(f"the stack is {tuple(stack.shape)}, the grid {grid.shape}", "Make the grid for this stack.")
+    for name, array in (("out", out), ("valid", valid)):
+        if array is not None and tuple(array.shape) != grid.shape:
+            raise RequestError(f"`{name}` is {tuple(array.shape)}, the grid {grid.shape}", "Give it the grid's shape.")
+    height = _chunk(out)[0]
+    if grid.strip_px % height and height < grid.shape[0]:
+        raise RequestError(
+            f"`out` has chunks of {height} rows, which two strips of {grid.strip_px} rows would share",
+            f"Make it with chunks of {CHUNK_PX} x {CHUNK_PX}.",
+        )
+    if batch < 1 or wanted.step != 1 or wanted.start < 0 or wanted.stop > grid.strips:
+        raise RequestError(
+            f"cannot map strips {wanted.start} to {wanted.stop} in batches of {batch}",
+            f"There are {grid.strips} strips; batches hold 1 tile or more.",
+        )
+    if valid is not None and np.isnan(nodata) and np.dtype(out.dtype).kind != "f":
+        raise RequestError(f"`out` is {out.dtype}, which has no NaN", "Give `nodata` a number.")
