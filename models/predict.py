@@ -1,0 +1,159 @@
+"""A card at work: physical tiles in, landslide probability out. One object, called like a function, for `map_tiles`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from configs.checkpoint import CheckpointCard
+from configs.errors import MachineError, RequestError
+from models.normalise import Normaliser
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+"""Axes to flip: none, west-east, north-south, both."""
+
+_EASTWARD, _NORTHWARD = "aspect_sin", "aspect_cos"
+"""Components of a direction: the first changes sign in a west-east mirror, the second in a north-south one."""
+
+
+def pick_device(device: Device) -> torch.device:
+    """Return the device to compute on: `auto` takes the first CUDA GPU where there is one.
+
+    Raises:
+        RequestError: `cuda` on a machine without.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RequestError("no CUDA GPU can be used on this machine", "Set `device: auto` or `device: cpu`.")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the type convolutions run in: half precision on CUDA (bfloat16 where the GPU has it), else float32."""
+    if precision != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+@contextmanager
+def machine_failures() -> Iterator[None]:
+    """Turn a lost GPU or exhausted memory into a `MachineError`; everything else passes."""
+    remedy = "Lower `tiles.batch` or set `device: cpu` in the run file, then give the same command again: it goes on."
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise MachineError("this machine ran out of memory while computing", remedy) from error
+    except RuntimeError as error:
+        text = str(error)
+        if "DefaultCPUAllocator" in text or "not enough memory" in text:
+            raise MachineError("this machine ran out of memory while computing", remedy) from error
+        if isinstance(error, torch.AcceleratorError) or "CUDA error" in text or "CUDNN_STATUS" in text:
+            raise MachineError(f"the GPU failed: {text.splitlines()[0][:200]}", remedy) from error
+        raise
+
+
+class Chance(Protocol):
+    """What `map_tiles` calls: a card or several, by their bands."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Return the stack bands, in the order of the channels."""
+        ...
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return landslide probability `(B, H, W)` of physical tiles `(B, C, H, W)`."""
+        ...
+
+
+@dataclass
+class Predictor:
+    """One card's network, ready to map. Deterministic: the same tiles give the same numbers on the same device."""
+
+    card: CheckpointCard
+    module: nn.Module
+    device: Device = "auto"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        self._device = pick_device(self.device)
+        self._dtype = pick_precision(self.precision, self._device)
+        self._normaliser = Normaliser.of(self.card.normalisation, self.card.bands)
+        # Channels last is how oneDNN and cuDNN compute convolutions; anything else is reordered in every layer.
+        self._network = self.module.to(self._device, memory_format=torch.channels_last).eval()
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Return the card's bands, the order of the channels."""
+        return self.card.bands
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return calibrated landslide probability `(B, H, W)`, 0-1, of physical tiles `(B, C, H, W)` with NaN.
+
+        Raises:
+            MachineError: out of memory, or the GPU was lost.
+        """
+        logits = self.logits(batch)
+        calibration = self.card.calibration
+        return 1 / (1 + np.exp(-np.clip(calibration.scale * logits + calibration.shift, -80, 80)))
+
+    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return uncalibrated log-odds `(B, H, W)`: what a calibration is fitted to. The mean over flips, if any."""
+        if batch.ndim != 4 or batch.shape[1] != len(self.bands):
+            raise RequestError(
+                f"card `{self.card.name}` reads tiles (B, {len(self.bands)}, H, W), not {batch.shape}",
+                f"Give its bands in this order: {', '.join(self.bands)}.",
+            )
+        with machine_failures(), torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True):
+            x = torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32)).to(self._device)
+            flips = FLIPS if self.card.tiles.flips else FLIPS[:1]
+            z = sum((self._forward(x, axes) for axes in flips), torch.zeros(())) / len(flips)
+            return z.cpu().numpy()
+
+    def _forward(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+        flipped = self._normaliser.tensor(mirrored(x, self.bands, axes)).contiguous(memory_format=torch.channels_last)
+        half = self._dtype != torch.float32
+        with torch.autocast(self._device.type, self._dtype if half else torch.bfloat16, enabled=half):
+            z = self._network(flipped)  # (B, 1, H, W)
+        return z[:, 0].float().flip(axes) if axes else z[:, 0].float()  # (B, H, W)
+
+
+def mirrored(x: Tensor, bands: Sequence[str], axes: tuple[int, ...]) -> Tensor:
+    """Return physical tiles `(B, C, H, W)` flipped along `axes` (-1 west-east, -2 north-south), directions mirrored too.
+
+    Hillshade keeps its values: a mirrored terrain lit from the mirrored side, as the training samples were.
+    """
+    if not axes:
+        return x
+    signs = [-1.0 if (b == _EASTWARD and -1 in axes) or (b == _NORTHWARD and -2 in axes) else 1.0 for b in bands]
+    return x.flip(axes) * torch.tensor(signs, device=x.device)[:, None, None]
+
+
+@dataclass
+class Ensemble:
+    """The mean probability of several cards over the union of their bands."""
+
+    members: tuple[Predictor, ...]
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Return every band that any member reads, in order of first use."""
+        return tuple(dict.fromkeys(band for member in self.members for band in member.bands))
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the mean landslide probability `(B, H, W)` of physical tiles `(B, C, H, W)`, channels as in `bands`."""
+        order = {band: i for i, band in enumerate(self.bands)}
+        total = np.zeros((batch.shape[0], *batch.shape[2:]), np.float64)
+        for member in self.members:
+            total += member(batch[:, [order[band] for band in member.bands]])
+        return (total / len(self.members)).astype(np.float32)
