@@ -1,0 +1,75 @@
+"""What a run leaves in the Prefect UI, as plain Markdown and rows: no Prefect here, so that it can be tested without one."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pyogrio
+
+from configs.layout import RunLayout
+
+LARGEST_PICTURE = 900_000
+"""Bytes of a picture inside an artifact; beyond about 1 MB the server stores it but sends no event (measured)."""
+ROWS = 50
+
+
+def folder_of(summary: dict[str, Any]) -> Path:
+    """Return the revision's folder from a run's summary."""
+    return Path(next(iter(summary["products"].values()))).parent
+
+
+def key_of(summary: dict[str, Any]) -> str:
+    """Return an artifact key: lower case, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", str(summary["event"]).lower()).strip("-")
+
+
+def headline(summary: dict[str, Any], layout: RunLayout) -> str:
+    """Return the run's headline, map, warnings and links to the products as Markdown."""
+    lines = [
+        f"# {summary['event']}, revision {summary['revision']}",
+        f"**{summary['landslide_count']} landslides, {summary['landslide_area_km2']:.2f} km²** in {summary['area_km2']:.0f} km², "
+        f"of which {summary['observed_fraction']:.0%} was seen. Checkpoint `{summary['checkpoint']}`.",
+        *(f"> ⚠ {warning}" for warning in summary["warnings"]),
+        *_picture(layout.folder / "preview.png"),
+        "## Products",
+        *(f"- [{name}]({Path(path).absolute().as_uri()})" for name, path in summary["products"].items()),
+    ]
+    return "\n\n".join(lines)
+
+
+def _picture(path: Path) -> list[str]:
+    if not path.exists() or path.stat().st_size > LARGEST_PICTURE:
+        return []
+    return [f"![map](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"]
+
+
+def landslides(layout: RunLayout) -> list[dict[str, Any]]:
+    """Return the largest landslides, one row each."""
+    columns = ["id", "area_m2", "lon", "lat", "confidence", "slope_mean_deg", "pre_date", "post_date"]
+    frame = pyogrio.read_dataframe(
+        layout.folder / "landslides.gpkg", layer="landslides", columns=columns, read_geometry=False
+    )
+    largest = frame.sort_values("area_m2", ascending=False).head(ROWS)
+    return [{name: _plain(row[name]) for name in columns if name in row} for _, row in largest.iterrows()]
+
+
+def ranking(layout: RunLayout) -> list[dict[str, Any]]:
+    """Return the checkpoint ranking, one row a checkpoint."""
+    if not layout.selection.exists():
+        return []
+    with layout.selection.open(encoding="utf-8") as file:
+        return [dict(row) for row in csv.DictReader(file)][:ROWS]
+
+
+def _plain(value: Any) -> Any:
+    return (
+        value.item()
+        if hasattr(value, "item")
+        else str(value)
+        if value is not None and not isinstance(value, str | int | float)
+        else value
+    )

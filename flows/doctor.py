@@ -1,0 +1,136 @@
+"""What is missing on this machine, and the one command that mends it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from configs.errors import CoslideError
+
+LOW_DISK_GIB = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `warn` limits what can be done; `missing` stops something that was asked for."""
+
+    what: str
+    state: Literal["ok", "warn", "missing"]
+    detail: str
+    remedy: str = ""
+
+
+def examine(out: Path) -> list[Finding]:
+    """Return all findings, in the order a person would mend them."""
+    rooms: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _geodata,
+        lambda: _disk(out),
+        _gpu,
+        _cards,
+        _earth_engine,
+        _prefect,
+    )
+    findings: list[Finding] = []
+    for room in rooms:
+        try:
+            findings += room()
+        except CoslideError as error:
+            findings.append(Finding(error.kind, "missing", error.message, error.remedy))
+    return findings
+
+
+def _geodata() -> Iterator[Finding]:
+    import pyproj
+    import rasterio
+
+    transform = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32654", always_xy=True).transform(141.0, 0.0)
+    good = abs(transform[0] - 500000) < 1e-3
+    yield Finding(
+        "PROJ",
+        "ok" if good else "missing",
+        f"pyproj {pyproj.__version__}",
+        "" if good else "Unset PROJ_DATA / PROJ_LIB.",
+    )
+    drivers = set(rasterio.drivers.raster_driver_extensions().values())
+    good = "GTiff" in drivers
+    remedy = "" if good else "Unset GDAL_DRIVER_PATH and reinstall rasterio."
+    yield Finding("GDAL", "ok" if good else "missing", f"GDAL {rasterio.__gdal_version__}", remedy)
+
+
+def _disk(out: Path) -> Iterator[Finding]:
+    folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    free, writable = shutil.disk_usage(folder).free / 2**30, os.access(folder, os.W_OK)
+    if not writable:
+        yield Finding("output folder", "missing", f"{folder} cannot be written", "Choose another folder with --out.")
+    else:
+        enough = free >= LOW_DISK_GIB
+        yield Finding(
+            "output folder",
+            "ok" if enough else "warn",
+            f"{free:.1f} GiB free at {folder}",
+            "" if enough else "Free some space.",
+        )
+
+
+def _gpu() -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        yield Finding("GPU", "ok", torch.cuda.get_device_name())
+    else:
+        yield Finding("GPU", "warn", f"none: mapping runs on {torch.get_num_threads()} CPU threads", "None needed.")
+
+
+def _cards() -> Iterator[Finding]:
+    from models import registry, weights
+
+    found = list(registry.find(()))
+    if not found:
+        yield Finding(
+            "checkpoints", "missing", "no card is installed", "Install coslide again, or train one: `coslide train`."
+        )
+    for folder, card in found:
+        weights.verify(folder, card)
+        yield Finding(f"checkpoint {card.name}", "ok", "hashes agree")
+
+
+def _earth_engine() -> Iterator[Finding]:
+    from gee import session
+
+    for check in session.findings():
+        yield Finding(check.what, check.state, check.detail, check.remedy)
+
+
+def _prefect() -> Iterator[Finding]:
+    found = {name: importlib.metadata.version(name) for name in ("prefect", "fastapi", "sqlalchemy")}
+    good = found["sqlalchemy"].startswith("2.0.") and tuple(map(int, found["fastapi"].split(".")[:2])) < (0, 151)
+    detail = ", ".join(f"{name} {version}" for name, version in found.items())
+    remedy = (
+        ""
+        if good
+        else "Reinstall with the pins: `pip install -c constraints.txt -e .` (with others no schedule ever fires)."
+    )
+    yield Finding("Prefect", "ok" if good else "missing", detail, remedy)
+    url = os.environ.get("PREFECT_API_URL")
+    if url:
+        yield _server(url)
+
+
+def _server(url: str) -> Finding:
+    import httpx
+
+    try:
+        httpx.get(f"{url.rstrip('/')}/health", timeout=5).raise_for_status()
+    except httpx.HTTPError as error:
+        return Finding(
+            "Prefect server",
+            "missing",
+            f"{url}: {error}",
+            "Start it: `prefect server start`, or unset PREFECT_API_URL.",
+        )
+    return Finding("Prefect server", "ok", url)

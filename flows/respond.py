@@ -1,0 +1,105 @@
+"""One request from beginning to end: the work folder, the story, and the answer (contract, `coslide respond`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from configs.errors import NothingToSeeError, RequestError
+from configs.run import RunConfig
+from flows import rooms, workplace
+from flows.journal import costs, journal
+from flows.map_event import map_event
+from flows.step import Step, plain
+
+
+def respond(run: RunConfig, step: Step = plain) -> dict[str, Any]:
+    """Return the contract's answer for a run, after making its revision.
+
+    The same request with unfinished work goes on with it; a finished one makes the next revision.
+
+    Raises:
+        CoslideError: see the contract's exit codes. Work that can never be finished leaves nothing behind.
+    """
+    event = workplace.open_event(Path(run.out), run.event.name)
+    with workplace.locked(event.work(f"{run.request_id}.lock").folder, "working on this request"):
+        layout, run = workplace.begin(event, run)
+        try:
+            with journal(layout.log, layout.steps, run.event.name, run.request_id):
+                finished = map_event(run, event, layout, step)
+                seconds = {name: cost["seconds"] for name, cost in costs().items()}
+        except (RequestError, NothingToSeeError):
+            workplace.abandon(event, layout)
+            raise
+    return {
+        "status": "ok",
+        **finished.summary,
+        "products": {name: str(path) for name, path in finished.products.items()},
+        "seconds": seconds,
+        "words": finished.words,
+    }
+
+
+def tracked_or_plain(prefect: bool) -> Callable[[RunConfig], dict[str, Any]]:
+    """Return how to run: as a Prefect flow where asked for or where a server is configured, plainly otherwise."""
+    if prefect or os.environ.get("PREFECT_API_URL"):
+        from flows.tracked import respond_flow
+
+        return respond_flow
+    return respond
+
+
+def look_ahead(run: RunConfig) -> dict[str, Any]:
+    """Return what a run would use, without fetching a pixel (`--dry-run`)."""
+    source = rooms.open_source(run)
+    cards = rooms.candidates(run, source)
+    plan = rooms.plan_of(run, source, cards)
+    return {
+        "event": run.event.name,
+        "area_km2": round(run.place.km2, 1),
+        "grid": {
+            "shape": [int(n) for n in plan.geobox.shape],
+            "crs": str(plan.geobox.crs),
+            "resolution_m": plan.geobox.resolution.x,
+        },
+        "checkpoints": [card.name for card in rooms.cards_of(cards)],
+        "scenes": [
+            {
+                "id": scene.id,
+                "window": str(scene.when),
+                "acquired": scene.acquired.isoformat(),
+                "clear_fraction": scene.clear_fraction,
+                "cloud_fraction": scene.cloud_fraction,
+            }
+            for scene in plan.scenes
+        ],
+        "requests": plan.requests,
+        "megabytes": round(plan.megabytes, 1),
+        "warnings": [*run.warnings, *source.offer().warnings],
+    }
+
+
+def describe(ahead: dict[str, Any]) -> str:
+    """Return the words for a dry run."""
+    lines = [
+        f"{ahead['event']}: {ahead['area_km2']:,} km², {ahead['grid']['shape'][1]} × {ahead['grid']['shape'][0]} px of "
+        f"{ahead['grid']['resolution_m']:g} m in {ahead['grid']['crs']}",
+        f"would fetch {ahead['megabytes']} MB in {ahead['requests']} requests; checkpoints: {', '.join(ahead['checkpoints'])}",
+    ]
+    for scene in ahead["scenes"]:
+        share = "clear share unknown" if scene["clear_fraction"] is None else f"{scene['clear_fraction']:.0%} clear"
+        lines.append(f"  {scene['window']:<4} {scene['acquired'][:16]}  {share:<20} {scene['id']}")
+    return "\n".join([*lines, *(f"  note: {warning}" for warning in ahead["warnings"])])
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """Return the answer in words: what a tired person needs first."""
+    products = summary["products"]
+    folder = Path(next(iter(products.values()))).parent
+    lines = [f"{summary['event']} · revision {summary['revision']}", *(f"  {line}" for line in summary["words"])]
+    lines += [f"  WARNING: {warning}" for warning in summary["warnings"]]
+    lines += [f"  {folder}/", *(f"    {Path(path).name}" for path in products.values())]
+    lines.append(f"  took {sum(summary['seconds'].values()):.0f} s")
+    return "\n".join(lines)

@@ -1,0 +1,103 @@
+"""Work folders, locks and revisions: nothing half-finished is ever called a revision."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from configs import area as areas
+from configs.errors import MachineError, RequestError
+from configs.event import Event, default_windows
+from configs.layout import EventFolder
+from configs.run import RunConfig
+from flows import workplace
+
+EVENT = Event(name="quake", time=datetime(2018, 9, 5, 18, tzinfo=UTC), latitude=42.7, longitude=141.9)
+
+
+def config(day: int = 20) -> RunConfig:
+    windows = default_windows(EVENT, datetime(2018, 10, day, tzinfo=UTC), 365, 90)
+    return RunConfig(event=EVENT, area=areas.around(42.7, 141.9, 3).as_plain(), windows=windows)
+
+
+def test_unfinished_work_is_taken_up_with_its_own_clock(tmp_path: Path) -> None:
+    event = workplace.open_event(tmp_path, "quake")
+    layout, first = workplace.begin(event, config(20))
+    again, resumed = workplace.begin(event, config(25))
+    assert again == layout
+    assert resumed == first
+    assert resumed.windows.as_of.day == 20
+
+
+def test_a_revision_appears_in_one_rename_and_older_stacks_go(tmp_path: Path) -> None:
+    event = workplace.open_event(tmp_path, "quake")
+    for number in (1, 2):
+        layout, _ = workplace.begin(event, config())
+        (layout.scratch / "x").write_text("stack")
+        assert number not in event.revisions()
+        workplace.publish(event, layout, number, "latest")
+    assert list(event.revisions()) == [1, 2]
+    assert not event.revision(1).scratch.exists()
+    assert event.revision(2).scratch.exists()
+    assert event.revision(1).config.exists()
+
+
+def test_abandoned_work_leaves_nothing(tmp_path: Path) -> None:
+    event = workplace.open_event(tmp_path / "out", "quake")
+    layout, _ = workplace.begin(event, config())
+    workplace.abandon(event, layout)
+    assert not event.folder.exists()
+
+
+def test_abandoning_spares_the_revisions(tmp_path: Path) -> None:
+    event = workplace.open_event(tmp_path, "quake")
+    layout, _ = workplace.begin(event, config())
+    workplace.publish(event, layout, 1, "latest")
+    layout, _ = workplace.begin(event, config())
+    workplace.abandon(event, layout)
+    assert list(event.revisions()) == [1]
+
+
+def _hold(path: Path, ready: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
+    with workplace.locked(path, "working"):
+        ready.set()
+        done.wait(20)
+
+
+def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path / "x.lock", ready, done))
+    holder.start()
+    assert ready.wait(20)
+    with pytest.raises(MachineError, match="another coslide"), workplace.locked(tmp_path / "x.lock", "working"):
+        pass
+    assert holder.pid
+    os.kill(holder.pid, 9)
+    holder.join()
+    with workplace.locked(tmp_path / "x.lock", "working"):
+        pass
+
+
+def test_a_full_disk_is_said_before_the_work(tmp_path: Path) -> None:
+    workplace.check_space(tmp_path, 1000)
+    with pytest.raises(MachineError, match="GiB"):
+        workplace.check_space(tmp_path, 10**13)
+
+
+def test_a_file_in_the_way_is_a_request_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(RequestError, match="--out"):
+        workplace.open_event(tmp_path / "out", "quake")
+
+
+def test_event_state_is_kept_and_updated(tmp_path: Path) -> None:
+    event = EventFolder(tmp_path / "quake")
+    workplace.write_state(event, latest_revision=1)
+    state = workplace.write_state(event, latest_revision=2, reason="covered")
+    assert state["format"] == "coslide/event/1"
+    assert (state["latest_revision"], state["reason"], state["state"]) == (2, "covered", "open")
