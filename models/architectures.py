@@ -105,4 +105,25 @@ def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
             f"network {name!r} has no argument {', '.join(map(repr, unknown))}",
             f"It accepts: {', '.join(f'{key}={value!r}' for key, value in architecture.defaults.items())}.",
         )
+    for key, value in arguments.items():
+        if not _fits(value, architecture.defaults[key]):
+            raise RequestError(
+                f"network {name!r} cannot have {key}={value!r}",
+                f"Give a value like its default, {key}={architecture.defaults[key]!r}.",
+            )
     return architecture.builder(in_channels, **arguments)  # type: ignore[arg-type]  # checked by name above
+
+
+def _fits(value: object, default: object) -> bool:
+    """Return whether a value from a card or recipe is of its default's kind; numbers of layers and widths start at 1."""
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if isinstance(default, int):
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if isinstance(default, float):  # the only real numbers are dropout rates
+        return isinstance(value, int | float) and 0 <= value < 1
+    if isinstance(default, tuple):
+        if not isinstance(value, list | tuple) or len(value) != len(default):
+            return False
+        return all(_fits(v, d) for v, d in zip(value, default, strict=True))
+    return isinstance(value, str) if isinstance(default, str) else True

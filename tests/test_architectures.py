@@ -172,6 +172,29 @@ def test_unknown_names_and_arguments_list_what_there_is() -> None:
         build("fc_densenet", 3, reading="C")
 
 
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("resu_senet", {"width": 0}),
+        ("resu_senet", {"width": "wide"}),
+        ("resu_senet", {"width": True}),
+        ("unet", {"batch_norm": 1}),
+        ("fc_densenet", {"dropout": 1.0}),
+        ("fc_densenet", {"reading": 2}),
+        ("dfpenet", {"dilations": [1, 2]}),
+        ("dfpenet", {"dropout": [0.5, -0.1]}),
+    ],
+)
+def test_impossible_values_are_refused(name: str, argument: dict[str, object]) -> None:
+    with pytest.raises(RequestError, match=f"network '{name}' cannot have") as refused:
+        build(name, 4, **argument)
+    assert f"{next(iter(argument))}=" in refused.value.remedy
+
+
+def test_lists_of_a_card_do_for_tuples() -> None:
+    assert on_meta("dfpenet", 3, {"dilations": [2, 4, 8], "dropout": [0, 0.1], "width": 8}).stride == 16
+
+
 @pytest.mark.parametrize("groups", [[[0, 1]], [[0, 1], [1, 2, 3]], [[0, 1, 2, 3], []], [[0, 1, 2], [4]]])
 def test_groups_must_share_out_the_channels(groups: list[list[int]]) -> None:
     with pytest.raises(RequestError, match="do not share out 4 channels"):

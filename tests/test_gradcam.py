@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from test_architectures import SMALL
 from torch import Tensor, nn
 
 from configs.errors import RequestError
 from models.architectures import ARCHITECTURES, build
 from models.blocks import Segmenter
 from models.gradcam import branch_maps, class_map, gradient_maps, occlusion_maps, shares
-from tests.test_architectures import SMALL
 
 torch.set_num_threads(1)
 

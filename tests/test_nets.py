@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from test_architectures import SMALL, on_meta
 from torch import Tensor, nn
 
 from configs.errors import RequestError
@@ -18,7 +19,6 @@ from models.nets.macu_net import ChannelAttention
 from models.nets.multi_input_unet import AttentionGate
 from models.nets.resnet import ResNetTrunk
 from models.nets.resu_net_cbam import CBAM
-from tests.test_architectures import SMALL, on_meta
 
 torch.set_num_threads(1)
 
