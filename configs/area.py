@@ -50,7 +50,7 @@ class Area:
     def projected(self, crs: str | None = None) -> BaseGeometry:
         """Return the outline in a metric CRS (default: the area's own), edges densified to 0.05 degrees first."""
         to_crs = pyproj.Transformer.from_crs(WGS84, crs or self.crs, always_xy=True)
-        return ops.transform(to_crs.transform, segmentize(self.polygon, 0.05))
+        return transform(segmentize(self.polygon, 0.05), to_crs.transform, interleaved=False)
 
     def geobox(self, resolution_m: float) -> GeoBox:
         """Return the grid that covers the area: UTM, pixel edges on whole multiples of the resolution, rows north to south."""

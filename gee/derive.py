@@ -1,0 +1,168 @@
+"""What is computed on our side from what a source delivers: one definition of slope and of every index for all sources.
+
+Terrain is differentiated in metres on the elevation's own spacing and only then brought to the grid (bilinear): differentiating
+elevation that was interpolated first would show stair-steps of the coarser grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pyproj
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from configs.bands import DERIVED
+from gee.resample import crs_of, lattice, positions, sample
+from gee.source import Elevation
+
+HILLSHADE_AZIMUTH_DEG: Final = 270.0
+HILLSHADE_ALTITUDE_DEG: Final = 45.0
+"""Where the light comes from: one value for every source; those of `ee.Terrain.hillshade` (Earth Engine reference)."""
+MARGIN_PX: Final = 3
+"""Native pixels needed around a block: one for the gradient, one for the interpolation, one for rounding."""
+TERRAIN: Final = frozenset({"dem", *(name for name, inputs in DERIVED.items() if inputs == ("dem",))})
+"""The bands that `terrain` makes."""
+
+_DIAGONALS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+_Array = NDArray[np.float64]
+
+
+def index(name: str, bands: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return a normalised difference, (a - b) / (a + b) in -1 ... 1, NaN where not both are known or their sum is not positive.
+
+    Args:
+        name: ``NDVI`` (B8, B4: Rouse et al. 1974; paper 000 eq. 1) or ``MNDWI`` (B3, B11: Xu 2006).
+        bands: base band -> reflectance `(y, x)`.
+    """
+    first, second = (bands[base].astype(np.float64) for base in DERIVED[name])
+    total = first + second
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total > 0, (first - second) / total, np.nan).astype(np.float32)
+
+
+def terrain(
+    elevation: Elevation,
+    block: GeoBox,
+    names: Iterable[str],
+    azimuth_deg: float = HILLSHADE_AZIMUTH_DEG,
+    altitude_deg: float = HILLSHADE_ALTITUDE_DEG,
+) -> dict[str, NDArray[np.float32]]:
+    """Return terrain bands of a block, `(y, x)` float32, NaN where elevation is void.
+
+    Args:
+        elevation: native elevation that covers the block and `MARGIN_PX` around it.
+        block: the grid to bring them to.
+        names: of ``dem`` (m), ``slope`` (degrees), ``hillshade`` (0-255), ``aspect_sin``, ``aspect_cos`` (of the downhill
+            direction, clockwise from grid north; 0 where flat) and ``curvature`` (1/100 m, positive on ridges).
+        azimuth_deg: where the light comes from, clockwise from north.
+        altitude_deg: its height over the horizon.
+    """
+    wanted = tuple(names)
+    rows, columns = positions(block, elevation.geobox)
+    native = _native(elevation, set(wanted), azimuth_deg, altitude_deg)
+    found = {name: sample(values, rows, columns, "bilinear") for name, values in native.items()}
+    if {"aspect_sin", "aspect_cos"} & found.keys():
+        length = np.hypot(found["aspect_sin"], found["aspect_cos"])
+        for name in ("aspect_sin", "aspect_cos"):
+            found[name] = np.where(length > 1e-6, found[name] / np.maximum(length, 1e-6), 0 * length).astype(np.float32)
+    return {name: found[name] for name in wanted}
+
+
+def _native(elevation: Elevation, names: set[str], azimuth_deg: float, altitude_deg: float) -> dict[str, _Array]:
+    """Return the bands on the elevation's own grid."""
+    z = elevation.values.astype(np.float64)
+    found: dict[str, _Array] = {"dem": z} if "dem" in names else {}
+    if not names - {"dem"}:
+        return found
+    dx, dy = spacing(elevation.geobox)
+    around = _neighbours(z)
+    east, north = _horn(z, around, dx, dy)
+    steepness = np.hypot(east, north)
+    if "slope" in names:
+        found["slope"] = np.degrees(np.arctan(steepness))
+    if "hillshade" in names:
+        found["hillshade"] = _hillshade(east, north, azimuth_deg, altitude_deg)
+    if names & {"aspect_sin", "aspect_cos"}:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found["aspect_sin"] = np.where(steepness == 0, 0.0, -east / steepness)
+            found["aspect_cos"] = np.where(steepness == 0, 0.0, -north / steepness)
+    if "curvature" in names:
+        found["curvature"] = _curvature(z, around, dx, dy)
+    return found
+
+
+def spacing(geobox: GeoBox) -> tuple[_Array, _Array]:
+    """Return the signed metres per pixel of a grid, (eastward per column, northward per row), `(y, 1)` each.
+
+    On a geographic grid by the radii of curvature of the ellipsoid at each row's latitude.
+    """
+    grid = lattice(geobox)
+    rows = int(geobox.shape[0])
+    crs = crs_of(geobox)
+    if not crs.is_geographic:
+        metres = float(crs.axis_info[0].unit_conversion_factor)
+        return np.full((rows, 1), grid.step_x * metres), np.full((rows, 1), grid.step_y * metres)
+    latitude = np.radians(grid.y(grid.row + 0.5 + np.arange(rows, dtype=np.float64)))[:, None]  # (y, 1)
+    geod = crs.get_geod() or pyproj.Geod(ellps="WGS84")
+    a, e2 = geod.a, geod.es
+    squeeze = 1 - e2 * np.sin(latitude) ** 2
+    along_meridian, along_parallel = a * (1 - e2) / squeeze**1.5, a / np.sqrt(squeeze) * np.cos(latitude)
+    # Not quite zero at the poles themselves, where no metre eastward exists.
+    east = np.maximum(along_parallel, 1.0) * np.radians(grid.step_x)
+    return east, along_meridian * np.radians(grid.step_y)
+
+
+def _neighbours(z: _Array) -> dict[tuple[int, int], _Array]:
+    """Return the eight neighbours of every pixel by (row, column) offset; missing ones continue the slope through the pixel.
+
+    As `gdaldem -compute_edges` does: without it a frame of one native pixel would be lost along edges and voids.
+    """
+    padded = np.pad(z, 1, constant_values=np.nan)
+    height, width = z.shape
+
+    def shifted(row: int, column: int) -> _Array:
+        return padded[1 + row : 1 + row + height, 1 + column : 1 + column + width]
+
+    around: dict[tuple[int, int], _Array] = {}
+    for row, column in ((0, 1), (1, 0)):
+        one, other = shifted(row, column), shifted(-row, -column)
+        no_one, no_other = np.isnan(one), np.isnan(other)
+        around[row, column] = np.where(no_one, np.where(no_other, z, 2 * z - other), one)
+        around[-row, -column] = np.where(no_other, np.where(no_one, z, 2 * z - one), other)
+    for row, column in _DIAGONALS:
+        found = shifted(row, column)
+        around[row, column] = np.where(np.isnan(found), around[row, 0] + around[0, column] - z, found)
+    return around
+
+
+def _horn(z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, dy: _Array) -> tuple[_Array, _Array]:
+    """Return dz/d(east), dz/d(north) by Horn (1981), third-order finite difference, weights 1 2 1; NaN where z is void."""
+    right = around[-1, 1] + 2 * around[0, 1] + around[1, 1]
+    left = around[-1, -1] + 2 * around[0, -1] + around[1, -1]
+    below = around[1, -1] + 2 * around[1, 0] + around[1, 1]
+    above = around[-1, -1] + 2 * around[-1, 0] + around[-1, 1]
+    void = np.where(np.isnan(z), np.nan, 0.0)  # a void's neighbours must not speak for it
+    return (right - left) / (8 * dx) + void, (below - above) / (8 * dy) + void
+
+
+def _hillshade(east: _Array, north: _Array, azimuth_deg: float, altitude_deg: float) -> _Array:
+    """Return 255 times the cosine between the surface normal and the light, 0 where turned away (Horn 1981)."""
+    azimuth, altitude = np.radians(azimuth_deg), np.radians(altitude_deg)
+    along = -east * np.sin(azimuth) * np.cos(altitude) - north * np.cos(azimuth) * np.cos(altitude) + np.sin(altitude)
+    shade: _Array = 255 * np.maximum(along, 0) / np.sqrt(1 + east**2 + north**2)
+    return shade
+
+
+def _curvature(z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, dy: _Array) -> _Array:
+    """Return -100 (z_xx + z_yy): Zevenbergen & Thorne (1987) with the sign and the 1/100 m of common GIS, positive on ridges."""
+    across: _Array = (around[0, 1] - 2 * z + around[0, -1]) / dx**2
+    along: _Array = (around[1, 0] - 2 * z + around[-1, 0]) / dy**2
+    return -100 * (across + along)
+
+
+def hillshade_attributes() -> dict[str, Any]:
+    """Return what the stack says about its hillshade."""
+    return {"hillshade_azimuth_deg": HILLSHADE_AZIMUTH_DEG, "hillshade_altitude_deg": HILLSHADE_ALTITUDE_DEG}

@@ -1,0 +1,128 @@
+"""What one card could see of the area: observation of the windows it reads, and what of its bands is really known (design 2.8)."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from configs.area import Area
+from configs.bands import When, parse_band
+from configs.errors import from_os_error
+from configs.files import replacing
+from configs.records import Advance, ObservationClass, silent
+from configs.stack import CHUNK_PX, Stack
+
+logger = logging.getLogger(__name__)
+
+OUTSIDE: Final = 255
+"""Stored where a pixel's centre lies outside the area: it is neither observed nor missing."""
+_STRIP_PX: Final = 4 * CHUNK_PX
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Per-pixel observation for one card, on disk, and its sums over the area."""
+
+    path: Path
+    counts: dict[ObservationClass, int]
+    """Pixels of the area by class."""
+    area_px: int
+    unreadable_px: int
+    """Pixels whose windows are clear but where a band the card needs is not known; they count as not imaged."""
+
+    @property
+    def array(self) -> zarr.Array[Any]:
+        """Return the classes, `(y, x)` uint8: `ObservationClass`, `OUTSIDE` beyond the area."""
+        return zarr.open_array(self.path, mode="r")
+
+    @property
+    def clear_px(self) -> int:
+        """Return the pixels a card can say something about."""
+        return self.counts[ObservationClass.CLEAR]
+
+    @property
+    def observed_fraction(self) -> float:
+        """Return clear / (area - permanent water), 0-1 (contract)."""
+        land = self.area_px - self.counts[ObservationClass.WATER]
+        return self.clear_px / land if land > 0 else 0.0
+
+
+def observe(stack: Stack, bands: Iterable[str], area: Area, path: Path, *, progress: Advance = silent) -> Observed:
+    """Return what a card that reads `bands` could see of the area, written to the Zarr array `path`.
+
+    CLEAR only where every window the bands need is clear and every band is known. NO_PRE where only the pre-event image is
+    missing or unclear. WATER where either window says permanent water.
+
+    Raises:
+        MachineError: the disk is full.
+    """
+    names = tuple(bands)
+    stack.view(names)  # refuses bands that the stack does not hold
+    counts, unreadable = np.zeros(256, np.int64), 0
+    strips = list(_strips(stack.shape))
+    try:
+        with replacing(path) as temporary:
+            array = _create(temporary, stack.shape)
+            for done, (rows, columns) in enumerate(strips, 1):
+                classes, unknown = _classes(stack, names, rows, columns)
+                inside = area.mask(stack.geobox[rows, columns])
+                unreadable += int(np.count_nonzero(unknown & inside))
+                classes[~inside] = OUTSIDE
+                array[rows, columns] = classes
+                counts += np.bincount(classes.ravel(), minlength=256)
+                progress(done, len(strips))
+            shutil.rmtree(path, ignore_errors=True)  # a folder that is not empty cannot be replaced in one step
+    except (OSError, MemoryError) as error:
+        raise from_os_error(error) from error
+    if unreadable:
+        logger.warning(
+            "%d pixels are clear but a band in %s is not known there: not imaged", unreadable, ", ".join(names)
+        )
+    found = {kind: int(counts[kind]) for kind in ObservationClass}
+    return Observed(path, found, sum(found.values()), unreadable)
+
+
+def _strips(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+    """Yield windows of whole chunks, in reading order."""
+    for top in range(0, shape[0], _STRIP_PX):
+        for left in range(0, shape[1], _STRIP_PX):
+            yield slice(top, min(top + _STRIP_PX, shape[0])), slice(left, min(left + _STRIP_PX, shape[1]))
+
+
+def _create(path: Path, shape: tuple[int, int]) -> zarr.Array[Any]:
+    return zarr.create_array(
+        path, shape=shape, chunks=(CHUNK_PX, CHUNK_PX), dtype="uint8", fill_value=OUTSIDE, dimension_names=("y", "x")
+    )
+
+
+def _classes(
+    stack: Stack, names: tuple[str, ...], rows: slice, columns: slice
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return a window's classes for a card, and where they would be clear if only its bands were known, `(y, x)` each."""
+    windows = {parse_band(name).when for name in names} - {None}
+    seen = {when: stack.observation(when, rows, columns) for when in When if when in windows}
+    shape = (rows.stop - rows.start, columns.stop - columns.start)
+    classes = seen.get(When.POST, np.full(shape, ObservationClass.CLEAR, np.uint8)).copy()
+    if When.PRE in seen:
+        no_pre = (classes == ObservationClass.CLEAR) & (seen[When.PRE] != ObservationClass.CLEAR)
+        classes[no_pre] = ObservationClass.NO_PRE
+    known, known_but_pre = np.ones(shape, bool), np.ones(shape, bool)
+    for name in names:
+        finite = np.isfinite(stack.read(name, rows, columns))
+        known &= finite
+        if parse_band(name).when is not When.PRE:
+            known_but_pre &= finite
+    unknown: NDArray[np.bool_] = (classes == ObservationClass.CLEAR) & ~known
+    classes[unknown] = np.where(known_but_pre[unknown], ObservationClass.NO_PRE, ObservationClass.NOT_IMAGED)
+    classes[(classes == ObservationClass.NO_PRE) & ~known_but_pre] = ObservationClass.NOT_IMAGED
+    for found in seen.values():
+        classes[found == ObservationClass.WATER] = ObservationClass.WATER
+    return classes, unknown

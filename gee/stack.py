@@ -1,0 +1,176 @@
+"""Assemble: every band of a run onto one grid on disk, block by whole block, in bounded memory, and go on where it stopped.
+
+A block is done when its marker exists; the marker is written after the block's chunks and holds their checksum, so that a run
+killed at any moment asks only for what is missing (design 2.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from configs.bands import BANDS, DERIVED, StackBand, When, parse_band
+from configs.errors import CoslideError, RequestError, from_os_error
+from configs.records import Advance, silent
+from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
+from gee.derive import MARGIN_PX, hillshade_attributes, index, terrain
+from gee.source import Plan, Pulled, Source
+from gee.store import Block, blocks_of, finish, is_done, open_or_create, write_block
+
+logger = logging.getLogger(__name__)
+
+
+def assemble(source: Source, plan: Plan, bands: Iterable[str], path: Path, *, progress: Advance = silent) -> Stack:
+    """Return the stack of a plan, written to `path` or completed there.
+
+    Args:
+        source: where the pixels come from.
+        plan: what `source.plan` said about these bands.
+        bands: stack bands to write, measured and derived, in the order of the stack.
+        path: the Zarr group; one of another plan is replaced, one of this plan is gone on with.
+        progress: called with (blocks done, blocks in all).
+
+    Raises:
+        RequestError: a band the plan does not cover, or a source whose blocks are not whole chunks.
+        MachineError: the disk is full or memory ran out; the same call goes on afterwards.
+        CoslideError: whatever the source raises.
+    """
+    names = tuple(dict.fromkeys(bands))
+    _check(source, plan, names)
+    key = plan_key(source, plan, names)
+    try:
+        open_or_create(path, key, source, plan, names)
+        blocks = list(blocks_of(plan, source.block_px))
+        missing = [block for block in blocks if not is_done(path, block, key, names)]
+        progress(len(blocks) - len(missing), len(blocks))
+        if len(missing) < len(blocks):
+            logger.info("%d of %d blocks are there already", len(blocks) - len(missing), len(blocks))
+        for done, _ in enumerate(_pull_all(source, plan, names, path, key, missing), len(blocks) - len(missing) + 1):
+            progress(done, len(blocks))
+        finish(path, blocks)
+    except (OSError, MemoryError) as error:
+        raise from_os_error(error) from error
+    return Stack(path)
+
+
+def plan_key(source: Source, plan: Plan, bands: tuple[str, ...]) -> str:
+    """Return the identity of a stack's pixels: source, scenes, grid, area, bands; not the clock nor the estimates."""
+    content = {
+        "format": FORMAT,
+        "source": source.name,
+        "block_px": source.block_px,
+        "bands": bands,
+        "measured": plan.bands,
+        "grid": grid_attributes(plan.geobox),
+        "area": hashlib.sha256(plan.area.polygon.wkb).hexdigest(),
+        "scenes": [(scene.id, scene.when, scene.acquired.isoformat(), scene.product) for scene in plan.scenes],
+        "details": dict(plan.details),
+        **hillshade_attributes(),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def _check(source: Source, plan: Plan, names: tuple[str, ...]) -> None:
+    if source.block_px <= 0 or source.block_px % CHUNK_PX:
+        raise RequestError(
+            f"blocks of {source.block_px} px are not whole chunks of {CHUNK_PX} px",
+            f"Set the source's block size to a multiple of {CHUNK_PX}.",
+        )
+    for name in names:
+        missing = [need for need in _needs(name, plan) if need not in plan.bands]
+        if missing:
+            raise RequestError(
+                f"`{name}` needs {', '.join(missing)}, which the plan does not pull",
+                "Plan with all bands of the stack.",
+            )
+
+
+def _needs(name: str, plan: Plan) -> tuple[str, ...]:
+    """Return the measured bands that one band of the stack needs, elevation left out where the plan has it."""
+    if name in plan.bands:
+        return (name,)
+    parsed = parse_band(name)
+    bases = DERIVED.get(parsed.band.name, (parsed.band.name,))
+    if bases == ("dem",):
+        return () if plan.needs_elevation else (name,)
+    return tuple(StackBand(BANDS[base], parsed.when).name for base in bases)
+
+
+def _pull_all(
+    source: Source, plan: Plan, names: tuple[str, ...], path: Path, key: str, missing: list[Block]
+) -> Iterator[Block]:
+    """Yield blocks as they are finished; never more of them in memory than the source has workers."""
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    waiting, running = iter(missing), set[Future[Block]]()
+
+    def work(block: Block) -> Block:
+        stored, implausible = _values(source, plan, names, block.geobox(plan.geobox))
+        write_block(path, group, block, key, stored, {"implausible": implausible})
+        return block
+
+    pool = ThreadPoolExecutor(max(1, source.workers), thread_name_prefix="assemble")
+    try:
+        while True:
+            for block in waiting:
+                running.add(pool.submit(work, block))
+                if len(running) >= source.workers:
+                    break
+            if not running:
+                return
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _values(
+    source: Source, plan: Plan, names: tuple[str, ...], block: GeoBox
+) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
+    """Return what a block's arrays store, by name, and how many values per band were refused as implausible."""
+    pulled = source.pull(plan, block) if plan.bands else Pulled({}, {}, {})
+    measured, implausible = _plausible(pulled.bands)
+    made: dict[str, NDArray[np.float32]] = {}
+    relief = [name for name in names if name not in measured and _needs(name, plan) == ()]
+    if relief:
+        made |= terrain(source.elevation(plan, block, MARGIN_PX), block, relief)
+    stored: dict[str, NDArray[Any]] = {}
+    for name in names:
+        if name in measured:
+            made[name] = measured[name]
+        elif name not in made:
+            parsed = parse_band(name)
+            inputs = {base: measured[f"{parsed.when}_{base}"] for base in DERIVED[parsed.band.name]}
+            made[name] = index(parsed.band.name, inputs)
+        stored[name] = encode(made.pop(name), name)
+    shape = tuple(int(side) for side in block.shape)
+    for when in When:
+        stored[f"{when}_observation"] = pulled.observation.get(when, np.zeros(shape, np.uint8))
+        stored[f"{when}_date"] = pulled.date.get(when, np.zeros(shape, np.int32))
+    for name, values in stored.items():
+        if values.shape != shape:
+            raise CoslideError(f"{source.name} gave `{name}` as {values.shape}, not {shape}")
+    return stored, implausible
+
+
+def _plausible(bands: Mapping[str, NDArray[np.float32]]) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:
+    """Return the bands with NaN for values that cannot be: infinite, negative reflectance, beyond what the band can hold."""
+    kept, refused = {}, {}
+    for name, values in bands.items():
+        band = parse_band(name).band
+        with np.errstate(invalid="ignore"):
+            wrong = ((values < band.low - band.scale / 2) | (values > band.high)) & ~np.isnan(values)
+        if wrong.any():
+            refused[name] = int(np.count_nonzero(wrong))
+        kept[name] = np.where(wrong, np.float32(np.nan), values)
+    return kept, refused

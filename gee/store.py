@@ -1,0 +1,217 @@
+"""The files of a stack: the Zarr group with its CF attributes, the blocks it is written in and the markers of those that are done.
+
+Whether a block is done is decided by what lies on disk: the marker of this very plan, and chunks with the checksum it holds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from shapely import box, prepare
+from zarr.codecs import BloscCodec
+
+from configs.bands import When, parse_band
+from configs.errors import CoslideError, RequestError
+from configs.event import as_plain
+from configs.files import check_format, replacing, write_text
+from configs.stack import CHUNK_PX, FORMAT, grid_attributes
+from gee.derive import hillshade_attributes
+from gee.source import Plan, Source
+
+logger = logging.getLogger(__name__)
+
+_Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One unit of work: whole chunks of the grid, written by one thread."""
+
+    row: int
+    column: int
+    window: _Window
+
+    @property
+    def marker(self) -> str:
+        return f"{self.row}_{self.column}"
+
+    def geobox(self, whole: GeoBox) -> GeoBox:
+        return whole[self.window]
+
+
+def markers(path: Path) -> Path:
+    """Return the folder of a stack's markers, beside the group: inside, Zarr readers would stumble over it."""
+    return path.with_name(f"{path.name}.blocks")
+
+
+def blocks_of(plan: Plan, block_px: int) -> Iterator[Block]:
+    """Yield the blocks that touch the area, in reading order."""
+    outline = plan.area.projected(str(plan.geobox.crs))
+    prepare(outline)
+    height, width = (int(side) for side in plan.geobox.shape)
+    for row in range(-(-height // block_px)):
+        for column in range(-(-width // block_px)):
+            rows = slice(row * block_px, min((row + 1) * block_px, height))
+            columns = slice(column * block_px, min((column + 1) * block_px, width))
+            block = Block(row, column, (rows, columns))
+            if outline.intersects(box(*block.geobox(plan.geobox).boundingbox)):
+                yield block
+
+
+def open_or_create(path: Path, key: str, source: Source, plan: Plan, names: tuple[str, ...]) -> None:
+    """Make sure that `path` is a stack of this plan; one of another plan goes, anything else is refused."""
+    if path.exists() and any(path.iterdir()):
+        attributes = _attributes(path)
+        check_format(attributes.get("format"), "stack", str(path))
+        if attributes.get("plan_key") == key:
+            return
+        logger.warning("%s holds another plan's pixels; it is made anew", path)
+        shutil.rmtree(path)
+    shutil.rmtree(markers(path), ignore_errors=True)
+    with replacing(path) as temporary:
+        _create(temporary, _describe(key, source, plan, names), plan.geobox, names)
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    try:
+        return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+    except (FileNotFoundError, ValueError):
+        raise RequestError(f"{path} exists and is no stack", "Choose another output folder, or move it away.") from None
+
+
+def _describe(key: str, source: Source, plan: Plan, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the group's attributes: all that a reader must know about the pixels."""
+    offer = source.offer()
+    return {
+        "format": FORMAT,
+        "plan_key": key,
+        "grid": grid_attributes(plan.geobox),
+        "bands": list(names),
+        "source": source.name,
+        "sensor": offer.sensor,
+        "level": str(offer.level),
+        "simulated": offer.simulated,
+        "event": as_plain(plan.event),
+        "area": plan.area.as_plain(),
+        "windows": as_plain(plan.windows),
+        "scenes": [
+            {
+                "id": scene.id,
+                "when": str(scene.when),
+                "acquired": scene.acquired.isoformat(),
+                "product": scene.product,
+                "clear_fraction": scene.clear_fraction,
+                "date_assumed": scene.date_assumed,
+            }
+            for scene in plan.scenes
+        ],
+        "source_details": json.loads(json.dumps(dict(plan.details), default=str)),
+        "warnings": list(offer.warnings),
+        "complete": False,
+        **hillshade_attributes(),
+    }
+
+
+def _create(path: Path, attributes: Mapping[str, Any], geobox: GeoBox, names: tuple[str, ...]) -> None:
+    group = zarr.create_group(path, attributes=dict(attributes))
+    for name in names:
+        band = parse_band(name).band
+        cf = {"units": band.unit, "long_name": band.title, "scale_factor": band.scale, "add_offset": band.offset}
+        _array(group, name, geobox, band.dtype, band.nodata, {**cf, "_FillValue": band.nodata})
+    for when in When:
+        _array(group, f"{when}_observation", geobox, "uint8", 0, {"long_name": f"observation class, {when}"})
+        days = {
+            "units": "days since 1970-01-01",
+            "calendar": "standard",
+            "_FillValue": 0,
+            "long_name": f"acquisition day, {when}",
+        }
+        _array(group, f"{when}_date", geobox, "int32", 0, days)
+
+
+def _array(group: zarr.Group, name: str, geobox: GeoBox, dtype: str, fill: int, attributes: Mapping[str, Any]) -> None:
+    group.create_array(
+        name,
+        shape=tuple(int(side) for side in geobox.shape),
+        chunks=(CHUNK_PX, CHUNK_PX),
+        dtype=dtype,
+        fill_value=fill,
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        dimension_names=("y", "x"),
+        attributes=dict(attributes),
+    )
+
+
+def target(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    if not isinstance(array, zarr.Array):
+        raise CoslideError(f"`{name}` in the stack is not an array")
+    return array
+
+
+def write_block(
+    path: Path, group: zarr.Group, block: Block, key: str, stored: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]
+) -> None:
+    """Write a block's chunks, then its marker."""
+    for name, values in stored.items():
+        target(group, name)[block.window] = values
+    write_text(markers(path) / block.marker, json.dumps({"key": key, "crc": _crc(stored.values()), **notes}))
+
+
+def _crc(arrays: Iterable[NDArray[Any]]) -> int:
+    crc = 0
+    for values in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(values).data, crc)
+    return crc
+
+
+def _stored_names(names: tuple[str, ...]) -> list[str]:
+    return [*names, *(f"{when}_{what}" for when in When for what in ("observation", "date"))]
+
+
+def is_done(path: Path, block: Block, key: str, names: tuple[str, ...]) -> bool:
+    """Return whether a block is on disk as it was written: its marker is this plan's and its chunks have the checksum."""
+    try:
+        marker = json.loads((markers(path) / block.marker).read_text(encoding="utf-8"))
+        if marker.get("key") != key:
+            return False
+        group = zarr.open_group(path, mode="r", use_consolidated=False)
+        return bool(
+            marker["crc"] == _crc(np.asarray(target(group, name)[block.window]) for name in _stored_names(names))
+        )
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        logger.warning("block %s is damaged and is asked for again: %s", block.marker, error)
+        return False
+
+
+def finish(path: Path, blocks: list[Block]) -> None:
+    """Write into the group what is only known at the end."""
+    counts: dict[str, int] = {}
+    for block in blocks:
+        marker = json.loads((markers(path) / block.marker).read_text(encoding="utf-8"))
+        for name, count in marker["implausible"].items():
+            counts[name] = counts.get(name, 0) + count
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    before: Any = group.attrs["warnings"]
+    warnings = [str(text) for text in before if not str(text).startswith("implausible")]
+    warnings += [
+        f"implausible values in {name}: {count} pixels beyond {parse_band(name).band.low:g} ... "
+        f"{parse_band(name).band.high:g} {parse_band(name).band.unit} count as not imaged"
+        for name, count in counts.items()
+    ]
+    for text in warnings:
+        logger.warning("%s", text)
+    group.attrs.update({"warnings": warnings, "implausible": counts, "complete": True})
