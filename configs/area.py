@@ -18,7 +18,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
-from shapely import GEOSException, affinity, box, from_wkt, ops, segmentize, to_wkt
+from shapely import GEOSException, affinity, box, from_wkt, ops, segmentize, to_wkt, transform
 from shapely.geometry import Point, shape
 from shapely.geometry.base import BaseGeometry
 
@@ -50,7 +50,10 @@ class Area:
     def projected(self, crs: str | None = None) -> BaseGeometry:
         """Return the outline in a metric CRS (default: the area's own), edges densified to 0.05 degrees first."""
         to_crs = pyproj.Transformer.from_crs(WGS84, crs or self.crs, always_xy=True)
-        return transform(segmentize(self.polygon, 0.05), to_crs.transform, interleaved=False)
+        outline: BaseGeometry = transform(
+            segmentize(self.polygon, 0.05), lambda xy: np.column_stack(to_crs.transform(xy[:, 0], xy[:, 1]))
+        )
+        return outline
 
     def geobox(self, resolution_m: float) -> GeoBox:
         """Return the grid that covers the area: UTM, pixel edges on whole multiples of the resolution, rows north to south."""

@@ -87,7 +87,7 @@ def test_other_readers_decode_the_stack(source: FakeSource, tmp_path: Path) -> N
 
 def _same(one: Stack, other: Stack) -> None:
     for name in (*BANDS, "pre_observation", "post_observation", "pre_date", "post_date"):
-        np.testing.assert_array_equal(np.asarray(one.group[name]), np.asarray(other.group[name]), err_msg=name)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(np.asarray(one.group[name]), np.asarray(other.group[name]), err_msg=name)
 
 
 def test_an_interrupted_assembly_asks_only_for_what_is_missing(source: FakeSource, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_an_interrupted_assembly_asks_only_for_what_is_missing(source: FakeSourc
 def test_a_damaged_block_is_asked_for_again(source: FakeSource, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "stack.zarr"
     stack = assemble(source, plan_of(source), BANDS, path)
-    whole = np.asarray(stack.group["post_B4"])  # type: ignore[arg-type]
+    whole = np.asarray(stack.group["post_B4"])
     marker = markers(path) / "1_1"
     if damage == "chunk lost":
         (path / "post_B4" / "c" / "1" / "1").unlink()
@@ -128,7 +128,7 @@ def test_a_damaged_block_is_asked_for_again(source: FakeSource, tmp_path: Path, 
     source.pulled.clear()
     again = assemble(source, plan_of(source), BANDS, path)
     assert len(source.pulled) == 1
-    np.testing.assert_array_equal(np.asarray(again.group["post_B4"]), whole)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.asarray(again.group["post_B4"]), whole)
 
 
 def test_another_plan_never_mixes(source: FakeSource, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_the_key_is_not_the_clock(source: FakeSource) -> None:
     later = replace(plan, windows=WINDOWS.model_copy(update={"as_of": datetime(2020, 1, 1, tzinfo=UTC)}), requests=7)
     assert plan_key(source, plan, BANDS) == plan_key(source, later, BANDS)
     for change in ({"details": {"orbit": 5}}, {"scenes": plan.scenes[:1]}, {"geobox": plan.geobox[:256, :256]}):
-        assert plan_key(source, replace(plan, **change), BANDS) != plan_key(source, plan, BANDS)  # type: ignore[arg-type]
+        assert plan_key(source, replace(plan, **change), BANDS) != plan_key(source, plan, BANDS)
 
 
 def test_blocks_that_miss_the_area_are_not_asked_for(source: FakeSource, tmp_path: Path) -> None:
