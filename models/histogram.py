@@ -66,7 +66,7 @@ class BandHistogram:
     @property
     def values(self) -> NDArray[np.float64]:
         """Return every level's value, `(levels,)`, in the band's unit."""
-        return self.low + self.step * np.arange(len(self.counts))
+        return self.low + self.step * np.arange(len(self.counts), dtype=np.float64)
 
     def moments(self) -> tuple[float, float]:
         """Return (mean, standard deviation) in the band's unit; NaN where nothing was counted."""

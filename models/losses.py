@@ -30,12 +30,17 @@ class Sums:
     count: Tensor
     """Number of labelled pixels."""
 
+    @classmethod
+    def zero(cls) -> Sums:
+        """Return the sums over no pixels, float64 on the CPU."""
+        return cls(*(torch.zeros((), dtype=torch.float64) for _ in cls.__dataclass_fields__))
+
     def __add__(self, other: Sums) -> Sums:
         return Sums(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
     def detached(self) -> Sums:
-        """Return the same sums in float64, cut off from the graph: for adding up a validation set."""
-        return Sums(*(getattr(self, name).detach().double() for name in self.__dataclass_fields__))
+        """Return the same sums in float64 on the CPU, cut off from the graph: for adding up a validation set."""
+        return Sums(*(getattr(self, name).detach().cpu().double() for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)

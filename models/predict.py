@@ -49,7 +49,7 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
 @contextmanager
 def machine_failures() -> Iterator[None]:
     """Turn a lost GPU or exhausted memory into a `MachineError`; everything else passes."""
-    remedy = "Lower `tiles.batch` or set `device: cpu` in the run file, then give the same command again: it goes on."
+    remedy = "Lower `batch` or set `device: cpu` in the configuration, then give the same command again: it goes on."
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -90,7 +90,7 @@ class Predictor:
         self._dtype = pick_precision(self.precision, self._device)
         self._normaliser = Normaliser.of(self.card.normalisation, self.card.bands)
         # Channels last is how oneDNN and cuDNN compute convolutions; anything else is reordered in every layer.
-        self._network = self.module.to(self._device, memory_format=torch.channels_last).eval()
+        self._network = channels_last(self.module.to(self._device)).eval()
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -105,7 +105,8 @@ class Predictor:
         """
         logits = self.logits(batch)
         calibration = self.card.calibration
-        return 1 / (1 + np.exp(-np.clip(calibration.scale * logits + calibration.shift, -80, 80)))
+        scaled = np.clip(calibration.scale * logits + calibration.shift, -80, 80)
+        return np.asarray(1 / (1 + np.exp(-scaled)), dtype=np.float32)
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return uncalibrated log-odds `(B, H, W)`: what a calibration is fitted to. The mean over flips, if any."""
@@ -118,14 +119,21 @@ class Predictor:
             x = torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32)).to(self._device)
             flips = FLIPS if self.card.tiles.flips else FLIPS[:1]
             z = sum((self._forward(x, axes) for axes in flips), torch.zeros(())) / len(flips)
-            return z.cpu().numpy()
+            found: NDArray[np.float32] = z.cpu().numpy()
+            return found
 
     def _forward(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
         flipped = self._normaliser.tensor(mirrored(x, self.bands, axes)).contiguous(memory_format=torch.channels_last)
         half = self._dtype != torch.float32
         with torch.autocast(self._device.type, self._dtype if half else torch.bfloat16, enabled=half):
             z = self._network(flipped)  # (B, 1, H, W)
-        return z[:, 0].float().flip(axes) if axes else z[:, 0].float()  # (B, H, W)
+        log_odds: Tensor = z[:, 0].float()  # (B, H, W)
+        return log_odds.flip(axes) if axes else log_odds
+
+
+def channels_last(module: nn.Module) -> nn.Module:
+    """Return `module` with its convolutions in channels-last order, in place."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # stub lacks it
 
 
 def mirrored(x: Tensor, bands: Sequence[str], axes: tuple[int, ...]) -> Tensor:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from configs.checkpoint import WEIGHTS, CheckpointCard
 from configs.errors import RequestError
 from configs.files import format_of, replacing, sha256
 
@@ -53,22 +54,37 @@ def load(module: nn.Module, path: Path, expected_sha256: str, card: str) -> nn.M
     Raises:
         RequestError: the file is missing, is not the one the card was made with, or does not fit the network.
     """
-    remedy = (
-        f"Get the folder of card `{card}` again (`git checkout` or copy it anew), or train it with `coslide train`."
-    )
-    if not path.is_file():
-        raise RequestError(f"card `{card}` has no weights: {path} does not exist", remedy)
-    found = sha256(path)
-    if found != expected_sha256:
-        raise RequestError(
-            f"the weights of card `{card}` are not those it was made with ({path}: sha256 {found[:12]}…, "
-            f"the card says {expected_sha256[:12]}…)",
-            remedy,
-        )
+    verify_file(path, expected_sha256, card, "weights")
     try:
         stored = load_file(path)
         module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in stored.items()}, strict=True)
     except (SafetensorError, RuntimeError, OSError) as error:
         detail = " ".join(str(error).split())[:300]
-        raise RequestError(f"the weights of card `{card}` do not fit its network: {detail}", remedy) from error
+        raise RequestError(f"the weights of card `{card}` do not fit its network: {detail}", _remedy(card)) from error
     return module.eval()
+
+
+def verify(folder: Path, card: CheckpointCard) -> None:
+    """Check that the weights in a card's folder are those it was made with.
+
+    Raises:
+        RequestError: they are missing or others.
+    """
+    verify_file(folder / WEIGHTS, card.weights_sha256, card.name, "weights")
+
+
+def verify_file(path: Path, expected_sha256: str, card: str, what: str) -> None:
+    """Check one file of a card (`what` names it in the message) against the checksum in the card."""
+    if not path.is_file():
+        raise RequestError(f"card `{card}` has no {what}: {path} does not exist", _remedy(card))
+    found = sha256(path)
+    if found != expected_sha256:
+        raise RequestError(
+            f"the {what} of card `{card}` are not those it was made with ({path}: sha256 {found[:12]}…, "
+            f"the card says {expected_sha256[:12]}…)",
+            _remedy(card),
+        )
+
+
+def _remedy(card: str) -> str:
+    return f"Get the folder of card `{card}` again (`git checkout` or copy it anew), or train it with `coslide train`."

@@ -1,0 +1,168 @@
+"""One recipe = one `TrainingConfig`: what `coslide train CONFIG.yaml` reads. Every default of a training stands here once.
+
+The defaults are paper 000's: Dice, Adam at 1e-4, batch 5, the weights of the lowest validation loss (§IV-A).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from configs.checkpoint import CardTiles
+from configs.errors import RequestError
+from configs.event import NAME_PATTERN, Frozen
+from configs.files import format_of, read_yaml
+
+
+class SampleSource(Frozen):
+    """One domain's share of the training samples."""
+
+    path: str
+    """Folder of a sample set (`coslide samples`), relative to the recipe's own folder unless absolute."""
+    count: int | None = Field(default=None, ge=0)
+    """Training chips to draw from it, at random by the seed; all of them where null."""
+    weight: float = Field(default=1.0, ge=0)
+    """Mixture weight of the domain in the card's MMD reference sample."""
+
+
+class LossConfig(Frozen):
+    """What is minimised: `dice` * Dice + `bce` * binary cross-entropy."""
+
+    dice: float = Field(default=1.0, ge=0)
+    bce: float = Field(default=0.0, ge=0)
+    epsilon: float = Field(default=1.0, gt=0)
+    """ε of paper 000 eq. 2 ("tiny"); 1 pixel keeps batches without landslides calm."""
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share by which labels are pulled towards one half in the cross-entropy."""
+
+    @model_validator(mode="after")
+    def _something(self) -> LossConfig:
+        if self.dice + self.bce <= 0:
+            raise ValueError("one of `dice` and `bce` must be above 0")
+        return self
+
+
+class OptimiserConfig(Frozen):
+    """How the weights move."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    """adam and adamw with PyTorch's own betas; sgd with Nesterov momentum (paper 003)."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """The largest of the schedule."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of sgd."""
+    clip: float | None = Field(default=None, gt=0)
+    """Largest norm of a step's gradient; null does not clip."""
+
+
+class ScheduleConfig(Frozen):
+    """How the learning rate changes over the training."""
+
+    name: Literal["constant", "cosine", "onecycle", "poly"] = "constant"
+    """constant; cosine to 0; onecycle (from 1/25 up, then down to 0, both cosine); poly (1 - t)^power (paper 003)."""
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the steps on which the rate rises linearly from 0; for onecycle its rising part (0 there means 0.3)."""
+    power: float = Field(default=0.9, gt=0)
+    """Of poly."""
+
+
+class AugmentationConfig(Frozen):
+    """How a chip is varied each time it is drawn; physical truth stays (aspect turns with the picture)."""
+
+    mirrors: Literal["none", "paper", "all"] = "paper"
+    """paper: the chip or one of its three mirror images (paper 000 §II-D); all: any combination of the three."""
+    hillshade: Literal["as_is", "safe"] = "as_is"
+    """safe: only mirrors that leave the light of a hillshade band where it is."""
+    jitter: float = Field(default=0.0, ge=0, le=1)
+    """Spread of a random gain and offset of the optical bands after normalisation, common to all and half as much per band."""
+    noise: float = Field(default=0.0, ge=0, le=1)
+    """Standard deviation of noise added per pixel to the optical bands after normalisation."""
+
+
+class TrainingConfig(Frozen):
+    """Everything a checkpoint depends on but the pixels."""
+
+    format: str = format_of("training")
+    name: str = Field(pattern=NAME_PATTERN)
+    """Name of the card that comes out."""
+    title: str = ""
+    """One line for people; made from the network and the domains where empty."""
+    samples: tuple[SampleSource, ...] = Field(min_length=1)
+    bands: tuple[str, ...] | None = None
+    """Ordered input bands; all of the sample sets' where null."""
+    architecture: str = "resu_senet"
+    arguments: dict[str, int | float | str | bool | list[list[int]]] = Field(default_factory=dict)
+    """Arguments of the network, e.g. `width: 32`."""
+    normalisation: Literal["minmax", "zscore", "none"] = "minmax"
+    loss: LossConfig = LossConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    batch: int = Field(default=5, ge=1, le=4096)
+    steps: int | None = Field(default=None, ge=1)
+    """Length in optimiser steps; or give `epochs`."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Length in passes over the chips; 50 where neither is given (paper 000 does not say)."""
+    crop_px: int | None = Field(default=None, ge=16)
+    """Random square cut from each chip; the whole chip where null."""
+    balance: float | None = Field(default=None, gt=0, lt=1)
+    """Share of chips with a landslide among those drawn; as they come where null."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the running average of the weights (EMA), which is then validated and kept; 0 keeps the plain weights."""
+    keep: Literal["best", "last"] = "best"
+    """best: the weights of the lowest validation loss (paper 000); last: those at the end."""
+    validate_every: int | None = Field(default=None, ge=1)
+    """Steps between validations; once a pass over the chips where null."""
+    save_every: int = Field(default=50, ge=1)
+    """Steps between states on disk: what a killed training loses at most."""
+    calibration: Literal["none", "temperature", "platt"] = "none"
+    """Fitted on the validation chips after training."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto: half precision on a GPU, float32 on a CPU; bfloat16 is twice as fast on CPUs that have it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(default=0, ge=0)
+    tiles: CardTiles | None = None
+    """How the card is to be run; by the network's reach and the chip size where null."""
+    reference_pixels: int = Field(default=4000, ge=100, le=100_000)
+    """Size of the MMD reference sample."""
+    licence: str = "Apache-2.0"
+    attribution: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingConfig:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give `steps` or `epochs`, not both")
+        return self
+
+    def length(self, chips: int) -> int:
+        """Return the number of optimiser steps for so many training chips."""
+        if self.steps is not None:
+            return self.steps
+        return max(1, round((self.epochs or 50) * chips / self.batch))
+
+    @property
+    def identity(self) -> str:
+        """Return the hash of all that changes the weights: a state on disk is only continued by the same recipe."""
+        words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels", "calibration"}
+        content = self.model_dump(mode="json", exclude=words)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_training(path: Path) -> TrainingConfig:
+    """Return the recipe in a YAML file.
+
+    Raises:
+        RequestError: missing, malformed, or of a newer format; the field is named.
+    """
+    content = read_yaml(path, "training")
+    try:
+        return TrainingConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "recipe"
+        raise RequestError(f"{path}: {field}: {first['msg']}", f"Correct `{field}` in the recipe.") from error

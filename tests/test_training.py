@@ -1,0 +1,256 @@
+"""Training: learns, repeats itself, survives being killed, and keeps what the recipe says."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from configs.errors import RequestError
+from configs.training import OptimiserConfig, ScheduleConfig, TrainingConfig, read_training
+from models import curves, trainstate
+from models.batches import Batches, Order
+from models.normalise import Normaliser, fit
+from models.training import Trained, learning_rate, train
+
+BANDS = ("post_B4", "slope")
+
+
+def chips(count: int = 12, side: int = 24, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return chips in which a landslide is where it is bright *and* steep, with holes and unlabelled pixels."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        coarse = rng.random((2, 4, 4))
+        x = coarse.repeat(side // 4, 1).repeat(side // 4, 2) * np.array([0.4, 60])[:, None, None]
+        y = ((x[0] > 0.2) & (x[1] > 25)).astype(np.uint8)
+        if number % 3 == 2:
+            y[:] = 0
+            x[1] = 5
+        x = x + rng.normal(0, (0.01, 1.0), (side, side, 2)).transpose(2, 0, 1)
+        x[:, :2, :3] = np.nan
+        y[-3:] = 255
+        made.append((x.astype(np.float32), y))
+    return made
+
+
+def recipe(**changes: Any) -> TrainingConfig:
+    fields: dict[str, Any] = {
+        "name": "t",
+        "samples": [{"path": "x"}],
+        "architecture": "resu_net",
+        "arguments": {"width": 4},
+        "batch": 4,
+        "steps": 12,
+        "optimiser": OptimiserConfig(learning_rate=0.01),
+        "average": 0.5,
+        "validate_every": 4,
+        "save_every": 5,
+        "device": "cpu",
+    }
+    return TrainingConfig(**(fields | changes))
+
+
+def run(config: TrainingConfig, folder: Path, **more: Any) -> Trained:
+    return train(config, chips(), chips(4, seed=9), BANDS, folder, **more)
+
+
+def test_it_learns_a_rule(tmp_path: Path) -> None:
+    trained = run(recipe(steps=60, loss={"dice": 1, "bce": 1}, normalisation="zscore"), tmp_path)
+    records = curves.read(tmp_path)
+    losses = [r["loss"] for r in records if "loss" in r]
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+    assert max(r["validation_f1"] for r in records if "validation_f1" in r) > 0.8
+    assert trained.progress.step == 60
+    assert not trained.module.training
+    assert (tmp_path / curves.PICTURE).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_seed_another(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        torch.rand(3)  # the caller's own generator must not matter, nor be disturbed
+        before = torch.get_rng_state()
+        run(recipe(seed=seed, augmentation={"jitter": 0.1, "noise": 0.05}, crop_px=16), tmp_path / name)
+        assert torch.equal(torch.get_rng_state(), before)
+    a, b, c = (curves.read(tmp_path / name) for name in "abc")
+    assert a == b
+    assert next(r["loss"] for r in a if "loss" in r) != next(r["loss"] for r in c if "loss" in r)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_cut_off_and_started_again_it_ends_the_same(tmp_path: Path, optimiser: str) -> None:
+    config = recipe(optimiser={"name": optimiser, "learning_rate": 0.01}, schedule={"name": "cosine"})
+    whole = run(config, tmp_path / "whole")
+
+    def cut_at(stop: int) -> Any:
+        def advance(done: int, total: int) -> None:
+            if done == stop:
+                raise KeyboardInterrupt
+
+        return advance
+
+    for stop in (4, 8):  # before and after the first state on disk
+        with pytest.raises(KeyboardInterrupt):
+            run(config, tmp_path / "cut", advance=cut_at(stop))
+    again = run(config, tmp_path / "cut")
+    for (name, a), b in zip(whole.module.state_dict().items(), again.module.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert curves.read(tmp_path / "whole") == curves.read(tmp_path / "cut")
+    steps = []
+    run(config, tmp_path / "cut", advance=lambda done, total: steps.append(done))
+    assert steps == []  # finished: nothing is done again
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from test_training import recipe, run
+def advance(done, total):
+    if done == 7: os.kill(os.getpid(), signal.SIGKILL)
+run(recipe(), Path(sys.argv[1]), advance=advance)
+"""
+
+
+def test_sigkill_loses_no_more_than_the_steps_since_the_last_state(tmp_path: Path) -> None:
+    here = Path(__file__).resolve().parent
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "killed")],
+        env={"PYTHONPATH": f"{here}:{here.parent}", "OMP_NUM_THREADS": "1", "PATH": ""},
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    with (tmp_path / "killed" / curves.CURVES).open("a") as file:
+        file.write('{"step": 6, "lo')  # a line torn by the kill
+    steps: list[int] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in another order would differ in the last digit
+    try:
+        killed = run(recipe(), tmp_path / "killed", advance=lambda done, total: steps.append(done))
+        whole = run(recipe(), tmp_path / "whole")
+    finally:
+        torch.set_num_threads(threads)
+    assert steps[0] == 6
+    assert curves.read(tmp_path / "killed") == curves.read(tmp_path / "whole")
+    for a, b in zip(killed.module.state_dict().values(), whole.module.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_an_unfinished_training_is_only_continued_by_its_own_recipe(tmp_path: Path) -> None:
+    run(recipe(), tmp_path)
+    with pytest.raises(RequestError, match="another recipe"):
+        run(recipe(seed=5), tmp_path)
+    run(recipe(title="the words may change"), tmp_path)
+    (tmp_path / trainstate.STATE).write_bytes(b"torn")
+    with pytest.raises(RequestError, match="cannot be read"):
+        run(recipe(), tmp_path)
+
+
+def test_keeps_best_or_last_plain_or_average(tmp_path: Path) -> None:
+    best = run(recipe(optimiser={"learning_rate": 0.05}, steps=20), tmp_path / "best")
+    losses = {r["step"]: r["validation_loss"] for r in curves.read(tmp_path / "best") if "validation_loss" in r}
+    assert best.progress.best_step == min(losses, key=losses.__getitem__)
+    last = run(recipe(keep="last"), tmp_path / "last")
+    plain = run(recipe(keep="last", average=0), tmp_path / "plain")
+    state = {n: t for n, t in load_file(tmp_path / "last" / trainstate.STATE).items() if "/head.weight" in n}
+    assert torch.equal(last.module.state_dict()["head.weight"], state["average/head.weight"])
+    assert torch.equal(plain.module.state_dict()["head.weight"], state["model/head.weight"])
+    assert not torch.equal(state["average/head.weight"], state["model/head.weight"])
+    none = train(recipe(), chips(), None, BANDS, tmp_path / "none")
+    assert none.progress.best_loss is None
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "onecycle", "poly"])
+def test_schedules_stay_within_the_peak(name: str) -> None:
+    schedule = ScheduleConfig(name=name, warmup=0.2)  # type: ignore[arg-type]
+    rates = [learning_rate(schedule, 0.1, step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(0.1)
+    assert min(rates) >= 0
+    assert rates[:20] == sorted(rates[:20])
+    if name == "constant":
+        assert rates[20:] == [0.1] * 80
+    else:
+        assert rates[20:] == sorted(rates[20:], reverse=True)
+        assert rates[-1] < 0.003
+    flat = ScheduleConfig(name="poly", power=0.9)
+    assert learning_rate(flat, 0.007, 50, 100) == pytest.approx(0.007 * 0.5**0.9)  # paper 003
+
+
+def test_every_pass_shows_every_chip_once_unless_balanced() -> None:
+    order = Order(10, 4, seed=3)
+    seen = np.concatenate([order.of(step) for step in range(5)])
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
+    assert list(seen[:10]) != list(seen[10:])
+    assert (Order(10, 4, seed=3).of(4) == order.of(4)).all()  # no history needed
+    positive = np.arange(10) < 2
+    balanced = Order(10, 5, 3, 0.5, positive)
+    seen = np.concatenate([balanced.of(step) for step in range(4)])
+    assert positive[seen].mean() == 0.5
+    assert set(seen) == set(range(10))
+    alone = Order(10, 5, 3, 0.5, np.zeros(10, bool))
+    assert sorted(np.concatenate([alone.of(0), alone.of(1)])) == list(range(10))
+
+
+def test_jitter_changes_seen_reflectance_only() -> None:
+    samples = chips(4)
+    normaliser = Normaliser.of(fit(samples, BANDS, "zscore"), BANDS)
+    plain = Batches(samples, BANDS, Order(4, 4, 0), normaliser, recipe().augmentation)
+    varied = Batches(samples, BANDS, Order(4, 4, 0), normaliser, recipe(augmentation={"jitter": 0.2}).augmentation)
+    (a, _), (b, _) = plain.at(0), varied.at(0)
+    assert torch.equal(a[:, 1], b[:, 1])
+    assert torch.equal(a[:, :, :2, :3], torch.zeros(4, 2, 2, 3))
+    assert torch.equal(b[:, 0, :2, :3], torch.zeros(4, 2, 3))
+    assert (a[:, 0] - b[:, 0]).abs().mean() > 0.05
+    assert torch.equal(varied.at(3)[0], varied.at(3)[0])
+
+
+def test_geometry_comes_from_outside_with_the_steps_own_generator(tmp_path: Path) -> None:
+    drawn: list[float] = []
+
+    def augment(x: np.ndarray, y: np.ndarray, names: Any, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        assert tuple(names) == BANDS
+        drawn.append(rng.random())
+        return x[..., ::-1], y[..., ::-1]
+
+    run(recipe(steps=2), tmp_path, augment=augment)
+    assert len(set(drawn)) == 8
+
+
+def test_refuses_what_cannot_be_trained(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no training sample"):
+        train(recipe(), [], None, BANDS, tmp_path)
+    with pytest.raises(RequestError, match=r"sample \d+ has shape"):
+        train(
+            recipe(normalisation="none"),
+            chips(),
+            None,
+            (*BANDS, "dem"),
+            tmp_path,
+            normalisation=fit(chips(), BANDS, "none"),
+        )
+    with pytest.raises(RequestError, match="cannot be cropped to 32"):
+        run(recipe(crop_px=32), tmp_path)
+    with pytest.raises(RequestError, match="different sizes"):
+        train(recipe(steps=1), chips(2) + chips(2, 16), None, BANDS, tmp_path / "sizes")
+    with pytest.raises(RequestError, match="diverged"):
+        run(recipe(optimiser={"name": "sgd", "learning_rate": 1e30}), tmp_path / "wild")
+    with pytest.raises(ValidationError, match="not both"):
+        recipe(epochs=3)
+
+
+def test_reads_a_recipe_and_names_the_field_that_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("format: coslide/training/1\nname: a\nsamples: [{path: s}]\n")
+    found = read_training(path)
+    assert (found.optimiser.learning_rate, found.batch, found.loss.dice, found.keep) == (1e-4, 5, 1.0, "best")
+    assert found.length(100) == 1000  # 50 passes in batches of 5
+    path.write_text("format: coslide/training/1\nname: a\nsamples: [{path: s}]\nbatch: many\n")
+    with pytest.raises(RequestError, match="batch"):
+        read_training(path)
