@@ -88,7 +88,7 @@ def _components(count: int, *links: Ints) -> Ints:
 
 def _assembled(rings: Rings, part: Ints, patch: Ints, affine: Affine) -> Patches:
     """Return the patches made of rings; `part` names the 4-connected part of each ring, `patch` the group of each piece."""
-    xy = np.stack(affine * rings.coordinates.T.astype(float), axis=1)  # (vertex, 2)
+    xy = np.stack(affine @ rings.coordinates.T.astype(float), axis=1)  # (vertex, 2)
     lines = shapely.linearrings(xy, indices=np.repeat(np.arange(len(rings.is_hole)), np.diff(rings.starts)))
     shells = np.flatnonzero(~rings.is_hole)
     at = np.zeros(int(part.max(initial=-1)) + 1, np.int64)

@@ -1,0 +1,40 @@
+"""What the products say of the run that made them: the event, where and when we looked, with what, and what to beware of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from configs.area import Area
+from configs.event import Event, Windows
+from configs.records import Choice, Scene
+
+
+@dataclass(frozen=True)
+class About:
+    """A run in the words of its products. Its one clock is `windows.as_of`: the same run gives the same bytes."""
+
+    event: Event
+    area: Area
+    windows: Windows
+    scenes: tuple[Scene, ...]
+    choice: Choice
+    source: str
+    """Where the imagery came from, for people: ``earthengine``, ``archive:...``, ``simulated:...``."""
+    simulated: bool
+    """Whether the imagery is simulated; every product then says so."""
+    revision: int = 1
+    warnings: tuple[str, ...] = ()
+    attribution: tuple[str, ...] = ()
+    """Lines the licences of imagery and training data ask for."""
+    bands: tuple[str, ...] = ()
+    """Stack bands the card reads."""
+
+    @property
+    def stamp(self) -> str:
+        """Return the run's clock as an ISO 8601 text in UTC."""
+        return self.windows.as_of.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+    @property
+    def name(self) -> str:
+        """Return the event's title, or its folder name where it has none."""
+        return self.event.title or self.event.name

@@ -1,0 +1,158 @@
+"""How QGIS and other readers draw each layer at once: QML and SLD, made here from the colours of the products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from inventory.colours import CHANGE, CONFIDENCE, OBSERVATION, rgb
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How one class of a layer is drawn."""
+
+    value: str
+    """Value of the styled field; empty for the only class of a layer."""
+    label: str
+    fill: str
+    """``#rrggbb``"""
+    fill_alpha: int
+    outline: str
+    outline_mm: float
+    dash: str = "solid"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a layer is drawn: by the values of `attribute`, or all the same where that is None."""
+
+    layer: str
+    attribute: str | None
+    classes: tuple[Drawn, ...]
+    label: str | None = None
+    """Field written beside each feature."""
+    is_point: bool = False
+
+
+def _shaded(value: str, label: str, colour: str) -> Drawn:
+    return Drawn(value, label, colour, 110, colour, 0.4)
+
+
+STYLES = (
+    Style(
+        "landslides",
+        "confidence",
+        tuple(_shaded(name, f"{name} confidence", colour) for name, colour in CONFIDENCE.items()),
+    ),
+    Style("rejected", None, (Drawn("", "rejected", "#969696", 60, "#525252", 0.3, "dash"),)),
+    Style("changes", "change", tuple(_shaded(name, name, colour) for name, colour in CHANGE.items())),
+    Style("area", None, (Drawn("", "area", "#ffffff", 0, "#08306b", 0.6),)),
+    Style(
+        "not_observed",
+        "class",
+        tuple(Drawn(str(int(k)), name, colour, 150, colour, 0.1) for k, (name, colour) in OBSERVATION.items()),
+    ),
+    Style(
+        "scenes",
+        "window",
+        (
+            Drawn("pre", "before the event", "#41ab5d", 15, "#41ab5d", 0.4, "dash"),
+            Drawn("post", "after the event", "#dd3497", 15, "#dd3497", 0.4, "dash"),
+        ),
+    ),
+    Style("event", None, (Drawn("", "epicentre", "#ffd92f", 255, "#000000", 0.4),), label="title", is_point=True),
+)
+
+
+def _rgba(colour: str, alpha: int) -> str:
+    return ",".join(str(part) for part in (*rgb(colour), alpha))
+
+
+def _options(parent: ET.Element, values: dict[str, str]) -> None:
+    options = ET.SubElement(parent, "Option", type="Map")
+    for name, value in values.items():
+        ET.SubElement(options, "Option", name=name, value=value, type="QString")
+
+
+def _symbol(parent: ET.Element, name: str, drawn: Drawn, is_point: bool) -> None:
+    symbol = ET.SubElement(parent, "symbol", name=name, type="marker" if is_point else "fill", alpha="1")
+    symbol.set("clip_to_extent", "1")
+    layer = ET.SubElement(symbol, "layer", {"class": "SimpleMarker" if is_point else "SimpleFill", "enabled": "1"})
+    values = {
+        "color": _rgba(drawn.fill, drawn.fill_alpha),
+        "outline_color": _rgba(drawn.outline, 255),
+        "outline_width": f"{drawn.outline_mm:g}",
+        "outline_width_unit": "MM",
+        "outline_style": drawn.dash,
+    }
+    extra = {"name": "star", "size": "6", "size_unit": "MM"} if is_point else {"style": "solid"}
+    _options(layer, values | extra)
+
+
+def qml(style: Style) -> str:
+    """Return a style as QGIS writes it (QML)."""
+    root = ET.Element("qgis", version="3.28.0", styleCategories="Symbology|Labeling")
+    kind = "categorizedSymbol" if style.attribute else "singleSymbol"
+    renderer = ET.SubElement(root, "renderer-v2", type=kind, enableorderby="0", forceraster="0")
+    if style.attribute:
+        renderer.set("attr", style.attribute)
+        categories = ET.SubElement(renderer, "categories")
+        for number, drawn in enumerate(style.classes):
+            words = {"render": "true", "symbol": str(number), "value": drawn.value, "label": drawn.label}
+            ET.SubElement(categories, "category", words)
+    symbols = ET.SubElement(renderer, "symbols")
+    for number, drawn in enumerate(style.classes):
+        _symbol(symbols, str(number), drawn, style.is_point)
+    if style.label:
+        labels = ET.SubElement(root, "labeling", type="simple")
+        settings = ET.SubElement(labels, "settings")
+        ET.SubElement(settings, "text-style", fieldName=style.label, fontSize="10", textColor="0,0,0,255")
+    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ET.tostring(root, encoding="unicode")
+
+
+_SLD = "http://www.opengis.net/sld"
+_OGC = "http://www.opengis.net/ogc"
+
+
+def _parameter(parent: ET.Element, name: str, value: str) -> None:
+    ET.SubElement(parent, f"{{{_SLD}}}CssParameter", name=name).text = value
+
+
+def _sld_symbol(rule: ET.Element, drawn: Drawn, is_point: bool) -> None:
+    if is_point:
+        point = ET.SubElement(rule, f"{{{_SLD}}}PointSymbolizer")
+        graphic = ET.SubElement(point, f"{{{_SLD}}}Graphic")
+        target = ET.SubElement(graphic, f"{{{_SLD}}}Mark")
+        ET.SubElement(target, f"{{{_SLD}}}WellKnownName").text = "star"
+    else:
+        target = ET.SubElement(rule, f"{{{_SLD}}}PolygonSymbolizer")
+    fill = ET.SubElement(target, f"{{{_SLD}}}Fill")
+    _parameter(fill, "fill", drawn.fill)
+    _parameter(fill, "fill-opacity", f"{drawn.fill_alpha / 255:.2f}")
+    stroke = ET.SubElement(target, f"{{{_SLD}}}Stroke")
+    _parameter(stroke, "stroke", drawn.outline)
+    _parameter(stroke, "stroke-width", f"{drawn.outline_mm / 0.28:.1f}")
+    if is_point:
+        ET.SubElement(graphic, f"{{{_SLD}}}Size").text = "20"
+
+
+def sld(style: Style) -> str:
+    """Return a style as OGC Styled Layer Descriptor 1.0."""
+    ET.register_namespace("", _SLD)
+    ET.register_namespace("ogc", _OGC)
+    root = ET.Element(f"{{{_SLD}}}StyledLayerDescriptor", version="1.0.0")
+    layer = ET.SubElement(root, f"{{{_SLD}}}NamedLayer")
+    ET.SubElement(layer, f"{{{_SLD}}}Name").text = style.layer
+    user = ET.SubElement(layer, f"{{{_SLD}}}UserStyle")
+    rules = ET.SubElement(user, f"{{{_SLD}}}FeatureTypeStyle")
+    for drawn in style.classes:
+        rule = ET.SubElement(rules, f"{{{_SLD}}}Rule")
+        ET.SubElement(rule, f"{{{_SLD}}}Title").text = drawn.label
+        if style.attribute:
+            test = ET.SubElement(rule, f"{{{_OGC}}}Filter")
+            equal = ET.SubElement(test, f"{{{_OGC}}}PropertyIsEqualTo")
+            ET.SubElement(equal, f"{{{_OGC}}}PropertyName").text = style.attribute
+            ET.SubElement(equal, f"{{{_OGC}}}Literal").text = drawn.value
+        _sld_symbol(rule, drawn, style.is_point)
+    return ET.tostring(root, encoding="unicode")

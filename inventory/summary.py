@@ -1,0 +1,132 @@
+"""The headline of an inventory: how many, how large, and how much of the area was seen at all; as numbers and as words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from configs.records import ObservationClass
+from configs.stack import Rows
+from inventory.about import About
+from inventory.colours import OBSERVATION
+from inventory.outline import OUTSIDE, Inventory, strips
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Pixels of the area, by what became of them."""
+
+    area_px: int
+    observed_px: int
+    """With a probability, water left out."""
+    classes_px: dict[ObservationClass, int]
+
+    @property
+    def fraction(self) -> float:
+        """Return the observed share of the area without water (contract, `observed_fraction`); 0 where nothing is left."""
+        land = self.area_px - self.classes_px[ObservationClass.WATER]
+        return self.observed_px / land if land else 0.0
+
+
+def count_seen(probability: Rows, observation: Rows) -> Seen:
+    """Return how much of the area was observed, read in strips."""
+    classes = np.zeros(256, np.int64)
+    observed = 0
+    for strip in strips(probability, observation):
+        classes += np.bincount(strip.observation.ravel(), minlength=256)
+        observed += int(np.count_nonzero(strip.seen & (strip.observation != ObservationClass.WATER)))
+    by_class = {each: int(classes[each]) for each in ObservationClass}
+    return Seen(int(classes.sum() - classes[OUTSIDE]), observed, by_class)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The headline numbers of one revision."""
+
+    event: str
+    revision: int
+    area_km2: float
+    observed_fraction: float
+    landslide_count: int
+    landslide_area_km2: float
+    checkpoint: str
+    out_of_domain: bool
+    warnings: tuple[str, ...]
+    simulated: bool
+    largest_m2: float
+    median_m2: float
+    by_confidence: dict[str, int]
+    rejected_count: int
+    classes_km2: dict[str, float]
+    """Area of each observation class, by its name."""
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the keys of the contract's JSON answer."""
+        return {
+            "event": self.event,
+            "revision": self.revision,
+            "area_km2": self.area_km2,
+            "observed_fraction": self.observed_fraction,
+            "landslide_count": self.landslide_count,
+            "landslide_area_km2": self.landslide_area_km2,
+            "checkpoint": self.checkpoint,
+            "out_of_domain": self.out_of_domain,
+            "simulated": self.simulated,
+            "warnings": list(self.warnings),
+        }
+
+
+def summarise(inventory: Inventory, seen: Seen, about: About) -> Summary:
+    """Return the headline of an inventory."""
+    areas = inventory.landslides["area_m2"].to_numpy(dtype=float)
+    km2 = abs(inventory.geobox.affine.determinant) / 1e6
+    counts = inventory.landslides["confidence"].value_counts()
+    return Summary(
+        event=about.event.name,
+        revision=about.revision,
+        area_km2=round(seen.area_px * km2, 4),
+        observed_fraction=round(seen.fraction, 4),
+        landslide_count=len(areas),
+        landslide_area_km2=round(float(areas.sum()) / 1e6, 6),
+        checkpoint=about.choice.card,
+        out_of_domain=about.choice.out_of_domain,
+        warnings=about.warnings,
+        simulated=about.simulated,
+        largest_m2=float(areas.max(initial=0)),
+        median_m2=float(np.median(areas)) if len(areas) else 0.0,
+        by_confidence={name: int(counts.get(name, 0)) for name in ("high", "medium", "low")},
+        rejected_count=len(inventory.rejected),
+        classes_km2={OBSERVATION[each][0]: round(px * km2, 4) for each, px in seen.classes_px.items()},
+    )
+
+
+def number(value: float) -> str:
+    """Return a number with thousands set apart and no more digits than it deserves."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage that never rounds up to all, nor down to nothing."""
+    for digits in (0, 1, 2):
+        text = f"{100 * share:.{digits}f}"
+        if not (share < 1 and float(text) == 100) and not (share > 0 and float(text) == 0):
+            return f"{text} %"
+    return "more than 99.99 %" if share > 0.5 else "less than 0.01 %"
+
+
+def headline(summary: Summary) -> list[str]:
+    """Return the headline in sentences: what was found, how much was seen, how sure it is."""
+    seen = f"{percent(summary.observed_fraction)} of the {number(summary.area_km2)} km² (water left out) could be seen."
+    unseen = [] if summary.observed_fraction == 1 else ["Where nothing was seen, nothing is said about landslides."]
+    label = "simulated " if summary.simulated else ""
+    if not summary.landslide_count:
+        return [f"No {label}landslide was found.", seen, *unseen]
+    noun = "landslide" if summary.landslide_count == 1 else "landslides"
+    found = f"{summary.landslide_count:,} {label}{noun} were found, {number(summary.landslide_area_km2)} km² together."
+    if summary.landslide_count == 1:
+        found = f"One {label}landslide was found, {number(summary.landslide_area_km2)} km²."
+    size = f"The largest covers {number(summary.largest_m2)} m², half of them less than {number(summary.median_m2)} m²."
+    sure = ", ".join(f"{count:,} {name}" for name, count in summary.by_confidence.items() if count)
+    return [found, seen, *unseen, size, f"Confidence: {sure}."]
