@@ -1,0 +1,169 @@
+"""From vector truth to a label raster: 1 landslide, 0 none, 255 not known. The pixel-centre rule decides.
+
+A pixel belongs to a polygon when its centre does (GDAL's polygon rule), so areas are unbiased and a raster cut in strips
+is labelled exactly as the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pyogrio.errors
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.features import rasterize
+
+from configs.errors import RequestError
+
+IGNORED = 255
+"""Label of pixels that are neither landslide nor none: outside the interpreted extent, uncertain, of another split."""
+
+_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml", ".gml")
+"""Vector files that are opened. Nothing that may point elsewhere, such as OGR's virtual format (design 2.12)."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A polygon layer of a vector file, perhaps only some of its features."""
+
+    file: Path
+    name: str | None = None
+    """Layer; may be left out where the file holds only one."""
+    where: str | None = None
+    """Which features count, e.g. ``kind = 'interpreted'`` (OGR SQL condition)."""
+
+    @classmethod
+    def parse(cls, text: str, where: str | None = None) -> Layer:
+        """Return the layer written as ``FILE[:LAYER]``."""
+        if not Path(text).exists() and ":" in text[2:]:  # a drive letter's colon is no separator
+            file, _, name = text.rpartition(":")
+            return cls(Path(file), name, where)
+        return cls(Path(text), None, where)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.name}" if self.name else str(self.file)
+
+
+def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.GeoDataFrame:
+    """Return a layer's polygons, valid, in the coordinate system `crs`.
+
+    Raises:
+        RequestError: no such file or layer, not a vector file, no coordinate system, or no polygon in it.
+    """
+    name = _layer_name(layer)
+    try:
+        frame = gpd.read_file(layer.file, layer=name, where=layer.where, engine="pyogrio")
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
+        detail = " ".join(str(error).split())
+        raise RequestError(f"cannot read {layer}: {detail}", f"Check the file and `where: {layer.where}`.") from error
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise RequestError(f"{layer} is a table without geometry", "Name a layer of polygons, FILE:LAYER.")
+    if frame.crs is None:
+        raise RequestError(
+            f"{layer} does not say its coordinate system", "Assign one, e.g. `ogr2ogr -a_srs EPSG:4326 out.gpkg in`."
+        )
+    found = sorted(set(frame.geom_type.dropna()))
+    frame = frame[~(frame.geometry.is_empty | frame.geometry.isna())]
+    frame = frame.set_geometry(frame.geometry.make_valid()).explode(index_parts=False)
+    frame = frame[frame.geom_type == "Polygon"]
+    if frame.empty and not may_be_empty:
+        what = f"it has {', '.join(found)}" if found else "it is empty"
+        condition = f" where {layer.where}" if layer.where else ""
+        raise RequestError(f"{layer} has no polygon{condition}: {what}", "Name a layer of polygons, FILE:LAYER.")
+    return frame.to_crs(crs)
+
+
+def _layer_name(layer: Layer) -> str:
+    path = layer.file
+    if not path.is_file():
+        raise RequestError(f"no such file: {path}", "Write FILE or FILE:LAYER, and check the path.")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise RequestError(f"{path} is not a vector file coslide reads", f"Use one of {', '.join(_SUFFIXES)}.")
+    with path.open("rb") as file:
+        if b"<OGRVRT" in file.read(4096):
+            raise RequestError(f"{path} is a virtual file that points elsewhere", "Convert it with `ogr2ogr`.")
+    try:
+        names = [str(name) for name, _ in pyogrio.list_layers(path)]
+    except pyogrio.errors.DataSourceError as error:
+        raise RequestError(f"cannot read {path}: it is not a vector file, or damaged", "Export it again.") from error
+    if layer.name is not None and layer.name not in names:
+        raise RequestError(f"{path} has no layer `{layer.name}`", f"It holds {', '.join(names)}.")
+    if layer.name is None and len(names) != 1:
+        raise RequestError(
+            f"{path} holds {len(names)} layers: {', '.join(names)}",
+            f"Name one: {path}:{names[0] if names else 'LAYER'}.",
+        )
+    return layer.name or names[0]
+
+
+def covers(geobox: GeoBox, polygons: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    """Return `(y, x)`: whether a pixel's centre lies in any of the polygons, which are in the grid's CRS."""
+    shape = (int(geobox.shape[0]), int(geobox.shape[1]))
+    west, south, east, north = geobox.boundingbox.bbox
+    near = polygons.geometry.iloc[polygons.sindex.intersection((west, south, east, north))] if len(polygons) else []
+    shapes = [(geometry, 1) for geometry in near if not geometry.is_empty]
+    if not shapes:
+        return np.zeros(shape, np.bool_)
+    burnt = rasterize(shapes, out_shape=shape, transform=geobox.affine, fill=0, dtype=np.uint8, all_touched=False)
+    return np.asarray(burnt, dtype=np.bool_)
+
+
+def burn(
+    geobox: GeoBox,
+    slides: gpd.GeoDataFrame,
+    *,
+    inside: gpd.GeoDataFrame | None = None,
+    ignore: gpd.GeoDataFrame | None = None,
+) -> NDArray[np.uint8]:
+    """Return labels `(y, x)` uint8: 1 landslide, 0 none, 255 outside `inside` or within `ignore`.
+
+    All polygons are in the grid's CRS; overlapping ones count once. `ignore` wins over landslides.
+    """
+    label = covers(geobox, slides).astype(np.uint8)
+    if inside is not None:
+        label[~covers(geobox, inside)] = IGNORED
+    if ignore is not None:
+        label[covers(geobox, ignore)] = IGNORED
+    return label
+
+
+def truth(
+    geobox: GeoBox, slides: Sequence[Layer], *, inside: Layer | None = None, ignore: Sequence[Layer] = ()
+) -> NDArray[np.uint8]:
+    """Return the labels of a grid `(y, x)` from vector files, as `burn` does; several `slides` layers are united.
+
+    Raises:
+        RequestError: a layer that cannot be read, or truth that lies elsewhere than the grid.
+    """
+    crs = geobox.crs
+    united = _united([read_layer(layer, crs) for layer in slides])
+    extent = read_layer(inside, crs) if inside else None
+    left_out = _united([read_layer(layer, crs, may_be_empty=True) for layer in ignore]) if ignore else None
+    for where, frame in ((", ".join(map(str, slides)), united), (str(inside), extent)):
+        if frame is not None and not _meets(geobox, frame):
+            raise RequestError(
+                f"{where} lies outside the imagery: {_bounds(frame)} against {_bounds(geobox)} in {crs}",
+                "Check that the truth is of this event, and that its coordinate system is the right one.",
+            )
+    return burn(geobox, united, inside=extent, ignore=left_out)
+
+
+def _united(frames: Sequence[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
+    geometry = [shape for frame in frames for shape in frame.geometry]
+    return gpd.GeoDataFrame(geometry=geometry, crs=frames[0].crs)
+
+
+def _meets(geobox: GeoBox, frame: gpd.GeoDataFrame) -> bool:
+    west, south, east, north = geobox.boundingbox.bbox
+    return bool(len(frame.sindex.intersection((west, south, east, north))))
+
+
+def _bounds(of: gpd.GeoDataFrame | GeoBox) -> str:
+    box = of.boundingbox.bbox if isinstance(of, GeoBox) else of.total_bounds
+    return "(" + ", ".join(f"{value:.6g}" for value in box) + ")"
