@@ -56,6 +56,11 @@ class RunLayout:
         return self.scratch / "probability.zarr"
 
     @property
+    def filled(self) -> Path:
+        """Return the Zarr array of the probability that a post-only card fills in."""
+        return self.scratch / "filled.zarr"
+
+    @property
     def steps(self) -> Path:
         """Return the records of finished steps: what they cost, kept over a resume."""
         return self.scratch / "steps.json"

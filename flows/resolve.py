@@ -175,7 +175,8 @@ def _area(
         where = files.shakemap or str(event.shakemap_url)
         return shakemap.area(where, look.shakemap_field, look.shakemap_threshold), warnings
     if "area" in preset:
-        return Area.from_plain(preset["area"]), warnings
+        given = preset["area"]
+        return (_given_area(given) if isinstance(given, str) else Area.from_plain(given)), warnings
     if event.magnitude is None:
         raise RequestError(
             "neither area nor magnitude is known, so where to look is not either",

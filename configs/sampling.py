@@ -1,0 +1,91 @@
+"""From imagery and polygons to a sample set: what `coslide samples CONFIG.yaml` reads (paper 000, Table II)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from configs.event import NAME_PATTERN, Frozen
+from configs.files import format_of, read_yaml
+from configs.run import as_request_error
+
+
+class VectorLayer(Frozen):
+    """Polygons of a vector file."""
+
+    file: str
+    """Path, relative to this configuration's folder unless absolute."""
+    layer: str | None = None
+    where: str | None = None
+    """Which features count (OGR SQL condition)."""
+
+
+class TruthConfig(Frozen):
+    """What is a landslide, where that was looked at, and what is left out."""
+
+    kind: Literal["polygons", "simulated"]
+    slides: tuple[VectorLayer, ...] = ()
+    inside: VectorLayer | None = None
+    """Interpreted extent, dissolved; everywhere where null."""
+    ignore: tuple[VectorLayer, ...] = ()
+    """Neither landslide nor none."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> TruthConfig:
+        if (self.kind == "polygons") != bool(self.slides):
+            raise ValueError("`slides` goes with kind `polygons`, and only with it")
+        return self
+
+
+class SplitConfig(Frozen):
+    """How the area is split so that no pixel teaches and tests."""
+
+    kind: Literal["bands", "blocks"] = "blocks"
+    axis: Literal["easting", "northing"] = "easting"
+    """Of `bands`: along easting the bands run north-south and follow one another from west to east."""
+    count: int = Field(default=5, ge=2, le=50)
+    """Number of `bands`, named band-0 …"""
+    guard_px: int = Field(default=8, ge=0)
+    """Least distance between pixels of different splits, pixels."""
+    block_px: int = Field(default=256, ge=16)
+    """Side of `blocks`."""
+    shares: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    """Of `blocks`: train, validation, test."""
+    seed: int = Field(default=0, ge=0)
+
+
+class SamplingConfig(Frozen):
+    """One domain's sample set."""
+
+    format: str = format_of("sampling")
+    name: str = Field(pattern=NAME_PATTERN)
+    """Name of the domain."""
+    title: str
+    run: dict[str, Any]
+    """Parts of a run file: event, area, windows, source."""
+    bands: tuple[str, ...] = Field(min_length=1)
+    truth: TruthConfig
+    split: SplitConfig = SplitConfig()
+    chip_px: int = Field(default=88, ge=32, le=512)
+    """Side of the chips; paper 000 uses 88."""
+    stride_px: int = Field(default=44, ge=8)
+    positive_share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of chips with a landslide; as they come where null."""
+    seed: int = Field(default=0, ge=0)
+    licence: str
+    attribution: tuple[str, ...] = ()
+
+
+def read_sampling(path: Path) -> SamplingConfig:
+    """Return the sampling configuration in a YAML file.
+
+    Raises:
+        RequestError: missing, malformed, or of a newer format; the field is named.
+    """
+    content = read_yaml(path, "sampling")
+    try:
+        return SamplingConfig.model_validate(content)
+    except ValidationError as error:
+        raise as_request_error(error, str(path)) from error

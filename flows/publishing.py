@@ -1,0 +1,113 @@
+"""The last room: products written into the work folder, then one rename makes them a revision (design 2.10)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.files import format_of, write_text
+from configs.layout import EventFolder, RunLayout
+from configs.records import Choice, Scene
+from configs.run import RunConfig
+from configs.stack import Rows, Stack
+from flows import journal, workplace
+from gee.observation import Observed
+from gee.source import Plan, Source
+from inventory.outline import Inventory
+from inventory.publish import About, write_item, write_products
+from models.registry import Candidates
+
+PACKAGES = ("coslide", "numpy", "torch", "rasterio", "zarr", "geopandas", "shapely", "odc-geo", "earthengine-api")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A published revision: small enough to travel anywhere."""
+
+    folder: Path
+    revision: int
+    summary: dict[str, Any]
+    products: dict[str, Path]
+    words: list[str]
+
+
+def publish(
+    run: RunConfig,
+    event: EventFolder,
+    layout: RunLayout,
+    source: Source,
+    cards: Candidates,
+    plan: Plan,
+    choice: Choice,
+    stack: Stack,
+    observed: Observed,
+    chance: Rows,
+    slides: Inventory,
+) -> Finished:
+    """Return the run as the event's next revision. Until the last line nothing of it is in the event's folder."""
+    with workplace.waiting(event.lock):
+        earlier = event.revisions()
+        number = max(earlier, default=0) + 1
+        about = _about(run, source, cards, plan, choice, number)
+        provenance = _provenance(run, cards, plan, choice, observed)
+        previous = earlier[number - 1].folder if earlier else None
+        published = write_products(
+            layout.folder, slides, chance, observed.array, stack, about, previous=previous, provenance=provenance
+        )
+        write_text(
+            layout.provenance, json.dumps({**provenance, "steps": journal.costs()}, indent=1, ensure_ascii=False) + "\n"
+        )
+        run.write(layout.config)
+        write_item(layout.folder, published)
+        revision = workplace.publish(event, layout, number, run.keep)
+        workplace.write_state(event, latest_revision=number)
+    names = sorted(path.name for path in revision.folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    products = {name: revision.folder / name for name in names}
+    return Finished(revision.folder, number, published.summary.as_plain(), products, list(published.words))
+
+
+def _about(run: RunConfig, source: Source, cards: Candidates, plan: Plan, choice: Choice, number: int) -> About:
+    offer, card = source.offer(), cards.by_name(choice.card).card
+    return About(
+        event=run.event,
+        area=run.place,
+        windows=run.windows,
+        scenes=plan.scenes,
+        choice=choice,
+        source=str(run.source),
+        simulated=offer.simulated,
+        warnings=tuple(dict.fromkeys((*run.warnings, *offer.warnings, *cards.warnings, *choice.warnings))),
+        revision=number,
+        attribution=card.attribution,
+        bands=card.bands,
+    )
+
+
+def _scene(scene: Scene) -> dict[str, Any]:
+    return {"id": scene.id, "window": str(scene.when), "acquired": scene.acquired.isoformat(), "product": scene.product}
+
+
+def _provenance(run: RunConfig, cards: Candidates, plan: Plan, choice: Choice, observed: Observed) -> dict[str, Any]:
+    """Return what reproduces the run: scenes, weights, versions, machine."""
+    used = [cards.by_name(name).card for name in (choice.card, choice.fallback) if name]
+    return {
+        "format": format_of("provenance"),
+        "event": run.event.name,
+        "request_id": run.request_id,
+        "as_of": run.windows.as_of.isoformat(),
+        "source": {"kind": run.source.kind, "details": dict(plan.details)},
+        "scenes": [_scene(scene) for scene in plan.scenes],
+        "checkpoints": {
+            card.name: {"weights_sha256": card.weights_sha256, "threshold": card.threshold} for card in used
+        },
+        "observation_px": {kind.name.lower(): count for kind, count in observed.counts.items()},
+        "requests": plan.requests,
+        "megabytes": plan.megabytes,
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "machine": {"platform": platform.machine(), "system": platform.system()},
+    }

@@ -1,0 +1,194 @@
+"""The rooms of the story: each joins wings that do not know each other, and says what it cost."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from configs.area import around
+from configs.bands import inputs_of
+from configs.errors import NothingToSeeError, RequestError
+from configs.layout import RunLayout
+from configs.records import Choice, ObservationClass
+from configs.run import RunConfig, SourceConfig
+from configs.stack import Rows, Stack
+from flows import journal, workplace
+from flows.mapping import map_card
+from flows.progress import progress
+from flows.views import Filled
+from gee.observation import Observed
+from gee.observation import observe as observe_stack
+from gee.source import Plan, Source
+from gee.stack import assemble
+from inventory.outline import Inventory, outline
+from models import registry, select
+from models.architectures import ARCHITECTURES
+from models.registry import Candidates, Found
+
+logger = logging.getLogger(__name__)
+
+ALWAYS = ("dem", "slope")
+"""Bands every inventory needs for its attributes, whatever the card reads."""
+WISHED = ("post_B4", "post_B3", "post_B2", "pre_B4", "pre_B3", "pre_B2", "post_NDVI", "pre_NDVI", "water")
+"""Bands the report, the rules and the reader want where the source has them."""
+
+
+def open_source(run: RunConfig) -> Source:
+    """Return the Earth the run asks.
+
+    Raises:
+        RequestError: an archive or a landscape that is none.
+        SourceError: Earth Engine cannot be had.
+    """
+    return make_source(run.source)
+
+
+def make_source(config: SourceConfig) -> Source:
+    """Return a source by its configuration; imports only what it needs."""
+    if config.kind == "archive":
+        from gee.archive import ArchiveSource
+
+        if config.archive is None:
+            raise RequestError("source.archive names no folder", "Give --source archive:DIR.")
+        return ArchiveSource(Path(config.archive))
+    if config.kind == "earthengine":
+        from gee.earthengine import EarthEngineSource
+
+        return EarthEngineSource.open(config.earthengine)
+    from gee.simulated import LANDSCAPES, SimulatedSource
+
+    return SimulatedSource(config.landscape or next(iter(LANDSCAPES)), config.seed)
+
+
+def candidates(run: RunConfig, source: Source) -> Candidates:
+    """Return the checkpoints that this source can feed.
+
+    Raises:
+        RequestError: the named one does not exist or does not fit, or none fits.
+    """
+    found = registry.candidates(run.model.checkpoint, source.offer(), run.model.card_dirs)
+    logger.info("%d checkpoints fit: %s", len(found), ", ".join(one.card.name for one in found))
+    return found
+
+
+def stack_bands(source: Source, cards: Candidates) -> tuple[str, ...]:
+    """Return the bands of the run's stack: what the cards read, what attributes need, what readers wish."""
+    offered = source.offer().bands
+    extra = tuple(band for band in (*ALWAYS, *WISHED) if band in offered)
+    return tuple(dict.fromkeys((*cards.bands, *extra)))
+
+
+def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
+    """Return which scenes would be used.
+
+    Raises:
+        NothingToSeeError: no imagery; where the swapped epicentre would hit it, the message says so.
+    """
+    area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
+    try:
+        return source.plan(area, geobox, run.event, run.windows, inputs_of(stack_bands(source, cards)))
+    except NothingToSeeError as error:
+        if _swapped_would_hit(run, source):
+            swapped = f"--epicentre {run.event.longitude:g},{run.event.latitude:g}"
+            raise NothingToSeeError(
+                error.message, f"Latitude comes first: the imagery lies at {swapped}. {error.remedy}"
+            ) from error
+        raise
+
+
+def _swapped_would_hit(run: RunConfig, source: Source) -> bool:
+    extent, event = source.extent(), run.event
+    if extent is None or abs(event.longitude) > 90:
+        return False
+    return bool(extent.intersects(around(event.longitude, event.latitude, 1).polygon))
+
+
+def look(run: RunConfig, source: Source, cards: Candidates, layout: RunLayout) -> Plan:
+    """Return the plan of the pull, after making sure that there is room for it."""
+    plan = plan_of(run, source, cards)
+    workplace.check_space(layout.folder, int(np.prod(plan.geobox.shape)))
+    for scene in plan.scenes:
+        logger.info("%s scene %s, %s", scene.when, scene.id, scene.acquired.date())
+    return plan
+
+
+def pull(source: Source, cards: Candidates, plan: Plan, layout: RunLayout) -> Stack:
+    """Return the stack, assembled on disk or completed there."""
+    with progress("pulling imagery") as advance:
+        stack = assemble(source, plan, stack_bands(source, cards), layout.stack, progress=advance)
+    journal.note(pixels=int(np.prod(stack.shape)), requests=plan.requests, megabytes=plan.megabytes)
+    return stack
+
+
+def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -> Choice:
+    """Return which checkpoint maps this scene, and write the ranking beside the products.
+
+    Raises:
+        NothingToSeeError: out of domain, where the run refuses that.
+    """
+    choice = select.choose(cards, stack, run.place, fill=run.model.fill_with_post_only)
+    select.write_ranking(layout.selection, choice)
+    for line in (choice.reason, *choice.warnings):
+        logger.info("%s", line)
+    if choice.out_of_domain and run.model.out_of_domain == "refuse":
+        raise NothingToSeeError(
+            f"no checkpoint is known to work on this scene ({choice.reason})",
+            "Set model.out_of_domain: warn to map it all the same, or train a card nearer to it.",
+        )
+    return choice
+
+
+def observe(run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, layout: RunLayout) -> Observed:
+    """Return what the chosen card could see, per pixel.
+
+    Raises:
+        NothingToSeeError: nothing of the area.
+    """
+    card = cards.by_name(choice.card).card
+    with progress("observing") as advance:
+        observed = observe_stack(stack, card.bands, run.place, layout.observed, progress=advance)
+    fillable = observed.counts[ObservationClass.NO_PRE] if choice.fallback else 0
+    if observed.clear_px + fillable == 0:
+        seen = ", ".join(f"{kind.name.lower()} {count:,}" for kind, count in observed.counts.items() if count)
+        raise NothingToSeeError(
+            f"nothing of the area was seen (pixels: {seen or 'none'})",
+            "Give a longer --post (and --pre), or wait for a clear image.",
+        )
+    return observed
+
+
+def map_probability(
+    run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, observed: Observed, layout: RunLayout
+) -> Rows:
+    """Return landslide probability, `(y, x)` on disk; the fallback card fills what has no clear pre-event pixel."""
+    classes = observed.array
+
+    def by(found: Found, where: ObservationClass, path: Path) -> Rows:
+        stride, predictor = ARCHITECTURES[found.card.architecture].stride, found.load(run.model.device)
+        with progress(f"mapping with {found.card.name}", "tile") as advance:
+            return map_card(predictor, found.card, stride, stack, classes, where, path, run.model.batch, advance)
+
+    chance = by(cards.by_name(choice.card), ObservationClass.CLEAR, layout.probability)
+    if choice.fallback and observed.counts[ObservationClass.NO_PRE]:
+        fill = by(cards.by_name(choice.fallback), ObservationClass.NO_PRE, layout.filled)
+        chance = Filled(chance, fill)
+    journal.note(pixels=int(np.prod(stack.shape)))
+    return chance
+
+
+def threshold_of(run: RunConfig, found: Found) -> float:
+    """Return the probability from which a pixel is a landslide: the run's, else the card's."""
+    return run.clean.threshold or found.card.threshold
+
+
+def outline_landslides(
+    run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, observed: Observed, chance: Rows
+) -> Inventory:
+    """Return the landslides and what the rules rejected."""
+    fallback = threshold_of(run, cards.by_name(choice.fallback)) if choice.fallback else None
+    threshold = threshold_of(run, cards.by_name(choice.card))
+    slides = outline(chance, observed.array, threshold, stack, run.clean, choice=choice, fallback_threshold=fallback)
+    journal.note(landslides=len(slides.landslides), rejected=len(slides.rejected))
+    return slides

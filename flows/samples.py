@@ -1,0 +1,129 @@
+"""From imagery and truth to a sample set on disk: one grid, one stack, labels, splits, chips (paper 000, Table II)."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.bands import inputs_of
+from configs.errors import RequestError
+from configs.records import ObservationClass
+from configs.run import RunConfig
+from configs.sampling import SamplingConfig, SplitConfig, VectorLayer, read_sampling
+from configs.stack import Stack
+from flows.progress import progress
+from flows.resolve import make_request, resolve
+from flows.rooms import make_source
+from flows.views import Is
+from gee.observation import observe
+from gee.source import Source
+from gee.stack import assemble
+from tiles import labels, split
+from tiles.cut import Chipping, cut
+from tiles.samples import Origin, SampleSet
+from tiles.split import Splits
+
+logger = logging.getLogger(__name__)
+
+
+def make_samples(path: Path, out: Path) -> SampleSet:
+    """Return the sample set that a sampling configuration describes, written to `out`.
+
+    An interrupted call goes on with the pixels it has. The stack is removed once the set stands.
+
+    Raises:
+        RequestError: a configuration, a file or a truth that cannot be used, or `out` exists.
+        NothingToSeeError: no imagery.
+    """
+    config = read_sampling(path)
+    if out.exists():
+        raise RequestError(f"{out} exists already", "Choose another --out, or remove it first.")
+    run = resolve(make_request(), _placed(config.run, path.parent))
+    source, scratch = make_source(run.source), out.with_name(f".{out.name}.stack")
+    stack = _stack(config, run, source, scratch)
+    label = _label(config, run, stack, path.parent)
+    observed = observe(stack, config.bands, run.place, scratch / "observed.zarr")
+    seen = Is(observed.array, ObservationClass.CLEAR)
+    if not any(name.startswith("pre_") for name in config.bands) and observed.counts[ObservationClass.NO_PRE]:
+        logger.warning("some pixels lack a clear image: they are not labelled")
+    with progress("cutting samples", "row") as advance:
+        samples = cut(
+            stack.view(config.bands),
+            stack.geobox,
+            label,
+            _splits(config.split, label),
+            out,
+            bands=config.bands,
+            origin=Origin.of(stack, config.name, config.title, config.licence, config.attribution),
+            chipping=Chipping(config.chip_px, config.stride_px, config.positive_share, config.seed),
+            observed=seen,
+            progress=advance,
+        )
+    shutil.rmtree(scratch, ignore_errors=True)
+    return samples
+
+
+def _placed(preset: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the run's parts with the archive's path relative to the configuration's folder made absolute."""
+    source = dict(preset.get("source", {}))
+    if source.get("archive"):
+        source["archive"] = str((folder / source["archive"]).resolve())
+    return {**preset, "source": source}
+
+
+def _stack(config: SamplingConfig, run: RunConfig, source: Source, scratch: Path) -> Stack:
+    geobox = run.place.geobox(run.resolution_m or source.offer().resolution_m)
+    plan = source.plan(run.place, geobox, run.event, run.windows, inputs_of(config.bands))
+    with progress("pulling imagery") as advance:
+        return assemble(source, plan, config.bands, scratch / "stack.zarr", progress=advance)
+
+
+def _label(config: SamplingConfig, run: RunConfig, stack: Stack, folder: Path) -> NDArray[np.uint8]:
+    truth = config.truth
+    if truth.kind == "polygons":
+        layers = [_layer(layer, folder) for layer in truth.slides]
+        inside = _layer(truth.inside, folder) if truth.inside else None
+        return labels.truth(
+            stack.geobox, layers, inside=inside, ignore=[_layer(layer, folder) for layer in truth.ignore]
+        )
+    return simulated_truth(run, stack)
+
+
+def simulated_truth(run: RunConfig, stack: Stack) -> NDArray[np.uint8]:
+    """Return the simulated Earth's truth on a stack's grid: 1, 0, 255 outside the area.
+
+    Raises:
+        RequestError: the run's Earth is not simulated.
+    """
+    from gee.simulated import LANDSCAPES
+    from gee.simulated.truth import truth_mask
+
+    if run.source.kind != "simulated":
+        raise RequestError("only the simulated Earth knows its own truth", "Give polygons: --reference FILE[:LAYER].")
+    landscape = run.source.landscape or next(iter(LANDSCAPES))
+    mask = truth_mask(landscape, run.source.seed, run.event, stack.geobox)
+    return np.where(run.place.mask(stack.geobox), mask, np.uint8(labels.IGNORED)).astype(np.uint8)
+
+
+def _layer(layer: VectorLayer, folder: Path) -> labels.Layer:
+    return labels.Layer((folder / layer.file).resolve(), layer.layer, layer.where)
+
+
+def _splits(config: SplitConfig, label: NDArray[np.uint8]) -> Splits:
+    shape = (label.shape[0], label.shape[1])
+    if config.kind == "bands":
+        among = label != labels.IGNORED
+        numbers = split.bands(shape, config.axis, config.count, config.guard_px, among=among)
+        names = {number: f"band-{number}" for number in range(config.count)}
+        words = f"{config.count} bands that follow one another along the {config.axis}, {config.guard_px} px apart"
+        return Splits(numbers, names, words)
+    numbers = split.random_blocks(
+        shape, config.block_px, config.shares, config.guard_px, seed=config.seed, positive=label == 1
+    )
+    words = f"blocks of {config.block_px} px in shares {config.shares}, {config.guard_px} px apart, seed {config.seed}"
+    return Splits(numbers, {0: "train", 1: "validation", 2: "test"}, words)

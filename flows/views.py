@@ -1,0 +1,44 @@
+"""Rasters that are computed slice by slice from others on disk; nothing is read before it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.stack import Rows
+
+
+@dataclass(frozen=True)
+class Is:
+    """Where a raster `(y, x)` has one value, as booleans."""
+
+    raster: Rows
+    value: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (y, x)."""
+        return tuple(self.raster.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[np.bool_]:
+        return np.asarray(self.raster[key]) == self.value
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A raster `(y, x)` float32 whose NaN are filled from another one on the same grid."""
+
+    raster: Rows
+    fill: Rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (y, x)."""
+        return tuple(self.raster.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        values = np.asarray(self.raster[key], dtype=np.float32)
+        return np.where(np.isnan(values), np.asarray(self.fill[key], dtype=np.float32), values)
