@@ -19,6 +19,7 @@ from configs.stack import Stack
 from flows.progress import progress
 from flows.resolve import make_request, resolve
 from flows.rooms import make_source
+from flows.truth import simulated_mask
 from flows.views import Is
 from gee.observation import observe
 from gee.source import Source
@@ -91,23 +92,7 @@ def _label(config: SamplingConfig, run: RunConfig, stack: Stack, folder: Path) -
         return labels.truth(
             stack.geobox, layers, inside=inside, ignore=[_layer(layer, folder) for layer in truth.ignore]
         )
-    return simulated_truth(run, stack)
-
-
-def simulated_truth(run: RunConfig, stack: Stack) -> NDArray[np.uint8]:
-    """Return the simulated Earth's truth on a stack's grid: 1, 0, 255 outside the area.
-
-    Raises:
-        RequestError: the run's Earth is not simulated.
-    """
-    from gee.simulated import LANDSCAPES
-    from gee.simulated.truth import truth_mask
-
-    if run.source.kind != "simulated":
-        raise RequestError("only the simulated Earth knows its own truth", "Give polygons: --reference FILE[:LAYER].")
-    landscape = run.source.landscape or next(iter(LANDSCAPES))
-    mask = truth_mask(landscape, run.source.seed, run.event, stack.geobox)
-    return np.where(run.place.mask(stack.geobox), mask, np.uint8(labels.IGNORED)).astype(np.uint8)
+    return simulated_mask(run, stack.geobox)
 
 
 def _layer(layer: VectorLayer, folder: Path) -> labels.Layer:
