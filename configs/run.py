@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from configs.area import Area
 from configs.clean import CleanConfig
+from configs.earthengine import EarthEngineConfig
 from configs.errors import RequestError
 from configs.event import Event, Frozen, Windows
 from configs.files import format_of, read_yaml, write_text
@@ -28,6 +29,8 @@ class SourceConfig(Frozen):
     """Landscape of the simulated Earth; chosen from the place where null."""
     seed: int = Field(default=0, ge=0)
     """Seed of the simulated Earth: another number is another world."""
+    earthengine: EarthEngineConfig = EarthEngineConfig()
+    """Where kind is earthengine."""
 
     def __str__(self) -> str:
         return {"archive": f"archive:{self.archive}", "simulated": f"simulated:{self.landscape}"}.get(

@@ -1,0 +1,51 @@
+"""The public data sets that the recipes read, and the facts about them that code depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+S2_TOA: Final = "COPERNICUS/S2_HARMONIZED"
+S2_SURFACE: Final = "COPERNICUS/S2_SR_HARMONIZED"
+CLOUD_SCORE: Final = "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
+"""Joins Sentinel-2 of either level by ``system:index``. The backfill is incomplete: a scene may have no match."""
+CLOUD_PROBABILITY: Final = "COPERNICUS/S2_CLOUD_PROBABILITY"
+S1_POWER: Final = "COPERNICUS/S1_GRD_FLOAT"
+"""Linear power, where a speckle filter belongs; S1_GRD holds the same in dB and comes later."""
+LANDSAT8: Final = "LANDSAT/LC08/C02/T1_TOA"
+"""Top of atmosphere; the surface product has no panchromatic band."""
+WATER: Final = "JRC/GSW1_4/GlobalSurfaceWater"
+
+DN_SCALE: Final = 1e-4
+"""Reflectance per count of Sentinel-2 (both levels); Landsat's floats travel in the same counts."""
+
+
+@dataclass(frozen=True)
+class Dem:
+    """An elevation model."""
+
+    asset: str
+    band: str
+    is_collection: bool
+    """True where it is a collection of tiles, whose mosaic has lost its projection."""
+    whole_metres: bool
+    """Whether the heights are integers, which travel in half the bytes."""
+    south: float
+    north: float
+    """Latitudes that it covers, degrees."""
+
+
+DEMS: Final[dict[str, Dem]] = {
+    "srtm": Dem("USGS/SRTMGL1_003", "elevation", False, True, -56.0, 60.0),
+    "nasadem": Dem("NASA/NASADEM_HGT/001", "elevation", False, True, -56.0, 60.0),
+    "aw3d30": Dem("JAXA/ALOS/AW3D30/V4_1", "DSM", True, True, -84.0, 84.0),
+    "glo30": Dem("COPERNICUS/DEM/GLO30_2024_1", "DEM", True, False, -90.0, 90.0),
+}
+
+
+def choose_dem(wanted: str, south: float, north: float) -> str:
+    """Return the name of the elevation model for an area's latitudes; ``auto`` is SRTM, beyond its reach GLO-30."""
+    if wanted != "auto":
+        return wanted
+    srtm = DEMS["srtm"]
+    return "srtm" if srtm.south <= south and north <= srtm.north else "glo30"

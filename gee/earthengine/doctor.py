@@ -1,0 +1,106 @@
+"""What is missing between this machine and Earth Engine, found out step by step, each with the one command that mends it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from urllib.parse import urlparse
+
+import ee
+
+from configs.earthengine import EarthEngineConfig
+from configs.errors import CoslideError, SourceError
+from gee.earthengine import assets
+from gee.earthengine.session import connect, endpoint_url, find_credentials, find_project
+from gee.earthengine.verdict import judge, safe
+
+REACH_S = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    name: str
+    good: bool
+    found: str
+    """What was found, for people; never a secret."""
+    remedy: str = ""
+    """The one command that mends it."""
+
+
+def examine(config: EarthEngineConfig) -> tuple[Finding, ...]:
+    """Return what was found from the client to the data; it stops at the first step that the later ones need."""
+    findings: list[Finding] = []
+    for name, step in (
+        ("client", _client),
+        ("credentials", _credentials),
+        ("project", _project),
+        ("network", _network),
+        ("sign-in", _sign_in),
+        ("data", _data),
+    ):
+        findings.append(_look(name, step, config))
+        if not findings[-1].good:
+            break
+    return tuple(findings)
+
+
+def _look(name: str, step: Callable[[EarthEngineConfig], str], config: EarthEngineConfig) -> Finding:
+    try:
+        return Finding(name, True, step(config))
+    except CoslideError as error:
+        return Finding(name, False, error.message, error.remedy)
+    except Exception as error:
+        verdict = judge(error)
+        return Finding(name, False, verdict.error.message, verdict.error.remedy)
+
+
+def _client(config: EarthEngineConfig) -> str:
+    del config
+    return f"earthengine-api {version('earthengine-api')}"
+
+
+def _credentials(config: EarthEngineConfig) -> str:
+    del config
+    return find_credentials().kind
+
+
+def _project(config: EarthEngineConfig) -> str:
+    return find_project(config, find_credentials())
+
+
+def _network(config: EarthEngineConfig) -> str:
+    address = urlparse(endpoint_url(config))
+    host, port = str(address.hostname), address.port or (443 if address.scheme == "https" else 80)
+    start = time.monotonic()
+    try:
+        with socket.create_connection((host, port), REACH_S):
+            return f"{host} answers in {1000 * (time.monotonic() - start):.0f} ms"
+    except OSError as error:
+        raise SourceError(
+            f"{host} cannot be reached: {safe(error)}",
+            f"Let this machine connect to https://{host}, or set HTTPS_PROXY to your proxy.",
+        ) from None
+
+
+def _sign_in(config: EarthEngineConfig) -> str:
+    session = connect(config)
+    answer = ee.Number(1).add(1).getInfo()
+    if answer != 2:
+        raise SourceError(f"Earth Engine computes 1 + 1 = {answer}", "Check the endpoint: unset COSLIDE_EE_URL.")
+    return f"project {session.project} may compute"
+
+
+def _data(config: EarthEngineConfig) -> str:
+    wanted = (
+        assets.S2_TOA if config.level == "L1C" else assets.S2_SURFACE,
+        assets.CLOUD_SCORE,
+        assets.S1_POWER,
+    )
+    for asset in wanted:
+        ee.data.getAsset(asset)
+    return f"{len(wanted)} collections can be read"

@@ -1,0 +1,204 @@
+"""The puller: the pixels of a grid in as few requests as the limits allow, or one clear error.
+
+Its policy in place of the client's own: a rate limit waits at the shared gate, server errors and damaged payloads are tried
+again with jitter, what is too much is split in four, and anything else stops every thread at once with the remedy.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import ee
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+
+from configs.earthengine import EarthEngineConfig
+from configs.errors import CoslideError, SourceError
+from gee.earthengine.account import Account
+from gee.earthengine.gate import Gate
+from gee.earthengine.verdict import Cure, Damaged, judge
+
+logger = logging.getLogger(__name__)
+
+REQUEST_BYTES: Final = 48 * 2**20
+"""https://developers.google.com/earth-engine/guides/usage: uncompressed pixels of one computePixels, a mask byte counts."""
+REQUEST_SIDE_PX: Final = 32768
+SMALLEST_PX: Final = 64
+"""Blocks are not split below this: what cannot be computed here cannot be computed."""
+PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 60.0
+
+Layers = dict[str, NDArray[Any]]
+
+
+class Puller:
+    """Requests of one run, sharing the gate, the account and one stop."""
+
+    def __init__(self, config: EarthEngineConfig, gate: Gate, account: Account) -> None:
+        self._config = config
+        self._gate = gate
+        self.account = account
+        self._error: SourceError | None = None
+        self._stop = threading.Event()
+
+    def fetch(self, image: Any, layers: Mapping[str, str], grid: GeoBox, never_zero: tuple[str, ...]) -> Layers:
+        """Return the layers of an image on a grid.
+
+        Args:
+            image: `ee.Image` with bands named and typed as `layers`.
+            layers: band name -> numpy type, in the image's order.
+            grid: any north-up grid.
+            never_zero: bands in which the recipe leaves no zero; one is a sign of a damaged payload.
+
+        Raises:
+            SourceError: nothing helped; the same error at once for every later call.
+        """
+        height, width = (int(n) for n in grid.shape)
+        if max(height, width) > REQUEST_SIDE_PX or height * width * _bytes_per_px(layers) > REQUEST_BYTES:
+            return self._in_four(image, layers, grid, never_zero)
+        try:
+            read: Layers = self._persist(lambda: self._request(image, layers, grid, never_zero))
+            return read
+        except _TooMuchError as error:
+            if max(height, width) <= SMALLEST_PX:
+                raise self._halt(error.error) from error
+            self.account.add("split")
+            logger.info(
+                "Earth Engine: a block of %d x %d px is too much at once; asking for its quarters", width, height
+            )
+            return self._in_four(image, layers, grid, never_zero)
+
+    def ask(self, value: Any) -> Any:
+        """Return what a computed object of the client amounts to, in one round trip.
+
+        Raises:
+            SourceError: nothing helped.
+        """
+        try:
+            return self._persist(lambda: ee.data.computeValue(value))
+        except _TooMuchError as error:
+            raise self._halt(error.error) from error
+
+    def _in_four(self, image: Any, layers: Mapping[str, str], grid: GeoBox, never_zero: tuple[str, ...]) -> Layers:
+        height, width = (int(n) for n in grid.shape)
+        out = {name: np.empty((height, width), dtype) for name, dtype in layers.items()}
+        for rows in _halves(height):
+            for columns in _halves(width):
+                part = self.fetch(image, layers, grid[rows, columns], never_zero)
+                for name, values in part.items():
+                    out[name][rows, columns] = values
+        return out
+
+    def _persist(self, request: Callable[[], Any]) -> Any:
+        """Return what a request gives, tried until it succeeds or nothing can help."""
+        tried = 0
+        while True:
+            ticket = self._gate.enter(self._config.workers, lambda: self._error)
+            try:
+                result = request()
+                self._gate.served(ticket)
+                return result
+            except CoslideError:
+                raise
+            except Exception as error:
+                verdict = judge(error)
+                if verdict.cure is Cure.WAIT:
+                    self.account.add("rate_limited")
+                    self._gate.refused(ticket, verdict.retry_after)
+            finally:
+                self._gate.leave()
+            if verdict.cure is Cure.SPLIT:
+                raise _TooMuchError(verdict.error)
+            tried += verdict.cure is Cure.AGAIN
+            waited_long = (
+                verdict.cure is Cure.WAIT
+                and max(self._gate.refused_for_s, verdict.retry_after or 0) > self._config.patience_s
+            )
+            if verdict.cure is Cure.STOP or tried >= self._config.attempts or waited_long:
+                raise self._halt(verdict.error)
+            if verdict.cure is Cure.AGAIN:
+                self.account.add("tried_again")
+                logger.info("Earth Engine: %s; trying again", verdict.error.message)
+                pause = min(LONGEST_PAUSE_S, PAUSE_S * 2 ** (tried - 1)) * random.uniform(0.5, 1.0)
+                self._stop.wait(max(pause, verdict.retry_after or 0.0))
+
+    def _halt(self, error: SourceError) -> SourceError:
+        """Return the error that stops this run in every thread: the first one."""
+        self._error = self._error or error
+        self._stop.set()
+        self._gate.wake()
+        return self._error
+
+    def _request(self, image: Any, layers: Mapping[str, str], grid: GeoBox, never_zero: tuple[str, ...]) -> Layers:
+        self.account.add("requests")
+        payload = ee.data.computePixels({"expression": image, "fileFormat": "NPY", "grid": _grid_json(grid)})
+        self.account.add("bytes", len(payload))
+        read = _read(payload, layers, (int(grid.shape[0]), int(grid.shape[1])))
+        if any(name in never_zero and not values.all() for name, values in read.items()):
+            raise Damaged("part of the block arrived as zeros")
+        return read
+
+
+class _TooMuchError(Exception):
+    """The service cannot do so much at once."""
+
+    def __init__(self, error: SourceError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def _halves(size: int) -> list[slice]:
+    middle = (size + 1) // 2
+    return [part for part in (slice(0, middle), slice(middle, size)) if part.stop > part.start]
+
+
+def _bytes_per_px(layers: Mapping[str, str]) -> int:
+    return sum(np.dtype(dtype).itemsize + 1 for dtype in layers.values())
+
+
+def _grid_json(grid: GeoBox) -> dict[str, Any]:
+    """Return a grid as the request states it (REST: PixelGrid)."""
+    affine, crs = grid.affine, CRS.from_user_input(str(grid.crs))
+    epsg = crs.to_epsg()
+    return {
+        "dimensions": {"width": int(grid.shape[1]), "height": int(grid.shape[0])},
+        "affineTransform": {
+            "scaleX": affine.a,
+            "shearX": affine.b,
+            "translateX": affine.c,
+            "shearY": affine.d,
+            "scaleY": affine.e,
+            "translateY": affine.f,
+        },
+        **({"crsCode": f"EPSG:{epsg}"} if epsg else {"crsWkt": crs.to_wkt()}),
+    }
+
+
+def _read(payload: bytes, layers: Mapping[str, str], shape: tuple[int, int]) -> Layers:
+    """Return an NPY payload's layers, by name whatever their order.
+
+    Raises:
+        Damaged: not an NPY file, of another shape, without a layer, or with values its type cannot hold.
+    """
+    try:
+        table = np.load(io.BytesIO(payload), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise Damaged(f"{len(payload)} bytes that are no whole NPY file") from error
+    names = table.dtype.names or ()
+    if table.shape != shape or set(names) != set(layers):
+        raise Damaged(f"{table.shape} pixels of {', '.join(names) or 'no bands'}, not what was asked for")
+    read: Layers = {}
+    for name, dtype in layers.items():
+        values = table[name]
+        # The service may answer in a wider type than the recipe's last cast.
+        read[name] = np.ascontiguousarray(values.astype(dtype, copy=False))
+        if values.dtype != np.dtype(dtype) and not np.array_equal(read[name], values):
+            raise Damaged(f"values of {name} beyond {dtype}")
+    return read

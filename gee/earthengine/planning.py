@@ -1,0 +1,212 @@
+"""From a request to a plan: one question to the service, then the choice of scenes, all before the first pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ee
+from odc.geo.geobox import GeoBox
+
+from configs.area import Area
+from configs.bands import BANDS, When, parse_band
+from configs.earthengine import EarthEngineConfig
+from configs.errors import NothingToSeeError, RequestError
+from configs.event import Event, Windows
+from configs.records import Offer, Scene
+from gee.earthengine import assets, landsat, optical, radar, terrain
+from gee.earthengine.pixels import REQUEST_BYTES
+from gee.earthengine.scenes import Found, best_first, few_per_tile, usable
+from gee.source import Plan
+
+RECIPE: Final = "coslide/recipe/1"
+"""Goes into the plan, and so into the resume key: changed whenever the same scenes would give other pixels."""
+NATIVE_MARGIN_PX: Final = 8
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run asks for, taken apart."""
+
+    optical: Mapping[When, tuple[str, ...]]
+    radar: Mapping[When, tuple[str, ...]]
+    water: bool
+    elevation: bool
+
+    @property
+    def windows(self) -> dict[str, When]:
+        """Return the listings needed: key of the answer -> window."""
+        return {
+            **{f"optical_{when}": when for when in self.optical},
+            **{f"radar_{when}": when for when in self.radar},
+        }
+
+
+def wanted(bands: Iterable[str], offer: Offer) -> Wanted:
+    """Return stack bands by instrument and window.
+
+    Raises:
+        RequestError: a band that this source does not have.
+    """
+    parts: dict[str, dict[When, tuple[str, ...]]] = {"optical": {}, "radar": {}}
+    still = set()
+    for name in bands:
+        parsed = parse_band(name)
+        if name not in offer.bands:
+            raise RequestError(
+                f"Earth Engine ({offer.sensor}) has no band `{name}` here",
+                f"It has {', '.join(sorted(offer.bands))}. See `source.earthengine.sensor`.",
+            )
+        if parsed.when is None:
+            still.add(name)
+            continue
+        group = parts["radar" if parsed.band.name in radar.BANDS else "optical"]
+        group[parsed.when] = (*group.get(parsed.when, ()), parsed.band.name)
+    return Wanted(parts["optical"], parts["radar"], "water" in still, "dem" in still)
+
+
+def question(want: Wanted, dem: str, config: EarthEngineConfig, area: Area, windows: Windows) -> Any:
+    """Return everything a plan must know as one computed object."""
+    asked: dict[str, Any] = {}
+    for key, when in want.windows.items():
+        days = windows.pre if when is When.PRE else windows.post
+        if key.startswith("radar"):
+            asked[key] = radar.listing(area, days)
+        elif config.sensor == "landsat-8":
+            asked[key] = landsat.listing(area, days)
+        else:
+            asked[key] = optical.listing(config, area, days)
+    if want.elevation:
+        asked["dem"] = terrain.listing(dem, area)
+    return ee.Dictionary(asked)
+
+
+def read_answer(answer: Mapping[str, Any], want: Wanted, config: EarthEngineConfig, area: Area) -> list[Found]:
+    """Return all scenes the service has in the windows asked for."""
+    found: list[Found] = []
+    for key, when in want.windows.items():
+        if key.startswith("radar"):
+            found += radar.read_listing(answer[key], when, area)
+        elif config.sensor == "landsat-8":
+            found += landsat.read_listing(answer[key], when, area)
+        else:
+            found += optical.read_listing(answer[key], config, when, area)
+    return found
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The scenes a run uses, best first per window, and what was left."""
+
+    found: tuple[Found, ...]
+    left_out: Mapping[str, int]
+    """Reason -> number of scenes."""
+
+
+def choose(
+    found: Iterable[Found], want: Wanted, config: EarthEngineConfig, area: Area, event: Event, windows: Windows
+) -> Chosen:
+    """Return the scenes to use.
+
+    Raises:
+        NothingToSeeError: a window that bands need has none.
+    """
+    held = usable(found, area, event, windows)
+    radars = [one for one in held if one.scene.product == assets.S1_POWER]
+    judged = [
+        one
+        for one in held
+        if one.scene.product != assets.S1_POWER and one.facts.get("clouds", "qa") != optical.UNJUDGED
+    ]
+    if want.radar:
+        radars = radar.one_orbit(radars, want.radar, area)
+    chosen: list[Found] = []
+    for group, whens, instrument in ((judged, want.optical, config.sensor), (radars, want.radar, "sentinel-1")):
+        for when in whens:
+            ordered = best_first((one for one in group if one.scene.when is when), event, config)
+            if not ordered:
+                raise _nothing(instrument, when, windows, area)
+            chosen += few_per_tile(ordered, config.scenes_per_tile)
+    unjudged = sum(one.facts.get("clouds") == optical.UNJUDGED for one in held)
+    rest = len(held) - unjudged - len(chosen)
+    return Chosen(
+        tuple(chosen),
+        {"no cloud mask": unjudged, "other orbit, or better ones of the tile": rest},
+    )
+
+
+def _nothing(instrument: str, when: When, windows: Windows, area: Area) -> NothingToSeeError:
+    days = windows.pre if when is When.PRE else windows.post
+    return NothingToSeeError(
+        f"Earth Engine has no {instrument} scene of the area ({area.origin}) in the {when} window {days}"
+        f" as of {windows.as_of:%Y-%m-%d}",
+        f"Give a longer --{when} window, or wait: `coslide refresh` looks again.",
+    )
+
+
+def blocks_of(geobox: GeoBox, area: Area, block_px: int) -> list[GeoBox]:
+    """Return the blocks of a grid that touch the area."""
+    outline = area.projected(str(geobox.crs))
+    blocks = []
+    for top in range(0, int(geobox.shape[0]), block_px):
+        for left in range(0, int(geobox.shape[1]), block_px):
+            block = geobox[top : top + block_px, left : left + block_px]
+            if block.extent.geom.intersects(outline):
+                blocks.append(block)
+    return blocks
+
+
+def estimate(blocks: Iterable[GeoBox], want: Wanted) -> tuple[int, float]:
+    """Return (requests, megabytes) that a pull of these blocks will take, elevation included."""
+    per_px = sum(2 * len(bands) + 1 for group in (want.optical, want.radar) for bands in group.values()) + want.water
+    layers = sum(len(bands) + 1 for group in (want.optical, want.radar) for bands in group.values()) + want.water
+    requests, total = 1, 0.0
+    for block in blocks:
+        pixels = int(block.shape[0]) * int(block.shape[1])
+        if per_px:
+            requests += max(1, 4 ** math.ceil(math.log(max(1.0, pixels * (per_px + layers) / REQUEST_BYTES), 4)))
+            total += pixels * per_px
+        if want.elevation:
+            step_m = BANDS["dem"].resolution_m
+            side = [n * block.resolution.x / step_m + 2 * NATIVE_MARGIN_PX for n in block.shape]
+            requests += 1
+            total += side[0] * side[1] * 3
+    return requests, total / 1e6
+
+
+def plan_of(
+    chosen: Chosen,
+    want: Wanted,
+    bands: tuple[str, ...],
+    geobox: GeoBox,
+    area: Area,
+    event: Event,
+    windows: Windows,
+    config: EarthEngineConfig,
+    native: Mapping[str, Any] | None,
+) -> Plan:
+    """Return the plan that a choice of scenes amounts to."""
+    requests, megabytes = estimate(blocks_of(geobox, area, config.block_px), want)
+    scenes: tuple[Scene, ...] = tuple(one.scene for one in chosen.found)
+    details: dict[str, Any] = {
+        "recipe": RECIPE,
+        "settings": config.model_dump(
+            mode="json", include={"sensor", "level", "clear_score", "cloud_probability", "water_percent", "radar"}
+        ),
+        "collections": sorted({scene.product for scene in scenes}),
+        "scenes": {
+            one.scene.id: {
+                "bounds": [round(value, 4) for value in one.bounds],
+                **{name: one.facts[name] for name in ("clouds", "scl") if name in one.facts},
+                **({"orbit": one.tile} if one.scene.product == assets.S1_POWER else {}),
+            }
+            for one in chosen.found
+        },
+        "left_out": dict(chosen.left_out),
+    }
+    if native is not None:
+        details["elevation"] = dict(native)
+    measured = tuple(name for name in bands if name != "dem")
+    return Plan(measured, want.elevation, geobox, area, event, windows, scenes, requests, megabytes, details)

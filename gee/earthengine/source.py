@@ -1,0 +1,176 @@
+"""The live Earth: Earth Engine as a `Source`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import ee
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from shapely import box
+from shapely.geometry.base import BaseGeometry
+
+from configs.area import WGS84, Area
+from configs.bands import DERIVED, When, inputs_of
+from configs.earthengine import EarthEngineConfig
+from configs.event import Event, Windows
+from configs.records import Level, ObservationClass, Offer, Scene
+from gee.earthengine import assets, landsat, optical, planning, radar, terrain
+from gee.earthengine.account import Account
+from gee.earthengine.codes import read_codes
+from gee.earthengine.gate import gate_for
+from gee.earthengine.layers import CODE, PERCENT, Recipe
+from gee.earthengine.pixels import Layers, Puller
+from gee.earthengine.session import connect
+from gee.source import Elevation, Plan, Pulled, Source
+
+logger = logging.getLogger(__name__)
+
+LANDSAT_M, SENTINEL_M = 15.0, 10.0
+STATIC = ("dem", "slope", "hillshade", "aspect_sin", "aspect_cos", "curvature", "water")
+
+
+class EarthEngineSource:
+    """Earth Engine through the real client. Signs in when first asked for something that needs it."""
+
+    name = "earthengine"
+
+    def __init__(self, config: EarthEngineConfig | None = None) -> None:
+        self.config = config or EarthEngineConfig()
+        self.block_px = self.config.block_px
+        self.workers = self.config.workers
+        self.account = Account()
+        """What this source has cost so far."""
+
+    def offer(self) -> Offer:
+        """Return the bands of the configured optical sensor, Sentinel-1 beside it, and terrain."""
+        sentinel = self.config.sensor == "sentinel-2"
+        names = {*(optical.BANDS if sentinel else landsat.BANDS), *radar.BANDS}
+        names |= {name for name, inputs in DERIVED.items() if names.issuperset(inputs)}
+        return Offer(
+            source=self.name,
+            sensor=self.config.sensor,
+            level=Level(self.config.level) if sentinel else Level.TOA,
+            resolution_m=SENTINEL_M if sentinel else LANDSAT_M,
+            bands=frozenset({f"{when}_{name}" for when in When for name in names} | set(STATIC)),
+            simulated=False,
+        )
+
+    def extent(self) -> BaseGeometry | None:
+        """Return None: the whole Earth."""
+        return None
+
+    def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
+        """Return the scenes a pull would use, found out in one round trip.
+
+        Raises:
+            NothingToSeeError: no scene in a window that `bands` needs.
+            SourceError: no credentials, no quota, no network.
+            RequestError: a band that this sensor does not have.
+        """
+        measured = inputs_of(bands)
+        want = planning.wanted(measured, self.offer())
+        _, south, _, north = area.polygon.bounds
+        dem = assets.choose_dem(self.config.dem, south, north)
+        answer = self._puller.ask(planning.question(want, dem, self.config, area, windows))
+        self.account.add("questions")
+        found = planning.read_answer(answer, want, self.config, area)
+        chosen = planning.choose(found, want, self.config, area, event, windows)
+        native = terrain.read_listing(answer["dem"], dem) if want.elevation else None
+        return planning.plan_of(chosen, want, measured, geobox, area, event, windows, self.config, native)
+
+    def pull(self, plan: Plan, block: GeoBox) -> Pulled:
+        """Return one block, asked for in one request where the limits allow.
+
+        Raises:
+            SourceError: nothing helped; every later call gets the same error at once.
+        """
+        want = planning.wanted(plan.bands, self.offer())
+        recipes = self._recipes(plan, want, block)
+        images = [recipe.image.rename([_join(key, name) for name in recipe.types]) for key, recipe in recipes.items()]
+        types = {_join(key, name): dtype for key, recipe in recipes.items() for name, dtype in recipe.types.items()}
+        if want.water:
+            images.append(terrain.occurrence().rename(["water"]))
+            types["water"] = PERCENT.dtype
+        if not images:
+            return Pulled({}, {}, {})
+        never_zero = tuple(name for name in types if name.endswith(CODE))
+        layers = self._puller.fetch(ee.Image.cat(images), types, block, never_zero)
+        return _pulled(plan.bands, recipes, layers)
+
+    def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
+        """Return heights on the elevation model's own grid, `margin_px` of its pixels around the block.
+
+        Raises:
+            SourceError: nothing helped.
+        """
+        native: Mapping[str, Any] = plan.details["elevation"]
+        grid = terrain.window(native, block, margin_px)
+        image, types = terrain.image(native["dem"])
+        parts = [self._puller.fetch(image, types, part, (terrain.KNOWN,)) for _, part in terrain.within_turn(grid)]
+        return terrain.read({name: np.concatenate([part[name] for part in parts], axis=1) for name in types}, grid)
+
+    @cached_property
+    def _puller(self) -> Puller:
+        session = connect(self.config)
+        return Puller(self.config, gate_for(session.project, session.url), self.account)
+
+    def _recipes(self, plan: Plan, want: planning.Wanted, block: GeoBox) -> dict[str, Recipe]:
+        """Return the recipe of every instrument and window, with the scenes that reach the block."""
+        facts = plan.details["scenes"]
+        reaching = [scene for scene in plan.scenes if _reaches(facts[scene.id]["bounds"], block)]
+
+        def of(when: When, from_radar: bool) -> Sequence[Scene]:
+            return [s for s in reaching if s.when is when and (s.product == assets.S1_POWER) == from_radar]
+
+        recipes: dict[str, Recipe] = {}
+        for when, bands in want.optical.items():
+            if self.config.sensor == "landsat-8":
+                recipes[f"{when}_"] = landsat.recipe(of(when, False), bands, self.config)
+            else:
+                recipes[f"{when}_"] = optical.recipe(of(when, False), facts, bands, self.config)
+        for when, bands in want.radar.items():
+            recipes[f"{when}_radar_"] = radar.recipe(of(when, True), bands, self.config)
+        return recipes
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}{name}"
+
+
+def _reaches(bounds: Sequence[float], block: GeoBox) -> bool:
+    """Return whether a scene's box touches a block, on whichever turn of the globe."""
+    to_wgs84 = Transformer.from_crs(str(block.crs), WGS84, always_xy=True)
+    west, south, east, north = to_wgs84.transform_bounds(*block.boundingbox.bbox)
+    east = east + 360 if east < west else east
+    outline = box(west, south, east, north).buffer(0.01)
+    return any(
+        outline.intersects(box(bounds[0] + turn, bounds[1], bounds[2] + turn, bounds[3])) for turn in (-360, 0, 360)
+    )
+
+
+def _pulled(names: Sequence[str], recipes: Mapping[str, Recipe], layers: Layers) -> Pulled:
+    """Return pulled layers as physical values; the optical image tells what was seen, the radar where it is alone."""
+    observation: dict[When, NDArray[np.uint8]] = {}
+    date: dict[When, NDArray[np.int32]] = {}
+    bands: dict[str, NDArray[np.float32]] = {}
+    for key, recipe in recipes.items():
+        when = When(key.split("_")[0])
+        seen, days = read_codes(layers[_join(key, CODE)], recipe.scenes)
+        if when not in observation:
+            observation[when], date[when] = seen, days
+        else:  # a pixel is imaged where both instruments saw it
+            observation[when] = np.where(seen == ObservationClass.NOT_IMAGED, seen, observation[when])
+        for name, travel in recipe.bands.items():
+            bands[f"{when}_{name}"] = travel.read(layers[_join(key, name)])
+    if "water" in layers:
+        bands["water"] = PERCENT.read(layers["water"])
+    return Pulled({name: bands[name] for name in names}, observation, date)
+
+
+_: type[Source] = EarthEngineSource

@@ -1,0 +1,300 @@
+"""The server: discovery, algorithms, token, value:compute, computePixels, assets, with the service's limits and with faults.
+
+What it proves: client, transport, credentials, grids, names, limits, retries. What it does not: Earth Engine's own numerics.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import struct
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlparse
+
+CLIENT_TESTS = files("ee") / "tests"
+JSON = "application/json; charset=UTF-8"
+REASONS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+}
+
+
+class Refused(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.headers = status, message, headers or {}
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong with the next `times` requests whose path holds `match`."""
+
+    kind: Literal["status", "silent", "reset", "stall", "truncate", "short", "zeros", "reorder"] = "status"
+    status: int = 503
+    message: str = "injected"
+    headers: dict[str, str] = field(default_factory=dict)
+    seconds: float = 1.0
+    times: int = 1
+    match: str = "image:computePixels"
+    after: int = 0
+    """How many matching requests go well first."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One request, as it was answered."""
+
+    path: str
+    status: int
+    sent: int
+    start: float
+    end: float
+
+
+class Engine:
+    """What answers the expressions: `evaluator.Evaluator`, or a renderer for benchmarks."""
+
+    def value(self, expression: dict[str, Any]) -> Any:
+        """Return the JSON of a computed value."""
+        raise NotImplementedError
+
+    def pixels(self, request: dict[str, Any]) -> bytes:
+        """Return an NPY payload."""
+        raise NotImplementedError
+
+    def asset(self, name: str) -> dict[str, Any]:
+        """Return an asset's record."""
+        raise NotImplementedError
+
+
+class Loopback:
+    """A loopback Earth Engine. Use as a context manager."""
+
+    def __init__(
+        self, engine: Engine, *, project: str = "ee-test", concurrent: int = 40, per_second: int = 100
+    ) -> None:
+        self.engine = engine
+        self.project = project
+        self.concurrent, self.per_second = concurrent, per_second
+        self.token_lifetime_s = 3600
+        self.require_token = False
+        self.latency_s = 0.0
+        self.faults: list[Fault] = []
+        self.entries: list[Entry] = []
+        self.peak = 0
+        self._tokens: set[str] = set()
+        self._active = 0
+        self._starts: list[float] = []
+        self._lock = threading.Lock()
+        self._server = _server(self)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Loopback:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def reset(self) -> None:
+        """Forget faults, entries and limits of an earlier test."""
+        self.faults, self.entries, self.peak = [], [], 0
+        self.concurrent, self.per_second, self.latency_s, self.require_token = 40, 100, 0.0, False
+
+    def revoke_tokens(self) -> None:
+        """Make every token issued so far invalid."""
+        self._tokens.clear()
+
+    def requests(self, what: str = "image:computePixels") -> list[Entry]:
+        """Return the answered requests whose path holds `what`."""
+        return [entry for entry in self.entries if what in entry.path]
+
+    def answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Answer one request, faults and limits included."""
+        start, path = time.monotonic(), urlparse(handler.path).path
+        counted = ":" in path
+        with self._lock:
+            fault = self._next_fault(path)
+            self._active += counted
+            self.peak = max(self.peak, self._active)
+            crowded = counted and (self._active > self.concurrent or self._too_fast(start))
+        try:
+            status, data, kind, headers = self._answered(handler, path, body, fault, crowded)
+            with self._lock:  # before the client can see the answer and ask what was asked
+                self.entries.append(Entry(path, status, len(data), start, time.monotonic()))
+            _send(handler, status, data, kind, headers, fault)
+        except (BrokenPipeError, ConnectionResetError):
+            handler.close_connection = True
+        finally:
+            with self._lock:
+                self._active -= counted
+
+    def _answered(
+        self, handler: BaseHTTPRequestHandler, path: str, body: bytes, fault: Fault | None, crowded: bool
+    ) -> tuple[int, bytes, str, dict[str, str]]:
+        try:
+            if self.latency_s and ":" in path and not crowded:
+                time.sleep(self.latency_s)
+            if fault and fault.kind == "silent":
+                time.sleep(fault.seconds)
+            if fault and fault.kind == "status":
+                raise Refused(fault.status, fault.message, fault.headers)
+            if crowded:
+                raise Refused(429, "Too many concurrent aggregations.", {"Retry-After": "1"})
+            self._check_token(handler, path)
+            data, kind = self._route(handler, path, body)
+            return 200, data, kind, {}
+        except Refused as refused:
+            reason = REASONS.get(refused.status, "UNKNOWN")
+            error = {"error": {"code": refused.status, "message": refused.message, "status": reason}}
+            return refused.status, json.dumps(error).encode(), JSON, refused.headers
+        except Exception as error:  # a gap of the emulator must be loud
+            traceback.print_exc()
+            message = {"error": {"code": 400, "message": f"emulator: {type(error).__name__}: {error}"}}
+            return 400, json.dumps(message).encode(), JSON, {}
+
+    def _next_fault(self, path: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.times > 0 and fault.match in path:
+                if fault.after > 0:
+                    fault.after -= 1
+                    return None
+                fault.times -= 1
+                return fault
+        return None
+
+    def _too_fast(self, now: float) -> bool:
+        self._starts = [start for start in self._starts if start > now - 1] + [now]
+        return len(self._starts) > self.per_second
+
+    def _check_token(self, handler: BaseHTTPRequestHandler, path: str) -> None:
+        if not self.require_token or path == "/token" or "discovery" in path:
+            return
+        token = (handler.headers.get("authorization") or "").removeprefix("Bearer ")
+        if token not in self._tokens:
+            raise Refused(401, "Request had invalid authentication credentials.")
+
+    def _route(self, handler: BaseHTTPRequestHandler, path: str, body: bytes) -> tuple[bytes, str]:
+        if path == "/token":
+            return self._token(body), JSON
+        if path == "/$discovery/rest":
+            return _discovery(self.url), JSON
+        project = path.removeprefix("/v1/projects/").split("/")[0]
+        if path.startswith("/v1/projects/") and project not in (self.project, "earthengine-public"):
+            raise Refused(403, f"Caller does not have required permission to use project {project}.")
+        if path.endswith("/algorithms"):
+            return (CLIENT_TESTS / "algorithms.json").read_bytes(), JSON
+        if path.endswith("/value:compute"):
+            return json.dumps({"result": self.engine.value(json.loads(body)["expression"])}).encode(), JSON
+        if path.endswith("/image:computePixels"):
+            return self.engine.pixels(json.loads(body)), "application/octet-stream"
+        if "/assets/" in path and handler.command == "GET":
+            return json.dumps(self.engine.asset(path.split("/assets/")[1])).encode(), JSON
+        raise Refused(404, f"no route {path}")
+
+    def _token(self, body: bytes) -> bytes:
+        form = parse_qs(body.decode())
+        if "assertion" in form:
+            claims = form["assertion"][0].split(".")[1]
+            if not json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))).get("scope"):
+                raise Refused(400, "invalid_scope: Invalid OAuth scope or ID token audience provided.")
+        token = f"ya29.{uuid.uuid4().hex}"
+        self._tokens.add(token)
+        return json.dumps({"access_token": token, "expires_in": self.token_lifetime_s, "token_type": "Bearer"}).encode()
+
+
+def _discovery(url: str) -> bytes:
+    text = (CLIENT_TESTS / "cloud_api_discovery_document.json").read_text(encoding="utf-8")
+    document = json.loads(text.replace("v1alpha", "v1"))  # the client's copy is of the older version
+    document["rootUrl"] = document["baseUrl"] = f"{url}/"
+    return json.dumps(document).encode()
+
+
+def _send(
+    handler: BaseHTTPRequestHandler, status: int, data: bytes, kind: str, headers: dict[str, str], fault: Fault | None
+) -> None:
+    damage: Callable[[bytes], bytes] | None = _DAMAGES.get(fault.kind) if fault and status == 200 else None
+    if damage:
+        data = damage(data)
+    handler.send_response(status)
+    for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    if fault and fault.kind in ("truncate", "stall", "reset"):
+        handler.wfile.write(data[: len(data) // 2])
+        handler.wfile.flush()
+        if fault.kind == "stall":
+            time.sleep(fault.seconds)
+        if fault.kind == "reset":  # a linger of zero sends RST
+            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            handler.connection.close()
+        handler.close_connection = True
+        return
+    handler.wfile.write(data)
+
+
+def _zeros(data: bytes) -> bytes:
+    return data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
+
+
+def _reorder(data: bytes) -> bytes:
+    import io
+
+    import numpy as np
+
+    table = np.load(io.BytesIO(data), allow_pickle=False)
+    turned = np.empty(table.shape, [(name, table.dtype[name]) for name in reversed(table.dtype.names)])
+    for name in table.dtype.names:
+        turned[name] = table[name]
+    file = io.BytesIO()
+    np.save(file, turned)
+    return file.getvalue()
+
+
+_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "short": lambda data: data[: len(data) // 2],
+    "zeros": _zeros,
+    "reorder": _reorder,
+}
+
+
+def _server(loopback: Loopback) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            loopback.answer(self, b"")
+
+        def do_POST(self) -> None:
+            loopback.answer(self, self.rfile.read(int(self.headers.get("content-length") or 0)))
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        block_on_close = False
+        request_queue_size = 128
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            pass  # a client that hung up
+
+    return Server(("127.0.0.1", 0), Handler)
