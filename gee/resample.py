@@ -91,13 +91,8 @@ def positions(block: GeoBox, native: GeoBox) -> tuple[NDArray[np.float64], NDArr
 
     Not finite where the native CRS does not reach.
     """
-    ours, theirs = lattice(block), lattice(native)
-    x, y = np.meshgrid(
-        ours.x(ours.column + np.arange(block.shape[1]) + 0.5), ours.y(ours.row + np.arange(block.shape[0]) + 0.5)
-    )
-    here, there = crs_of(block), crs_of(native)
-    if here != there:
-        x, y = transformer(here.to_wkt(), there.to_wkt()).transform(x, y)
+    theirs, there = lattice(native), crs_of(native)
+    x, y = _centres(block, there)
     if there.is_geographic:
         left, right = sorted((theirs.step_x * theirs.column, theirs.step_x * (theirs.column + native.shape[1])))
         middle = (left + right) / 2
@@ -106,6 +101,19 @@ def positions(block: GeoBox, native: GeoBox) -> tuple[NDArray[np.float64], NDArr
     rows = (y / theirs.step_y - theirs.phase_y - theirs.row) - 0.5
     columns = (x / theirs.step_x - theirs.phase_x - theirs.column) - 0.5
     return rows, columns
+
+
+@lru_cache(maxsize=8)
+def _centres(block: GeoBox, crs: pyproj.CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (x, y) of a block's pixel centres in a CRS; kept, since all bands of a block ask for the same."""
+    ours, here = lattice(block), crs_of(block)
+    x, y = np.meshgrid(
+        ours.x(ours.column + np.arange(block.shape[1]) + 0.5), ours.y(ours.row + np.arange(block.shape[0]) + 0.5)
+    )
+    if here != crs:
+        x, y = transformer(here.to_wkt(), crs.to_wkt()).transform(x, y)
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
 
 
 def sample(

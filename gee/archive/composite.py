@@ -1,0 +1,112 @@
+"""Several scenes, one image a window: which scene comes first, and per pixel the first that is clear there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from configs.bands import When
+from configs.event import Event
+from configs.records import ObservationClass
+from gee.archive.manifest import CloudMask, SceneEntry
+from gee.archive.rasters import Array, Raster
+from gee.resample import Method
+
+LITTLE: Final = 0.1
+"""Scenes that are clear over less of the area come after all others: what they show is mostly the gaps of a cloud mask.
+Chosen, not measured."""
+YEAR_DAYS: Final = 365.25
+EPOCH: Final = date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scene with its opened rasters, and how much of the area it shows."""
+
+    entry: SceneEntry
+    when: When
+    bands: Mapping[str, tuple[Raster, Method]]
+    """Stack band -> raster, for the bands the plan pulls."""
+    mask: Raster | None
+    imaged_fraction: float = 0.0
+    clear_fraction: float = 0.0
+
+
+def first_choice(candidates: Iterable[Candidate], event: Event) -> list[Candidate]:
+    """Return the scenes of one window, best first.
+
+    After the event: earliest first, so that later re-growth and later slides do not blur the picture. Before it: nearest in
+    season and in time, one day of the year counting as much as ten days ago, since forests before leaf-out pass for scars.
+    Scenes that show little (`LITTLE`) come last; ties by name.
+    """
+    return sorted(candidates, key=lambda one: (one.clear_fraction < LITTLE, _distance(one, event), one.entry.id))
+
+
+def _distance(candidate: Candidate, event: Event) -> float:
+    days = abs((candidate.entry.acquired - event.time).total_seconds()) / 86400
+    if candidate.when is When.POST:
+        return days
+    season = abs((days + YEAR_DAYS / 2) % YEAR_DAYS - YEAR_DAYS / 2)
+    return season + days / 10
+
+
+def classes(imaged: NDArray[np.bool_], numbers: Array | None, mask: CloudMask | None) -> NDArray[np.uint8]:
+    """Return the observation classes of one scene, `(y, x)`: what its cloud mask says of the imaged pixels.
+
+    Where the mask itself is not known the pixel counts as not imaged.
+    """
+    found = np.where(imaged, ObservationClass.CLEAR, ObservationClass.NOT_IMAGED).astype(np.uint8)
+    if mask is None or numbers is None:
+        return found
+    listed = {
+        ObservationClass.CLEAR: mask.clear,
+        ObservationClass.CLOUD: mask.cloud,
+        ObservationClass.SHADOW: mask.shadow,
+        ObservationClass.SNOW: mask.snow,
+        ObservationClass.WATER: mask.water,
+    }
+    if mask.clear:
+        found[imaged] = ObservationClass.CLOUD
+    for kind, values in listed.items():
+        found[imaged & np.isin(numbers, values)] = kind
+    found[~np.isfinite(numbers)] = ObservationClass.NOT_IMAGED
+    return found
+
+
+def look(candidate: Candidate, block: GeoBox, quick: bool = False) -> tuple[dict[str, Array], NDArray[np.uint8]]:
+    """Return one scene's bands and observation classes on a block; a pixel is imaged where all its bands are known."""
+    pixels = {
+        name: raster.glance(block) if quick else raster.warp(block, method)
+        for name, (raster, method) in candidate.bands.items()
+    }
+    imaged = np.logical_and.reduce([np.isfinite(values) for values in pixels.values()])
+    numbers = None
+    if candidate.mask is not None and imaged.any():
+        numbers = candidate.mask.glance(block) if quick else candidate.mask.warp(block, "nearest")
+    return pixels, classes(imaged, numbers, candidate.entry.cloud_mask)
+
+
+def compose(
+    candidates: Iterable[Candidate], names: Iterable[str], block: GeoBox
+) -> tuple[dict[str, Array], NDArray[np.uint8], NDArray[np.int32]]:
+    """Return (bands, observation, date) of a block: per pixel the first clear scene, else the first that imaged it."""
+    shape = tuple(int(side) for side in block.shape)
+    bands = {name: np.full(shape, np.nan, np.float32) for name in names}
+    seen, day = np.zeros(shape, np.uint8), np.zeros(shape, np.int32)
+    for candidate in candidates:
+        if (seen == ObservationClass.CLEAR).all():
+            break
+        pixels, found = look(candidate, block)
+        better = (found == ObservationClass.CLEAR) & (seen != ObservationClass.CLEAR)
+        better |= (found != ObservationClass.NOT_IMAGED) & (seen == ObservationClass.NOT_IMAGED)
+        for name, values in pixels.items():
+            bands[name][better] = values[better]
+        seen[better] = found[better]
+        day[better] = (candidate.entry.acquired.date() - EPOCH).days
+    return bands, seen, day

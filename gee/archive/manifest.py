@@ -1,0 +1,168 @@
+"""``archive.yaml``: which files are which bands of which acquisition, and how their numbers become physical values.
+
+Written by hand by people with a folder of rasters; every complaint therefore names the field and what would be right.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from configs.bands import BANDS, DERIVED, When
+from configs.errors import RequestError
+from configs.event import Event, Frozen, Moment, Windows
+from configs.files import format_of, read_yaml
+from configs.records import Level
+from gee.resample import Method
+
+MANIFEST = "archive.yaml"
+
+
+class Layer(Frozen):
+    """One band of one raster file: physical value = number * scale + offset."""
+
+    file: str = Field(min_length=1)
+    """Name inside the archive's folder."""
+    band: int = Field(default=1, ge=1)
+    """Which band of the file, from 1."""
+    scale: float | None = None
+    """From the file's own metadata where not given (usually 1)."""
+    offset: float | None = None
+    nodata: float | None = None
+    """From the file's own metadata where not given. NaN never counts as known."""
+    resampling: Method | None = None
+    """nearest or bilinear; the archive's own where not given."""
+
+
+class CloudMask(Frozen):
+    """A classified raster: which of its values mean what. What is in no list is cloud if `clear` is given, else clear."""
+
+    file: str = Field(min_length=1)
+    band: int = Field(default=1, ge=1)
+    clear: tuple[int, ...] = ()
+    cloud: tuple[int, ...] = ()
+    shadow: tuple[int, ...] = ()
+    snow: tuple[int, ...] = ()
+    water: tuple[int, ...] = ()
+    """Permanent water: it does not count as land that was not observed."""
+    nodata: float | None = None
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> CloudMask:
+        lists = (self.clear, self.cloud, self.shadow, self.snow, self.water)
+        values = [value for each in lists for value in each]
+        if not values:
+            raise ValueError("name at least one value, e.g. `cloud: [1]`")
+        if len(set(values)) != len(values):
+            raise ValueError("a value stands in two lists")
+        return self
+
+
+def _measured(bands: dict[str, Layer]) -> dict[str, Layer]:
+    for name in bands:
+        if name not in BANDS or BANDS[name].static or name in DERIVED:
+            right = ", ".join(band.name for band in BANDS.values() if not band.static and band.name not in DERIVED)
+            raise ValueError(f"`{name}` is no band of a scene; use {right} (indices are computed)")
+    return bands
+
+
+def _static(layers: dict[str, Layer]) -> dict[str, Layer]:
+    for name in layers:
+        if name not in BANDS or not BANDS[name].static:
+            right = ", ".join(band.name for band in BANDS.values() if band.static)
+            raise ValueError(f"`{name}` is no static layer; use {right}")
+    return layers
+
+
+class SceneEntry(Frozen):
+    """One acquisition."""
+
+    id: str = Field(min_length=1, max_length=200)
+    acquired: Moment
+    """UTC. A day alone is enough; on the day of the event such a scene is neither before nor after."""
+    product: str = ""
+    """Free text, e.g. S2A_MSIL1C."""
+    date_assumed: bool = False
+    """True where the true date is not known and `acquired` is a plausible one; every product then says so."""
+    when: When | None = None
+    """Keeps the scene out of the other window."""
+    bands: Annotated[dict[str, Layer], AfterValidator(_measured)] = Field(min_length=1)
+    cloud_mask: CloudMask | None = None
+
+    @property
+    def time_known(self) -> bool:
+        """Return whether a time of day is known; midnight sharp is a day without one."""
+        return (self.acquired.hour, self.acquired.minute, self.acquired.second) != (0, 0, 0)
+
+    def belongs(self, when: When, event: Event, windows: Windows) -> bool:
+        """Return whether it may serve a window."""
+        if self.when not in (None, when) or (not self.time_known and self.acquired.date() == event.time.date()):
+            return False
+        return windows.holds(when, self.acquired, event)
+
+
+class Manifest(Frozen):
+    """An archive of rasters."""
+
+    format: str = format_of("archive")
+    title: str = ""
+    folder: str | None = None
+    """Where the files are, relative to this manifest; its own folder where not given."""
+    sensor: str = Field(min_length=1)
+    """e.g. sentinel-2. Cards are chosen by it."""
+    level: Level
+    """L1C (top of atmosphere) or L2A (surface reflectance)."""
+    resolution_m: float | None = Field(default=None, gt=0)
+    """Ground resolution; that of the first band where not given."""
+    resampling: Method = "bilinear"
+    """How bands come onto the grid; masks always by nearest neighbour."""
+    water_percent: float = Field(default=80, gt=0, le=100)
+    """Occurrence of surface water from which a pixel is permanent water (static layer `water`)."""
+    scenes: tuple[SceneEntry, ...] = Field(min_length=1)
+    static: Annotated[dict[str, Layer], AfterValidator(_static)] = Field(default_factory=dict)
+    attribution: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _unique(self) -> Manifest:
+        names = [scene.id for scene in self.scenes]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two scenes are called {', '.join(twice)}")
+        return self
+
+
+def read_manifest(where: Path, folder: Path | None = None) -> tuple[Manifest, Path, Path]:
+    """Return (manifest, its file, the folder its names resolve in).
+
+    Args:
+        where: a folder with ``archive.yaml``, or the manifest itself, which may stand elsewhere.
+        folder: overrides the manifest's own `folder`.
+
+    Raises:
+        RequestError: missing, malformed (the field is named), or of a newer format.
+    """
+    path = where / MANIFEST if where.is_dir() else where
+    if not path.exists():
+        raise RequestError(
+            f"--source: there is no archive at {where}", f"Give a folder with {MANIFEST}, or the manifest itself."
+        )
+    content = read_yaml(path, "archive")
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        raise RequestError(f"{path}: {_complaint(error)}", "Correct that field of the manifest.") from error
+    root = folder or (path.parent / manifest.folder if manifest.folder else path.parent)
+    if not root.is_dir():
+        raise RequestError(
+            f"{path}: folder: {root} is not there", "Set `folder:` to where the rasters are, relative to the manifest."
+        )
+    return manifest, path, root
+
+
+def _complaint(error: ValidationError) -> str:
+    """Return pydantic's first complaint with the field as it stands in the file."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "archive"
+    return f"{field}: {first['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,256 @@
+"""Rasters of any origin, opened with care: explicit drivers, names inside the folder, windows only, warped without seams.
+
+A file is opened anew for every read: rasterio's datasets must not be shared by threads, and opening costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from configs.errors import RequestError, from_os_error
+from configs.files import inside
+from gee.derive import spacing
+from gee.resample import Method, cut, footprint, positions, sample
+
+_MAGIC: Final = {
+    b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff",
+    b"\0\0\0\x0c": "JP2OpenJPEG", b"\xffO\xffQ": "JP2OpenJPEG", b"\x89PNG": "PNG",
+}  # fmt: skip
+"""First bytes -> GDAL driver: formats that hold pixels and point to no other file (VRT would, design 2.12)."""
+_STRIP_PIXELS: Final = 4_000_000
+"""Native pixels read at once when a fine raster is averaged."""
+_MOST_BLOCKS: Final = 20_000
+"""Blocks of a TIFF whose place in the file is checked; of larger ones every so many-th."""
+
+Array = NDArray[np.float32]
+_Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Raster:
+    """One band of one file, looked at and found usable."""
+
+    path: Path
+    what: str
+    """For messages: which scene and band."""
+    geobox: GeoBox
+    band: int
+    driver: str
+    scale: float
+    offset: float
+    nodata: float | None
+    masked: bool
+    """Whether the file carries a mask of its own."""
+
+    def read(self, window: _Window) -> Array:
+        """Return a window of the file in physical values, `(y, x)` float32, NaN where not known.
+
+        Raises:
+            RequestError: the file cannot be read there, e.g. because it is truncated.
+        """
+        rows, columns = window
+        frame = Window.from_slices(rows, columns)
+        with _opened(self.path, self.driver, self.what) as file:
+            numbers = file.read(self.band, window=frame)
+            gaps = file.read_masks(self.band, window=frame) == 0 if self.masked else None
+        return self._physical(numbers, gaps)
+
+    def _physical(self, numbers: NDArray[Any], gaps: NDArray[np.bool_] | None = None) -> Array:
+        missing = np.isnan(numbers) if numbers.dtype.kind == "f" else np.zeros(numbers.shape, bool)
+        if self.nodata is not None:
+            missing |= numbers == np.asarray(self.nodata).astype(numbers.dtype if numbers.dtype.kind == "f" else "f8")
+        if gaps is not None:
+            missing |= gaps
+        values = numbers.astype(np.float64) * self.scale + self.offset
+        return np.where(missing, np.nan, values).astype(np.float32)
+
+    def coarsening(self, resolution_m: float) -> tuple[int, int]:
+        """Return how many (rows, columns) of the file make one pixel not coarser than a resolution; 1 where it is coarse."""
+        east, north = spacing(self.geobox)
+        middle = east.shape[0] // 2
+        steps = abs(float(north[middle, 0])), abs(float(east[middle, 0]))
+        return max(1, int(resolution_m / steps[0] + 1e-6)), max(1, int(resolution_m / steps[1] + 1e-6))
+
+    def coarse_geobox(self, factors: tuple[int, int]) -> GeoBox:
+        """Return the file's grid in groups of pixels, counted from its first one."""
+        height, width = (-(-int(size) // factor) for size, factor in zip(self.geobox.shape, factors, strict=True))
+        return GeoBox((height, width), self.geobox.affine @ Affine.scale(factors[1], factors[0]), self.geobox.crs)
+
+    def read_coarse(self, window: _Window, factors: tuple[int, int]) -> Array:
+        """Return the means of groups of pixels, those known, `(y, x)` float32, a strip at a time."""
+        if factors == (1, 1):
+            return self.read(window)
+        (rows, columns), (tall, wide) = window, factors
+        height, width = self.geobox.shape
+        right = min(columns.stop * wide, width)
+        span = (columns.stop - columns.start) * wide
+        step = max(1, _STRIP_PIXELS // (tall * span))
+        strips = []
+        for top in range(rows.start, rows.stop, step):
+            bottom = min(top + step, rows.stop)
+            native = self.read((slice(top * tall, min(bottom * tall, height)), slice(columns.start * wide, right)))
+            whole = np.full(((bottom - top) * tall, span), np.nan, np.float32)
+            whole[: native.shape[0], : native.shape[1]] = native
+            strips.append(_means(whole, factors))
+        return np.concatenate(strips)
+
+    def warp(self, block: GeoBox, method: Method) -> Array:
+        """Return the raster on a block's grid, `(y, x)` float32, NaN where it is not known.
+
+        Bilinear between pixels; a raster finer than the grid is first averaged to about its resolution. Nearest takes the
+        pixel that each centre lies in.
+        """
+        factors = (1, 1) if method == "nearest" else self.coarsening(abs(block.affine.a))
+        native = self.coarse_geobox(factors)
+        rows, columns = positions(block, native)
+        window = footprint(rows, columns, _size(native), 2)
+        if window is None:
+            return np.full(tuple(block.shape), np.nan, np.float32)
+        values = self.read_coarse(window, factors)
+        return sample(values, rows - window[0].start, columns - window[1].start, method)
+
+    def glance(self, block: GeoBox) -> Array:
+        """Return a quick look on a coarse block's grid: nearest pixels of a thinned read, good for counting only."""
+        rows, columns = positions(block, self.geobox)
+        window = footprint(rows, columns, _size(self.geobox), 0)
+        if window is None:
+            return np.full(tuple(block.shape), np.nan, np.float32)
+        height, width = (part.stop - part.start for part in window)
+        thin = (min(height, 2 * block.shape[0]), min(width, 2 * block.shape[1]))
+        with _opened(self.path, self.driver, self.what) as file:
+            numbers = file.read(self.band, window=Window.from_slices(*window), out_shape=thin)
+        row = (rows - window[0].start + 0.5) * (thin[0] / height) - 0.5
+        column = (columns - window[1].start + 0.5) * (thin[1] / width) - 0.5
+        return sample(self._physical(numbers), row, column, "nearest")
+
+    def around(self, block: GeoBox, margin_px: int) -> tuple[Array, GeoBox]:
+        """Return native values around a block and their grid; one void pixel where the raster misses it.
+
+        Native is the file's own spacing, or that of whole groups of pixels where it is finer than the block.
+        """
+        factors = self.coarsening(abs(block.affine.a))
+        native = self.coarse_geobox(factors)
+        rows, columns = positions(block, native)
+        window = footprint(rows, columns, _size(native), margin_px)
+        if window is None:
+            return np.full((1, 1), np.nan, np.float32), cut(native, (slice(0, 1), slice(0, 1)))
+        return self.read_coarse(window, factors), cut(native, window)
+
+
+def _size(geobox: GeoBox) -> tuple[int, int]:
+    return int(geobox.shape[0]), int(geobox.shape[1])
+
+
+def _means(values: Array, factors: tuple[int, int]) -> Array:
+    """Return the means of groups of pixels, ignoring NaN; NaN where all are."""
+    groups = values.reshape(values.shape[0] // factors[0], factors[0], values.shape[1] // factors[1], factors[1])
+    known = np.isfinite(groups)
+    count = known.sum(axis=(1, 3))
+    total = np.where(known, groups, 0).sum(axis=(1, 3), dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.where(count > 0, total / count, np.nan).astype(np.float32)
+
+
+def look_at(
+    folder: Path, name: str, band: int, what: str, scale: float | None, offset: float | None, nodata: float | None
+) -> Raster:
+    """Return one band of a file, checked.
+
+    Raises:
+        RequestError: the name leads out of the folder, or the file is missing, unreadable, empty, truncated, rotated,
+            complex, without a CRS or without that band.
+    """
+    path = inside(folder, name, what)
+    driver = _driver(path, what)
+    with (
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+        _opened(path, driver, what) as file,
+    ):
+        if not 1 <= band <= file.count:
+            raise RequestError(f"{what}: {path.name} has no band {band}, only {file.count}", "Correct `band:`.")
+        if file.crs is None:
+            raise RequestError(
+                f"{what}: {path.name} has no coordinate reference system",
+                f"Give it one, e.g. `rio edit-info --crs EPSG:32654 {path.name}`.",
+            )
+        if file.transform.b or file.transform.d or file.transform.is_identity:
+            raise RequestError(
+                f"{what}: {path.name} is not georeferenced along its CRS's axes", "Warp it north up, e.g. `rio warp`."
+            )
+        if np.dtype(file.dtypes[band - 1]).kind not in "uif":
+            raise RequestError(f"{what}: {path.name} holds {file.dtypes[band - 1]}", "Store plain numbers.")
+        if driver == "GTiff":
+            _check_whole(file, path, what)
+        return Raster(
+            path,
+            what,
+            GeoBox(file.shape, file.transform, file.crs.to_wkt()),
+            band,
+            driver,
+            file.scales[band - 1] if scale is None else scale,
+            file.offsets[band - 1] if offset is None else offset,
+            file.nodatavals[band - 1] if nodata is None else nodata,
+            MaskFlags.per_dataset in file.mask_flag_enums[band - 1],
+        )
+
+
+def _driver(path: Path, what: str) -> str:
+    """Return the GDAL driver for a file by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except FileNotFoundError:
+        raise RequestError(f"{what}: there is no file {path}", "Correct `file:` in the manifest.") from None
+    except OSError as error:
+        raise from_os_error(error) from error
+    if not magic:
+        raise RequestError(f"{what}: {path} is empty", "Copy or download it again.")
+    if magic not in _MAGIC:
+        raise RequestError(f"{what}: {path} is no raster that can be read", "Use GeoTIFF, JPEG 2000 or PNG.")
+    return _MAGIC[magic]
+
+
+@contextmanager
+def _opened(path: Path, driver: str, what: str) -> Iterator[Any]:
+    """Yield an opened file; whatever GDAL says against it becomes our error."""
+    try:
+        with rasterio.open(path, driver=driver) as file:
+            yield file
+    except (RasterioIOError, RasterioError) as error:
+        detail = " ".join(str(error.__cause__ or error).split())
+        raise RequestError(
+            f"{what}: cannot read {path}: {detail}", "It may be damaged: copy or download it again."
+        ) from error
+
+
+def _check_whole(file: Any, path: Path, what: str) -> None:
+    """Refuse a TIFF whose blocks reach beyond its end: it was cut short in copying.
+
+    Raises:
+        RequestError: it is truncated.
+    """
+    size = path.stat().st_size
+    tall, wide = file.block_shapes[0]
+    down, across = -(-file.height // tall), -(-file.width // wide)
+    every = 1 + down * across // _MOST_BLOCKS
+    for number in [*range(0, down * across, every), down * across - 1]:
+        block = f"{number % across}_{number // across}"
+        offset, length = (file.get_tag_item(f"BLOCK_{key}_{block}", "TIFF", bidx=1) for key in ("OFFSET", "SIZE"))
+        if offset and length and int(offset) + int(length) > size:
+            raise RequestError(
+                f"{what}: {path} is truncated: {size} bytes, but its pixels go on beyond", "Copy or download it again."
+            )

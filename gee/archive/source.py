@@ -1,0 +1,268 @@
+"""An archive as a `Source`: what the manifest offers, which of its scenes a run would use, and their pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from shapely import ops
+from shapely.geometry import Point
+from shapely.geometry.base import BaseGeometry
+
+from configs.area import Area
+from configs.bands import BANDS, DERIVED, StackBand, When, parse_band
+from configs.errors import NothingToSeeError, RequestError
+from configs.event import Event, Windows
+from configs.records import ObservationClass, Offer, Scene
+from gee.archive.composite import Candidate, compose, first_choice
+from gee.archive.coverage import looked, meets, outline, record
+from gee.archive.manifest import Layer, SceneEntry, read_manifest
+from gee.archive.rasters import Array, Raster, look_at
+from gee.derive import spacing
+from gee.resample import Method
+from gee.source import Elevation, Plan, Pulled, Source
+
+logger = logging.getLogger(__name__)
+
+_FROM_DEM = tuple(name for name, inputs in DERIVED.items() if inputs == ("dem",))
+
+
+class ArchiveSource:
+    """A folder of rasters with a manifest. Any CRS, resolution and number type; nothing is fetched."""
+
+    name = "archive"
+    block_px = 512
+
+    def __init__(self, where: Path, folder: Path | None = None) -> None:
+        """Read the manifest.
+
+        Args:
+            where: the folder, or the manifest where that stands elsewhere.
+            folder: overrides where the manifest says the files are.
+
+        Raises:
+            RequestError: no manifest there, or a malformed one.
+        """
+        self.manifest, self._path, self._folder = read_manifest(where, folder)
+        self.workers = min(4, os.cpu_count() or 1)
+        self._rasters: dict[tuple[str, int, str], Raster] = {}
+
+    def offer(self) -> Offer:
+        """Return the bands of all scenes and static layers, and what can be derived from them."""
+        manifest, names = self.manifest, set[str]()
+        for scene in manifest.scenes:
+            for when in When if scene.when is None else (scene.when,):
+                names |= {f"{when}_{base}" for base in scene.bands}
+        names |= {
+            f"{when}_{name}"
+            for when in When
+            for name, inputs in DERIVED.items()
+            if all(f"{when}_{base}" in names for base in inputs)
+        }
+        names |= {"dem", *_FROM_DEM} if "dem" in manifest.static else set()
+        names |= set(manifest.static)
+        return Offer(
+            self.name, manifest.sensor, manifest.level, self._resolution_m, frozenset(names), False, self._warnings()
+        )
+
+    def _warnings(self) -> tuple[str, ...]:
+        manifest = self.manifest
+        found = [
+            f"the date of scene {scene.id} is assumed ({scene.acquired.date()}), not known"
+            for scene in manifest.scenes
+            if scene.date_assumed
+        ]
+        blind = [scene.id for scene in manifest.scenes if scene.cloud_mask is None]
+        if blind:
+            found.append(f"no cloud mask for {', '.join(blind)}: clouds and their shadows pass for clear ground")
+        supplied = [name for name in _FROM_DEM if name in manifest.static]
+        if supplied and "dem" not in manifest.static:
+            found.append(
+                f"{', '.join(supplied)} as supplied by the archive, not derived: it may differ from what cards were trained on"
+            )
+        return tuple(found)
+
+    @cached_property
+    def _resolution_m(self) -> float:
+        if self.manifest.resolution_m is not None:
+            return self.manifest.resolution_m
+        scene = self.manifest.scenes[0]
+        name, layer = next(iter(scene.bands.items()))
+        raster = self._raster(layer, f"scene {scene.id}, {name}")
+        east, north = (abs(float(step[len(step) // 2, 0])) for step in spacing(raster.geobox))
+        return float(round(max(east, north), 1))
+
+    def extent(self) -> BaseGeometry | None:
+        """Return the union of the scenes' outlines in WGS 84; longitudes may exceed 180 at the antimeridian."""
+        return ops.unary_union([self._outline(scene) for scene in self.manifest.scenes])
+
+    def _outline(self, scene: SceneEntry) -> BaseGeometry:
+        name, layer = next(iter(scene.bands.items()))
+        return outline(self._raster(layer, f"scene {scene.id}, {name}").geobox)
+
+    def _raster(self, layer: Layer, what: str) -> Raster:
+        key = (layer.file, layer.band, what)
+        if key not in self._rasters:
+            self._rasters[key] = look_at(
+                self._folder, layer.file, layer.band, what, layer.scale, layer.offset, layer.nodata
+            )
+        return self._rasters[key]
+
+    def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
+        """Return the scenes that a pull would use, best first per window (`composite.first_choice`).
+
+        Every file is opened and looked at, so that what cannot be read is said before anything is written.
+
+        Raises:
+            RequestError: a band the archive does not have, or a file that cannot be read.
+            NothingToSeeError: the area misses the archive, no scene lies in a window, or all of them are void there.
+        """
+        measured, needs_elevation = self._measured(bands)
+        self._check_area(area, event)
+        for name in (
+            *(name for name in measured if parse_band(name).when is None),
+            *(["dem"] if needs_elevation else []),
+        ):
+            self._static(name)
+        scenes: list[Scene] = []
+        for when in When:
+            names = tuple(name for name in measured if parse_band(name).when is when)
+            if names:
+                scenes += [record(one) for one in self._ranked(when, names, area, geobox, event, windows)]
+        files = sorted({raster.path for raster in self._rasters.values()})
+        megabytes = sum(path.stat().st_size for path in files) / 1e6
+        details = {
+            "manifest": self._path.name,
+            "manifest_sha256": hashlib.sha256(self._path.read_bytes()).hexdigest(),
+            "files": {path.relative_to(self._folder.resolve()).as_posix(): path.stat().st_size for path in files},
+            "attribution": list(self.manifest.attribution),
+        }
+        return Plan(
+            measured, needs_elevation, geobox, area, event, windows, tuple(scenes), megabytes=megabytes, details=details
+        )
+
+    def _measured(self, bands: Iterable[str]) -> tuple[tuple[str, ...], bool]:
+        """Return (bands to pull, whether elevation is needed): terrain from the dem where there is one, else as supplied."""
+        offered, measured, needs_elevation = self.offer().bands, dict[str, None](), False
+        for name in bands:
+            if name not in offered:
+                raise RequestError(
+                    f"the archive {self._path} has no band {name}; it can deliver {', '.join(sorted(offered))}",
+                    "Add its file to the manifest, or choose a --checkpoint that does not read it.",
+                )
+            parsed = parse_band(name)
+            if name == "dem" or (name in _FROM_DEM and "dem" in self.manifest.static):
+                needs_elevation = True
+            elif parsed.when is None:
+                measured[name] = None
+            else:
+                for base in DERIVED.get(parsed.band.name, (parsed.band.name,)):
+                    measured[StackBand(BANDS[base], parsed.when).name] = None
+        return tuple(measured), needs_elevation
+
+    def _check_area(self, area: Area, event: Event) -> None:
+        extent = self.extent()
+        if extent is None or meets(extent, area.polygon):
+            return
+        west, south, east, north = extent.bounds
+        remedy = "Check --epicentre LAT,LON and the area."
+        if abs(event.longitude) <= 90 and meets(extent, Point(event.latitude, event.longitude)):
+            remedy = f"Did you swap latitude and longitude? Try --epicentre {event.longitude:g},{event.latitude:g}."
+        raise NothingToSeeError(
+            f"the area ({area.origin}, around {area.centre[1]:.2f}°, {area.centre[0]:.2f}°) lies outside the archive's imagery: "
+            f"{south:.2f}° to {north:.2f}° north, {west:.2f}° to {east:.2f}° east",
+            remedy,
+        )
+
+    def _static(self, name: str) -> tuple[Raster, Method]:
+        layer = self.manifest.static[name]
+        method: Method = layer.resampling or ("nearest" if BANDS[name].unit == "class" else "bilinear")
+        return self._raster(layer, f"static layer {name}"), method
+
+    def _candidate(self, scene: SceneEntry, when: When, names: Iterable[str]) -> Candidate:
+        found: dict[str, tuple[Raster, Method]] = {}
+        for name in names:
+            layer = scene.bands[parse_band(name).band.name]
+            what = f"scene {scene.id}, {parse_band(name).band.name}"
+            found[name] = self._raster(layer, what), layer.resampling or self.manifest.resampling
+        mask = None
+        if scene.cloud_mask is not None:
+            layer = Layer(
+                file=scene.cloud_mask.file,
+                band=scene.cloud_mask.band,
+                nodata=scene.cloud_mask.nodata,
+                scale=1,
+                offset=0,
+            )
+            mask = self._raster(layer, f"scene {scene.id}, cloud mask")
+        return Candidate(scene, when, found, mask)
+
+    def _ranked(
+        self, when: When, names: tuple[str, ...], area: Area, geobox: GeoBox, event: Event, windows: Windows
+    ) -> list[Candidate]:
+        """Return the scenes that show something of the area, best first."""
+        bases = {parse_band(name).band.name for name in names}
+        inside = [scene for scene in self.manifest.scenes if scene.belongs(when, event, windows)]
+        if not inside:
+            dates = ", ".join(f"{scene.id} ({scene.acquired:%Y-%m-%d})" for scene in self.manifest.scenes)
+            window = windows.pre if when is When.PRE else windows.post
+            raise NothingToSeeError(
+                f"no scene of the archive lies in the {when} window {window} on its side of the event; it has {dates}",
+                f"Widen the window with --{when} FROM/TO.",
+            )
+        usable = [scene for scene in inside if bases <= scene.bands.keys()]
+        if not usable:
+            lacking = ", ".join(sorted(bases - set[str]().union(*(scene.bands for scene in inside)) or bases))
+            raise RequestError(
+                f"no scene in the {when} window has {lacking} ({', '.join(scene.id for scene in inside)})",
+                "Add the files to the manifest, or choose a --checkpoint that does not read them.",
+            )
+        seen = [looked(self._candidate(scene, when, names), area, geobox) for scene in usable]
+        showing = [candidate for candidate in seen if candidate.imaged_fraction > 0]
+        if not showing:
+            raise NothingToSeeError(
+                f"every pixel of the area is nodata in {', '.join(scene.id for scene in usable)} ({when} window)",
+                "Choose another area or other scenes; check `nodata:` in the manifest.",
+            )
+        return first_choice(showing, event)
+
+    def pull(self, plan: Plan, block: GeoBox) -> Pulled:
+        """Return a block of the best clear image of each window, and the static layers that the plan names."""
+        bands: dict[str, Array] = {}
+        seen: dict[When, NDArray[np.uint8]] = {}
+        dates: dict[When, NDArray[np.int32]] = {}
+        entries = {scene.id: scene for scene in self.manifest.scenes}
+        for when in When:
+            names = tuple(name for name in plan.bands if parse_band(name).when is when)
+            if not names:
+                continue
+            chosen = (self._candidate(entries[one.id], when, names) for one in plan.scenes if one.when is when)
+            found, seen[when], dates[when] = compose(chosen, names, block)
+            bands |= found
+        if "water" in self.manifest.static and seen:
+            raster, method = self._static("water")
+            wet = raster.warp(block, method) >= self.manifest.water_percent
+            for classes in seen.values():
+                classes[wet & (classes != ObservationClass.NOT_IMAGED)] = ObservationClass.WATER
+        for name in plan.bands:
+            if parse_band(name).when is None:
+                raster, method = self._static(name)
+                bands[name] = raster.warp(block, method)
+        return Pulled(bands, seen, dates)
+
+    def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
+        """Return the archive's own elevation around a block; heights that cannot be are void."""
+        values, geobox = self._static("dem")[0].around(block, margin_px)
+        with np.errstate(invalid="ignore"):
+            possible = (values >= BANDS["dem"].low) & (values <= BANDS["dem"].high)
+        return Elevation(np.where(possible, values, np.float32(np.nan)), geobox)
+
+
+_: type[Source] = ArchiveSource
