@@ -23,7 +23,7 @@ from configs.layout import RunLayout
 from configs.run import RunConfig, read_run
 from flows.step import Step, plain
 from inventory.compare import compare_boundaries, compare_landslides, compare_pixels
-from inventory.outline import read_inventory
+from inventory.geopackage import read_inventory
 from models.metrics import Confusion
 from tiles import labels
 

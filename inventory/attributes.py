@@ -81,7 +81,8 @@ def shape_fields(geometry: NDArray[Any], crs: str) -> dict[str, Floats]:
 
 
 def _over(total: Floats, count: Floats) -> Floats:
-    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    mean: Floats = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return mean
 
 
 def _dates(days: Floats) -> NDArray[np.datetime64]:

@@ -16,7 +16,8 @@ Verdict = tuple[NDArray[np.bool_], Floats, str]
 
 
 def _share(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    share: Floats = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    return share
 
 
 def _verdicts(patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig) -> list[Verdict]:

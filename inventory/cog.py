@@ -25,7 +25,7 @@ from rasterio.windows import Window
 from configs.files import replacing, write_text
 from configs.stack import Rows
 from inventory.colours import MASK, OBSERVATION, rgb
-from inventory.outline import OUTSIDE, Inventory, Strip, strips
+from inventory.outline import OUTSIDE, Inventory, Strip, code_of, strips
 
 BLOCK_PX = 512
 UNSEEN = 255
@@ -68,12 +68,12 @@ class Cog:
 
 PROBABILITY = Cog("float32", np.nan, "landslide probability, 0 to 1")
 LANDSLIDES = Cog("uint8", UNSEEN, "1 landslide, 0 observed and none, 255 not observed", MASK)
-OBSERVED = Cog(
-    "uint8", OUTSIDE, "what was seen of each pixel", {int(each): look for each, look in OBSERVATION.items()}
-)
+OBSERVED = Cog("uint8", OUTSIDE, "what was seen of each pixel", {int(each): look for each, look in OBSERVATION.items()})
 
 
-def _fill(path: Path, cog: Cog, geobox: GeoBox, blocks: Iterator[tuple[slice, NDArray[Any]]], tags: dict[str, str]) -> None:
+def _fill(
+    path: Path, cog: Cog, geobox: GeoBox, blocks: Iterator[tuple[slice, NDArray[Any]]], tags: dict[str, str]
+) -> None:
     """Write a plain tiled GeoTIFF strip by strip: the source of the COG."""
     height, width = (int(n) for n in geobox.shape)
     profile = {
@@ -82,7 +82,7 @@ def _fill(path: Path, cog: Cog, geobox: GeoBox, blocks: Iterator[tuple[slice, ND
         "width": width,
         "count": 1,
         "dtype": cog.dtype,
-        "crs": geobox.crs.to_wkt(),
+        "crs": code_of(geobox.crs),
         "transform": geobox.affine,
         "nodata": cog.nodata,
         "tiled": True,

@@ -39,8 +39,7 @@ def _thinned(block: NDArray[Any], first_row: int, step: int) -> NDArray[Any]:
 
 def _outline(mask: NDArray[np.bool_], affine: Affine) -> Any:
     """Return everything true as one MultiPolygon."""
-    groups = polygonise(mask, affine)
-    return shapely.MultiPolygon(shapely.get_parts(groups).tolist()) if len(groups) else shapely.MultiPolygon()
+    return shapely.MultiPolygon(shapely.get_parts(polygonise(mask, affine)).tolist())
 
 
 def not_observed(probability: Rows, observation: Rows, stack: Stack) -> gpd.GeoDataFrame:

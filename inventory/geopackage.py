@@ -24,7 +24,7 @@ from configs.files import check_format, format_of, replacing
 from configs.stack import grid_attributes, grid_from
 from inventory.attributes import DATES, STATUSES
 from inventory.layers import LANDSLIDE_FIELDS, REASON, Field, Layer, column, inventory_layers
-from inventory.outline import Inventory
+from inventory.outline import Inventory, code_of
 from inventory.styles import STYLES, qml, sld
 
 FORMAT = format_of("inventory")
@@ -94,10 +94,9 @@ def _write_layer(path: Path, layer: Layer) -> None:
         layer=layer.name,
         driver="GPKG",
         geometry_type=layer.geometry,
-        crs=layer.frame.crs.to_wkt() if layer.frame.crs.to_epsg() is None else f"EPSG:{layer.frame.crs.to_epsg()}",
+        crs=code_of(layer.frame.crs),
         promote_to_multi=False,
         layer_options={"IDENTIFIER": layer.title, "DESCRIPTION": layer.description, "GEOMETRY_NAME": "geom"},
-        append=path.exists() and False,
     )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import geopandas as gpd
 import numpy as np
+import pyproj
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -37,6 +38,13 @@ class Inventory:
     threshold: float
 
 
+def code_of(crs: object) -> str:
+    """Return a CRS as ``EPSG:n``, or as WKT where it has no code."""
+    crs = pyproj.CRS(str(crs))
+    epsg = crs.to_epsg()
+    return f"EPSG:{epsg}" if epsg else crs.to_wkt()
+
+
 class Strip(NamedTuple):
     """Rows of both rasters, `(y, x)`."""
 
@@ -47,7 +55,8 @@ class Strip(NamedTuple):
     @property
     def seen(self) -> NDArray[np.bool_]:
         """Return what counts as observed: in the area, with a probability."""
-        return np.isfinite(self.probability) & (self.observation != OUTSIDE)
+        seen: NDArray[np.bool_] = np.isfinite(self.probability) & (self.observation != OUTSIDE)
+        return seen
 
 
 def strips(probability: Rows, observation: Rows, rows: int = STRIP_ROWS) -> Iterator[Strip]:
@@ -73,7 +82,8 @@ def _mask(strip: Strip, threshold: float, fallback_threshold: float | None) -> N
         filled = strip.observation == ObservationClass.NO_PRE
         limit = np.where(filled, np.float32(fallback_threshold), np.float32(threshold))
     with np.errstate(invalid="ignore"):
-        return strip.seen & (strip.probability >= limit)
+        mask: NDArray[np.bool_] = strip.seen & (strip.probability >= limit)
+    return mask
 
 
 def outline(

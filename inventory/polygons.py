@@ -49,6 +49,9 @@ class Tracer:
 
         A landslide that crosses strips, or only touches diagonally, has several labels until `finish` joins them.
         """
+        if not strip.any() and not self._mask.any():
+            self.rows += len(strip)
+            return np.zeros(strip.shape, np.int64)
         found, count = ndimage.label(strip)
         labels = np.where(strip, found.astype(np.int64) + (self.pieces - 1), 0)
         mask = np.vstack([self._mask, np.pad(strip, ((0, 0), (1, 1)))])
@@ -83,22 +86,26 @@ def _components(count: int, *links: Ints) -> Ints:
     pairs = np.concatenate(links)
     graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     _, group = connected_components(graph, directed=False)
-    return np.unique(group, return_index=True)[1][group]
+    smallest: Ints = np.unique(group, return_index=True)[1]
+    node: Ints = smallest[group]
+    return node
 
 
 def _assembled(rings: Rings, part: Ints, patch: Ints, affine: Affine) -> Patches:
     """Return the patches made of rings; `part` names the 4-connected part of each ring, `patch` the group of each piece."""
     xy = np.stack(affine @ rings.coordinates.T.astype(float), axis=1)  # (vertex, 2)
-    lines = shapely.linearrings(xy, indices=np.repeat(np.arange(len(rings.is_hole)), np.diff(rings.starts)))
+    lines = np.asarray(shapely.linearrings(xy, indices=np.repeat(np.arange(len(rings.is_hole)), np.diff(rings.starts))))
     shells = np.flatnonzero(~rings.is_hole)
     at = np.zeros(int(part.max(initial=-1)) + 1, np.int64)
     at[part[shells]] = np.arange(len(shells))  # a 4-connected part has exactly one shell
     by_shell = np.lexsort((rings.is_hole, at[part]))  # the shell first, then its holes
-    polygons = shapely.polygons(lines[by_shell], indices=at[part][by_shell])
+    polygons = np.asarray(shapely.polygons(lines[by_shell], indices=at[part][by_shell]))
     order: dict[int, int] = {}
-    of_shell = np.array([order.setdefault(group, len(order)) for group in patch[rings.piece[shells]].tolist()], np.int64)
+    of_shell = np.array(
+        [order.setdefault(group, len(order)) for group in patch[rings.piece[shells]].tolist()], np.int64
+    )
     sorting = np.argsort(of_shell, kind="stable")
-    geometry = shapely.multipolygons(polygons[sorting], indices=of_shell[sorting])
+    geometry = np.asarray(shapely.multipolygons(polygons[sorting], indices=of_shell[sorting]))
     return Patches(geometry, np.array([order[group] for group in patch.tolist()], np.int64))
 
 

@@ -60,7 +60,9 @@ _KINDS: dict[int, tuple[tuple[int, bool, bool], ...]] = {
     6: ((2, True, True), (1, False, True)),
 }
 _COUNT = np.array([len(_KINDS.get(code, ())) for code in range(16)], np.int8)
-_TABLE = np.array([[(kinds * 2)[i] for i in (0, 1)] if (kinds := _KINDS.get(c)) else [(0, 0, 0)] * 2 for c in range(16)])
+_TABLE = np.array(
+    [[(kinds * 2)[i] for i in (0, 1)] if (kinds := _KINDS.get(c)) else [(0, 0, 0)] * 2 for c in range(16)]
+)
 
 
 def corners_of(mask: NDArray[np.bool_], labels: NDArray[np.int64], first_row: int) -> Corners:

@@ -1,0 +1,116 @@
+"""Everything a revision hands over, written into its folder: rasters, GeoPackage, report, preview, STAC item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.files import format_of
+from configs.layout import REVISION
+from configs.stack import Rows, Stack
+from inventory.about import About
+from inventory.cog import write_rasters
+from inventory.footprints import not_observed, scene_footprints
+from inventory.geopackage import inventory_metadata, read_inventory, read_metadata, write_geopackage
+from inventory.layers import area_layer, changes_layer, event_layer, inventory_layers, scenes_layer, unseen_layer
+from inventory.outline import Inventory
+from inventory.preview import write_preview
+from inventory.report import Page, write_report
+from inventory.revisions import Matched, in_words, last_number, match_revisions
+from inventory.stac import write_stac_item
+from inventory.summary import Summary, count_seen, headline, summarise
+
+GEOPACKAGE = "landslides.gpkg"
+MASK = "landslides.tif"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was written, and its headline."""
+
+    about: About
+    inventory: Inventory
+    """With the ids it was published under."""
+    summary: Summary
+    products: dict[str, Path]
+    """File by its name."""
+    words: tuple[str, ...]
+    """The headline, and the changes since the revision before, in sentences."""
+
+
+def _since(folder: Path, inventory: Inventory, previous: Path | None) -> tuple[Inventory, Matched | None, int]:
+    """Return the inventory under the ids of the event, the changes, and the highest number given so far."""
+    if previous is None:
+        return inventory, None, last_number(inventory)
+    package = previous / GEOPACKAGE
+    known = int(read_metadata(package).get("last_number", 0))
+    old = read_inventory(package)
+    matched = match_revisions(inventory, old, previous / MASK, folder / MASK, last_number(old, known))
+    return matched.inventory, matched, matched.last_number
+
+
+def _tags(about: About) -> dict[str, str]:
+    return {
+        "format": format_of("raster"),
+        "event": about.event.name,
+        "revision": str(about.revision),
+        "checkpoint": about.choice.card,
+        "simulated": "yes" if about.simulated else "no",
+        "as_of": about.stamp,
+    }
+
+
+def _number_of(folder: Path) -> int:
+    match = REVISION.match(folder.name)
+    return int(match[1]) if match else 0
+
+
+def write_products(
+    folder: Path,
+    inventory: Inventory,
+    probability: Rows,
+    observation: Rows,
+    stack: Stack,
+    about: About,
+    *,
+    previous: Path | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Published:
+    """Return what was written into a revision's folder; each file whole or not at all.
+
+    Args:
+        folder: the unfinished revision.
+        inventory: from `outline`.
+        probability: `(y, x)`, NaN where not observed.
+        observation: `(y, x)`, `ObservationClass`, 255 outside the area.
+        stack: for dates, slopes and the pictures.
+        about: the run in the words of its products.
+        previous: folder of the revision before; ids, first_seen and status come from it, and `changes`.
+        provenance: plain mapping that the report shows at its end.
+    """
+    products = write_rasters(folder, inventory, probability, observation, _tags(about))
+    inventory, matched, last = _since(folder, inventory, previous)
+    summary = summarise(inventory, count_seen(probability, observation), about)
+    layers = inventory_layers(inventory)
+    if matched is not None:
+        layers.append(changes_layer(matched.changes))
+    layers += [
+        unseen_layer(not_observed(probability, observation, stack)),
+        scenes_layer(about, scene_footprints(about.scenes, stack)),
+        area_layer(about, summary, inventory),
+        event_layer(about, summary, inventory),
+    ]
+    metadata = {**inventory_metadata(inventory), **summary.as_plain(), "last_number": last, "as_of": about.stamp}
+    products[GEOPACKAGE] = write_geopackage(folder / GEOPACKAGE, layers, metadata, about.stamp)
+    words = [*headline(summary), *([in_words(matched, _number_of(previous))] if matched and previous else [])]
+    page = Page(about, inventory, summary, tuple(words), provenance or {})
+    products["report.html"] = write_report(folder / "report.html", page, probability, observation, stack)
+    products["preview.png"] = write_preview(folder / "preview.png", inventory, probability, observation, stack)
+    return Published(about, inventory, summary, products, tuple(words))
+
+
+def write_item(folder: Path, published: Published) -> Path:
+    """Return ``item.json``, written last: a STAC item with the checksum of every file in the folder but the log."""
+    return write_stac_item(folder, published.about, published.inventory, published.summary)
