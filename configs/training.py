@@ -29,6 +29,16 @@ class SampleSource(Frozen):
     """Mixture weight of the domain in the card's MMD reference sample."""
 
 
+class Splits(Frozen):
+    """Which splits of the sample sets play which part, by name."""
+
+    training: tuple[str, ...] = ("train",)
+    validation: tuple[str, ...] = ("validation",)
+    """Chooses the weights and the threshold."""
+    test: tuple[str, ...] = ("test",)
+    """Scored once, on the stored weights."""
+
+
 class LossConfig(Frozen):
     """What is minimised: `dice` * Dice + `bce` * binary cross-entropy."""
 
@@ -78,6 +88,8 @@ class AugmentationConfig(Frozen):
     """paper: the chip or one of its three mirror images (paper 000 §II-D); all: any combination of the three."""
     hillshade: Literal["as_is", "safe"] = "as_is"
     """safe: only mirrors that leave the light of a hillshade band where it is."""
+    shift_px: int = Field(default=0, ge=0)
+    """Move each chip by up to this much, both ways along both axes, within its own split's labels."""
     jitter: float = Field(default=0.0, ge=0, le=1)
     """Spread of a random gain and offset of the optical bands after normalisation, common to all and half as much per band."""
     noise: float = Field(default=0.0, ge=0, le=1)
@@ -93,6 +105,7 @@ class TrainingConfig(Frozen):
     title: str = ""
     """One line for people; made from the network and the domains where empty."""
     samples: tuple[SampleSource, ...] = Field(min_length=1)
+    splits: Splits = Splits()
     bands: tuple[str, ...] | None = None
     """Ordered input bands; all of the sample sets' where null."""
     architecture: str = "resu_senet"

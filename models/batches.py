@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +33,15 @@ class Chips(Protocol):
     def __getitem__(self, index: int, /) -> tuple[Any, Any]: ...
 
 
+@runtime_checkable
+class Epochs(Protocol):
+    """A sample set that shows something else each pass, e.g. draws and balances by itself."""
+
+    def set_epoch(self, epoch: int, /) -> None:
+        """Choose what the next pass shows."""
+        ...
+
+
 class Augment(Protocol):
     """Changes a physical chip and its label at random: geometry (`tiles.augment.Augment` is one)."""
 
@@ -51,7 +60,7 @@ def with_landslides(chips: Chips) -> NDArray[np.bool_]:
 
 @dataclass
 class Order:
-    """Which chips make up a step: pass after pass over all chips, each pass in a new order.
+    """Which chips make up a step: pass after pass over all chips, each pass in a new order (if `shuffle`).
 
     With `share`, that share of every pass are chips with a landslide, drawn evenly among themselves, likewise the rest.
     """
@@ -61,12 +70,13 @@ class Order:
     seed: int
     share: float | None = None
     positive: NDArray[np.bool_] | None = None
+    shuffle: bool = True
     _passes: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
-    def of(self, step: int) -> NDArray[np.int64]:
-        """Return the chip numbers of a step, `(batch,)`."""
-        places = np.arange(step * self.batch, (step + 1) * self.batch)
-        return np.array([self._pass(int(p) // self.chips)[int(p) % self.chips] for p in places])
+    def of(self, step: int) -> list[tuple[int, int]]:
+        """Return (pass, chip number) of each chip of a step."""
+        places = range(step * self.batch, (step + 1) * self.batch)
+        return [(p // self.chips, int(self._pass(p // self.chips)[p % self.chips])) for p in places]
 
     def _pass(self, number: int) -> NDArray[np.int64]:
         if number not in self._passes:
@@ -75,6 +85,8 @@ class Order:
         return self._passes[number]
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        if not self.shuffle:
+            return np.arange(self.chips)
         if self.share is None or self.positive is None or self.positive.all() or not self.positive.any():
             return rng.permutation(self.chips)
         many = round(self.share * self.chips)
@@ -96,14 +108,17 @@ class Batches:
     variation: AugmentationConfig
     crop_px: int | None = None
     augment: Augment | None = None
+    _epoch: int | None = field(default=None, repr=False)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Return a step's inputs `(B, C, H, W)` float32 and labels `(B, H, W)`."""
         rng = np.random.default_rng([self.order.seed, 1, step])
-        pairs = [self._chip(int(i), rng) for i in self.order.of(step)]
-        return stacked(pairs)
+        return stacked([self._chip(number, index, rng) for number, index in self.order.of(step)])
 
-    def _chip(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def _chip(self, number: int, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        if isinstance(self.chips, Epochs) and number != self._epoch:
+            self.chips.set_epoch(number)
+            self._epoch = number
         x, y = arrays(self.chips, index, len(self.bands))
         if self.crop_px is not None:
             x, y = _crop(x, y, self.crop_px, rng)

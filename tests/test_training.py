@@ -183,19 +183,42 @@ def test_schedules_stay_within_the_peak(name: str) -> None:
     assert learning_rate(flat, 0.007, 50, 100) == pytest.approx(0.007 * 0.5**0.9)  # paper 003
 
 
+def numbers(order: Order, steps: int) -> np.ndarray:
+    return np.array([number for step in range(steps) for _, number in order.of(step)])
+
+
 def test_every_pass_shows_every_chip_once_unless_balanced() -> None:
     order = Order(10, 4, seed=3)
-    seen = np.concatenate([order.of(step) for step in range(5)])
+    seen = numbers(order, 5)
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
     assert list(seen[:10]) != list(seen[10:])
-    assert (Order(10, 4, seed=3).of(4) == order.of(4)).all()  # no history needed
+    assert Order(10, 4, seed=3).of(4) == order.of(4)  # no history needed
+    assert [number for number, _ in order.of(2)] == [0, 0, 1, 1]
     positive = np.arange(10) < 2
-    balanced = Order(10, 5, 3, 0.5, positive)
-    seen = np.concatenate([balanced.of(step) for step in range(4)])
+    seen = numbers(Order(10, 5, 3, 0.5, positive), 4)
     assert positive[seen].mean() == 0.5
     assert set(seen) == set(range(10))
-    alone = Order(10, 5, 3, 0.5, np.zeros(10, bool))
-    assert sorted(np.concatenate([alone.of(0), alone.of(1)])) == list(range(10))
+    assert sorted(numbers(Order(10, 5, 3, 0.5, np.zeros(10, bool)), 2)) == list(range(10))
+
+
+def test_a_set_that_draws_for_itself_is_told_the_pass_and_followed(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    class Drawing(list[tuple[np.ndarray, np.ndarray]]):
+        epoch = -1
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epoch = epoch
+
+        def __getitem__(self, index: Any) -> Any:
+            told.append((self.epoch, index))
+            return super().__getitem__(index)
+
+    drawing = Drawing(chips(6))
+    train(
+        recipe(steps=4, batch=4, balance=0.5), drawing, None, BANDS, tmp_path, normalisation=fit(chips(), BANDS, "none")
+    )
+    assert told == [(step // 6, step % 6) for step in range(16)]
 
 
 def test_jitter_changes_seen_reflectance_only() -> None:

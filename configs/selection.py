@@ -1,0 +1,68 @@
+"""How a checkpoint is chosen for a scene, and what is known about how far is too far (`configs/selection.yaml`).
+
+The numbers of the choice stand here; the calibration is written by the leave-one-domain-out study and only read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from configs.errors import RequestError
+from configs.event import Frozen
+from configs.files import format_of, read_yaml
+
+CALIBRATION = Path(__file__).resolve().parent / "selection.yaml"
+
+
+class BandSetCalibration(Frozen):
+    """What leave-one-domain-out experiments say about cards that read one set of bands."""
+
+    bands: tuple[str, ...]
+    distances: tuple[float, ...] = ()
+    """Joint MMD of held-out domains to the cards trained without them, ascending: what is usual."""
+    alarm: float | None = None
+    """Joint MMD beyond which no card is known to work; null: not known, and nothing is claimed."""
+    expected_f1: tuple[tuple[float, float], ...] = ()
+    """(distance, F1) points, ascending in distance, between which the F1 to be expected is interpolated."""
+
+
+class SelectionConfig(Frozen):
+    """How scenes are compared with the cards' reference samples."""
+
+    format: str = format_of("selection")
+    kernels: int = Field(default=5, ge=1, le=15)
+    """Gaussians of the kernel (facts of paper 000's value range; see models/mmd)."""
+    pixels: int = Field(default=3000, ge=100, le=50_000)
+    """Pixels of the scene in the joint distance; its error comes from the blocks, more pixels hardly change it."""
+    block_m: float = Field(default=1000.0, gt=0)
+    """Least side of the blocks whose pixels are taken as one draw, metres."""
+    slope_min_deg: float = Field(default=5.0, ge=0, le=90)
+    """Flatter ground is left out of scene and reference alike: landslides hardly start there, fields and towns would."""
+    bootstraps: int = Field(default=200, ge=20)
+    permutations: int = Field(default=500, ge=20)
+    seed: int = Field(default=0, ge=0)
+    calibrations: tuple[BandSetCalibration, ...] = ()
+
+    def calibration(self, bands: tuple[str, ...]) -> BandSetCalibration | None:
+        """Return what is known about a set of bands, in any order; None where nothing is."""
+        return next((c for c in self.calibrations if set(c.bands) == set(bands)), None)
+
+
+def read_selection(path: Path = CALIBRATION) -> SelectionConfig:
+    """Return the settings with the study's calibration; the defaults, which claim nothing, where there is no file.
+
+    Raises:
+        RequestError: malformed, or of a newer format.
+    """
+    if not path.exists():
+        return SelectionConfig()
+    try:
+        return SelectionConfig.model_validate(read_yaml(path, "selection"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "selection"
+        raise RequestError(
+            f"{path}: {field}: {first['msg']}", "Run `coslide study` again, or delete the file."
+        ) from error

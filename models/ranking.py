@@ -1,0 +1,156 @@
+"""How far a scene is from what each card was trained on (paper 000 eq. 8, tables XI-XII).
+
+One ranking uses one physical scaling and one set of bandwidths for all cards: every band in units of its spread over
+scene and cards together, bandwidth 2 per band (the mean pairwise squared distance in those units) and 2 d jointly.
+Per band the distance is of every observed pixel, jointly of a sample spread over blocks, whose error is the blocks'.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.area import Area
+from configs.bands import When
+from configs.records import Advance, ObservationClass, Ranked
+from configs.selection import SelectionConfig
+from configs.stack import Stack
+from models.blockmmd import Blocked, BlockGram, block_sums
+from models.mmd import mmd2_histograms
+from models.reference import Reference, Usable, sample
+from models.registry import Found
+
+_TOO_FEW = 200
+"""Usable pixels below which flat ground is let in as well: a distance of fewer says little."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A card beside the scene as that card would see it."""
+
+    found: Found
+    reference: Reference
+    scene: Reference
+
+
+def compare(found: Sequence[Found], stack: Stack, area: Area | None, settings: SelectionConfig) -> list[Compared]:
+    """Return the cards that see something, each beside the scene masked as its reference was."""
+    scenes: dict[tuple[bool, float], Reference] = {}
+    references = [one.reference() for one in found]
+    for one, reference in zip(found, references, strict=True):
+        key = (one.card.needs_pre, reference.slope_min_deg if "slope" in stack.band_names else 0.0)
+        if key not in scenes:
+            alike = [o.card.bands for o in found if o.card.needs_pre == one.card.needs_pre]
+            scenes[key] = _scene(stack, tuple(dict.fromkeys(b for bands in alike for b in bands)), area, key, settings)
+    pairs = []
+    for one, reference in zip(found, references, strict=True):
+        scene = scenes[one.card.needs_pre, reference.slope_min_deg if "slope" in stack.band_names else 0.0]
+        if len(scene) > 1:
+            pairs.append(Compared(one, reference, scene))
+    return pairs
+
+
+def _scene(
+    stack: Stack, bands: tuple[str, ...], area: Area | None, key: tuple[bool, float], settings: SelectionConfig
+) -> Reference:
+    needs_pre, slope_min_deg = key
+
+    def draw(slope: float) -> Reference:
+        return sample(
+            stack,
+            bands,
+            _observed(stack, area, needs_pre),
+            domain="scene",
+            resolution_m=abs(float(stack.geobox.resolution.x)),
+            count=settings.pixels,
+            block_m=settings.block_m,
+            slope_min_deg=slope,
+            seed=settings.seed,
+        )
+
+    drawn = draw(slope_min_deg)
+    return drawn if drawn.pixels >= _TOO_FEW or slope_min_deg == 0 else draw(0.0)
+
+
+def _observed(stack: Stack, area: Area | None, needs_pre: bool) -> Usable:
+    """Return which pixels of the area are clear in every window the card reads; water and snow are other classes."""
+
+    def clear(rows: slice, columns: slice) -> NDArray[np.bool_]:
+        seen = stack.observation(When.POST, rows, columns) == ObservationClass.CLEAR
+        if needs_pre:
+            seen &= stack.observation(When.PRE, rows, columns) == ObservationClass.CLEAR
+        if area is not None and seen.any():
+            seen &= area.mask(stack.geobox[rows, columns])
+        return np.asarray(seen)
+
+    return clear
+
+
+def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advance) -> list[Ranked]:
+    """Return each card's distance to its scene: jointly with error and p-value, and band by band."""
+    spread = _spreads(compared)
+    common = [band for band in compared[0].reference.bands if all(band in one.found.card.bands for one in compared)]
+    mixed = len({frozenset(one.found.card.bands) for one in compared}) > 1
+    bands_of = [tuple(common) if mixed and common else one.found.card.bands for one in compared]
+    own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
+    ranked = []
+    for done, (one, bands) in enumerate(zip(compared, bands_of, strict=True), 1):
+        scene, reference = (_blocked(sample, bands, spread) for sample in (one.scene, one.reference))
+        width = 2.0 * len(bands)
+        key = (id(one.scene), bands)
+        if key not in own:
+            own[key] = block_sums(scene, scene, width, settings.kernels)
+        gram = BlockGram.of(scene, reference, width, settings.kernels, own[key])
+        ranked.append(
+            Ranked(
+                card=one.found.card.name,
+                distance=math.sqrt(max(0.0, gram.mmd2())),
+                standard_error=gram.standard_error(settings.bootstraps, settings.seed, root=True),
+                per_band={band: _band_distance(one, band, spread[band], settings) for band in one.found.card.bands},
+                p_value=gram.p_value(settings.permutations, settings.seed),
+                validation_f1=one.found.card.validation_f1,
+                note=_note(one, bands, mixed),
+            )
+        )
+        advance(done, len(compared))
+    return ranked
+
+
+def _note(one: Compared, bands: Sequence[str], mixed: bool) -> str:
+    notes = [f"{one.scene.pixels} pixels of the scene"]
+    if one.scene.slope_min_deg != one.reference.slope_min_deg:
+        notes.append("flat ground let in: hardly a sloping pixel was observed")
+    if mixed:
+        notes.append(f"joint distance over the {len(bands)} bands all candidates read")
+    return "; ".join(notes)
+
+
+def _spreads(compared: Sequence[Compared]) -> dict[str, float]:
+    """Return each band's standard deviation over scene and cards together: half the scene, half the cards, equally."""
+    spreads = {}
+    for band in dict.fromkeys(band for one in compared for band in one.found.card.bands):
+        holders = [one for one in compared if band in one.found.card.bands]
+        scene = holders[0].scene.band_histogram(band).moments()
+        cards = [one.reference.band_histogram(band).moments() for one in holders]
+        parts = [(0.5, scene), *((0.5 / len(cards), moments) for moments in cards)]
+        mean = sum(weight * m for weight, (m, _) in parts)
+        variance = sum(weight * (s * s + (m - mean) ** 2) for weight, (m, s) in parts)
+        spreads[band] = math.sqrt(variance) or 1.0
+    return spreads
+
+
+def _blocked(drawn: Reference, bands: Sequence[str], spread: dict[str, float]) -> Blocked:
+    return Blocked.of(drawn.columns(bands) / np.array([spread[band] for band in bands]), drawn.block)
+
+
+def _band_distance(one: Compared, band: str, spread: float, settings: SelectionConfig) -> float:
+    """Return MMD of one band: every usable pixel of the scene against the card's sample."""
+    scene, reference = one.scene.band_histogram(band), one.reference.band_histogram(band)
+    squared = mmd2_histograms(
+        scene.counts, reference.counts, scene.step / spread, 2.0, kernels=settings.kernels, unbiased=True
+    )
+    return math.sqrt(max(0.0, squared))

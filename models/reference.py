@@ -1,0 +1,287 @@
+"""What a domain looks like: pixels drawn evenly from where landslides could be seen, each with its block.
+
+A card carries such a sample of its training areas, and a scene is sampled in the same way (design 2.6): observed, not
+water, sloping, before any class balancing. Otherwise the distance would measure composition, not shift.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from configs.errors import RequestError
+from configs.files import check_format, format_of, replacing, sha256
+from configs.records import Advance, silent
+from models.histogram import BandHistogram
+from models.losses import IGNORED
+
+KIND = "reference"
+_WINDOW_PX = 512
+"""Least side of the windows a scene is read in: whole chunks, whole blocks, flat memory."""
+
+Usable = Callable[[slice, slice], NDArray[np.bool_]]
+"""Which pixels of a window (rows, columns) may be drawn, `(y, x)`."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A sample of one or several domains, physical values."""
+
+    bands: tuple[str, ...]
+    values: NDArray[np.float32]
+    """`(n, bands)`, in the bands' units, without NaN."""
+    block: NDArray[np.int32]
+    """`(n,)`: pixels of one number lie close together and are not independent draws; unique over all domains."""
+    domain: NDArray[np.int32]
+    """`(n,)`: index into `domains`."""
+    domains: tuple[str, ...]
+    slope_min_deg: float
+    """Flatter ground was left out; 0 where slope was not known."""
+    histograms: tuple[BandHistogram, ...] = field(default=(), compare=False)
+    """Of all pixels that could have been drawn; not stored."""
+    pixels: int = 0
+    """How many pixels could have been drawn; not stored."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def band_histogram(self, name: str) -> BandHistogram:
+        """Return the distribution of a band: of all pixels where they were counted, else of the sample."""
+        for histogram in self.histograms:
+            if histogram.name == name:
+                return histogram
+        return BandHistogram.of(self.columns((name,))[:, 0], name)
+
+    def columns(self, bands: Sequence[str]) -> NDArray[np.float32]:
+        """Return the values of some bands, `(n, len(bands))`."""
+        return self.values[:, [self.bands.index(name) for name in bands]]
+
+    def save(self, path: Path) -> str:
+        """Return the SHA-256 of the file that the sample is written to."""
+        header = {"bands": self.bands, "domains": self.domains, "slope_min_deg": self.slope_min_deg}
+        with replacing(path) as temporary:
+            save_file(
+                {"values": self.values.astype(np.float32), "block": self.block, "domain": self.domain},
+                temporary,
+                metadata={"format": format_of(KIND), "sample": json.dumps(header, sort_keys=True)},
+            )
+        return sha256(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Reference:
+        """Return a stored sample.
+
+        Raises:
+            RequestError: it cannot be read or is of a newer format.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                header: dict[str, str] = file.metadata() or {}
+                values, block, domain = (file.get_tensor(name) for name in ("values", "block", "domain"))
+        except (SafetensorError, OSError) as error:
+            raise RequestError(
+                f"the reference sample {path} cannot be read: {error}", "Get the card's folder again."
+            ) from error
+        check_format(header.get("format"), KIND, str(path))
+        sample = json.loads(header["sample"])
+        return cls(tuple(sample["bands"]), values, block, domain, tuple(sample["domains"]), sample["slope_min_deg"])
+
+
+def block_px(resolution_m: float, block_m: float) -> int:
+    """Return the side of a block: the power of two of pixels of at least `block_m`, so that windows hold whole blocks."""
+    return 1 << max(0, int(np.ceil(np.log2(block_m / resolution_m))))
+
+
+def _windows(shape: tuple[int, int], side: int) -> Iterator[tuple[slice, slice]]:
+    for top in range(0, shape[0], side):
+        for left in range(0, shape[1], side):
+            yield slice(top, min(top + side, shape[0])), slice(left, min(left + side, shape[1]))
+
+
+class Pixels(Protocol):
+    """A scene or training area to draw from: a `Stack`, a sample set."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (y, x)."""
+        ...
+
+    def read(self, name: str, rows: slice, columns: slice, /) -> NDArray[np.float32]:
+        """Return a window of a band, `(y, x)` physical, NaN where not known."""
+        ...
+
+
+def sample(
+    pixels: Pixels,
+    bands: Sequence[str],
+    usable: Usable,
+    *,
+    domain: str,
+    resolution_m: float,
+    count: int,
+    block_m: float,
+    slope_min_deg: float,
+    seed: int = 0,
+    advance: Advance = silent,
+) -> Reference:
+    """Return `count` pixels (or all, if fewer) drawn evenly from the usable ones of a scene, read window by window.
+
+    Each block gives its share, so the sample is spread as the usable pixels are. Band histograms hold every usable
+    pixel. The draw depends on the seed and the scene alone.
+
+    Args:
+        pixels: the scene.
+        bands: what to draw.
+        usable: which pixels count, `(y, x)` of a window: observed, not water, of the training area. Those with a NaN
+            in a band are left out besides.
+        domain: what to call it.
+        resolution_m: pixel size.
+        count: how many pixels to draw.
+        block_m: least side of a block.
+        slope_min_deg: leave out flatter ground, by the scene's band `slope`; 0 where it has none.
+        seed: of the draw.
+        advance: told windows done and in all.
+    """
+    usable = _sloping(pixels, usable, slope_min_deg) if slope_min_deg > 0 else usable
+    side = block_px(resolution_m, block_m)
+    blocks = _Blocks(side, -(-pixels.shape[0] // side), -(-pixels.shape[1] // side))
+    windows = list(_windows(pixels.shape, max(side, _WINDOW_PX)))
+    quota = blocks.quotas(windows, usable, count, seed)
+    values, numbers, total = [np.empty((0, len(bands)), np.float32)], [np.empty(0, np.int32)], 0
+    histograms = [BandHistogram.empty(name) for name in bands]
+    for done, (y, x) in enumerate(windows, 1):
+        inside = usable(y, x)
+        if inside.any():
+            window = np.stack([pixels.read(name, y, x) for name in bands])  # (band, y, x)
+            inside = inside & np.isfinite(window).all(axis=0)
+            histograms = [h + BandHistogram.of(window[i][inside], h.name) for i, h in enumerate(histograms)]
+            total += int(inside.sum())
+            for rows, columns, block in blocks.draw(inside, (y, x), quota, seed):
+                values.append(window[:, rows, columns].T)
+                numbers.append(np.full(len(rows), block, np.int32))
+        advance(done, len(windows))
+    drawn, number = np.concatenate(values), np.concatenate(numbers)
+    zeros = np.zeros(len(drawn), np.int32)
+    return Reference(tuple(bands), drawn, number, zeros, (domain,), slope_min_deg, tuple(histograms), total)
+
+
+def _sloping(pixels: Pixels, usable: Usable, slope_min_deg: float) -> Usable:
+    def both(rows: slice, columns: slice) -> NDArray[np.bool_]:
+        inside = usable(rows, columns)
+        if inside.any():
+            inside = inside & (pixels.read("slope", rows, columns) >= slope_min_deg)
+        return inside
+
+    return both
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Square blocks of `side` pixels over a scene, numbered row by row."""
+
+    side: int
+    down: int
+    across: int
+
+    def quotas(
+        self, windows: Iterable[tuple[slice, slice]], usable: Usable, count: int, seed: int
+    ) -> NDArray[np.int64]:
+        """Return how many pixels to draw from each block, `(blocks,)`, in proportion to its usable pixels."""
+        held, side = np.zeros((self.down, self.across), np.int64), self.side
+        for y, x in windows:
+            inside = usable(y, x).astype(np.int64)
+            for axis in (0, 1):
+                inside = np.add.reduceat(inside, range(0, inside.shape[axis], side), axis)
+            top, left = y.start // side, x.start // side
+            held[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+        if held.sum() <= count:
+            return held.ravel()
+        # Systematic sampling: every block gets its share rounded up or down, by chance, without favour to any size.
+        reached = np.concatenate([[0], np.cumsum(held.ravel())]) * (count / held.sum())
+        return np.asarray(np.diff(np.floor(reached + np.random.default_rng([seed, 0]).random())), dtype=np.int64)
+
+    def draw(
+        self, inside: NDArray[np.bool_], window: tuple[slice, slice], quota: NDArray[np.int64], seed: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
+        """Yield, block by block, the drawn rows and columns within a window, and the block's number."""
+        for top in range(0, inside.shape[0], self.side):
+            for left in range(0, inside.shape[1], self.side):
+                block = (window[0].start + top) // self.side * self.across + (window[1].start + left) // self.side
+                part = inside[top : top + self.side, left : left + self.side]
+                found = np.flatnonzero(part)
+                if quota[block] and len(found):
+                    rng = np.random.default_rng([seed, 1, block])
+                    picked = np.sort(rng.choice(found, min(int(quota[block]), len(found)), replace=False))
+                    yield top + picked // part.shape[1], left + picked % part.shape[1], block
+
+
+def from_chips(
+    chips: Iterable[tuple[Any, Any]],
+    bands: Sequence[str],
+    *,
+    domain: str,
+    count: int,
+    slope_min_deg: float,
+    blocks: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Reference:
+    """Return pixels drawn evenly from the labelled, observed, sloping pixels of training chips.
+
+    Each chip is a block unless `blocks` numbers them (chips that overlap belong to one block). Draw from all chips of
+    the training area, before any balancing of classes.
+    """
+    values, block, keys = [], [], []
+    slope = list(bands).index("slope") if "slope" in bands else None
+    for number, (x, y) in enumerate(chips):
+        pixels, label = np.asarray(x, dtype=np.float32), np.asarray(y)
+        inside = np.isfinite(pixels).all(axis=0) & (label != IGNORED)
+        if slope is not None:
+            inside &= pixels[slope] >= slope_min_deg
+        found = pixels[:, inside].T
+        key = np.random.default_rng([seed, 2, number]).random(len(found))
+        if len(found) > count:  # more than the whole sample could hold: the lowest keys are all that can be drawn
+            lowest = np.argpartition(key, count)[:count]
+            found, key = found[lowest], key[lowest]
+        values.append(found)
+        keys.append(key)
+        block.append(np.full(len(found), number if blocks is None else blocks[number], np.int32))
+    if not values or sum(map(len, values)) == 0:
+        raise RequestError(f"domain {domain}: no pixel is observed, labelled and sloping", "Check the samples' labels.")
+    lowest = np.sort(np.argsort(np.concatenate(keys), kind="stable")[:count])
+    drawn, where = np.concatenate(values)[lowest], np.concatenate(block)[lowest]
+    flat = 0.0 if slope is None else slope_min_deg
+    return Reference(tuple(bands), drawn, where, np.zeros(len(drawn), np.int32), (domain,), flat)
+
+
+def mixture(parts: Sequence[tuple[Reference, float]], count: int, seed: int = 0) -> Reference:
+    """Return one sample of several domains in proportion to their weights, block numbers kept apart.
+
+    Raises:
+        RequestError: the parts have other bands or were masked otherwise.
+    """
+    kinds = {(part.bands, part.slope_min_deg) for part, _ in parts}
+    if len(kinds) != 1:
+        raise RequestError("reference samples of different bands or masks cannot be mixed", "Draw them alike.")
+    total = sum(weight for _, weight in parts)
+    # As many as the scarcest domain allows without repeating a pixel, so that the shares stay what they should be.
+    room = min([count, *(int(len(part) * total / weight) for part, weight in parts if weight > 0)])
+    values, block, domain, start = [], [], [], 0
+    for number, (part, weight) in enumerate(parts):
+        rng = np.random.default_rng([seed, 3, number])
+        picked = np.sort(rng.choice(len(part), min(len(part), round(room * weight / total)), replace=False))
+        values.append(part.values[picked])
+        block.append(part.block[picked] + start)
+        domain.append(np.full(len(picked), number, np.int32))
+        start += int(part.block.max(initial=-1)) + 1
+    names = tuple(name for part, _ in parts for name in part.domains)
+    bands, slope_min_deg = next(iter(kinds))
+    joined = (np.concatenate(values), np.concatenate(block).astype(np.int32), np.concatenate(domain))
+    return Reference(bands, *joined, names, slope_min_deg)
