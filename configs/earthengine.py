@@ -24,8 +24,9 @@ class EarthEngineConfig(Frozen):
     """Cloud Score+ `cs_cdf` from which a pixel counts as clear; the data set's page advises 0.50-0.65."""
     cloud_probability: int = Field(default=40, ge=0, le=100)
     """s2cloudless percentage from which a pixel is cloud, where a scene has no Cloud Score+ (40: Sentinel Hub's default)."""
-    season_days: int = Field(default=45, ge=1, le=183)
-    """A pre-event scene this near in the calendar to the event's day counts as the same season (half a season)."""
+    age_weight: float = Field(default=0.25, ge=0, le=10)
+    """What a day of age counts against a day of seasonal difference when a pre-event pixel is chosen: leaves and snow alike,
+    little else changed. The simulated Earth chooses the same way."""
     post_policy: Literal["earliest", "latest"] = "earliest"
     """Which clear pixel after the event is taken: the earliest (rapid response) or the latest."""
     scenes_per_tile: int = Field(default=10, ge=1, le=100)

@@ -131,16 +131,16 @@ def season_distance_days(first: datetime, second: datetime) -> float:
 def best_first(found: Iterable[Found], event: Event, config: EarthEngineConfig) -> list[Found]:
     """Return scenes of one window in the order in which they are looked at for a clear pixel.
 
-    After the event: the earliest (or latest: `post_policy`). Before: the same season first, then the nearest to the event,
-    because an image of another season shows changes that are none.
+    After the event: the earliest (or latest: `post_policy`). Before: the nearest in the calendar, age counting less, because
+    an image of another season shows changes that are none.
     """
 
-    def key(one: Found) -> tuple[bool, float, str]:
+    def key(one: Found) -> tuple[float, str]:
         after_s = (one.scene.acquired - event.time).total_seconds()
         if one.scene.when is When.POST:
-            return False, after_s if config.post_policy == "earliest" else -after_s, one.scene.id
-        other_season = season_distance_days(one.scene.acquired, event.time) > config.season_days
-        return other_season, -after_s, one.scene.id
+            return after_s if config.post_policy == "earliest" else -after_s, one.scene.id
+        age_days = -after_s / 86400
+        return season_distance_days(one.scene.acquired, event.time) + config.age_weight * age_days, one.scene.id
 
     return sorted(found, key=key)
 

@@ -195,6 +195,7 @@ ALGORITHMS: dict[str, Callable[..., Any]] = {
     "Image.linkCollection": link_collection,
     "Image.projection": projection_of,
     "Image.reduceRegion": reduce_region,
+    "Number.add": lambda left, right: left + right,
     "Projection": lambda crs: Grid(crs, Affine.identity()),
     "Projection.crs": lambda projection: projection.crs,
     "Projection.transform": transform_wkt,

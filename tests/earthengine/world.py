@@ -165,6 +165,72 @@ def elevation() -> list[Image]:
     ]
 
 
+S1_SCENES = {
+    # index: (day, pass, relative orbit, mean power, share of the ground from the west)
+    "S1A_PRE_ASC": ("2018-08-25T08:00", "ASCENDING", 68, 0.10, 1.0),
+    "S1A_POST_ASC": ("2018-09-18T08:00", "ASCENDING", 68, 0.20, 1.0),
+    "S1A_POST_ASC2": ("2018-09-30T08:00", "ASCENDING", 68, 0.30, 1.0),
+    "S1B_PRE_DESC": ("2018-08-27T20:00", "DESCENDING", 46, 0.40, 0.3),
+    "S1B_POST_DESC": ("2018-09-08T20:00", "DESCENDING", 46, 0.50, 0.3),
+}
+
+
+def speckled(power: float, seed: int) -> NDArray[np.float32]:
+    """Return power with gamma speckle of 4.4 looks over the small Earth at 10 m, `(y, x)`."""
+    size, _ = lattice(10)
+    return np.random.default_rng(seed).gamma(4.4, power / 4.4, (size, size)).astype("float32")
+
+
+def sentinel1() -> list[Image]:
+    """Return radar scenes of two orbits, one of which covers only a part."""
+    size, affine = lattice(10)
+    images = []
+    for seed, (index, (moment, look, orbit, power, share)) in enumerate(S1_SCENES.items()):
+        wide = round(size * share)
+        rasters = {
+            "VV": Raster(speckled(power, seed)[:, :wide], CRS, affine),
+            "VH": Raster(speckled(power / 10, 100 + seed)[:, :wide], CRS, affine),
+            "angle": Raster(np.full((size, wide), 35.0, "float32"), CRS, affine),
+        }
+        facts = {
+            "system:time_start": datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() * 1000,
+            "instrumentMode": "IW",
+            "transmitterReceiverPolarisation": ["VV", "VH"],
+            "orbitProperties_pass": look,
+            "relativeOrbitNumber_start": orbit,
+        }
+        images.append(asset(f"COPERNICUS/S1_GRD_FLOAT/{index}", rasters, facts))
+    return images
+
+
+def landsat8() -> list[Image]:
+    """Return two Landsat-8 scenes after the event: the first half under cloud, the second clear."""
+    images = []
+    for index, moment, bright, cloud in (
+        ("LC08_107030_20180914", "2018-09-14T01:15", 0.10, 0.5),
+        ("LC08_107030_20180930", "2018-09-30T01:15", 0.20, 0.0),
+    ):
+        size, affine = lattice(30)
+        fine, fine_affine = lattice(15)
+        rasters = {
+            f"B{number}": Raster(np.full((size, size), bright + 0.01 * number, "float32"), CRS, affine)
+            for number in range(1, 8)
+        }
+        checks = np.indices((fine, fine)).sum(axis=0) % 2
+        rasters["B8"] = Raster((bright * (1 + 0.2 * checks)).astype("float32"), CRS, fine_affine)
+        rows = np.arange(size)[:, None] * 30 < cloud * SIDE_M
+        quality = np.where(np.broadcast_to(rows, (size, size)), 1 << 3, 1 << 6).astype("uint16")
+        rasters["QA_PIXEL"] = Raster(quality, CRS, affine)
+        facts = {
+            "system:time_start": datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() * 1000,
+            "CLOUD_COVER": 100 * cloud,
+            "WRS_PATH": 107,
+            "WRS_ROW": 30,
+        }
+        images.append(asset(f"LANDSAT/LC08/C02/T1_TOA/{index}", rasters, facts))
+    return images
+
+
 def catalogue() -> list[Image]:
-    """Return everything but radar and Landsat, which their own tests add."""
-    return [*sentinel2(), water(), *elevation()]
+    """Return the small Earth's every image."""
+    return [*sentinel2(), water(), *elevation(), *sentinel1(), *landsat8()]
