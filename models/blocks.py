@@ -75,9 +75,10 @@ def landslide_logit(scores: Tensor) -> Tensor:
 
 
 def initialise(network: nn.Module, heads: Iterable[nn.Module] = (), *, uniform: bool = False) -> None:
-    """Give every convolution He (Kaiming) weights and zero bias, every norm 1 and 0, the `heads` a small normal (0.01).
+    """Give every convolution He (Kaiming) weights and zero bias, every norm 1 and 0; `heads` a sixth of He's variance.
 
-    Small head weights start all probabilities near 0.5 instead of saturated. Deterministic under `torch.manual_seed`.
+    With it logits start unsaturated and yet move: a normal of 0.01 needed about twice the steps at Adam 1e-4 (by trial on eight
+    synthetic chips, ResU-SENet at quarter width). Deterministic under `torch.manual_seed`.
     """
     kaiming = nn.init.kaiming_uniform_ if uniform else nn.init.kaiming_normal_
     for module in network.modules():
@@ -90,7 +91,7 @@ def initialise(network: nn.Module, heads: Iterable[nn.Module] = (), *, uniform: 
             nn.init.zeros_(module.bias)
     for head in heads:
         if isinstance(head, nn.Conv2d):
-            nn.init.normal_(head.weight, std=0.01)
+            nn.init.normal_(head.weight, std=(3 * head.weight[0].numel()) ** -0.5)
 
 
 def upsample(x: Tensor, like: Tensor | tuple[int, int], *, align_corners: bool = False) -> Tensor:
