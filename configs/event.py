@@ -94,6 +94,14 @@ class DateRange(Frozen):
     first: date
     last: date
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, given: Any) -> Any:
+        """Accept ``FROM/TO`` as it is written on the command line."""
+        if isinstance(given, str) and given.count("/") == 1:
+            return dict(zip(("first", "last"), given.split("/"), strict=True))
+        return given
+
     @model_validator(mode="after")
     def _ordered(self) -> DateRange:
         if self.first > self.last:
