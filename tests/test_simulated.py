@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,9 +22,9 @@ from gee.simulated import LANDSCAPES, SimulatedSource, fingerprint
 from gee.simulated.truth import truth_mask, truth_polygons
 from gee.source import Plan, Pulled
 
-BANDS = tuple(f"{when}_{band}" for when in ("pre", "post") for band in ("B2", "B3", "B4", "B8", "B11", "B12")) + (
-    "dem",
-)
+REPOSITORY = Path(__file__).resolve().parent.parent
+OPTICAL = ("B2", "B3", "B4", "B8", "B11", "B12")
+BANDS = (*(f"{when}_{band}" for when in ("pre", "post") for band in OPTICAL), "dem")
 
 
 def quake(latitude: float = 42.69, longitude: float = 141.93) -> Event:
