@@ -1,0 +1,85 @@
+"""Small files from the network: https only, limited in size and time, never where a redirect leads out of bounds (design 2.12)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit
+
+from configs.errors import RequestError, SourceError
+
+if TYPE_CHECKING:
+    import httpx
+
+LARGEST_BYTES: Final = 200 * 2**20
+"""A global ShakeMap grid of a great earthquake has some 60 MB."""
+TIMEOUT_S: Final = 60.0
+"""For the whole answer."""
+_REDIRECTS: Final = 3
+
+
+def fetch(url: str, *, limit_bytes: int = LARGEST_BYTES, hosts: Collection[str] | None = None) -> bytes:
+    """Return what an address answers.
+
+    Args:
+        url: an https address.
+        limit_bytes: refuse longer answers.
+        hosts: where given, no other host is asked (served runs).
+
+    Raises:
+        RequestError: not https, a host that is not allowed, or nothing at that address (HTTP 404, 410, ...).
+        SourceError: no answer, too late, too long, or a server's error.
+    """
+    import httpx
+
+    deadline = time.monotonic() + TIMEOUT_S
+    try:
+        with _client() as client:
+            for _ in range(_REDIRECTS + 1):
+                _check(url, hosts)
+                with client.stream("GET", url) as answer:
+                    if answer.is_redirect:
+                        url = urljoin(url, answer.headers["location"])
+                        continue
+                    _check_status(answer, url)
+                    return _body(answer, url, limit_bytes, deadline)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SourceError(
+            f"no answer from {url}: {type(error).__name__} {error}",
+            "Check the network and try again, or give the file itself.",
+        ) from error
+    raise SourceError(f"{url}: too many redirects", "Give the file itself.")
+
+
+def _client() -> httpx.Client:
+    import httpx
+
+    return httpx.Client(timeout=httpx.Timeout(TIMEOUT_S / 2, connect=10), follow_redirects=False)
+
+
+def _check(url: str, hosts: Collection[str] | None) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise RequestError(f"`{url}` is no https address", "Give an https:// address or a file.")
+    if hosts is not None and parts.hostname not in hosts:
+        raise RequestError(f"{parts.hostname} is not on the list of hosts", "Ask the operator to add it.")
+
+
+def _check_status(answer: httpx.Response, url: str) -> None:
+    if answer.is_client_error and answer.status_code != 429:
+        raise RequestError(f"nothing at {url} (HTTP {answer.status_code})", "Check the id or the address.")
+    if not answer.is_success:
+        raise SourceError(f"{url} answered HTTP {answer.status_code}", "Try again later, or give the file itself.")
+
+
+def _body(answer: httpx.Response, url: str, limit_bytes: int, deadline: float) -> bytes:
+    parts, size = [], 0
+    for part in answer.iter_bytes():  # counted as decompressed: a small answer may not unfold without end
+        parts.append(part)
+        size += len(part)
+        if size > limit_bytes:
+            raise SourceError(f"{url} answered more than {limit_bytes / 2**20:.0f} MB", "Give the file itself.")
+        if time.monotonic() > deadline:
+            raise SourceError(f"{url} took longer than {TIMEOUT_S:.0f} s", "Try again, or give the file itself.")
+    return b"".join(parts)

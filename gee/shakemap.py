@@ -1,0 +1,183 @@
+"""ShakeMap ``grid.xml`` -> the area that was shaken at least so hard.
+
+Format: ShakeMap manual, https://usgs.github.io/shakemap/manual4_0/ug_products.html; the fields stand in the order of the
+``grid_field`` elements, rows from north to south. XML from elsewhere is read with defusedxml: no entities, no DTD.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, fromstring
+from numpy.typing import NDArray
+from shapely import affinity, from_ragged_array, make_valid, ops
+from shapely.geometry.base import BaseGeometry
+
+from configs.area import Area
+from configs.errors import NothingToSeeError, RequestError
+from gee.fetch import LARGEST_BYTES, fetch
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+logger = logging.getLogger(__name__)
+
+Field = Literal["MMI", "PGA"]
+PERCENT_G: Final = {"pctg": 1.0, "%g": 1.0, "g": 100.0}
+"""Units of acceleration as written -> percent g."""
+_REMEDY: Final = "Download grid.xml of the event's ShakeMap again, or give --radius-km or --area."
+_MOST_POINTS: Final = 50_000_000
+
+
+@dataclass(frozen=True)
+class ShakeGrid:
+    """Shaking on a regular grid, rows north to south."""
+
+    longitude: NDArray[np.float64]
+    """`(x,)` degrees, rising; beyond 180 where the grid crosses the antimeridian."""
+    latitude: NDArray[np.float64]
+    """`(y,)` degrees, falling."""
+    values: dict[str, NDArray[np.float64]]
+    """``MMI`` (intensity) and ``PGA`` (percent g), those there are, `(y, x)`."""
+    event_id: str
+    warnings: tuple[str, ...] = ()
+
+
+def area(where: str, field: Field, threshold: float, hosts: Collection[str] | None = None) -> Area:
+    """Return the area in which a ShakeMap reaches a threshold.
+
+    Args:
+        where: a ``grid.xml`` file or its https address.
+        field: ``MMI``, or ``PGA`` in percent g.
+        threshold: of that field.
+        hosts: the hosts that may be asked; None for any.
+
+    Raises:
+        RequestError: unreadable, malformed, truncated, or without that field.
+        SourceError: the address does not answer.
+        NothingToSeeError: it shook nowhere so hard.
+    """
+    grid = read_grid(fetch(where, hosts=hosts) if "://" in where else _read(Path(where)), where)
+    found, warnings = outline(grid, field, threshold)
+    for text in (*grid.warnings, *warnings):
+        logger.warning("%s", text)
+    return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise RequestError(f"--shakemap: {path} is larger than any ShakeMap grid", _REMEDY)
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"--shakemap: cannot read {path}: {error.strerror}", "Check the path.") from error
+
+
+def read_grid(content: bytes, where: str) -> ShakeGrid:
+    """Return the grid in a ``grid.xml``.
+
+    Raises:
+        RequestError: malformed, truncated, or holding entities.
+    """
+    try:
+        root = fromstring(content, forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise RequestError(f"--shakemap: {where} holds XML entities or a DTD: refused", _REMEDY) from error
+    except (ParseError, ValueError) as error:
+        raise RequestError(f"--shakemap: {where} is no XML, or was cut short: {error}", _REMEDY) from error
+    try:
+        return _grid(root, where)
+    except (KeyError, ValueError, OverflowError) as error:
+        raise RequestError(f"--shakemap: {where} is no ShakeMap grid: {error}", _REMEDY) from error
+
+
+def _grid(root: Element, where: str) -> ShakeGrid:
+    parts: dict[str, Element] = {}
+    fields: dict[str, tuple[int, str]] = {}
+    for element in root.iter():
+        name = element.tag.rpartition("}")[2]
+        parts[name] = element
+        if name == "grid_field":
+            fields[element.attrib["name"].upper()] = (int(element.attrib["index"]) - 1, element.attrib.get("units", ""))
+    shape = tuple(int(parts["grid_specification"].attrib[name]) for name in ("nlat", "nlon"))
+    if min(shape) < 2 or shape[0] * shape[1] > _MOST_POINTS or not {"LON", "LAT"} < fields.keys():
+        raise ValueError(f"grid of {shape[0]} x {shape[1]} points with the fields {', '.join(fields) or 'none'}")
+    numbers = np.array((parts["grid_data"].text or "").split(), dtype=np.float64)
+    if numbers.size != shape[0] * shape[1] * len(fields):
+        rows = numbers.size // max(len(fields), 1)
+        raise ValueError(
+            f"{shape[0]} x {shape[1]} = {shape[0] * shape[1]} rows announced, {rows} there: it was cut short"
+        )
+    table = numbers.reshape(*shape, len(fields))  # (y, x, field)
+    longitude, latitude = table[0, :, fields["LON"][0]], table[:, 0, fields["LAT"][0]]
+    longitude = longitude[0] + (longitude - longitude[0]) % 360  # the antimeridian: in one piece
+    if not ((np.diff(longitude) > 0).all() and (np.diff(latitude) < 0).all() and (abs(latitude) <= 90).all()):
+        raise ValueError("its points do not run west to east and north to south")
+    values, warnings = {}, []
+    if "MMI" in fields:
+        values["MMI"] = table[..., fields["MMI"][0]]
+    if "PGA" in fields:
+        factor, note = _percent_g(fields["PGA"][1])
+        values["PGA"] = table[..., fields["PGA"][0]] * factor
+        warnings += [f"{where}: {note}"] if note else []
+    return ShakeGrid(longitude, latitude, values, str(root.attrib.get("event_id", "")), tuple(warnings))
+
+
+def _percent_g(units: str) -> tuple[float, str]:
+    """Return (factor to percent g, what is doubtful about it)."""
+    if not units.strip():
+        return 1.0, "PGA has no units; percent g assumed, as ShakeMap writes it"
+    if units.strip().lower() not in PERCENT_G:
+        raise ValueError(f"PGA in `{units}`, known are {', '.join(PERCENT_G)}")
+    return PERCENT_G[units.strip().lower()], ""
+
+
+def outline(grid: ShakeGrid, field: Field, threshold: float) -> tuple[Area, tuple[str, ...]]:
+    """Return (the area where a field is at least a threshold, what is doubtful about it).
+
+    Raises:
+        RequestError: the grid does not hold that field.
+        NothingToSeeError: the threshold is reached nowhere.
+    """
+    from contourpy import FillType, contour_generator
+
+    if field not in grid.values:
+        raise RequestError(f"the ShakeMap has no {field}, only {', '.join(grid.values) or 'neither'}", _REMEDY)
+    values = np.ma.masked_invalid(grid.values[field])
+    unit = "" if field == "MMI" else " % g"
+    highest = float(values.max()) if values.count() else float("nan")
+    if not highest >= threshold:
+        raise NothingToSeeError(
+            f"the ShakeMap reaches {field} {highest:.1f}{unit}, nowhere {threshold:g}{unit}",
+            "Lower look.shakemap_threshold in the run file, or give --radius-km or --area.",
+        )
+    lines = contour_generator(grid.longitude, grid.latitude, values, fill_type=FillType.OuterOffset).filled(
+        threshold, np.nextafter(highest, np.inf) + 1
+    )
+    polygon = _polygons(*lines)
+    west, south, east, north = polygon.bounds
+    lon, lat = grid.longitude, grid.latitude
+    cut = west <= lon[0] or east >= lon[-1] or south <= lat[-1] or north >= lat[0]
+    warnings = (f"the {field} {threshold:g}{unit} contour is cut off by the edge of the ShakeMap",) if cut else ()
+    if west >= 180:
+        polygon = affinity.translate(polygon, -360)
+    return Area(polygon, f"ShakeMap {field} >= {threshold:g}{unit}"), warnings
+
+
+def _polygons(points: Any, offsets: Any) -> BaseGeometry:
+    """Return contourpy's rings, outer before holes, as one geometry."""
+    from shapely import GeometryType
+
+    found = []
+    for ring_points, ring_offsets in zip(points, offsets, strict=True):
+        starts = (np.asarray(ring_offsets, np.int64), np.array([0, len(ring_offsets) - 1]))
+        found += list(from_ragged_array(GeometryType.POLYGON, np.asarray(ring_points, np.float64), starts))
+    union = ops.unary_union([make_valid(polygon) for polygon in found])
+    parts = [part for part in getattr(union, "geoms", [union]) if part.area > 0]
+    return ops.unary_union(parts)
