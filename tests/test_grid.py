@@ -38,6 +38,13 @@ def test_cores_partition_the_raster_and_windows_never_pad(
             # A window that ends inside the raster needs no padding by the network.
             assert span.stop == length or (span.stop - span.start) % stride == 0
     assert (written == 1).all()
+    # One size of window along each axis, and beside the far border at most one more.
+    for spans, length in ((grid.rows, height), (grid.columns, width)):
+        inside = {span.stop - span.start for span in spans if span.stop < length}
+        beside = {span.stop - span.start for span in spans if span.stop == length}
+        assert len(inside) <= 1
+        assert len(beside) == 1
+        assert not inside or 0 <= beside.pop() - inside.pop() < stride
 
 
 @settings(max_examples=80, deadline=None)

@@ -182,10 +182,10 @@ def test_a_tiled_network_equals_the_whole_image_borders_included(shape: tuple[in
 
 def test_too_small_a_halo_or_the_wrong_stride_shows() -> None:
     """The test above can fail: without the halo, or with origins off the stride, seams appear."""
-    fn, stack = network(0), picture(200, 200, seed=9, bands=2)
+    fn, stack = network(0), picture(300, 300, seed=9, bands=2)
     whole = fn(stack[None])[0]
-    assert np.abs(map_tiles(stack, TileGrid((200, 200), 88, 0, stride=8), fn) - whole).max() > 1e-2
-    assert np.abs(map_tiles(stack, TileGrid((200, 200), 91, 56, stride=1), fn) - whole).max() > 1e-2
+    assert np.abs(map_tiles(stack, TileGrid((300, 300), 88, 0, stride=8), fn) - whole).max() > 1e-2
+    assert np.abs(map_tiles(stack, TileGrid((300, 300), 91, 57, stride=1), fn) - whole).max() > 1e-2
 
 
 def test_tiles_without_a_valid_pixel_are_neither_read_nor_computed() -> None:

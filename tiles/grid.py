@@ -77,7 +77,8 @@ class TileGrid:
     """Tiles over a raster of `shape` `(y, x)`.
 
     mode `core`: `tile` is the side of the core (rounded down to the stride), `halo` the context read on each side and
-    trimmed afterwards (rounded up to the stride). Cores partition the raster; each pixel is written once.
+    trimmed afterwards (rounded up to the stride). Cores partition the raster; each pixel is written once. Windows have
+    one size, and at the far borders up to a stride more.
     mode `blend`: `tile` is the side of the window, which the network sees whole; neighbours overlap by at least `halo`
     and are averaged with strictly positive weights that sum to one. All windows have the same size.
 
@@ -177,9 +178,13 @@ class TileGrid:
     def _cores(self, start: int, stop: int, length: int) -> Iterator[Span]:
         side = self.tile // self.stride * self.stride
         halo = ceil(self.halo / self.stride) * self.stride
+        size = side + 2 * halo
+        last = max((length - size) // self.stride * self.stride, 0)
         for core in range(start, stop, side):
-            end = min(core + side, stop)
-            yield Span(max(core - halo, 0), min(end + halo, length), core, end)
+            # Beside the border the window moves inwards instead of shrinking: all have one size, so batches are full
+            # and memory is reused. Only those that end with the raster take its remainder beyond the stride as well.
+            first = min(max(core - halo, 0), last)
+            yield Span(first, length if first == last else first + size, core, min(core + side, stop))
 
     def _overlapping(self, length: int) -> tuple[Span, ...]:
         if length <= self.tile:

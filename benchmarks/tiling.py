@@ -1,0 +1,234 @@
+"""Memory and throughput of `map_tiles`: does memory stay flat at any area, and does the machinery cost anything?
+
+    python -m benchmarks.tiling            # prints
+    python -m benchmarks.tiling --write    # and writes docs/tiling.md
+
+Memory: a stack of 2048 x 2048 and one of 8192 x 8192 pixels are mapped from disk to disk, each in a fresh process; its
+peak is the operating system's own count. Throughput: `map_tiles` with a model from disk to disk, against the model's
+bare forward passes on the same tiles held in memory, by turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import zarr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from zarr.codecs import BloscCodec
+
+from configs.bands import parse_band
+from configs.checkpoint import CardTiles
+from configs.stack import CHUNK_PX, FORMAT, Stack, grid_attributes
+from tiles.grid import TileGrid
+from tiles.reader import batches
+from tiles.stitch import map_tiles
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tiling.md"
+BANDS = ("post_B2", "post_B3", "post_B4", "slope", "hillshade")
+SEED = 20180906
+SIDES = (2048, 8192)
+TILES = (
+    CardTiles(size=256, mode="core", halo=56),
+    CardTiles(size=256, mode="blend", halo=64),
+)
+STRIDE = 8
+MEMORY_WIDTH, SPEED_WIDTH = 4, 32
+"""Base width of the network: small where only memory counts; that of the shipped cards where speed does."""
+BATCH, ROUNDS = 4, 5
+
+
+def write_stack(path: Path, side: int) -> None:
+    """Write a stack of seeded pixels in the layout of `gee.stack`, block by block."""
+    geobox = GeoBox((side, side), Affine(10, 0, 500_000, 0, -10, 4_700_000), "EPSG:32654")
+    group = zarr.create_group(
+        path, attributes={"format": FORMAT, "bands": list(BANDS), "grid": grid_attributes(geobox)}
+    )
+    codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+    rng = np.random.default_rng(SEED)
+    slope = (np.sin(np.arange(side) / 90) * 900 + 1000).astype(np.int64)
+    for name in BANDS:
+        band = parse_band(name).band
+        array = group.create_array(
+            name,
+            shape=(side, side),
+            chunks=(CHUNK_PX,) * 2,
+            dtype=band.dtype,
+            fill_value=band.nodata,
+            compressors=codec,
+        )
+        for top in range(0, side, CHUNK_PX):
+            array[top : top + CHUNK_PX] = (slope + rng.integers(0, 256, (CHUNK_PX, side))).astype(band.dtype)
+
+
+def model(width: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return a ResU-Net with fresh weights as `(B, C, H, W) -> (B, H, W)` probabilities."""
+    import torch
+
+    from models.architectures import build
+
+    torch.manual_seed(SEED)
+    network = build("resu_net", len(BANDS), width=width).eval()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in PyTorch's own types
+
+    def fn(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            x = torch.from_numpy(pixels).nan_to_num().contiguous(memory_format=torch.channels_last)
+            return cast(NDArray[np.float32], network(x)[:, 0].sigmoid().numpy())
+
+    return fn
+
+
+def new_map(path: Path, side: int) -> Any:
+    """Return an empty probability array on disk."""
+    return zarr.create_array(path, shape=(side, side), chunks=(CHUNK_PX,) * 2, dtype="float32", fill_value=np.nan)
+
+
+def peak(folder: Path, side: int, mode: Literal["core", "blend"]) -> None:
+    """Map a stack and print seconds and the peak memory of this process; runs in a process of its own."""
+    view = Stack(folder / f"{side}.zarr").view(BANDS)
+    fn, grid = model(MEMORY_WIDTH), TileGrid.for_card((side, side), {t.mode: t for t in TILES}[mode], STRIDE)
+    began = time.perf_counter()
+    map_tiles(view, grid, fn, out=new_map(folder / f"{side}.{mode}.zarr", side), batch=BATCH)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"seconds": time.perf_counter() - began, "peak_mb": kilobytes / 1024}))
+
+
+def memory(folder: Path) -> list[dict[str, Any]]:
+    """Return peak memory by mode and side, each measured in a fresh process."""
+    rows = []
+    for side in SIDES:
+        write_stack(folder / f"{side}.zarr", side)
+        for mode in (tiles.mode for tiles in TILES):
+            command = [sys.executable, "-m", "benchmarks.tiling", "--peak", str(folder), str(side), mode]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            rows.append({"mode": mode, "side": side, **json.loads(done.stdout)})
+            print(rows[-1], flush=True)
+    return rows
+
+
+def throughput(folder: Path, side: int = 1024) -> list[dict[str, float]]:
+    """Return the seconds of bare forward passes and of `map_tiles`, round by round, after one round to warm up."""
+    path = folder / "speed.zarr"
+    write_stack(path, side)
+    view, fn = Stack(path).view(BANDS), model(SPEED_WIDTH)
+    grid = TileGrid.for_card((side, side), TILES[0], STRIDE)
+    work = [
+        batch.pixels
+        for strip in range(grid.strips)
+        for batch in batches(view, None, grid, grid.rows_of(strip), BATCH)
+        if batch.tiles
+    ]
+    rounds = []
+    for number in range(ROUNDS + 1):
+        out = new_map(folder / f"speed{number}.zarr", side)
+        began = time.perf_counter()
+        for pixels in work:
+            fn(pixels)
+        middle = time.perf_counter()
+        map_tiles(view, grid, fn, out=out, batch=BATCH)
+        rounds.append({"bare_s": middle - began, "map_tiles_s": time.perf_counter() - middle})
+        print(rounds[-1], flush=True)
+    return rounds[1:]
+
+
+def machine() -> str:
+    """Return what this ran on, in one line."""
+    import torch
+
+    cpu = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        names = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        cpu = names[0] if names else cpu
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, torch {torch.__version__}, "
+        f"zarr {zarr.__version__}, Python {platform.python_version()}; load average at the end {load}"
+    )
+
+
+def document(peaks: list[dict[str, Any]], rounds: list[dict[str, float]]) -> str:
+    """Return the page."""
+    by = {(row["mode"], row["side"]): row for row in peaks}
+    small, large = SIDES
+    lines = [
+        "# Tiling: memory and throughput",
+        "",
+        "Written by `python -m benchmarks.tiling --write`; not edited by hand. How the tiles lie and why they never pad is",
+        "said in `tiles/grid.py`, how they are read and written in `tiles/reader.py` and `tiles/stitch.py`.",
+        "",
+        f"Measured {datetime.now(UTC):%Y-%m-%d} (UTC) on {machine()}. Seed {SEED}. Pixels are random numbers: nothing here",
+        "is about the quality of a map.",
+        "",
+        "## Peak memory",
+        "",
+        f"ResU-Net of base width {MEMORY_WIDTH}, {len(BANDS)} bands, batches of {BATCH}, from Zarr to Zarr, each run in a",
+        "fresh process; peak of the whole process (`ru_maxrss`), interpreter and libraries included. Aim: the large raster",
+        f"within 15 % of the small one, at {(large // small) ** 2} times the area.",
+        "",
+        f"| mode | tile, halo (px) | {small}² peak (MB) | {large}² peak (MB) | difference | {large}² time (s) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for how in TILES:
+        a, b = by[how.mode, small]["peak_mb"], by[how.mode, large]["peak_mb"]
+        lines.append(
+            f"| {how.mode} | {how.size}, {how.halo} | {a:.0f} | {b:.0f} | {100 * (b / a - 1):+.1f} % "
+            f"| {by[how.mode, large]['seconds']:.0f} |"
+        )
+    ratios = [row["bare_s"] / row["map_tiles_s"] for row in rounds]
+    lines += [
+        "",
+        "## Throughput",
+        "",
+        f"ResU-Net of base width {SPEED_WIDTH}, mode core, the same tiles for both, by turns after one round to warm up;",
+        "bare: forward passes on tiles held in memory; `map_tiles`: read from Zarr, map, write to Zarr. Aim: at least 0.9.",
+        "",
+        "| round | bare (s) | `map_tiles` (s) | bare / `map_tiles` |",
+        "|---|---|---|---|",
+        *(
+            f"| {i} | {row['bare_s']:.2f} | {row['map_tiles_s']:.2f} | {ratio:.3f} |"
+            for i, (row, ratio) in enumerate(zip(rounds, ratios, strict=True), 1)
+        ),
+        f"| median | | | {np.median(ratios):.3f} |",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.name}")
+    parser.add_argument("--peak", nargs=3, metavar=("FOLDER", "SIDE", "MODE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peak:
+        folder, side, mode = arguments.peak
+        peak(Path(folder), int(side), cast(Literal["core", "blend"], mode))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        peaks = memory(Path(name))
+        text = document(peaks, throughput(Path(name)))
+    print(text)
+    if arguments.write:
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        DOCUMENT.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
