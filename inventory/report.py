@@ -1,19 +1,44 @@
-"""``report.html``: one page for people that needs nothing but itself."""
+"""``report.html``: one page for people under pressure. It needs nothing but itself: no network, no other file.
+
+Everything that comes from outside (titles, scene ids, reasons) is escaped by Jinja2; the page's security policy allows only its
+own script, by hash. The words are in `templates/words.en.yaml`; a translation is another such file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from configs.files import write_text
 from configs.stack import Rows, Stack
+from inventory import charts
 from inventory.about import About
+from inventory.colours import CONFIDENCE, OBSERVATION
 from inventory.outline import Inventory
-from inventory.summary import Summary
+from inventory.statistics import (
+    area_density,
+    distance_shares,
+    epicentre,
+    ground,
+    power_law_tail,
+    slope_shares,
+)
+from inventory.summary import Summary, number, percent
+from inventory.viewer import COLUMNS, payload
+
+LANGUAGE = "en"
 
 
 @dataclass(frozen=True)
@@ -24,11 +49,120 @@ class Page:
     inventory: Inventory
     summary: Summary
     words: tuple[str, ...]
+    """The headline, and the changes since the revision before."""
     provenance: Mapping[str, Any]
+
+
+def _text(name: str) -> str:
+    return (files("inventory") / "templates" / name).read_text(encoding="utf-8")
+
+
+def words_of(language: str = LANGUAGE) -> dict[str, Any]:
+    """Return the report's words in a language."""
+    return dict(yaml.safe_load(_text(f"words.{language}.yaml")))
+
+
+def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
+    """Return what to beware of, the gravest first."""
+    grave = [w["simulated"]] if page.about.simulated else []
+    grave += [w["out_of_domain"]] if page.about.choice.out_of_domain else []
+    return [*grave, *page.about.warnings]
+
+
+def _cards(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str]]:
+    high, count = summary.by_confidence["high"], summary.landslide_count
+    return [
+        (f"{count:,}", w["count"]),
+        (f"{number(summary.landslide_area_km2)} km²", w["area"]),
+        (percent(summary.observed_fraction), w["seen"]),
+        (percent(high / count) if count else "–", w["sure"]),
+    ]
+
+
+def _charts(page: Page, stack: Stack, probability: Rows, observation: Rows, w: dict[str, Any]) -> list[Any]:
+    """Return (title, plot, note) of every plot that has something to show."""
+    frame = page.inventory.landslides
+    areas = frame["area_m2"].to_numpy(dtype=float)
+    on = ground(stack, probability, observation, page.about.event)
+    tail = power_law_tail(areas)
+    resolution = f"{abs(page.inventory.geobox.affine.a):g}"
+    note = w["tail_none"].format(resolution=resolution)
+    if tail:
+        values = {"x_min": f"{tail.x_min_m2:,.0f}", "count": f"{tail.count:,}", "resolution": resolution}
+        note = w["tail_words"].format(**values, alpha=f"{tail.alpha:.2f}", error=f"{tail.standard_error:.2f}")
+    x0, y0 = epicentre(stack, page.about.event)
+    centres = frame.geometry.centroid
+    away_km = np.hypot(centres.x - x0, centres.y - y0).to_numpy(dtype=float) / 1000
+    found = [
+        (w["area_title"], charts.area_frequency(area_density(areas), tail, len(areas), w), note),
+        (w["slope_title"], charts.slopes(slope_shares(frame["slope_mean_deg"].to_numpy(dtype=float), on), w), ""),
+        (w["distance_title"], charts.distances(distance_shares(away_km, areas, on), w), ""),
+    ]
+    return [entry for entry in found if entry[1] is not None and len(areas)]
+
+
+def _coverage(summary: Summary) -> list[tuple[str, str, float, float]]:
+    """Return (class, colour, km², share of the area), what was seen first."""
+    total = sum(summary.classes_km2.values()) or 1.0
+    rows = [(name, colour, summary.classes_km2[name]) for name, colour in OBSERVATION.values()]
+    return [(name, colour, km2, km2 / total) for name, colour, km2 in sorted(rows, key=lambda row: -row[2]) if km2 > 0]
+
+
+def _rejections(inventory: Inventory) -> list[tuple[str, int]]:
+    """Return the rules that removed something, in words without the single values, and how often; most first."""
+    words = inventory.rejected["reason"].str.split("; ").explode()
+    general = words.str.replace(r"(?<=[a-z] )-?[\d.]+[^ ]*(?: m²| %)? (?=is |of )", "", regex=True)
+    general = general.str.replace(r"on -?[\d.]+ % of it", "on most of it", regex=True)
+    general = general.str.replace(r"^[\d.]+ % of its outline", "its outline", regex=True)
+    return [(str(reason), int(count)) for reason, count in general.value_counts().items()]
+
+
+def _facts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield a nested mapping as (dotted name, text)."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _facts(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, (list, tuple)) and any(isinstance(each, (Mapping, list, tuple)) for each in value):
+        for position, inner in enumerate(value):
+            yield from _facts(inner, f"{name}[{position}]")
+    else:
+        yield name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _safe_json(content: Any) -> Markup:
+    """Return JSON that cannot end its script element."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
 def write_report(path: Path, page: Page, probability: Rows, observation: Rows, stack: Stack) -> Path:
     """Return the path of the report, written whole or not at all."""
+    w = words_of()
+    data = payload(page.inventory, page.about, stack, probability, observation, w)
+    drawn, count = sum(map(bool, data["rings"])), page.summary.landslide_count
+    script = _text("viewer.js")
     environment = Environment(loader=PackageLoader("inventory"), autoescape=True, undefined=StrictUndefined)
-    write_text(path, environment.get_template("report.html.j2").render(page=page))
+    html = environment.get_template("report.html.j2").render(
+        w=w,
+        about=page.about,
+        summary=page.summary,
+        version=version("coslide"),
+        warnings=_warnings(page, w),
+        cards=_cards(page.summary, w),
+        sentences=page.words,
+        has_pre="pre" in data["images"],
+        confidence=[(f"{name} confidence", colour) for name, colour in CONFIDENCE.items()],
+        columns=COLUMNS,
+        more=w["more"].format(drawn=f"{drawn:,}", all=f"{count:,}") if drawn < count else "",
+        charts=_charts(page, stack, probability, observation, w),
+        coverage=_coverage(page.summary),
+        bands=list(dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)),
+        rejections=_rejections(page.inventory) if len(page.inventory.rejected) else [],
+        facts=list(_facts(page.provenance)),
+        style=Markup(_text("report.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        data=_safe_json(data),
+    )
+    write_text(path, html)
     return path
