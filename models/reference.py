@@ -161,12 +161,13 @@ def sample(
         inside = usable(y, x)
         if inside.any():
             window = np.stack([pixels.read(name, y, x) for name in bands])  # (band, y, x)
-            inside = inside & np.isfinite(window).all(axis=0)
-            histograms = [h + BandHistogram.of(window[i][inside], h.name) for i, h in enumerate(histograms)]
-            total += int(inside.sum())
+            known = inside & np.isfinite(window).all(axis=0)
+            histograms = [h + BandHistogram.of(window[i][known], h.name) for i, h in enumerate(histograms)]
+            total += int(known.sum())
             for rows, columns, block in blocks.draw(inside, (y, x), quota, seed):
-                values.append(window[:, rows, columns].T)
-                numbers.append(np.full(len(rows), block, np.int32))
+                kept = known[rows, columns]  # dropped after the draw, so that every known pixel has the same chance
+                values.append(window[:, rows[kept], columns[kept]].T)
+                numbers.append(np.full(int(kept.sum()), block, np.int32))
         advance(done, len(windows))
     drawn, number = np.concatenate(values), np.concatenate(numbers)
     zeros = np.zeros(len(drawn), np.int32)

@@ -14,11 +14,17 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from configs.checkpoint import Score, TrainingDomain, read_card
 from configs.errors import RequestError
+from configs.records import Level
 from configs.training import OptimiserConfig, ScheduleConfig, TrainingConfig, read_training
 from models import curves, trainstate
 from models.batches import Batches, Order
+from models.finish import Facts, finish, scored
+from models.metrics import Confusion, Sweep
 from models.normalise import Normaliser, fit
+from models.predict import Predictor
+from models.reference import Reference, from_chips
 from models.training import Trained, learning_rate, train
 
 BANDS = ("post_B4", "slope")
@@ -277,3 +283,63 @@ def test_reads_a_recipe_and_names_the_field_that_is_wrong(tmp_path: Path) -> Non
     path.write_text("format: coslide/training/1\nname: a\nsamples: [{path: s}]\nbatch: many\n")
     with pytest.raises(RequestError, match="batch"):
         read_training(path)
+
+
+def reference_of(samples: list[tuple[np.ndarray, np.ndarray]]) -> Reference:
+    return from_chips(samples, BANDS, domain="here", count=200, slope_min_deg=5)
+
+
+FACTS = Facts("sentinel-2", Level.TOA, 10.0, (TrainingDomain(name="here", simulated=False, samples=12),), 24)
+
+
+def test_a_card_says_what_its_stored_weights_do(tmp_path: Path) -> None:
+    validation = chips(4, seed=9)
+    config = recipe(name="made", steps=40, loss={"dice": 1, "bce": 1}, calibration="platt", normalisation="zscore")
+    trained = train(config, chips(), validation, BANDS, tmp_path / "work")
+    asked: list[Predictor] = []
+
+    def score(predictor: Predictor) -> list[Score]:
+        asked.append(predictor)
+        return [
+            scored("far", Confusion(5, 1, 2, 90), simulated=False),
+            scored("none", Confusion(0, 0, 0, 9), simulated=False),
+        ]
+
+    found = finish(trained, tmp_path / "made", FACTS, reference_of(chips()), validation, score=score, device="cpu")
+    card = read_card(tmp_path / "made")
+    assert card == found.card
+    assert len(asked) == 1
+    assert asked[0].card.threshold == card.threshold
+    assert (card.calibration.method, card.tiles.mode, card.tiles.halo) == ("platt", "core", 56)
+    assert [s.values["f1"] for s in card.scores if "f1" in s.values] == [10 / 13]
+    loaded = found.load("cpu")
+    x, y = np.stack([c[0] for c in validation]), np.stack([c[1] for c in validation])
+    probability = loaded(x)
+    own = Confusion.from_masks(probability >= card.threshold, y)
+    assert own.f1 == pytest.approx(card.validation_f1, abs=2e-3)  # the sweep's steps of 0.001
+    assert own.f1 == pytest.approx(Sweep.of(probability, y).best()[1].f1, abs=2e-3)
+    assert own.f1 > 0.7
+    assert asked[0](x) == pytest.approx(probability, abs=1e-6)
+    assert found.reference().bands == BANDS
+    assert card.training["steps"] == 40
+    assert read_training(tmp_path / "made" / "training.yaml") == config
+
+
+def test_no_half_a_card_is_left_behind(tmp_path: Path) -> None:
+    trained = run(recipe(name="made", steps=2), tmp_path / "work")
+
+    def score(predictor: Predictor) -> list[Score]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None, score=score, device="cpu")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["work"]
+    first = finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None, device="cpu")
+    assert (first.card.threshold, first.card.validation_f1) == (0.5, None)
+    with pytest.raises(RequestError, match="already a checkpoint"):
+        finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None)
+    again = finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None, overwrite=True, device="cpu")
+    assert again.card == first.card
+    other = from_chips([(x[:1], y) for x, y in chips()], BANDS[:1], domain="d", count=9, slope_min_deg=0)
+    with pytest.raises(RequestError, match="reference sample has bands post_B4"):
+        finish(trained, tmp_path / "other", FACTS, other, None)

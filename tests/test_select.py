@@ -1,0 +1,269 @@
+"""The choice of a card: nearest wins, ties go to validation, what was not seen never counts, and nothing is claimed unknown."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cards import make_card, save_card
+from pyproj import Transformer
+from scenes import landscape, make_stack
+
+from configs.area import around
+from configs.bands import When
+from configs.errors import NothingToSeeError, RequestError
+from configs.records import Choice, ObservationClass
+from configs.selection import BandSetCalibration, SelectionConfig, read_selection
+from configs.stack import Stack
+from models import reference, select
+from models.reference import Reference
+from models.registry import Found
+
+POST = ("post_B4", "post_B3", "slope")
+BOTH = ("pre_B4", "post_B4", "post_B3", "slope")
+QUICK = SelectionConfig(pixels=600, bootstraps=60, permutations=60, block_m=320)
+
+
+def sampled(stack: Stack, bands: tuple[str, ...], **changes: Any) -> Reference:
+    options: dict[str, Any] = {
+        "domain": "d",
+        "resolution_m": 10,
+        "count": 600,
+        "block_m": 320,
+        "slope_min_deg": 5,
+        "usable": lambda rows, columns: np.ones(stack.observation(When.POST, rows, columns).shape, bool),
+    }
+    return reference.sample(stack, bands, **(options | changes))
+
+
+def card_of(
+    folder: Path, name: str, bands: tuple[str, ...], world: dict[str, np.ndarray], f1: float | None = None
+) -> Found:
+    stack = make_stack(folder / f"{name}.zarr", world)
+    card = make_card(bands, name=name, validation_f1=f1)
+    return Found(folder / name, save_card(card, folder / name, reference=sampled(stack, bands)))
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> list[Found]:
+    """Return three post-event cards: one of dark, one of middling, one of bright landscapes."""
+    return [
+        card_of(tmp_path, name, POST, landscape(i, brightness=b), f1)
+        for i, (name, b, f1) in enumerate([("dark", 0.08, 0.9), ("middle", 0.15, 0.5), ("bright", 0.3, 0.95)])
+    ]
+
+
+def chosen(cards: list[Found], stack: Stack, **options: Any) -> Choice:
+    return select.choose(cards, stack, settings=options.pop("settings", QUICK), **options)
+
+
+@pytest.mark.parametrize(("brightness", "nearest"), [(0.08, "dark"), (0.15, "middle"), (0.3, "bright")])
+def test_the_nearest_card_is_chosen(tmp_path: Path, cards: list[Found], brightness: float, nearest: str) -> None:
+    choice = chosen(cards, make_stack(tmp_path / "scene.zarr", landscape(9, brightness=brightness)))
+    assert choice.card == nearest == choice.ranking[0].card
+    assert [one.distance for one in choice.ranking] == sorted(one.distance for one in choice.ranking)
+    best, last = choice.ranking[0], choice.ranking[-1]
+    assert best.distance < last.distance - 2 * last.standard_error
+    assert last.p_value is not None
+    assert last.p_value < 0.05
+    assert best.per_band["post_B4"] < last.per_band["post_B4"]
+    assert nearest in choice.reason
+    assert choice.fallback is None
+
+
+def test_ties_within_the_error_go_to_the_better_validated(tmp_path: Path) -> None:
+    world = landscape(1)
+    twins = [card_of(tmp_path, "a", POST, world, 0.4), card_of(tmp_path, "b", POST, world, 0.8)]
+    twins.append(card_of(tmp_path, "far", POST, landscape(2, brightness=0.4), 0.99))
+    choice = chosen(twins, make_stack(tmp_path / "scene.zarr", landscape(9)))
+    assert choice.card == "b"
+    assert choice.ranking[-1].card == "far"
+    assert choice.ranking[0].distance == choice.ranking[1].distance
+
+
+def test_a_named_card_is_taken_and_the_ranking_computed_all_the_same(tmp_path: Path, cards: list[Found]) -> None:
+    choice = chosen(cards, make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.08)), checkpoint="bright")
+    assert choice.card == "bright"
+    assert choice.ranking[0].card == "dark"
+    assert "named by the user" in choice.reason
+    assert "`dark` would be taken" in choice.reason
+
+
+def test_the_order_of_the_cards_and_a_second_run_change_nothing(tmp_path: Path, cards: list[Found]) -> None:
+    stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.11))
+    first = chosen(cards, stack)
+    assert chosen(cards, stack) == first
+    again = chosen(cards[::-1], stack)
+    assert [one.card for one in again.ranking] == [one.card for one in first.ranking]
+    assert again.ranking[0].distance == pytest.approx(first.ranking[0].distance, abs=1e-9)
+
+
+def test_pixels_that_were_not_observed_never_enter(tmp_path: Path, cards: list[Found]) -> None:
+    world = landscape(9, brightness=0.15)
+    covered = np.full((384, 384), ObservationClass.CLEAR, np.uint8)
+    covered[:, :128] = ObservationClass.CLOUD
+    spoilt = {name: v.copy() for name, v in world.items()}
+    for name in ("post_B4", "post_B3"):
+        spoilt[name][:, :128] = 0.9
+    clouds = chosen(cards, make_stack(tmp_path / "clouds.zarr", spoilt, {When.POST: covered}))
+    clean = chosen(cards, make_stack(tmp_path / "clean.zarr", world, {When.POST: covered}))
+    assert clouds == clean
+    seen = chosen(cards, make_stack(tmp_path / "seen.zarr", spoilt))
+    assert seen.ranking[0].distance > clean.ranking[0].distance + 0.1
+    flat = {name: v.copy() for name, v in spoilt.items()}
+    flat["slope"] = np.where(np.arange(384) < 128, 0.0, np.maximum(flat["slope"], 0))
+    level = chosen(cards, make_stack(tmp_path / "flat.zarr", flat))
+    assert level.ranking[0].distance == pytest.approx(clean.ranking[0].distance, abs=0.05)
+
+
+def test_an_area_leaves_out_the_rest(tmp_path: Path, cards: list[Found]) -> None:
+    world = landscape(9, brightness=0.15)
+    for name in ("post_B4", "post_B3"):
+        world[name][:, 192:] = 0.9
+    stack = make_stack(tmp_path / "scene.zarr", world)
+    to_degrees = Transformer.from_crs(str(stack.geobox.crs), "EPSG:4326", always_xy=True)
+    west = to_degrees.transform(500_000 + 960, 4_700_000 - 1920)
+    whole = chosen(cards, stack)
+    part = chosen(cards, stack, area=around(west[1], west[0], 0.9))
+    assert part.card == "middle"
+    assert part.ranking[0].distance < whole.ranking[0].distance - 0.1
+
+
+def test_post_only_fills_in_for_a_card_that_needs_the_pre_image(tmp_path: Path) -> None:
+    pair = [card_of(tmp_path, "both", BOTH, landscape(1), 0.8), card_of(tmp_path, "post", POST, landscape(2), 0.1)]
+    stack = make_stack(tmp_path / "scene.zarr", landscape(9))
+    choice = chosen(pair, stack, checkpoint="both")
+    assert (choice.card, choice.fallback) == ("both", "post")
+    assert chosen(pair, stack, checkpoint="both", fill=False).fallback is None
+    assert chosen(pair, stack, checkpoint="post").fallback is None
+    assert all("3 bands all candidates read" in one.note for one in choice.ranking)
+    assert set(choice.ranking[0].per_band) in ({*BOTH}, {*POST})
+
+
+def test_no_clear_pre_image_leaves_the_post_only_card(tmp_path: Path) -> None:
+    pair = [card_of(tmp_path, "both", BOTH, landscape(1), 0.8), card_of(tmp_path, "post", POST, landscape(2), 0.1)]
+    none = np.zeros((384, 384), np.uint8)
+    stack = make_stack(tmp_path / "scene.zarr", landscape(9), {When.PRE: none})
+    choice = chosen(pair, stack)
+    assert choice.card == "post"
+    assert math.isnan(choice.ranking[-1].distance)
+    with pytest.raises(NothingToSeeError, match="`both` could see nothing"):
+        chosen(pair, stack, checkpoint="both")
+    with pytest.raises(NothingToSeeError, match="single pixel"):
+        chosen(pair, make_stack(tmp_path / "dark.zarr", landscape(9), {When.PRE: none, When.POST: none}))
+    with pytest.raises(RequestError, match="no checkpoint to choose"):
+        chosen([], stack)
+
+
+def test_alarm_and_expectation_only_where_they_were_measured(tmp_path: Path, cards: list[Found]) -> None:
+    near = make_stack(tmp_path / "near.zarr", landscape(9, brightness=0.08))
+    far = make_stack(tmp_path / "far.zarr", landscape(9, brightness=0.7))
+    silent = chosen(cards, far)
+    assert not silent.out_of_domain
+    assert silent.expected_f1 is None
+    assert "not known for these bands" in silent.reason
+    known = BandSetCalibration(bands=POST[::-1], alarm=0.8, expected_f1=((0.0, 0.7), (2.0, 0.1)))
+    settings = QUICK.model_copy(update={"calibrations": (known,)})
+    outside, inside = chosen(cards, far, settings=settings), chosen(cards, near, settings=settings)
+    assert outside.out_of_domain
+    assert "out of domain" in outside.warnings[0]
+    assert not inside.out_of_domain
+    assert inside.expected_f1 is not None
+    assert outside.expected_f1 is not None
+    assert outside.expected_f1 < inside.expected_f1 < 0.7
+
+
+def test_the_ranking_is_written_one_row_a_card_and_band(tmp_path: Path, cards: list[Found]) -> None:
+    choice = chosen(cards, make_stack(tmp_path / "scene.zarr", landscape(9)))
+    select.write_ranking(tmp_path / "selection.csv", choice)
+    rows = list(csv.DictReader((tmp_path / "selection.csv").read_text().splitlines()))
+    assert len(rows) == 3 * (3 + 1)
+    assert [row["card"] for row in rows if row["band"] == "joint"] == [one.card for one in choice.ranking]
+    assert {row["card"] for row in rows if row["chosen"] == "1"} == {choice.card}
+    for row in rows:
+        assert float(row["mmd2"]) == pytest.approx(float(row["mmd"]) ** 2, rel=1e-3)
+        assert (row["standard_error"] != "") == (row["band"] == "joint")
+
+
+def test_settings_default_where_no_study_has_been_made(tmp_path: Path) -> None:
+    assert read_selection(tmp_path / "none.yaml") == SelectionConfig()
+    (tmp_path / "s.yaml").write_text("format: coslide/selection/1\ncalibrations:\n- bands: [slope]\n  alarm: 0.5\n")
+    found = read_selection(tmp_path / "s.yaml").calibration(("slope",))
+    assert found is not None
+    assert found.alarm == 0.5
+    (tmp_path / "s.yaml").write_text("format: coslide/selection/1\npixels: 3\n")
+    with pytest.raises(RequestError, match="pixels"):
+        read_selection(tmp_path / "s.yaml")
+
+
+def test_reference_samples_are_even_deterministic_and_stored_whole(tmp_path: Path) -> None:
+    world = landscape(3, (600, 700))
+    world["post_B4"][5:80, 5:90] = np.nan
+    stack = make_stack(tmp_path / "scene.zarr", world)
+    allowed = np.random.default_rng(0).random((600, 700)) < 0.7
+    allowed[300:] = False
+    drawn = sampled(stack, POST, usable=lambda r, c: allowed[r, c], count=2000)
+    values, slope = np.stack([stack.read(name) for name in POST]), stack.read("slope")
+    eligible = allowed & (slope >= 5) & np.isfinite(stack.read("post_B4"))
+    assert drawn.pixels == eligible.sum()
+    assert 1900 < len(drawn) <= 2000
+    assert drawn.columns(("slope",)).min() >= 5
+    found = {tuple(row) for row in values[:, eligible].T}
+    assert all(tuple(row) in found for row in drawn.values)
+    for name, column in zip(POST, drawn.values.T, strict=True):
+        mean, std = drawn.band_histogram(name).moments()
+        truth = stack.read(name)[eligible]
+        assert (mean, std) == pytest.approx((truth.mean(), truth.std()), rel=1e-3)
+        assert column.mean() == pytest.approx(mean, abs=4 * std / math.sqrt(len(drawn)))
+    blocks, counts = np.unique(drawn.block, return_counts=True)
+    assert len(blocks) > 100
+    side = reference.block_px(10, 320)
+    held = [eligible[i : i + side, j : j + side].sum() for i in range(0, 600, side) for j in range(0, 700, side)]
+    assert np.abs(counts - np.array(held)[blocks] * 2000 / sum(held)).max() < 4  # each block its share
+    digest = drawn.save(tmp_path / "reference.safetensors")
+    again = sampled(stack, POST, usable=lambda r, c: allowed[r, c], count=2000)
+    assert again.save(tmp_path / "again.safetensors") == digest
+    loaded = Reference.load(tmp_path / "reference.safetensors")
+    assert (loaded.values == drawn.values).all()
+    assert (loaded.block == drawn.block).all()
+    assert (loaded.bands, loaded.domains, loaded.slope_min_deg) == (POST, ("d",), 5)
+
+
+def test_a_block_is_at_least_as_large_as_asked_and_fits_the_chunks() -> None:
+    assert [reference.block_px(r, 1000) for r in (10, 30, 3, 20)] == [128, 64, 512, 64]
+
+
+def test_mixtures_keep_shares_and_blocks_apart(tmp_path: Path) -> None:
+    parts = [sampled(make_stack(tmp_path / f"{i}.zarr", landscape(i)), POST, domain=f"d{i}") for i in range(2)]
+    mixed = reference.mixture([(parts[0], 3), (parts[1], 1)], 400)
+    assert (len(mixed), mixed.domains) == (400, ("d0", "d1"))
+    assert np.bincount(mixed.domain).tolist() == [300, 100]
+    assert not set(mixed.block[mixed.domain == 0]) & set(mixed.block[mixed.domain == 1])
+    scarce = reference.mixture([(parts[0], 1), (parts[1], 1)], 5000)
+    assert np.bincount(scarce.domain).tolist() == [min(map(len, parts))] * 2
+    with pytest.raises(RequestError, match="cannot be mixed"):
+        reference.mixture([(parts[0], 1), (sampled(make_stack(tmp_path / "x.zarr", landscape(5)), BOTH), 1)], 10)
+
+
+def test_chips_give_the_same_kind_of_sample() -> None:
+    rng = np.random.default_rng(0)
+    chips = []
+    for number in range(5):
+        x = np.stack([rng.uniform(0, 0.3, (40, 40)), np.full((40, 40), 10.0 * number)]).astype(np.float32)
+        x[0, :10] = np.nan
+        y = np.zeros((40, 40), np.uint8)
+        y[30:] = 255
+        chips.append((x, y))
+    drawn = reference.from_chips(
+        chips, ("post_B4", "slope"), domain="d", count=1000, slope_min_deg=5, blocks=[0, 1, 1, 2, 2]
+    )
+    assert len(drawn) == 1000
+    assert set(drawn.block) == {1, 2}  # chip 0 is flat
+    assert drawn.columns(("slope",)).min() >= 5
+    assert np.bincount(drawn.block)[1] == pytest.approx(500, abs=80)
+    with pytest.raises(RequestError, match="no pixel is observed"):
+        reference.from_chips(chips[:1], ("post_B4", "slope"), domain="d", count=10, slope_min_deg=5)
