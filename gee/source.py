@@ -82,6 +82,13 @@ class Source(Protocol):
     def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
         """Return which scenes a pull would use, best first per window.
 
+        Args:
+            area: where to look.
+            geobox: the run's grid.
+            event: what shook.
+            windows: when to look, and the clock.
+            bands: the stack's bands, derived ones included: only the source knows whether it can be asked for elevation.
+
         Raises:
             NothingToSeeError: the area misses the source, or no scene lies in a window that `bands` needs.
             SourceError: the source cannot be had.

@@ -144,7 +144,7 @@ def read_manifest(where: Path, folder: Path | None = None) -> tuple[Manifest, Pa
         RequestError: missing, malformed (the field is named), or of a newer format.
     """
     path = where / MANIFEST if where.is_dir() else where
-    if not path.exists():
+    if not path.is_file():
         raise RequestError(
             f"--source: there is no archive at {where}", f"Give a folder with {MANIFEST}, or the manifest itself."
         )

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from shapely import ops
-from shapely.geometry import Point
 from shapely.geometry.base import BaseGeometry
 
 from configs.area import Area
@@ -125,7 +124,7 @@ class ArchiveSource:
             NothingToSeeError: the area misses the archive, no scene lies in a window, or all of them are void there.
         """
         measured, needs_elevation = self._measured(bands)
-        self._check_area(area, event)
+        self._check_area(area)
         for name in (
             *(name for name in measured if parse_band(name).when is None),
             *(["dem"] if needs_elevation else []),
@@ -167,18 +166,15 @@ class ArchiveSource:
                     measured[StackBand(BANDS[base], parsed.when).name] = None
         return tuple(measured), needs_elevation
 
-    def _check_area(self, area: Area, event: Event) -> None:
+    def _check_area(self, area: Area) -> None:
         extent = self.extent()
         if extent is None or meets(extent, area.polygon):
             return
         west, south, east, north = extent.bounds
-        remedy = "Check --epicentre LAT,LON and the area."
-        if abs(event.longitude) <= 90 and meets(extent, Point(event.latitude, event.longitude)):
-            remedy = f"Did you swap latitude and longitude? Try --epicentre {event.longitude:g},{event.latitude:g}."
         raise NothingToSeeError(
             f"the area ({area.origin}, around {area.centre[1]:.2f}°, {area.centre[0]:.2f}°) lies outside the archive's imagery: "
             f"{south:.2f}° to {north:.2f}° north, {west:.2f}° to {east:.2f}° east",
-            remedy,
+            "Check --epicentre LAT,LON (latitude first) and the area.",
         )
 
     def _static(self, name: str) -> tuple[Raster, Method]:

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from configs.area import Area
-from configs.bands import DERIVED, When, parse_band
+from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
@@ -74,8 +74,9 @@ class SimulatedSource:
 
     def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
         """Return the overpasses of both windows, clearest first, nearest to the event among equals."""
+        bands = inputs_of(bands)
         available = self.offer().bands
-        unknown = [name for name in bands if name not in available or parse_band(name).band.name in DERIVED]
+        unknown = [name for name in bands if name not in available]
         if unknown:
             raise RequestError(
                 f"the simulated Earth has no band {', '.join(unknown)}",
