@@ -35,7 +35,7 @@ class Chips(Protocol):
 
 @runtime_checkable
 class Epochs(Protocol):
-    """A sample set that shows something else each pass, e.g. draws and balances by itself."""
+    """A sample set that shows something else each pass; its labels are asked for once, before the first."""
 
     def set_epoch(self, epoch: int, /) -> None:
         """Choose what the next pass shows."""
@@ -60,7 +60,7 @@ def with_landslides(chips: Chips) -> NDArray[np.bool_]:
 
 @dataclass
 class Order:
-    """Which chips make up a step: pass after pass over all chips, each pass in a new order (if `shuffle`).
+    """Which chips make up a step: pass after pass over all chips, each pass in a new order.
 
     With `share`, that share of every pass are chips with a landslide, drawn evenly among themselves, likewise the rest.
     """
@@ -70,7 +70,6 @@ class Order:
     seed: int
     share: float | None = None
     positive: NDArray[np.bool_] | None = None
-    shuffle: bool = True
     _passes: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     def of(self, step: int) -> list[tuple[int, int]]:
@@ -85,8 +84,6 @@ class Order:
         return self._passes[number]
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        if not self.shuffle:
-            return np.arange(self.chips)
         if self.share is None or self.positive is None or self.positive.all() or not self.positive.any():
             return rng.permutation(self.chips)
         many = round(self.share * self.chips)
@@ -127,6 +124,9 @@ class Batches:
         return self._vary(x, rng), y
 
     def _vary(self, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        if self.variation.missing_pre and rng.random() < self.variation.missing_pre:
+            pre = np.array([name.startswith("pre_") for name in self.bands])
+            x = np.where(pre[:, None, None], np.float32(np.nan), x)
         z = self.normaliser.array(x)
         jitter, noise = self.variation.jitter, self.variation.noise
         if jitter == 0 and noise == 0:

@@ -63,6 +63,13 @@ def machine_failures() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Let cuDNN choose only algorithms that give the same numbers each time. (Its own context also switches it off.)"""
+    with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, deterministic=True):
+        yield
+
+
 class Chance(Protocol):
     """What `map_tiles` calls: a card or several, by their bands."""
 
@@ -115,7 +122,7 @@ class Predictor:
                 f"card `{self.card.name}` reads tiles (B, {len(self.bands)}, H, W), not {batch.shape}",
                 f"Give its bands in this order: {', '.join(self.bands)}.",
             )
-        with machine_failures(), torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True):
+        with machine_failures(), torch.inference_mode(), _repeatable():
             x = torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32)).to(self._device)
             flips = FLIPS if self.card.tiles.flips else FLIPS[:1]
             z = sum((self._forward(x, axes) for axes in flips), torch.zeros(())) / len(flips)

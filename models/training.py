@@ -22,7 +22,7 @@ from configs.records import Advance, silent
 from configs.training import ScheduleConfig, TrainingConfig
 from models import curves, normalise, trainstate
 from models.architectures import build
-from models.batches import Augment, Batches, Chips, Epochs, Order, arrays, stacked, with_landslides
+from models.batches import Augment, Batches, Chips, Order, arrays, stacked, with_landslides
 from models.losses import Objective, Sums
 from models.metrics import Sweep
 from models.predict import channels_last, machine_failures, pick_device, pick_precision
@@ -94,9 +94,8 @@ def _each(chips: Chips) -> Any:
 def _batches(
     config: TrainingConfig, chips: Chips, bands: tuple[str, ...], normalisation: Normalisation, augment: Augment | None
 ) -> Batches:
-    drawn = isinstance(chips, Epochs)  # such a set mixes and balances each pass itself
-    positive = with_landslides(chips) if config.balance is not None and not drawn else None
-    order = Order(len(chips), config.batch, config.seed, config.balance, positive, shuffle=not drawn)
+    positive = with_landslides(chips) if config.balance is not None else None
+    order = Order(len(chips), config.batch, config.seed, config.balance, positive)
     normaliser = normalise.Normaliser.of(normalisation, bands)
     return Batches(chips, bands, order, normaliser, config.augmentation, config.crop_px, augment)
 

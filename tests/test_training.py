@@ -207,10 +207,10 @@ def test_every_pass_shows_every_chip_once_unless_balanced() -> None:
     assert sorted(numbers(Order(10, 5, 3, 0.5, np.zeros(10, bool)), 2)) == list(range(10))
 
 
-def test_a_set_that_draws_for_itself_is_told_the_pass_and_followed(tmp_path: Path) -> None:
+def test_a_set_that_changes_each_pass_is_told_the_pass(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
 
-    class Drawing(list[tuple[np.ndarray, np.ndarray]]):
+    class Changing(list[tuple[np.ndarray, np.ndarray]]):
         epoch = -1
 
         def set_epoch(self, epoch: int) -> None:
@@ -220,11 +220,10 @@ def test_a_set_that_draws_for_itself_is_told_the_pass_and_followed(tmp_path: Pat
             told.append((self.epoch, index))
             return super().__getitem__(index)
 
-    drawing = Drawing(chips(6))
-    train(
-        recipe(steps=4, batch=4, balance=0.5), drawing, None, BANDS, tmp_path, normalisation=fit(chips(), BANDS, "none")
-    )
-    assert told == [(step // 6, step % 6) for step in range(16)]
+    changing = Changing(chips(6))
+    train(recipe(steps=3, batch=4), changing, None, BANDS, tmp_path, normalisation=fit(chips(), BANDS, "none"))
+    assert [epoch for epoch, _ in told] == [0] * 6 + [1] * 6
+    assert sorted(index for _, index in told) == sorted([*range(6)] * 2)
 
 
 def test_jitter_changes_seen_reflectance_only() -> None:
@@ -238,6 +237,15 @@ def test_jitter_changes_seen_reflectance_only() -> None:
     assert torch.equal(b[:, 0, :2, :3], torch.zeros(4, 2, 3))
     assert (a[:, 0] - b[:, 0]).abs().mean() > 0.05
     assert torch.equal(varied.at(3)[0], varied.at(3)[0])
+    both = Batches(
+        samples,
+        ("pre_B4", "slope"),
+        Order(4, 4, 0),
+        normaliser,
+        recipe(augmentation={"missing_pre": 1, "jitter": 0.2}).augmentation,
+    )
+    assert not both.at(0)[0][:, 0].any()
+    assert torch.equal(both.at(0)[0][:, 1], a[:, 1])
 
 
 def test_geometry_comes_from_outside_with_the_steps_own_generator(tmp_path: Path) -> None:
