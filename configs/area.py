@@ -86,12 +86,15 @@ class Area:
         try:
             return Area(from_wkt(content["wkt"]), str(content["origin"]))
         except (KeyError, TypeError, GEOSException) as error:
-            raise RequestError(f"area: not an outline: {error}", "Write `origin` and `wkt` (WGS 84, lon lat).") from error
+            raise RequestError(
+                f"area: not an outline: {error}", "Write `origin` and `wkt` (WGS 84, lon lat)."
+            ) from error
 
 
 def wrap(longitude: float) -> float:
     """Return a longitude in [-180, 180)."""
-    return (longitude + 180) % 360 - 180
+    wrapped = (longitude + 180) % 360 - 180
+    return wrapped if wrapped < 180 else -180.0  # the remainder of a tiny negative number rounds up to 360
 
 
 def utm_crs(longitude: float, latitude: float) -> str:
@@ -109,6 +112,11 @@ def utm_crs(longitude: float, latitude: float) -> str:
 
 def _circle(longitude: float, latitude: float, radius_m: float) -> BaseGeometry:
     """Return a geodesic circle around a point, in WGS 84, unwrapped around its centre."""
+    if pyproj.Geod(ellps="WGS84").line_length([longitude] * 2, [latitude, math.copysign(90, latitude)]) <= radius_m:
+        raise RequestError(
+            f"the circle of {radius_m / 1000:g} km around {latitude:g}, {longitude:g} holds a pole",
+            "Check --epicentre LAT,LON, or give a smaller --radius-km.",
+        )
     azimuths = np.linspace(0, 360, 180, endpoint=False)
     lon, lat, _ = pyproj.Geod(ellps="WGS84").fwd(
         np.full(180, longitude), np.full(180, latitude), azimuths, np.full(180, radius_m)
@@ -121,7 +129,7 @@ def around(latitude: float, longitude: float, radius_km: float) -> Area:
     """Return the area within `radius_km` of a point.
 
     Raises:
-        RequestError: a radius that is not positive or larger than 500 km.
+        RequestError: a radius that is not positive or larger than 500 km, or a circle that holds a pole.
     """
     if not 0 < radius_km <= LARGEST_RADIUS_KM:
         raise RequestError(
