@@ -15,7 +15,7 @@ from inventory.colours import CONFIDENCE, rgb
 from inventory.outline import Inventory
 from inventory.pictures import natural, terrain, unseen
 
-LARGEST_PX = 1200
+LARGEST_PX = 1000
 SMALLEST_PX = 480
 
 
