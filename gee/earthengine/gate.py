@@ -73,6 +73,12 @@ class Gate:
         with self._free:
             return 0.0 if self._refused_since is None else self._clock() - self._refused_since
 
+    @property
+    def closed_for_s(self) -> float:
+        """Return how long the service has asked everybody to wait from now on, seconds."""
+        with self._free:
+            return max(0.0, self._not_before - self._clock())
+
     def enter(self, most: int, stopped: Callable[[], SourceError | None]) -> Ticket:
         """Return leave for one request, waiting for it.
 

@@ -100,7 +100,7 @@ class Puller:
         """Return what a request gives, tried until it succeeds or nothing can help."""
         tried = 0
         while True:
-            ticket = self._gate.enter(self._config.workers, lambda: self._error)
+            ticket = self._gate.enter(self._config.workers, self._stopped)
             try:
                 result = request()
                 self._gate.served(ticket)
@@ -117,17 +117,26 @@ class Puller:
             if verdict.cure is Cure.SPLIT:
                 raise _TooMuchError(verdict.error)
             tried += verdict.cure is Cure.AGAIN
-            waited_long = (
-                verdict.cure is Cure.WAIT
-                and max(self._gate.refused_for_s, verdict.retry_after or 0) > self._config.patience_s
-            )
-            if verdict.cure is Cure.STOP or tried >= self._config.attempts or waited_long:
+            waited = self._gate.refused_for_s if verdict.cure is Cure.WAIT else 0.0
+            if verdict.cure is Cure.STOP or tried >= self._config.attempts or waited > self._config.patience_s:
                 raise self._halt(verdict.error)
             if verdict.cure is Cure.AGAIN:
                 self.account.add("tried_again")
                 logger.info("Earth Engine: %s; trying again", verdict.error.message)
                 pause = min(LONGEST_PAUSE_S, PAUSE_S * 2 ** (tried - 1)) * random.uniform(0.5, 1.0)
                 self._stop.wait(max(pause, verdict.retry_after or 0.0))
+
+    def _stopped(self) -> SourceError | None:
+        """Return the error that keeps requests from starting, if any."""
+        wait_s = self._gate.closed_for_s
+        if self._error is None and wait_s > self._config.patience_s:
+            return self._halt(
+                SourceError(
+                    f"Earth Engine's quota is used up: it asks to wait {wait_s:.0f} s",
+                    "Give the same command again then: it goes on; or raise `source.earthengine.patience_s`.",
+                )
+            )
+        return self._error
 
     def _halt(self, error: SourceError) -> SourceError:
         """Return the error that stops this run in every thread: the first one."""

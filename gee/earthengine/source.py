@@ -73,11 +73,12 @@ class EarthEngineSource:
             SourceError: no credentials, no quota, no network.
             RequestError: a band that this sensor does not have.
         """
+        puller = self._puller
         measured = inputs_of(bands)
         want = planning.wanted(measured, self.offer())
         _, south, _, north = area.polygon.bounds
         dem = assets.choose_dem(self.config.dem, south, north)
-        answer = self._puller.ask(planning.question(want, dem, self.config, area, windows))
+        answer = puller.ask(planning.question(want, dem, self.config, area, windows))
         self.account.add("questions")
         found = planning.read_answer(answer, want, self.config, area)
         chosen = planning.choose(found, want, self.config, area, event, windows)
@@ -90,6 +91,7 @@ class EarthEngineSource:
         Raises:
             SourceError: nothing helped; every later call gets the same error at once.
         """
+        puller = self._puller  # signs in: expressions cannot be built before
         want = planning.wanted(plan.bands, self.offer())
         recipes = self._recipes(plan, want, block)
         images = [recipe.image.rename([_join(key, name) for name in recipe.types]) for key, recipe in recipes.items()]
@@ -100,7 +102,7 @@ class EarthEngineSource:
         if not images:
             return Pulled({}, {}, {})
         never_zero = tuple(name for name in types if name.endswith(CODE))
-        layers = self._puller.fetch(ee.Image.cat(images), types, block, never_zero)
+        layers = puller.fetch(ee.Image.cat(images), types, block, never_zero)
         return _pulled(plan.bands, recipes, layers)
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
@@ -109,6 +111,7 @@ class EarthEngineSource:
         Raises:
             SourceError: nothing helped.
         """
+        puller = self._puller
         native: Mapping[str, Any] = plan.details["elevation"]
         grid = terrain.window(native, block, margin_px)
         image, types = terrain.image(native["dem"])

@@ -74,3 +74,18 @@ def write_key(path: Path, private_key: str, url: str, project: str = "ee-test") 
         ),
         encoding="utf-8",
     )
+
+
+ROWS: list[tuple[str, ...]] = []
+"""The fault matrix as it was run: case, outcome, requests, refused, tried again, split, seconds."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the fault matrix."""
+    if not ROWS:
+        return
+    header = ("fault", "outcome", "requests", "refused", "again", "split", "s")
+    widths = [max(len(row[i]) for row in (header, *ROWS)) for i in range(len(header))]
+    terminalreporter.section("fault matrix: real client, loopback Earth Engine")
+    for row in (header, *ROWS):
+        terminalreporter.write_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
