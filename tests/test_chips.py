@@ -160,6 +160,20 @@ def test_a_chip_is_the_window_it_says_and_knows_no_other_split(samples: SampleSe
         np.testing.assert_array_equal(label.numpy()[~foreign], world(0)[1][window][~foreign])
 
 
+def test_alone_leaves_out_chips_that_see_another_split(tmp_path: Path) -> None:
+    numbers, samples = split().numbers, make(tmp_path / "s", chipping=Chipping(48, 8))
+    all_of, alone = (ChipDataset([Share(samples, ("train",), alone=a)], BANDS, crop_px=48) for a in (False, True))
+
+    def strangers(data: ChipDataset) -> list[int]:
+        at = [data.origin(i)[1] for i in range(len(data))]
+        corners = [(samples.chips.rows[i], samples.chips.columns[i]) for i in at]
+        return [int(np.isin(numbers[r : r + 48, c : c + 48], [1, 2]).sum()) for r, c in corners]
+
+    assert max(strangers(all_of)) > 0
+    assert max(strangers(alone)) == 0
+    assert len(alone) == strangers(all_of).count(0)
+
+
 @pytest.mark.parametrize("options", [{}, {"length": 40}, {"length": 41, "positive_share": 0.5, "jitter_px": 20}])
 def test_the_same_seed_gives_the_same_epoch_whoever_reads_it(samples: SampleSet, options: dict[str, Any]) -> None:
     def epoch(seed: int, number: int, workers: int = 0) -> list[bytes]:

@@ -20,7 +20,7 @@ from tiles.augment import Augment
 from tiles.cut import Chipping, cut
 from tiles.labels import IGNORED
 from tiles.samples import Origin, SampleSet
-from tiles.split import Splits
+from tiles.split import UNUSED, Splits
 
 __all__ = ["ChipDataset", "Chipping", "Origin", "SampleSet", "Share", "Splits", "cut"]
 
@@ -39,6 +39,8 @@ class Share:
     """Share of an epoch, relative to the other domains' weights."""
     max_chips: int | None = None
     """Use only so many chips, drawn once by the seed (the paper's Ib350J350); None for all."""
+    alone: bool = False
+    """Leave out chips that show any pixel of another split, be it unlabelled: nothing of a test area is ever seen."""
 
 
 class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -140,6 +142,8 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         """Return a domain's chips with and without landslides."""
         share, rng = self.shares[number], self._rng(number, 0, 0)
         inside = np.isin(share.samples.chips.splits, self._numbers[number])
+        if share.alone:
+            inside &= self._alone(share.samples, self._numbers[number], inside)
         hits, misses = (
             rng.permutation(np.flatnonzero(inside & ((share.samples.chips.positive > 0) == flag)))
             for flag in (True, False)
@@ -155,6 +159,16 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
                 "Cut it with smaller chips or a narrower guard.",
             )
         return np.sort(hits), np.sort(misses)
+
+    def _alone(self, samples: SampleSet, own: tuple[int, ...], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which chips hold no pixel of any other split; guard pixels belong to none."""
+        whole, side, chips = slice(None), samples.card.chip_px, samples.chips
+        strange = ~np.isin(samples.stored("split", whole, whole), [*own, UNUSED])
+        free = np.zeros(len(among), np.bool_)
+        for i in np.flatnonzero(among):
+            row, column = chips.rows[i], chips.columns[i]
+            free[i] = not strange[row : row + side, column : column + side].any()
+        return free
 
     def _quotas(self) -> list[int | None]:
         """Return how many draws each domain gets: as its weight says, to the nearest whole chip; None for all."""
