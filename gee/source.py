@@ -64,12 +64,20 @@ class Elevation:
 class Source(Protocol):
     """An Earth to ask. Implementations are cheap to make; they touch disk or network only when asked."""
 
-    name: str
-    """As in the run file: ``earthengine``, ``archive``, ``simulated``."""
-    block_px: int
-    """Side of the blocks it likes to be asked for, a whole multiple of `configs.stack.CHUNK_PX`."""
-    workers: int
-    """How many blocks may be asked for at once."""
+    @property
+    def name(self) -> str:
+        """Return its name as in the run file: ``earthengine``, ``archive``, ``simulated``."""
+        ...
+
+    @property
+    def block_px(self) -> int:
+        """Return the side of the blocks it likes to be asked for, a whole multiple of `configs.stack.CHUNK_PX`."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """Return how many blocks may be asked for at once."""
+        ...
 
     def offer(self) -> Offer:
         """Return what this source can deliver."""

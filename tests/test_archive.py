@@ -190,7 +190,9 @@ def test_any_crs_as_gdal_warps_it(tmp_path: Path, crs: str, method: str) -> None
     if method == "bilinear":
         np.testing.assert_allclose(found, theirs * 1e-4, atol=2e-4)
     else:
-        assert (np.abs(found - theirs * 1e-4) < 1e-6).mean() > 0.99  # GDAL interpolates coordinates; ours are exact to 1e-4 px
+        assert (
+            np.abs(found - theirs * 1e-4) < 1e-6
+        ).mean() > 0.99  # GDAL interpolates coordinates; ours are exact to 1e-4 px
 
 
 def _native_around(crs: str) -> GeoBox:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -268,3 +269,20 @@ def test_a_stack_can_move_with_its_folder(source: FakeSource, tmp_path: Path) ->
     assemble(source, plan_of(source), BANDS, tmp_path / "r001" / "stack.zarr")
     assert not source.pulled
     assert isinstance(zarr.open_group(tmp_path / "r001" / "stack.zarr", mode="r"), zarr.Group)
+
+
+def test_never_more_blocks_at_once_than_the_source_allows(source: FakeSource, tmp_path: Path) -> None:
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def count(block: GeoBox) -> None:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.03)
+        with lock:
+            inside -= 1
+
+    source.fault, source.workers = count, 3
+    assemble(source, plan_of(source), BANDS, tmp_path / "stack.zarr")
+    assert most == 3
