@@ -22,6 +22,8 @@ from gee.simulated.slides import Shaken, cells, old_scars, slides
 from gee.simulated.world import World
 
 ONE = np.float32(1)
+CLEARING_DAYS = 420.0
+"""Clearings are bare for some months and green again: one cycle."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def surface(ground: Place, day: date) -> F32:
     season = season_day(day, ground.world.southern)
     laid = _open_ground(ground, season)
     spectra.paint(laid, ground.forest, _trees(ground, season))
+    _stress(ground, laid, day)
     _fields(ground, laid, day, season)
     _cuts(ground, laid, day)
     _river(ground, laid, day)
@@ -110,6 +113,19 @@ def surface(ground: Place, day: date) -> F32:
         _scars(ground, ground.new, laid, old=False)
     spectra.paint(laid, snow_share(ground, season), spectra.SNOW)
     return laid
+
+
+def _stress(ground: Place, laid: F32, day: date) -> None:
+    """Paint patches where plants thrive less than elsewhere: dry, cut, bitten or turned early; other patches every month."""
+    month = (day.year * 12 + day.month) + (day.day - 1) / 31 - 0.5
+    share = np.float32(month % 1)
+    older, newer = (
+        fractal(ground.grid, 330.0, 4, ground.world.key("stress", int(month // 1) + k), 0.8) for k in (0, 1)
+    )
+    form = (older + (newer - older) * share) * np.float32(1.25) + np.float32(0.6) * ground.open_noise
+    amount = np.float32(ground.world.landscape.cover.stress) * np.clip(form + np.float32(0.6), 0, 2.2)
+    pale = spectra.between(spectra.STRAW * np.float32(0.85), spectra.LEAFLESS, ground.forest)
+    spectra.paint(laid, amount * (ONE - np.float32(0.7) * ground.rocky), pale)
 
 
 def _trees(ground: Place, season: float) -> F32:
@@ -161,13 +177,21 @@ def _cuts(ground: Place, laid: F32, day: date) -> None:
     cover, soil = world.landscape.cover, np.array(world.landscape.ground.soil, np.float32)
     today = np.float32((day - date(2000, 1, 1)).days)
     for layer, cell in enumerate((430.0, 610.0)):
-        cut = strewn(grid, cell, world.key("cuts", layer))
-        age = np.mod(today - cut.second * np.float32(1460), np.float32(1460))
-        shape = rectangle(cut, 35 + np.float32(75) * cut.third, 22 + np.float32(45) * cut.fourth)
-        fresh = (ONE - np.float32(0.85) * ramp(age, 250, 800)) * np.float32(0.85)
-        spectra.paint(
-            laid, shape * fresh * (cut.chance < cover.clear_cuts) * (ground.forest > 0.3), soil * np.float32(0.9)
+        cut = strewn(grid, cell, world.key("cuts", layer), 0.35)
+        age = np.mod(today - cut.second * np.float32(CLEARING_DAYS), np.float32(CLEARING_DAYS))
+        long, wide = (
+            np.float32(cell * 0.08) + np.float32(cell * reach) * u
+            for reach, u in ((0.22, cut.third), (0.12, cut.fourth))
         )
+        fresh = (ONE - np.float32(0.9) * ramp(age, 100, 210)) * (np.float32(0.3) + np.float32(0.6) * cut.third)
+        share = (
+            rectangle(cut, long, wide)
+            * fresh
+            * (cut.chance < cover.clear_cuts)
+            * (ONE - ground.rocky)
+            * (ONE - ground.farmed)
+        )
+        spectra.paint(laid, share, soil[:, None, None] * (np.float32(0.6) + np.float32(0.55) * cut.fourth)[None])
     pit = strewn(grid, 2900.0, world.key("quarries"))
     open_pit = blob(pit, 30 + np.float32(90) * pit.third, ground.detail) * (pit.chance < 0.3)
     spectra.paint(
@@ -217,9 +241,10 @@ def bareness(ground: Place, scars: Scars, old: bool) -> F32:
     """Return how much of each pixel shows the material of a scar, `(y, x)`: mixed at edges, under rafts and regrowth."""
     soil = ground.world.landscape.ground
     share = np.clip(scars.depth_m / np.float32(13) + np.float32(0.5), 0, 1)
-    rafts = ground.detail * np.float32(0.75) + np.float32(ndtri(soil.remnant)) + (scars.traits[3] - np.float32(0.5))
-    share = share * (ONE - np.float32(0.8) * ramp(rafts + np.float32(0.5) * scars.down, -0.3, 0.9))
-    return share * (np.float32(0.85) - np.float32(0.75) * scars.traits[2]) if old else share * np.float32(0.95)
+    rafts = ground.detail * np.float32(0.75) + np.float32(ndtri(soil.remnant)) + np.float32(0.5) * scars.down
+    share = share * (ONE - np.float32(0.8) * ramp(rafts, -0.5, 1.0))
+    shown = np.float32(soil.faintest) + np.float32(0.95 - soil.faintest) * scars.traits[3]
+    return share * (np.float32(0.85) - np.float32(0.75) * scars.traits[2]) if old else share * shown
 
 
 def _scars(ground: Place, scars: Scars, laid: F32, old: bool) -> None:
@@ -227,7 +252,7 @@ def _scars(ground: Place, scars: Scars, laid: F32, old: bool) -> None:
     soil = ground.world.landscape.ground
     rocky = np.clip(np.float32(soil.rockiness) + (scars.traits[1] - np.float32(0.5)) * np.float32(0.7), 0, 1)
     moist = ONE - np.float32(0.38) * scars.traits[2] * (np.float32(0.5) + np.float32(0.5) * scars.down)
-    tone = (np.float32(0.68) + np.float32(0.6) * scars.traits[0]) * moist * (ONE + np.float32(0.1) * ground.detail)
+    tone = (np.float32(0.55) + np.float32(0.65) * scars.traits[0]) * moist * (ONE + np.float32(0.1) * ground.detail)
     material = spectra.between(np.array(soil.soil, np.float32), np.array(soil.rock, np.float32), rocky)
     spectra.paint(laid, bareness(ground, scars, old), material * tone[None])
 

@@ -21,7 +21,7 @@ NOISE = 0.002
 """Detector noise, reflectance (typical)."""
 BLUR_PX = 0.42
 """Standard deviation of the point spread function, pixels."""
-CLOUD_MASK, SHADE_MASK = 0.13, 0.3
+CLOUD_MASK, SHADE_MASK = 0.07, 0.25
 """Opacities from which the mask that comes with a scene says cloud and shadow; thinner veils pass as clear."""
 UNREADABLE = 0.10
 """Ground that gets less light than this share of flat sunlit ground is called shadow."""
@@ -41,7 +41,7 @@ def light(ground: Place, acquisition: Acquisition, shade: F32) -> Light:
     hidden = cast_shadow(ground.world, ground.grid, acquisition.date)
     # Crowns stand upright whatever the slope: forests show less of the terrain (sun-canopy-sensor idea, Gu & Gillespie 1998).
     relief = np.minimum(cosine / up, np.float32(2.2))
-    relief = relief + np.float32(0.35) * ground.forest * (np.float32(1) - relief)
+    relief = relief + np.float32(0.15) * ground.forest * (np.float32(1) - relief)
     view = np.float32(0.5) + np.float32(0.5) / np.sqrt(np.float32(1) + ground.gx**2 + ground.gy**2)
     return Light(relief * (np.float32(1) - hidden) * (np.float32(1) - np.float32(0.82) * shade), view)
 
