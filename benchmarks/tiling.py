@@ -3,6 +3,9 @@
     python -m benchmarks.tiling            # prints
     python -m benchmarks.tiling --write    # and writes docs/tiling.md
 
+Each measurement is kept in ``runs/verify/tiling.json`` as soon as it is made: a call that was interrupted goes on, and
+``--fresh`` begins anew.
+
 Memory: a stack of 2048 x 2048 and one of 8192 x 8192 pixels are mapped from disk to disk, each in a fresh process; its
 peak is the operating system's own count. Throughput: `map_tiles` with a model from disk to disk, against the model's
 bare forward passes on the same tiles held in memory, by turns in one process.
@@ -19,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -33,12 +36,14 @@ from zarr.codecs import BloscCodec
 
 from configs.bands import parse_band
 from configs.checkpoint import CardTiles
+from configs.files import write_text
 from configs.stack import CHUNK_PX, FORMAT, Stack, grid_attributes
 from tiles.grid import TileGrid
 from tiles.reader import batches
 from tiles.stitch import map_tiles
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tiling.md"
+_ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT, STATE = _ROOT / "docs" / "tiling.md", _ROOT / "runs" / "verify" / "tiling.json"
 BANDS = ("post_B2", "post_B3", "post_B4", "slope", "hillshade")
 SEED = 20180906
 SIDES = (2048, 8192)
@@ -49,7 +54,7 @@ TILES = (
 STRIDE = 8
 MEMORY_WIDTH, SPEED_WIDTH = 4, 32
 """Base width of the network: small where only memory counts; that of the shipped cards where speed does."""
-BATCH, ROUNDS = 4, 5
+BATCH, ROUNDS, SPEED_SIDE = 4, 5, 1024
 
 
 def write_stack(path: Path, side: int) -> None:
@@ -108,42 +113,67 @@ def peak(folder: Path, side: int, mode: Literal["core", "blend"]) -> None:
     print(json.dumps({"seconds": time.perf_counter() - began, "peak_mb": kilobytes / 1024}))
 
 
-def memory(folder: Path) -> list[dict[str, Any]]:
-    """Return peak memory by mode and side, each measured in a fresh process."""
-    rows = []
+def memory(folder: Path, kept: Kept) -> None:
+    """Measure peak memory by side and mode, each in a fresh process."""
     for side in SIDES:
-        write_stack(folder / f"{side}.zarr", side)
         for mode in (tiles.mode for tiles in TILES):
+            if kept.has(f"{mode} {side}"):
+                continue
+            if not (folder / f"{side}.zarr").exists():
+                write_stack(folder / f"{side}.zarr", side)
             command = [sys.executable, "-m", "benchmarks.tiling", "--peak", str(folder), str(side), mode]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            rows.append({"mode": mode, "side": side, **json.loads(done.stdout)})
-            print(rows[-1], flush=True)
-    return rows
+            kept.keep(f"{mode} {side}", json.loads(done.stdout))
 
 
-def throughput(folder: Path, side: int = 1024) -> list[dict[str, float]]:
-    """Return the seconds of bare forward passes and of `map_tiles`, round by round, after one round to warm up."""
+def throughput(folder: Path, kept: Kept) -> None:
+    """Measure the seconds of bare forward passes and of `map_tiles`, by turns, after one round to warm up."""
+    if all(kept.has(f"round {number}") for number in range(1, ROUNDS + 1)):
+        return
     path = folder / "speed.zarr"
-    write_stack(path, side)
+    write_stack(path, SPEED_SIDE)
     view, fn = Stack(path).view(BANDS), model(SPEED_WIDTH)
-    grid = TileGrid.for_card((side, side), TILES[0], STRIDE)
-    work = [
-        batch.pixels
-        for strip in range(grid.strips)
-        for batch in batches(view, None, grid, grid.rows_of(strip), BATCH)
-        if batch.tiles
-    ]
-    rounds = []
+    grid = TileGrid.for_card((SPEED_SIDE, SPEED_SIDE), TILES[0], STRIDE)
+    strips = [batches(view, None, grid, grid.rows_of(strip), BATCH) for strip in range(grid.strips)]
+    work = [batch.pixels for strip in strips for batch in strip if batch.tiles]
     for number in range(ROUNDS + 1):
-        out = new_map(folder / f"speed{number}.zarr", side)
+        out = new_map(folder / f"speed{number}.zarr", SPEED_SIDE)
         began = time.perf_counter()
         for pixels in work:
             fn(pixels)
         middle = time.perf_counter()
         map_tiles(view, grid, fn, out=out, batch=BATCH)
-        rounds.append({"bare_s": middle - began, "map_tiles_s": time.perf_counter() - middle})
-        print(rounds[-1], flush=True)
-    return rounds[1:]
+        seconds = {"bare_s": middle - began, "map_tiles_s": time.perf_counter() - middle}
+        if number:
+            kept.keep(f"round {number}", seconds)
+
+
+class Kept:
+    """Measurements made so far, on disk."""
+
+    def __init__(self, path: Path, *, fresh: bool) -> None:
+        self._path = path
+        self.rows: dict[str, dict[str, float | str]] = {}
+        if path.exists() and not fresh:
+            self.rows = json.loads(path.read_text())
+
+    def has(self, name: str) -> bool:
+        """Return whether it is measured already."""
+        return name in self.rows
+
+    def keep(self, name: str, row: Mapping[str, float | str]) -> None:
+        """Keep a measurement, with the machine it was made on."""
+        self.rows[name] = {**row, "load": os.getloadavg()[0], "date": f"{datetime.now(UTC):%Y-%m-%d}", "on": machine()}
+        print(name, self.rows[name], flush=True)
+        write_text(self._path, json.dumps(self.rows, indent=1))
+
+    def load(self, name: str) -> str:
+        """Return the load beside a measurement, as text; a dash where it was not noted."""
+        return f"{float(self.rows[name]['load']):.1f}" if "load" in self.rows[name] else "–"
+
+    def number(self, name: str, what: str) -> float:
+        """Return a measured number."""
+        return float(self.rows[name][what])
 
 
 def machine() -> str:
@@ -156,25 +186,25 @@ def machine() -> str:
             line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
         ]
         cpu = names[0] if names else cpu
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
         f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, torch {torch.__version__}, "
-        f"zarr {zarr.__version__}, Python {platform.python_version()}; load average at the end {load}"
+        f"zarr {zarr.__version__}, Python {platform.python_version()}"
     )
 
 
-def document(peaks: list[dict[str, Any]], rounds: list[dict[str, float]]) -> str:
+def document(kept: Kept) -> str:
     """Return the page."""
-    by = {(row["mode"], row["side"]): row for row in peaks}
     small, large = SIDES
+    made = sorted({f"{row['date']} on {row['on']}" for row in kept.rows.values()})
     lines = [
         "# Tiling: memory and throughput",
         "",
         "Written by `python -m benchmarks.tiling --write`; not edited by hand. How the tiles lie and why they never pad is",
         "said in `tiles/grid.py`, how they are read and written in `tiles/reader.py` and `tiles/stitch.py`.",
         "",
-        f"Measured {datetime.now(UTC):%Y-%m-%d} (UTC) on {machine()}. Seed {SEED}. Pixels are random numbers: nothing here",
-        "is about the quality of a map.",
+        f"Measured {'; '.join(made)}. Seed {SEED}. Pixels are random numbers: nothing here is about the quality of a map.",
+        "`load` is the machine's one-minute load average after each measurement: other work ran beside it where it",
+        "exceeds one process's share.",
         "",
         "## Peak memory",
         "",
@@ -182,52 +212,59 @@ def document(peaks: list[dict[str, Any]], rounds: list[dict[str, float]]) -> str
         "fresh process; peak of the whole process (`ru_maxrss`), interpreter and libraries included. Aim: the large raster",
         f"within 15 % of the small one, at {(large // small) ** 2} times the area.",
         "",
-        f"| mode | tile, halo (px) | {small}² peak (MB) | {large}² peak (MB) | difference | {large}² time (s) |",
-        "|---|---|---|---|---|---|",
+        f"| mode | tile, halo (px) | {small}² peak (MB) | {large}² peak (MB) | difference | {large}² time (s) | load |",
+        "|---|---|---|---|---|---|---|",
     ]
     for how in TILES:
-        a, b = by[how.mode, small]["peak_mb"], by[how.mode, large]["peak_mb"]
+        a, b = (kept.number(f"{how.mode} {side}", "peak_mb") for side in SIDES)
+        last = f"{how.mode} {large}"
         lines.append(
             f"| {how.mode} | {how.size}, {how.halo} | {a:.0f} | {b:.0f} | {100 * (b / a - 1):+.1f} % "
-            f"| {by[how.mode, large]['seconds']:.0f} |"
+            f"| {kept.number(last, 'seconds'):.0f} | {kept.load(last)} |"
         )
-    ratios = [row["bare_s"] / row["map_tiles_s"] for row in rounds]
-    lines += [
+    return "\n".join([*lines, *_speed_lines(kept), ""])
+
+
+def _speed_lines(kept: Kept) -> list[str]:
+    names = [f"round {number}" for number in range(1, ROUNDS + 1)]
+    times = [(kept.number(name, "bare_s"), kept.number(name, "map_tiles_s")) for name in names]
+    return [
         "",
         "## Throughput",
         "",
-        f"ResU-Net of base width {SPEED_WIDTH}, mode core, the same tiles for both, by turns after one round to warm up;",
-        "bare: forward passes on tiles held in memory; `map_tiles`: read from Zarr, map, write to Zarr. Aim: at least 0.9.",
+        f"ResU-Net of base width {SPEED_WIDTH}, {SPEED_SIDE}² pixels, mode core, the same tiles for both, by turns after one",
+        "round to warm up; bare: forward passes on tiles held in memory; `map_tiles`: read from Zarr, map, write to Zarr.",
+        "Aim: at least 0.9.",
         "",
-        "| round | bare (s) | `map_tiles` (s) | bare / `map_tiles` |",
-        "|---|---|---|---|",
+        "| round | bare (s) | `map_tiles` (s) | bare / `map_tiles` | load |",
+        "|---|---|---|---|---|",
         *(
-            f"| {i} | {row['bare_s']:.2f} | {row['map_tiles_s']:.2f} | {ratio:.3f} |"
-            for i, (row, ratio) in enumerate(zip(rounds, ratios, strict=True), 1)
+            f"| {i} | {bare:.2f} | {mapped:.2f} | {bare / mapped:.3f} | {kept.load(name)} |"
+            for i, (name, (bare, mapped)) in enumerate(zip(names, times, strict=True), 1)
         ),
-        f"| median | | | {np.median(ratios):.3f} |",
-        "",
+        f"| median | | | {np.median([bare / mapped for bare, mapped in times]):.3f} | |",
     ]
-    return "\n".join(lines)
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.name}")
+    parser.add_argument("--fresh", action="store_true", help="forget earlier measurements")
     parser.add_argument("--peak", nargs=3, metavar=("FOLDER", "SIDE", "MODE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
         folder, side, mode = arguments.peak
         peak(Path(folder), int(side), cast(Literal["core", "blend"], mode))
         return
+    kept = Kept(STATE, fresh=arguments.fresh)
     with tempfile.TemporaryDirectory() as name:
-        peaks = memory(Path(name))
-        text = document(peaks, throughput(Path(name)))
+        memory(Path(name), kept)
+        throughput(Path(name), kept)
+    text = document(kept)
     print(text)
     if arguments.write:
-        DOCUMENT.parent.mkdir(exist_ok=True)
-        DOCUMENT.write_text(text, encoding="utf-8")
+        write_text(DOCUMENT, text)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from configs.errors import RequestError
 from models.nets.resu_net import ResUNet
 from tiles.grid import TileGrid
+from tiles.seams import seams
 from tiles.stitch import map_tiles
 
 SIDES = st.one_of(st.integers(1, 12), st.integers(1, 300), st.integers(500, 1100))
@@ -279,3 +280,25 @@ def test_an_output_whose_chunks_two_strips_would_share_is_refused(tmp_path: Path
     out = zarr.create_array(tmp_path / "out.zarr", shape=(1100, 64), chunks=(300, 64), dtype="float32")
     with pytest.raises(RequestError, match="two strips"):
         map_tiles(np.zeros((1, 1100, 64), np.float32), TileGrid((1100, 64), 64, 0), identity, out=out)
+
+
+@pytest.mark.parametrize("mode", ["core", "blend"])
+def test_seams_show_where_tiles_differ_and_nowhere_else(mode: Any) -> None:
+    grid = TileGrid((300, 260), 64, 0 if mode == "core" else 16, mode)
+    smooth = np.add.outer(np.arange(300.0), np.arange(260.0))
+    assert seams(smooth, grid) == (1, 1)
+    count = iter(range(1000))
+
+    def steps(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.stack([np.full(pixels.shape[2:], (next(count) * 7) % 5, np.float32) for _ in pixels])
+
+    patched = map_tiles(np.zeros((1, 300, 260), np.float32), grid, steps)
+    found = seams(patched, grid)
+    if mode == "core":
+        assert found.interior == 0
+        assert found.across > 1
+    else:  # blending spreads each step over the overlap
+        assert found.ratio < 1
+    holed = smooth.copy()
+    holed[:, 100] = np.nan
+    assert seams(holed, grid) == (1, 1)
