@@ -6,7 +6,7 @@ landslides (old scars, bars, clear-cuts, roads, ploughed fields, burns, snow pat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import date
 
 import numpy as np
@@ -53,8 +53,8 @@ class Place:
     """The event's slides, if any was asked for."""
 
 
-def place(world: World, grid: Grid, quake: Shaken | None) -> Place:
-    """Return the unchanging part of a window; with an event's slides where one is given."""
+def place(world: World, grid: Grid) -> Place:
+    """Return the unchanging part of a window, as it was before the event."""
     cover = world.landscape.cover
     lattice = Grid(TERRAIN_M, 0, 0, 1, 1).around(grid, TERRAIN_M)
     terrain = ground(world, lattice)
@@ -74,8 +74,27 @@ def place(world: World, grid: Grid, quake: Shaken | None) -> Place:
         fractal(grid, 420.0, 4, world.key("open")), detail, np.exp(np.float32(cover.texture) * crowns),
         forest, rocky, farmed,
         draw(world, [old_scars(world, r, c) for r, c in cells(grid)], grid),
-        None if quake is None else draw(world, [slides(quake, r, c) for r, c in cells(grid)], grid),
+        None,
     )  # fmt: skip
+
+
+def struck(ground: Place, quake: Shaken) -> Place:
+    """Return a place after an event: the same ground with its slides."""
+    drawn = draw(ground.world, [slides(quake, r, c) for r, c in cells(ground.grid)], ground.grid)
+    return replace(ground, new=drawn)
+
+
+def cut_out(ground: Place, grid: Grid) -> Place:
+    """Return a smaller window of a place, bit for bit."""
+    part = grid.inside(ground.grid)
+
+    def scars(whole: Scars) -> Scars:
+        return Scars(whole.depth_m[part], whole.down[part], whole.traits[(slice(None), *part)])
+
+    layers = {one.name: getattr(ground, one.name) for one in fields(ground)}
+    cut = {name: np.ascontiguousarray(layer[part]) for name, layer in layers.items() if isinstance(layer, np.ndarray)}
+    new = None if ground.new is None else scars(ground.new)
+    return replace(ground, grid=grid, old=scars(ground.old), new=new, **cut)
 
 
 def _forest(world: World, grid: Grid, height: F32, patches: F32, detail: F32) -> F32:
@@ -176,7 +195,11 @@ def _cuts(ground: Place, laid: F32, day: date) -> None:
     world, grid = ground.world, ground.grid
     cover, soil = world.landscape.cover, np.array(world.landscape.ground.soil, np.float32)
     today = np.float32((day - date(2000, 1, 1)).days)
-    for layer, cell in enumerate((430.0, 610.0)):
+    for layer, (cell, chance) in enumerate(
+        ((430.0, cover.clear_cuts), (610.0, cover.clear_cuts), (370.0, cover.clear_cuts - 0.5))
+    ):
+        if chance <= 0:
+            continue
         cut = strewn(grid, cell, world.key("cuts", layer), 0.35)
         age = np.mod(today - cut.second * np.float32(CLEARING_DAYS), np.float32(CLEARING_DAYS))
         long, wide = (
@@ -185,11 +208,7 @@ def _cuts(ground: Place, laid: F32, day: date) -> None:
         )
         fresh = (ONE - np.float32(0.9) * ramp(age, 100, 210)) * (np.float32(0.3) + np.float32(0.6) * cut.third)
         share = (
-            rectangle(cut, long, wide)
-            * fresh
-            * (cut.chance < cover.clear_cuts)
-            * (ONE - ground.rocky)
-            * (ONE - ground.farmed)
+            rectangle(cut, long, wide) * fresh * (cut.chance < chance) * (ONE - ground.rocky) * (ONE - ground.farmed)
         )
         spectra.paint(laid, share, soil[:, None, None] * (np.float32(0.6) + np.float32(0.55) * cut.fourth)[None])
     pit = strewn(grid, 2900.0, world.key("quarries"))
@@ -252,7 +271,8 @@ def _scars(ground: Place, scars: Scars, laid: F32, old: bool) -> None:
     soil = ground.world.landscape.ground
     rocky = np.clip(np.float32(soil.rockiness) + (scars.traits[1] - np.float32(0.5)) * np.float32(0.7), 0, 1)
     moist = ONE - np.float32(0.38) * scars.traits[2] * (np.float32(0.5) + np.float32(0.5) * scars.down)
-    tone = (np.float32(0.55) + np.float32(0.65) * scars.traits[0]) * moist * (ONE + np.float32(0.1) * ground.detail)
+    tone = np.float32(soil.darkest) + np.float32(1.2 - soil.darkest) * scars.traits[0]
+    tone = tone * moist * (ONE + np.float32(0.1) * ground.detail)
     material = spectra.between(np.array(soil.soil, np.float32), np.array(soil.rock, np.float32), rocky)
     spectra.paint(laid, bareness(ground, scars, old), material * tone[None])
 

@@ -51,7 +51,7 @@ def classes(ground: Place, acquisition: Acquisition) -> NDArray[np.uint8]:
     over = sky(acquisition, ground.grid)
     lit = light(ground, acquisition, np.zeros(ground.grid.shape, np.float32))
     dark = lit.direct * np.float32(1 - spectra.SKY[2]) + lit.sky * spectra.SKY[2] < UNREADABLE
-    snow = snow_share(ground, season_day(acquisition.date, ground.world.southern)) > 0.45
+    snow = snow_share(ground, season_day(acquisition.date, ground.world.southern)) > 0.25
     found = np.full(ground.grid.shape, ObservationClass.CLEAR, np.uint8)
     found[water_share(ground) > 0.6] = ObservationClass.WATER
     found[snow] = ObservationClass.SNOW

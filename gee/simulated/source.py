@@ -21,7 +21,7 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
 from gee.simulated import spectra
-from gee.simulated.cover import place
+from gee.simulated.cover import Place, cut_out, place, struck
 from gee.simulated.fingerprint import fingerprint
 from gee.simulated.grids import Resampler, native_window
 from gee.simulated.landscapes import LANDSCAPES
@@ -29,7 +29,7 @@ from gee.simulated.lattice import F32, TERRAIN_M, Grid, covering
 from gee.simulated.relief import measured_elevation
 from gee.simulated.scene import MARGIN_PX, classes, even, render
 from gee.simulated.sky import Acquisition, acquisitions, imaged, sky
-from gee.simulated.slides import Shaken, shaken
+from gee.simulated.slides import shaken
 from gee.simulated.world import World, world
 from gee.source import Elevation, Plan, Pulled, Source
 
@@ -124,11 +124,12 @@ class SimulatedSource:
         earth = world(self.landscape, self.seed, block.crs)
         window = native_window(block)
         resample = Resampler(window, block)
+        before = place(earth, even(window).grown(MARGIN_PX))
         bands, observation, dates = {}, {}, {}
         for when in sorted({parse_band(name).when or When.POST for name in plan.bands}):
-            quake = shaken(earth, plan.event) if when is When.POST else None
+            ground = struck(before, shaken(earth, plan.event)) if when is When.POST else before
             names = [name for name in plan.bands if parse_band(name).when is when]
-            image = _composite(earth, plan, when, window, quake)
+            image = _composite(ground, plan, when, window)
             for name in names:
                 layer = image.values[spectra.BANDS.index(parse_band(name).band.name)]
                 bands[name] = resample.values(layer)
@@ -174,13 +175,12 @@ def _overpasses(earth: World, plan: Plan, when: When, window: Grid) -> list[Acqu
     return sorted(found, key=cost)
 
 
-def _composite(earth: World, plan: Plan, when: When, window: Grid, quake: Shaken | None) -> _Image:
+def _composite(ground: Place, plan: Plan, when: When, window: Grid) -> _Image:
     """Return the best pixels of a native window; where nothing is clear, the first scene that imaged it, as it was."""
-    ground = place(earth, even(window).grown(MARGIN_PX), quake)
     inside = window.inside(ground.grid)
     found = np.zeros(window.shape, np.uint8)
     chosen = np.full(window.shape, -1, np.int32)
-    candidates = _overpasses(earth, plan, when, window)
+    candidates = _overpasses(ground.world, plan, when, window)
     for number, one in enumerate(candidates):
         seen = classes(ground, one)[inside]
         usable = (seen == ObservationClass.CLEAR) | (seen == ObservationClass.WATER)
@@ -193,9 +193,19 @@ def _composite(earth: World, plan: Plan, when: When, window: Grid, quake: Shaken
     days = np.zeros(window.shape, np.int32)
     for number in np.unique(chosen[chosen >= 0]):
         here = chosen == number
-        values[:, here] = render(ground, candidates[number], window)[:, here]
+        part = _bounding(here, window)
+        image = render(cut_out(ground, even(part).grown(MARGIN_PX)), candidates[number], part)
+        rows, columns = part.inside(window)
+        values[:, rows, columns] = np.where(here[rows, columns], image, values[:, rows, columns])
         days[here] = (candidates[number].acquired.date() - candidates[number].date).days + candidates[number].day
     return _Image(values, found, days)
+
+
+def _bounding(here: NDArray[np.bool_], window: Grid) -> Grid:
+    """Return the smallest window that holds all true pixels."""
+    rows, columns = np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))
+    height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+    return Grid(window.step_m, window.row + int(rows[0]), window.column + int(columns[0]), height, width)
 
 
 def _probes(area: Area, geobox: GeoBox) -> tuple[Grid, NDArray[np.bool_]]:
