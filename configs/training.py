@@ -92,8 +92,6 @@ class AugmentationConfig(Frozen):
     """Move each chip by up to this much, both ways along both axes, within its own split's labels."""
     jitter: float = Field(default=0.0, ge=0, le=1)
     """Spread of a random gain and offset of the optical bands after normalisation, common to all and half as much per band."""
-    missing_pre: float = Field(default=0.0, ge=0, le=1)
-    """Probability that a chip's pre-event bands go missing, so that the network does not lean on them alone."""
     noise: float = Field(default=0.0, ge=0, le=1)
     """Standard deviation of noise added per pixel to the optical bands after normalisation."""
 

@@ -124,9 +124,6 @@ class Batches:
         return self._vary(x, rng), y
 
     def _vary(self, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        if self.variation.missing_pre and rng.random() < self.variation.missing_pre:
-            pre = np.array([name.startswith("pre_") for name in self.bands])
-            x = np.where(pre[:, None, None], np.float32(np.nan), x)
         z = self.normaliser.array(x)
         jitter, noise = self.variation.jitter, self.variation.noise
         if jitter == 0 and noise == 0:

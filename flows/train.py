@@ -1,0 +1,268 @@
+"""Sample sets and a recipe to a checkpoint: `tiles` gives the chips, `models` the network, the test split its scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.checkpoint import Score, TrainingDomain
+from configs.errors import RequestError
+from configs.selection import read_selection
+from configs.training import Splits, TrainingConfig, read_training
+from flows.progress import progress
+from flows.step import Step, plain
+from models import training
+from models.architectures import ARCHITECTURES
+from models.finish import Facts, finish, scored
+from models.metrics import Confusion
+from models.predict import Predictor
+from models.reference import Reference, Usable, mixture, sample
+from models.registry import Found
+from tiles.augment import Augment
+from tiles.chips import ChipDataset, Share
+from tiles.grid import TileGrid
+from tiles.labels import IGNORED
+from tiles.samples import SampleSet
+from tiles.stitch import map_tiles
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What one training of a series changes in the recipe."""
+
+    name: str | None = None
+    seed: int | None = None
+    fold: int | None = None
+    """Of sample sets split into bands: this band tests, the next one validates, the others train."""
+    samples: tuple[str, ...] = ()
+    """Folders of the sample sets, in the order of the recipe's."""
+
+
+def train(path: str, out: str | None = None, overrides: Overrides = Overrides(), step: Step = plain) -> dict[str, Any]:
+    """Return what a training made: the checkpoint's folder and its scores.
+
+    An interrupted training goes on. `out` is the folder the card's own folder is made in, default ``cards``.
+
+    Raises:
+        RequestError: a recipe or a sample set that cannot be used, or the checkpoint exists.
+    """
+    recipe = Path(path)
+    config = with_overrides(read_training(recipe), overrides, recipe.parent)
+    found = step(train_card, name="train")(config, recipe, Path(out or "cards"))
+    card = found.card
+    return {
+        "status": "ok",
+        "checkpoint": card.name,
+        "folder": str(found.folder),
+        "threshold": card.threshold,
+        "validation_f1": card.validation_f1,
+        "scores": [score.model_dump(mode="json") for score in card.scores],
+    }
+
+
+def with_overrides(config: TrainingConfig, overrides: Overrides, folder: Path) -> TrainingConfig:
+    """Return the recipe of one training of a series; the names of its sample sets become absolute."""
+    paths = overrides.samples or tuple(str((folder / source.path).resolve()) for source in config.samples)
+    if len(paths) != len(config.samples):
+        raise RequestError(
+            f"the recipe has {len(config.samples)} sample sets, {len(paths)} are given", "Give --samples once for each."
+        )
+    changes: dict[str, Any] = {
+        "samples": tuple(
+            source.model_copy(update={"path": path}) for source, path in zip(config.samples, paths, strict=True)
+        )
+    }
+    if overrides.seed is not None:
+        changes["seed"] = overrides.seed
+    if overrides.name:
+        changes["name"] = overrides.name
+    if overrides.fold is not None:
+        changes["splits"] = fold_of(SampleSet.open(Path(paths[0])), overrides.fold)
+    return config.model_copy(update=changes)
+
+
+def fold_of(samples: SampleSet, fold: int) -> Splits:
+    """Return which bands train, validate and test when band `fold` is the test band.
+
+    Raises:
+        RequestError: there is no such band.
+    """
+    names = list(samples.card.split_names.values())
+    if not 0 <= fold < len(names):
+        raise RequestError(f"--fold {fold}: the samples have {len(names)} splits", f"Choose 0 to {len(names) - 1}.")
+    validation = names[(fold + 1) % len(names)]
+    rest = tuple(name for name in names if name not in (names[fold], validation))
+    return Splits(training=rest, validation=(validation,), test=(names[fold],))
+
+
+def train_card(config: TrainingConfig, recipe: Path, out: Path) -> Found:
+    """Return the checkpoint of a recipe, trained, finished and scored; its working files lie beside it until then."""
+    folder = out / config.name
+    if folder.exists():
+        raise RequestError(f"there is already a checkpoint at {folder}", "Delete it, or give another --name.")
+    sets = [SampleSet.open(Path(source.path)) for source in config.samples]
+    bands = config.bands or sets[0].card.bands
+    _check(sets, bands)
+    with progress(f"training {config.name}", "step") as advance:
+        trained = training.train(
+            config,
+            _chips(config, sets, bands, config.splits.training),
+            _chips(config, sets, bands, config.splits.validation),
+            bands,
+            out / f".{config.name}.training",
+            augment=_augment(config, sets),
+            advance=advance,
+        )
+    return finish(
+        trained,
+        folder,
+        _facts(config, sets, recipe),
+        reference_of(config, sets, bands),
+        _chips(config, sets, bands, config.splits.validation),
+        score=lambda predictor: _scores(predictor, config, sets),
+    )
+
+
+def _check(sets: list[SampleSet], bands: tuple[str, ...]) -> None:
+    kinds = {(s.card.origin.sensor, s.card.origin.level, s.card.origin.resolution_m) for s in sets}
+    if len(kinds) > 1:
+        raise RequestError(
+            f"the sample sets are of {len(kinds)} kinds (sensor, level, resolution)",
+            "Train on sets of one kind: one card reads one.",
+        )
+    for samples in sets:
+        missing = [band for band in bands if band not in samples.card.bands]
+        if missing:
+            raise RequestError(
+                f"sample set `{samples.name}` has no {', '.join(missing)}", "Cut it again with these bands."
+            )
+
+
+def _chips(
+    config: TrainingConfig, sets: list[SampleSet], bands: tuple[str, ...], splits: tuple[str, ...]
+) -> ChipDataset:
+    limited = splits == config.splits.training
+    shares = [
+        Share(samples, splits, max_chips=source.count if limited else None, alone=limited)
+        for samples, source in zip(sets, config.samples, strict=True)
+        if not (limited and source.count == 0)
+    ]
+    chip_px = min(samples.card.chip_px for samples in sets)
+    return ChipDataset(shares, bands, crop_px=chip_px, shuffle=False, seed=config.seed)
+
+
+class _Augment:
+    """`tiles.augment` in the shape that `models.training` calls."""
+
+    def __init__(self, augment: Augment, azimuth_deg: float | None) -> None:
+        self._augment, self._azimuth_deg = augment, azimuth_deg
+
+    def __call__(
+        self, pixels: NDArray[np.float32], label: NDArray[np.uint8], names: Any, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        return self._augment(pixels, label, names, rng, self._azimuth_deg)
+
+
+def _augment(config: TrainingConfig, sets: list[SampleSet]) -> _Augment | None:
+    wanted = config.augmentation
+    if wanted.mirrors == "none":
+        return None
+    return _Augment(Augment(wanted.mirrors, wanted.hillshade), sets[0].card.origin.hillshade_azimuth_deg)
+
+
+def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: Path) -> Facts:
+    origins = [samples.card.origin for samples in sets]
+    domains = tuple(
+        TrainingDomain(
+            name=samples.name,
+            simulated=samples.card.origin.simulated,
+            samples=min(_count(samples, config.splits.training), source.count if source.count is not None else 1 << 30),
+            weight=source.weight,
+        )
+        for samples, source in zip(sets, config.samples, strict=True)
+    )
+    return Facts(
+        sensor=origins[0].sensor,
+        level=origins[0].level,
+        resolution_m=origins[0].resolution_m,
+        domains=domains,
+        chip_px=config.crop_px or min(samples.card.chip_px for samples in sets),
+        attribution=tuple(dict.fromkeys(line for origin in origins for line in origin.attribution)),
+        record={"configuration": recipe.name, **{f"samples_{s.name}": s.card.fingerprint[:16] for s in sets}},
+    )
+
+
+def _count(samples: SampleSet, splits: Iterable[str]) -> int:
+    return sum(samples.card.counts[name].chips for name in splits)
+
+
+def reference_of(config: TrainingConfig, sets: list[SampleSet], bands: tuple[str, ...]) -> Reference:
+    """Return the MMD reference sample: pixels of the training areas, before any balancing, domains by their weight."""
+    settings = read_selection()
+    parts = []
+    for samples, source in zip(sets, config.samples, strict=True):
+        if source.count == 0:
+            continue
+        drawn = sample(
+            samples,
+            bands,
+            _usable(samples, config.splits.training),
+            domain=samples.name,
+            resolution_m=samples.card.origin.resolution_m,
+            count=config.reference_pixels,
+            block_m=settings.block_m,
+            slope_min_deg=settings.slope_min_deg if "slope" in bands else 0.0,
+            seed=config.seed,
+        )
+        parts.append((drawn, source.weight * (source.count or _count(samples, config.splits.training))))
+    return mixture(parts, config.reference_pixels, config.seed)
+
+
+def _usable(samples: SampleSet, splits: tuple[str, ...]) -> Usable:
+    numbers = samples.numbers(splits)
+    return lambda rows, columns: samples.label(numbers, rows, columns) != IGNORED
+
+
+class _Bands:
+    """A sample set's bands as `(band, y, x)` rows."""
+
+    def __init__(self, samples: SampleSet, bands: tuple[str, ...]) -> None:
+        self._samples, self._bands = samples, bands
+        self.shape: tuple[int, ...] = (len(bands), *samples.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        bands, rows, columns = key
+        return np.stack([self._samples.read(name, rows, columns) for name in self._bands[bands]])
+
+
+def probability_of(predictor: Predictor, samples: SampleSet, where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return a card's probability over a sample set, `(y, x)`, NaN but `where`, tiled as the card says."""
+    card = predictor.card
+    grid = TileGrid.for_card(samples.shape, card.tiles, ARCHITECTURES[card.architecture].stride)
+    out: NDArray[np.float32] = map_tiles(_Bands(samples, card.bands), grid, predictor, batch=4, valid=where)
+    return out
+
+
+def _scores(predictor: Predictor, config: TrainingConfig, sets: list[SampleSet]) -> list[Score]:
+    """Return the scores on each set's test split, measured on the stored weights, tiled as a scene would be."""
+    scores = []
+    for samples in sets:
+        names = tuple(name for name in config.splits.test if name in samples.card.split_names.values())
+        if not names:
+            continue
+        truth = samples.label(samples.numbers(names))
+        counts = Confusion.from_masks(
+            probability_of(predictor, samples, truth != IGNORED) >= predictor.card.threshold,
+            truth == 1,
+            truth != IGNORED,
+        )
+        scores.append(scored(f"{samples.name}/{'+'.join(names)}", counts, simulated=samples.card.origin.simulated))
+    return scores
