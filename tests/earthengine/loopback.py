@@ -287,7 +287,10 @@ def _server(loopback: Loopback) -> ThreadingHTTPServer:
             loopback.answer(self, b"")
 
         def do_POST(self) -> None:
-            loopback.answer(self, self.rfile.read(int(self.headers.get("content-length") or 0)))
+            length = int(self.headers.get("content-length") or 0)
+            body = self.rfile.read(length)
+            if len(body) == length:  # else the client was killed while it asked
+                loopback.answer(self, body)
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
