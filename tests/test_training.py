@@ -244,15 +244,6 @@ def test_jitter_changes_seen_reflectance_only() -> None:
     assert torch.equal(b[:, 0, :2, :3], torch.zeros(4, 2, 3))
     assert (a[:, 0] - b[:, 0]).abs().mean() > 0.05
     assert torch.equal(varied.at(3)[0], varied.at(3)[0])
-    both = Batches(
-        samples,
-        ("pre_B4", "slope"),
-        Order(4, 4, 0),
-        normaliser,
-        recipe(augmentation={"missing_pre": 1, "jitter": 0.2}).augmentation,
-    )
-    assert not both.at(0)[0][:, 0].any()
-    assert torch.equal(both.at(0)[0][:, 1], a[:, 1])
 
 
 def test_geometry_comes_from_outside_with_the_steps_own_generator(tmp_path: Path) -> None:
