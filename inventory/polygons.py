@@ -22,6 +22,13 @@ LARGEST_CHANGE = 0.01
 """Share of its area by which simplification may change a polygon (contract: areas agree with the mask within 1 %)."""
 
 
+def through(affine: Affine, xy: NDArray[Any]) -> NDArray[np.float64]:
+    """Return points `(n, 2)` moved by an affine: x, y = a x + b y + c, d x + e y + f."""
+    turn = np.array([[affine.a, affine.d], [affine.b, affine.e]])
+    moved: NDArray[np.float64] = xy @ turn + np.array([affine.c, affine.f])
+    return moved
+
+
 class Patches(NamedTuple):
     """The 8-connected groups of a mask, in the order of their first outline corner (row by row)."""
 
@@ -93,7 +100,7 @@ def _components(count: int, *links: Ints) -> Ints:
 
 def _assembled(rings: Rings, part: Ints, patch: Ints, affine: Affine) -> Patches:
     """Return the patches made of rings; `part` names the 4-connected part of each ring, `patch` the group of each piece."""
-    xy = np.stack(affine @ rings.coordinates.T.astype(float), axis=1)  # (vertex, 2)
+    xy = through(affine, rings.coordinates)
     lines = np.asarray(shapely.linearrings(xy, indices=np.repeat(np.arange(len(rings.is_hole)), np.diff(rings.starts))))
     shells = np.flatnonzero(~rings.is_hole)
     at = np.zeros(int(part.max(initial=-1)) + 1, np.int64)

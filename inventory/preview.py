@@ -14,6 +14,7 @@ from configs.stack import Rows, Stack
 from inventory.colours import CONFIDENCE, rgb
 from inventory.outline import Inventory
 from inventory.pictures import natural, terrain, unseen
+from inventory.polygons import through
 
 LARGEST_PX = 1000
 SMALLEST_PX = 480
@@ -29,9 +30,7 @@ def _drawn(image: Image.Image, inventory: Inventory) -> Image.Image:
     confidence = inventory.landslides["confidence"].to_numpy()
     for part, owner in zip(*parts, strict=True):
         colour = rgb(CONFIDENCE.get(confidence[owner], "#b10026"))
-        xy = shapely.get_coordinates(shapely.get_exterior_ring(part))
-        columns, rows = to_pixel @ (xy[:, 0], xy[:, 1])
-        points = np.stack([columns, rows], axis=1) * scale
+        points = scale * through(to_pixel, shapely.get_coordinates(shapely.get_exterior_ring(part)))
         pen.polygon([tuple(point) for point in points.tolist()], fill=(*colour, 120), outline=(*colour, 255))
     return Image.alpha_composite(image.convert("RGBA"), overlay)
 

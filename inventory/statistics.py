@@ -14,6 +14,7 @@ from configs.event import Event
 from configs.stack import Rows, Stack
 from inventory.footprints import step_for
 from inventory.outline import code_of, strips
+from inventory.polygons import through
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +101,8 @@ def ground(stack: Stack, probability: Rows, observation: Rows, event: Event) -> 
         start = (step // 2 - strip.rows.start) % step
         seen = strip.seen[start::step, step // 2 :: step]
         rows, columns = np.nonzero(seen)
-        x, y = affine @ (columns * step + step // 2 + 0.5, strip.rows.start + start + rows * step + 0.5)
+        pixels = np.stack([columns * step + step // 2, strip.rows.start + start + rows * step], axis=1) + 0.5
+        x, y = through(affine, pixels).T
         distances.append(np.hypot(x - x0, y - y0) / 1000)
         if "slope" in stack.band_names and seen.any():
             slopes.append(stack.read("slope", strip.rows)[start::step, step // 2 :: step][seen].astype(float))

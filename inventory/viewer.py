@@ -18,6 +18,7 @@ from inventory.colours import CONFIDENCE
 from inventory.footprints import step_for
 from inventory.outline import Inventory
 from inventory.pictures import as_address, heat, natural, terrain, unseen, within
+from inventory.polygons import through
 from inventory.statistics import epicentre
 
 COLUMNS = (
@@ -49,8 +50,7 @@ def _rings(geometry: Any, to_pixel: Affine) -> list[list[int]]:
     rings = shapely.get_rings(shapely.get_parts(geometry))
     encoded = []
     for ring in rings:
-        x, y = to_pixel @ shapely.get_coordinates(ring).T
-        xy = np.round(np.stack([x, y], axis=1)).astype(np.int64)[:-1]
+        xy = np.round(through(to_pixel, shapely.get_coordinates(ring))).astype(np.int64)[:-1]
         steps = np.vstack([xy[:1], np.diff(xy, axis=0)])
         encoded.append([int(n) for n in steps.ravel()])
     return encoded
@@ -109,8 +109,7 @@ def payload(
     """Return what the viewer reads as JSON."""
     to_pixel = ~inventory.geobox.affine
     slides = inventory.landslides.geometry.to_numpy()
-    centres = shapely.centroid(slides)
-    points = np.round(np.stack(to_pixel @ (shapely.get_x(centres), shapely.get_y(centres)), axis=1), 1)
+    points = np.round(through(to_pixel, shapely.get_coordinates(shapely.centroid(slides))), 1)
     rejected = inventory.rejected.geometry.to_numpy()
     rings = _outlines(rejected, to_pixel, MOST_REJECTED_VERTICES)
     height, width = stack.shape

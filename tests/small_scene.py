@@ -85,7 +85,7 @@ def make_stack(folder: Path, ndvi: bool = True) -> Stack:
     bands = {"slope": slope, "dem": 500.0 - 2.0 * rows}
     for when in When:
         for name, value in (("B4", 0.06), ("B3", 0.07), ("B2", 0.05)):
-            bands[f"{when}_{name}"] = value + 0.0005 * ((rows + columns) % 40)
+            bands[f"{when}_{name}"] = value + 0.0005 * ((rows + (columns if when is When.PRE else -columns)) % 40)
         if ndvi:
             bands[f"{when}_NDVI"] = np.full(SHAPE, 0.6 if when is When.PRE else 0.3)
     for name, values in bands.items():

@@ -19,7 +19,7 @@ GRID = Affine(10, 0, 300, 0, -10, 700)
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(mask=masks, strip_rows=st.integers(1, 13))
 def test_polygons_are_the_mask(mask: NDArray[np.bool_], strip_rows: int) -> None:
     shapes = polygonise(mask, GRID, strip_rows)
@@ -36,7 +36,7 @@ def test_polygons_are_the_mask(mask: NDArray[np.bool_], strip_rows: int) -> None
     np.testing.assert_array_equal(burnt.astype(bool), mask)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(mask=masks, strip_rows=st.integers(1, 13))
 def test_strips_do_not_matter(mask: NDArray[np.bool_], strip_rows: int) -> None:
     whole, cut = polygonise(mask, GRID, 1000), polygonise(mask, GRID, strip_rows)
