@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -22,7 +23,7 @@ from gee.simulated.slides import Shaken, cells, old_scars, slides
 from gee.simulated.world import World
 
 ONE = np.float32(1)
-CLEARING_DAYS = 420.0
+CLEARING_DAYS = 330.0
 """Clearings are bare for some months and green again: one cycle."""
 
 
@@ -92,7 +93,9 @@ def cut_out(ground: Place, grid: Grid) -> Place:
         return Scars(whole.depth_m[part], whole.down[part], whole.traits[(slice(None), *part)])
 
     layers = {one.name: getattr(ground, one.name) for one in fields(ground)}
-    cut = {name: np.ascontiguousarray(layer[part]) for name, layer in layers.items() if isinstance(layer, np.ndarray)}
+    cut: dict[str, Any] = {
+        name: np.ascontiguousarray(layer[part]) for name, layer in layers.items() if isinstance(layer, np.ndarray)
+    }
     new = None if ground.new is None else scars(ground.new)
     return replace(ground, grid=grid, old=scars(ground.old), new=new, **cut)
 
@@ -113,7 +116,7 @@ def _farmed(world: World, river: F32, slope: F32, patches: F32, variety: F32) ->
     if cover.terraces <= 0:
         return floor
     wanted = np.float32(ndtri(cover.terraces)) + variety - np.float32(0.6) * patches
-    return np.maximum(floor, ramp(-slope, -24, -17) * ramp(wanted, -0.1, 0.1))
+    return np.asarray(np.maximum(floor, ramp(-slope, -24, -17) * ramp(wanted, -0.1, 0.1)))
 
 
 def surface(ground: Place, day: date) -> F32:
@@ -236,7 +239,7 @@ def _river(ground: Place, laid: F32, day: date) -> None:
 def water_share(ground: Place) -> F32:
     """Return the share of permanent water, `(y, x)`."""
     half = np.float32(8.0 + 0.22 * ground.world.landscape.cover.bar_m)
-    return np.clip((half - ground.river_m) / np.float32(12) + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip((half - ground.river_m) / np.float32(12) + np.float32(0.5), 0, 1))
 
 
 def _roads(ground: Place, laid: F32, day: date) -> None:
@@ -263,7 +266,7 @@ def bareness(ground: Place, scars: Scars, old: bool) -> F32:
     rafts = ground.detail * np.float32(0.75) + np.float32(ndtri(soil.remnant)) + np.float32(0.5) * scars.down
     share = share * (ONE - np.float32(0.8) * ramp(rafts, -0.5, 1.0))
     shown = np.float32(soil.faintest) + np.float32(0.95 - soil.faintest) * scars.traits[3]
-    return share * (np.float32(0.85) - np.float32(0.75) * scars.traits[2]) if old else share * shown
+    return np.asarray(share * (np.float32(0.85) - np.float32(0.75) * scars.traits[2]) if old else share * shown)
 
 
 def _scars(ground: Place, scars: Scars, laid: F32, old: bool) -> None:
@@ -284,4 +287,4 @@ def snow_share(ground: Place, season: float) -> F32:
     above = ground.height - np.float32(line) + np.float32(120) * ground.open_noise + np.float32(60) * ground.detail
     above = above - np.float32(260) * np.clip(poleward, -1, 1)
     steep = ONE - np.float32(0.7) * ramp(ground.slope_deg, 42, 58)
-    return ramp(above, -20, 160) * steep * (ONE - np.float32(0.55) * ground.forest)
+    return np.asarray(ramp(above, -20, 160) * steep * (ONE - np.float32(0.55) * ground.forest))

@@ -48,12 +48,12 @@ class Grid:
     @cached_property
     def x(self) -> F64:
         """Return eastings of the pixel centres, `(x,)` metres."""
-        return (np.arange(self.column, self.column + self.width) + 0.5) * self.step_m + self.east_m
+        return (np.arange(self.column, self.column + self.width, dtype=np.float64) + 0.5) * self.step_m + self.east_m
 
     @cached_property
     def y(self) -> F64:
         """Return northings of the pixel centres, `(y,)` metres, decreasing."""
-        return (np.arange(self.row, self.row + self.height) + 0.5) * -self.step_m + self.north_m
+        return (np.arange(self.row, self.row + self.height, dtype=np.float64) + 0.5) * -self.step_m + self.north_m
 
     def grown(self, pixels: int) -> Grid:
         """Return the window with a margin on all sides."""
@@ -140,7 +140,7 @@ def value_noise(grid: Grid, wavelength_m: float, seed: int) -> F32:
     left = table[:, columns - first]
     across = left + (table[:, columns - first + 1] - left) * fx
     upper = across[rows - top]
-    return upper + (across[rows - top + 1] - upper) * fy[:, None]
+    return np.asarray(upper + (across[rows - top + 1] - upper) * fy[:, None])
 
 
 def fractal(grid: Grid, wavelength_m: float, octaves: int, seed: int, gain: float = 0.55) -> F32:
@@ -196,4 +196,4 @@ def spread(values: F32, coarse: Grid, fine: Grid) -> F32:
 def ramp(values: F32, low: float, high: float) -> F32:
     """Return a smooth step, 0 below `low` and 1 above `high` (Hermite)."""
     t = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1).astype(np.float32)
-    return t * t * (np.float32(3) - np.float32(2) * t)
+    return np.asarray(t * t * (np.float32(3) - np.float32(2) * t))

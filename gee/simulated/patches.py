@@ -31,7 +31,7 @@ def strewn(grid: Grid, cell_m: float, seed: int, stray: float = 0.5) -> Strewn:
     traits = hashed(columns[None, :], rows[:, None], seed + 1)
 
     def seen(table: F32) -> F32:
-        return table[iv - rows[0]][:, iu - columns[0]]
+        return np.asarray(table[iv - rows[0]][:, iu - columns[0]])
 
     half, reach = np.float32(0.5), np.float32(stray * cell_m)
     dx = ((u - iu - 0.5) * cell_m).astype(np.float32)[None, :] - seen((unit(place, 0) - half) * reach)

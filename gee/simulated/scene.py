@@ -82,16 +82,16 @@ def _lit(ground: Place, acquisition: Acquisition) -> F32:
 def _taps(shift_px: float) -> F32:
     offsets = np.arange(-2, 3, dtype=np.float64) - shift_px
     weights = np.exp(-0.5 * (offsets / BLUR_PX) ** 2)
-    return (weights / weights.sum()).astype(np.float32)
+    return np.asarray((weights / weights.sum()).astype(np.float32))
 
 
 def _blurred(image: F32, across: F32, down: F32) -> F32:
     """Return an image `(y, x)` two pixels smaller on each side, filtered with five taps each way."""
     width, height = image.shape[1] - 4, image.shape[0] - 4
-    wide = across[0] * image[:, :width]
+    wide: F32 = across[0] * image[:, :width]
     for k in range(1, 5):
         wide += across[k] * image[:, k : k + width]
-    out = down[0] * wide[:height]
+    out: F32 = down[0] * wide[:height]
     for k in range(1, 5):
         out += down[k] * wide[k : k + height]
     return out

@@ -185,7 +185,9 @@ def _drawn(world: World, grid: Grid, weights: F64, expected: float, seed: int, s
     y = grid.y[chosen // grid.width] + rng.uniform(-15, 15, number)
     areas = slide_areas_m2(rng.uniform(0, 1, number), world.landscape.ground.area_scale)
     ratio = np.clip(np.exp(rng.normal(np.log(2.6), 0.4, number)), 1.5, 6.0)
-    length = np.minimum(np.sqrt(areas * ratio / 0.72), LONGEST_M)  # 0.72: share of the box that the outline fills
+    length = np.minimum(
+        np.sqrt(areas * ratio / 0.72), world.landscape.ground.slope_unit_m
+    )  # 0.72: share of the box that the outline fills
     width = np.minimum(areas / 0.72 / length, length / 1.5)
     traits = rng.uniform(0, 1, (number, 4)).astype(np.float32)
     return Slides(*_run_out(world, x, y, length, width, rng.uniform(0, 1, number)), traits)

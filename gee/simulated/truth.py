@@ -66,7 +66,7 @@ def _traced(earth: World, group: Slides, number: int) -> BaseGeometry:
     line = group.x[number], group.y[number], group.half_width[number]
     depth, _ = depth_of(*line, grid.x, grid.y, outline_noise(grid, earth))
     corner = np.array([grid.x[0], grid.y[0]])
-    contours = [c for c in find_contours(depth, 0.0) if len(c) >= 4]
+    contours = [c for c in find_contours(depth, 0.0) if len(c) >= 4]  # type: ignore[no-untyped-call]  # scikit-image ships none
     rings = [Polygon(corner + c[:, ::-1] * (TRACE_M, -TRACE_M)) for c in contours]
     shells = sorted((ring.buffer(0) for ring in rings), key=lambda ring: -ring.area)
     whole: BaseGeometry = Polygon()
