@@ -200,6 +200,10 @@ def test_impossible_values_count_as_not_imaged(source: FakeSource, tmp_path: Pat
 def test_observation_follows_the_windows_a_card_reads(source: FakeSource, tmp_path: Path) -> None:
     source.observation[When.PRE][300:310, 300:310] = ObservationClass.WATER
     source.observation[When.POST][300:310, 300:310] = ObservationClass.WATER
+    source.observation[When.PRE][320:330, 300:310] = (
+        ObservationClass.WATER
+    )  # clouded over, or not seen as water, afterwards
+    source.observation[When.POST][320:325, 300:310] = ObservationClass.CLOUD
     stack = assemble(source, plan_of(source), BANDS, tmp_path / "stack.zarr")
     inside = AREA.mask(source.grid)
     post_only = observe(stack, ("post_B4", "slope"), AREA, tmp_path / "post.zarr")
@@ -210,9 +214,12 @@ def test_observation_follows_the_windows_a_card_reads(source: FakeSource, tmp_pa
     no_pre = (source.observation[When.PRE] == 0) & (source.observation[When.POST] == ObservationClass.CLEAR) & inside
     np.testing.assert_array_equal(two == ObservationClass.NO_PRE, no_pre)
     assert no_pre.any()
-    np.testing.assert_array_equal(two[inside & ~no_pre], one[inside & ~no_pre])
-    for seen in (post_only, both):
-        land = inside.sum() - 100
+    water = np.zeros(two.shape, bool)
+    water[300:310, 300:310] = water[320:330, 300:310] = True
+    np.testing.assert_array_equal(two == ObservationClass.WATER, water)
+    np.testing.assert_array_equal(two[inside & ~no_pre & ~water], one[inside & ~no_pre & ~water])
+    for seen, wet in ((post_only, 100), (both, 200)):
+        land = inside.sum() - wet
         assert seen.area_px == inside.sum()
         assert seen.observed_fraction == pytest.approx(seen.clear_px / land)
         assert sum(seen.counts.values()) == seen.area_px
