@@ -83,7 +83,7 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _smooth(values: list[float], weight: float = 0.95) -> list[float]:
+def _smooth(values: list[float], weight: float = 0.9) -> list[float]:
     smooth: list[float] = []
     for value in values:
         smooth.append(value if not smooth else weight * smooth[-1] + (1 - weight) * value)

@@ -79,6 +79,7 @@ class Reference:
                 temporary,
                 metadata={"sample": json.dumps(header)},
             )
+            temporary.chmod(0o644)  # safetensors makes files that only their owner can read
         return sha256(path)
 
     @classmethod

@@ -45,6 +45,7 @@ def save(module: nn.Module, path: Path) -> str:
     compact = _compact(state, {name for name, _ in module.named_parameters()})
     with replacing(path) as temporary:
         save_file(compact, temporary, metadata={"format": format_of("weights")})
+        temporary.chmod(0o644)  # safetensors makes files that only their owner can read
     return sha256(path)
 
 

@@ -327,6 +327,7 @@ def test_a_card_says_what_its_stored_weights_do(tmp_path: Path) -> None:
     assert own.f1 > 0.7
     assert asked[0](x) == pytest.approx(probability, abs=1e-6)
     assert found.reference().bands == BANDS
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in (tmp_path / "made").iterdir())  # others may read it
     assert card.training["steps"] == 40
     assert read_training(tmp_path / "made" / "training.yaml") == config
 
