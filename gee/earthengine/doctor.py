@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Literal
 from urllib.parse import urlparse
 
 import ee
@@ -14,7 +16,14 @@ import ee
 from configs.earthengine import EarthEngineConfig
 from configs.errors import CoslideError, SourceError
 from gee.earthengine import assets
-from gee.earthengine.session import connect, endpoint_url, find_credentials, find_project
+from gee.earthengine.session import (
+    DEFAULT_VARIABLE,
+    KEY_VARIABLE,
+    connect,
+    endpoint_url,
+    find_credentials,
+    find_project,
+)
 from gee.earthengine.verdict import judge, safe
 
 REACH_S = 5.0
@@ -24,39 +33,41 @@ REACH_S = 5.0
 class Finding:
     """One thing looked at."""
 
-    name: str
-    good: bool
-    found: str
+    what: str
+    state: Literal["ok", "warn", "missing"]
+    """warn: Earth Engine was never set up on this machine; missing: it was, and something is wrong."""
+    detail: str
     """What was found, for people; never a secret."""
     remedy: str = ""
     """The one command that mends it."""
 
 
-def examine(config: EarthEngineConfig) -> tuple[Finding, ...]:
-    """Return what was found from the client to the data; it stops at the first step that the later ones need."""
-    findings: list[Finding] = []
-    for name, step in (
+def examine(config: EarthEngineConfig) -> Iterator[Finding]:
+    """Yield what was found from the client to the data; it stops at the first step that the later ones need."""
+    steps: tuple[tuple[str, Callable[[EarthEngineConfig], str]], ...] = (
         ("client", _client),
         ("credentials", _credentials),
         ("project", _project),
         ("network", _network),
         ("sign-in", _sign_in),
         ("data", _data),
-    ):
-        findings.append(_look(name, step, config))
-        if not findings[-1].good:
-            break
-    return tuple(findings)
+    )
+    for name, step in steps:
+        finding = _look(f"Earth Engine {name}", step, config)
+        yield finding
+        if finding.state != "ok":
+            return
 
 
-def _look(name: str, step: Callable[[EarthEngineConfig], str], config: EarthEngineConfig) -> Finding:
+def _look(what: str, step: Callable[[EarthEngineConfig], str], config: EarthEngineConfig) -> Finding:
     try:
-        return Finding(name, True, step(config))
+        return Finding(what, "ok", step(config))
     except CoslideError as error:
-        return Finding(name, False, error.message, error.remedy)
+        never = step is _credentials and not any(os.environ.get(name) for name in (KEY_VARIABLE, DEFAULT_VARIABLE))
+        return Finding(what, "warn" if never else "missing", error.message, error.remedy)
     except Exception as error:
         verdict = judge(error)
-        return Finding(name, False, verdict.error.message, verdict.error.remedy)
+        return Finding(what, "missing", verdict.error.message, verdict.error.remedy)
 
 
 def _client(config: EarthEngineConfig) -> str:

@@ -43,6 +43,7 @@ ENDPOINTS: Final = {
 URL_VARIABLE: Final = "COSLIDE_EE_URL"
 """Another endpoint, on this machine only: for tests and mirrors."""
 KEY_VARIABLE: Final = "EE_SERVICE_ACCOUNT_KEY"
+DEFAULT_VARIABLE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
 PROJECT_VARIABLE: Final = "EE_PROJECT"
 START_TRIES: Final = 3
 
@@ -92,14 +93,14 @@ def find_credentials() -> Credentials:
     """
     if path := os.environ.get(KEY_VARIABLE):
         return _service_account(Path(path))
-    if not os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") and (stored := _stored()):
+    if not os.environ.get(DEFAULT_VARIABLE) and (stored := _stored()):
         return stored
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # google.auth warns of end-user credentials without a quota project
             held, project = google.auth.default(scopes=SCOPES)
     except DefaultCredentialsError as error:
-        if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        if os.environ.get(DEFAULT_VARIABLE):
             raise SourceError(
                 f"GOOGLE_APPLICATION_CREDENTIALS does not name usable credentials: {safe(error)}",
                 "Correct it, or unset it and run `earthengine authenticate`.",
@@ -169,7 +170,7 @@ def connect(config: EarthEngineConfig) -> Session:
         config.workers,
         config.deadline_s,
         config.silence_s,
-        *(os.environ.get(name) for name in (KEY_VARIABLE, PROJECT_VARIABLE, "GOOGLE_APPLICATION_CREDENTIALS")),
+        *(os.environ.get(name) for name in (KEY_VARIABLE, PROJECT_VARIABLE, DEFAULT_VARIABLE)),
     )
     with _LOCK:
         known = _CURRENT.get("session")

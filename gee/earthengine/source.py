@@ -115,7 +115,7 @@ class EarthEngineSource:
         native: Mapping[str, Any] = plan.details["elevation"]
         grid = terrain.window(native, block, margin_px)
         image, types = terrain.image(native["dem"])
-        parts = [self._puller.fetch(image, types, part, (terrain.KNOWN,)) for _, part in terrain.within_turn(grid)]
+        parts = [puller.fetch(image, types, part, (terrain.KNOWN,)) for _, part in terrain.within_turn(grid)]
         return terrain.read({name: np.concatenate([part[name] for part in parts], axis=1) for name in types}, grid)
 
     @cached_property

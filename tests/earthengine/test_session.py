@@ -13,9 +13,10 @@ from configs.earthengine import EarthEngineConfig
 from configs.errors import RequestError, SourceError
 from earthengine.conftest import SECRET, write_key
 from earthengine.loopback import Fault, Loopback
-from gee.earthengine import connect, disconnect, examine
+from gee.earthengine import connect, disconnect
 from gee.earthengine.session import find_credentials
 from gee.earthengine.verdict import safe
+from gee.session import findings
 
 
 def test_a_service_account_key_signs_in(loopback: Loopback, config: EarthEngineConfig) -> None:
@@ -119,9 +120,11 @@ def test_tokens_go_to_google_or_to_this_machine_only(
 
 
 def test_doctor_finds_nothing_missing(loopback: Loopback, config: EarthEngineConfig) -> None:
-    findings = examine(config)
-    assert [finding.name for finding in findings] == ["client", "credentials", "project", "network", "sign-in", "data"]
-    assert all(finding.good for finding in findings)
+    found = list(findings(config))
+    steps = [finding.what.removeprefix("Earth Engine ") for finding in found]
+    assert steps == ["client", "credentials", "project", "network", "sign-in", "data"]
+    assert all(finding.state == "ok" for finding in found)
+    assert SECRET not in repr(found)
 
 
 @pytest.mark.parametrize(
@@ -159,9 +162,10 @@ def test_doctor_names_what_is_missing(
             monkeypatch.setenv("EE_PROJECT", "somebody-elses")
         case "key":
             loopback.faults = [Fault(status=400, message="invalid_grant", match="/token", times=99)]
-    *good, last = examine(config)
-    assert all(finding.good for finding in good)
-    assert (last.name, last.good) == (step, False)
+    *good, last = findings(config)
+    assert all(finding.state == "ok" for finding in good)
+    assert last.what == f"Earth Engine {step}"
+    assert last.state == ("warn" if missing == "credentials" else "missing")
     assert command in last.remedy
 
 

@@ -1,0 +1,129 @@
+"""The gate: halves, comes back, honours Retry-After in both forms, and keeps close to what the quota allows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from email.utils import formatdate
+
+import pytest
+
+from configs.errors import SourceError
+from gee.earthengine.gate import Gate, gate_for, retry_after_s
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def never() -> None:
+    return None
+
+
+def test_retry_after_in_both_forms() -> None:
+    assert retry_after_s("2.5") == 2.5
+    assert retry_after_s(formatdate(1_000_030, usegmt=True), lambda: 1_000_000.0) == pytest.approx(30)
+    assert retry_after_s(formatdate(999_000, usegmt=True), lambda: 1_000_000.0) == 0
+    assert retry_after_s("soon") is None
+    assert retry_after_s(None) is None
+
+
+def test_a_burst_of_refusals_halves_once() -> None:
+    clock = Clock()
+    gate = Gate(16, clock)
+    tickets = []
+    for _ in range(16):
+        clock.now += 0.02
+        tickets.append(gate.enter(40, never))
+    for ticket in tickets[:10]:
+        gate.refused(ticket, 1.0)
+    assert gate.limit == 8
+    assert gate.closed_for_s == pytest.approx(1.0)
+
+
+def test_a_failed_probe_costs_one_refusal_and_waits_longer_each_time() -> None:
+    clock = Clock()
+    gate = Gate(8, clock)
+
+    def one_round(refuse: bool) -> None:
+        clock.now += 5
+        tickets = []
+        for _ in range(gate.limit):
+            clock.now += 0.02
+            tickets.append(gate.enter(40, never))
+        for number, ticket in enumerate(tickets):
+            gate.refused(ticket, 0.5) if refuse and number == 0 else gate.served(ticket)
+            gate.leave()
+
+    one_round(refuse=True)
+    assert gate.limit == 4
+    refusals = 0
+    for _ in range(40):  # the service allows four
+        before = gate.limit
+        one_round(refuse=before > 4)
+        refusals += before > 4
+        assert gate.limit in (4, 5)
+    assert refusals <= 5
+
+
+def test_who_waits_is_told_when_the_run_stops() -> None:
+    gate = Gate(1)
+    gate.enter(1, never)
+    stopped: list[SourceError] = []
+    caught: list[SourceError] = []
+
+    def wait() -> None:
+        try:
+            gate.enter(1, lambda: stopped[0] if stopped else None)
+        except SourceError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    stopped.append(SourceError("over"))
+    gate.wake()
+    thread.join(2)
+    assert [error.message for error in caught] == ["over"]
+
+
+def test_a_project_has_one_gate() -> None:
+    assert gate_for("p", "u") is gate_for("p", "u")
+    assert gate_for("p", "u") is not gate_for("p", "v")
+
+
+def test_throughput_stays_near_the_quota() -> None:
+    """Sixteen workers, a service that serves four at a time, 20 ms each: at least 0.8 of what it allows, in real time."""
+    gate, lock, active, done = Gate(), threading.Lock(), [0], [0]
+    total, span = 400, 0.02
+
+    def work() -> None:
+        while True:
+            with lock:
+                if done[0] >= total:
+                    return
+            ticket = gate.enter(16, never)
+            with lock:
+                active[0] += 1
+                refused = active[0] > 4
+            if refused:
+                gate.refused(ticket, 0.05)
+            else:
+                time.sleep(span)
+                gate.served(ticket)
+            with lock:
+                active[0] -= 1
+                done[0] += not refused
+            gate.leave()
+
+    threads = [threading.Thread(target=work) for _ in range(16)]
+    start = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ideal = total * max(span / 4, 1 / 100)  # four at a time, and a hundred a second
+    assert ideal / (time.monotonic() - start) > 0.7
