@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlparse
 
 CLIENT_TESTS = files("ee") / "tests"
 JSON = "application/json; charset=UTF-8"
+PIECE_BYTES = 1 << 20
 REASONS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -95,6 +96,8 @@ class Loopback:
         self.token_lifetime_s = 3600
         self.require_token = False
         self.latency_s = 0.0
+        self.bytes_per_s = 0.0
+        """Pace of one connection; 0 is unbounded."""
         self.faults: list[Fault] = []
         self.entries: list[Entry] = []
         self.peak = 0
@@ -139,7 +142,7 @@ class Loopback:
             status, data, kind, headers = self._answered(handler, path, body, fault, crowded)
             with self._lock:  # before the client can see the answer and ask what was asked
                 self.entries.append(Entry(path, status, len(data), start, time.monotonic()))
-            _send(handler, status, data, kind, headers, fault)
+            _send(handler, status, data, kind, headers, fault, self.bytes_per_s if counted else 0.0)
         except (BrokenPipeError, ConnectionResetError):
             handler.close_connection = True
         finally:
@@ -228,7 +231,13 @@ def _discovery(url: str) -> bytes:
 
 
 def _send(
-    handler: BaseHTTPRequestHandler, status: int, data: bytes, kind: str, headers: dict[str, str], fault: Fault | None
+    handler: BaseHTTPRequestHandler,
+    status: int,
+    data: bytes,
+    kind: str,
+    headers: dict[str, str],
+    fault: Fault | None,
+    bytes_per_s: float,
 ) -> None:
     damage: Callable[[bytes], bytes] | None = _DAMAGES.get(fault.kind) if fault and status == 200 else None
     if damage:
@@ -247,7 +256,12 @@ def _send(
             handler.connection.close()
         handler.close_connection = True
         return
-    handler.wfile.write(data)
+    for start in range(0, len(data), PIECE_BYTES):
+        began = time.monotonic()
+        piece = data[start : start + PIECE_BYTES]
+        handler.wfile.write(piece)
+        if bytes_per_s:
+            time.sleep(max(0.0, len(piece) / bytes_per_s - (time.monotonic() - began)))
 
 
 def _zeros(data: bytes) -> bytes:
