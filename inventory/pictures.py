@@ -9,6 +9,7 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from inventory.footprints import step_for
 from inventory.outline import OUTSIDE, strips
 
 NATURAL = ("B4", "B3", "B2")
+NOT_IMAGED = "#2b3138"
+"""Ground of the report's map."""
 STRETCH = (1.0, 99.0)
 """Percentiles that become black and white. Chosen by eye on the Iburi scene."""
 HEAT = ((0.0, "#ffffb2"), (0.25, "#fecc5c"), (0.5, "#fd8d3c"), (0.75, "#f03b20"), (1.0, "#bd0026"))
@@ -73,13 +76,16 @@ def _stretched(band: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def natural(stack: Stack, when: When, largest_px: int) -> Image.Image | None:
-    """Return a window's image in natural colour, black where not imaged; None where the stack has no band of it."""
+    """Return a window's image in natural colour, dark where not imaged; None where the stack has no band of it."""
     names = _bands(stack, when)
     if not names:
         return None
     step = step_for(stack.shape, largest_px)
-    thin = [_stretched(_thin(lambda rows, name=name: stack.read(name, rows), stack.shape[0], step)) for name in names]  # type: ignore[misc]
-    return Image.fromarray(np.stack(thin * (3 // len(thin)), axis=2))  # (y, x, 3)
+    bands = [_thin(partial(stack.read, name), stack.shape[0], step) for name in names]
+    imaged = np.all([np.isfinite(band) for band in bands], axis=0)
+    picture = np.stack([_stretched(np.where(imaged, band, np.nan)) for band in bands] * (3 // len(bands)), axis=2)
+    picture[~imaged] = rgb(NOT_IMAGED)
+    return Image.fromarray(picture)  # (y, x, 3)
 
 
 def terrain(stack: Stack, largest_px: int) -> Image.Image:

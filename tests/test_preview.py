@@ -60,6 +60,6 @@ def test_what_was_not_observed_is_veiled(scene: SmallScene) -> None:
 
 
 def test_pictures_fit_their_budget() -> None:
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (420, 420, 3), dtype=np.uint8))
-    assert len(as_address(noise, 82)) > 60_000
-    assert len(within(noise, 60_000)) <= 60_000
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (640, 640, 3), dtype=np.uint8))
+    assert len(as_address(noise, 82)) > 100_000
+    assert len(within(noise, 100_000)) <= 100_000

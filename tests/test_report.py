@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from PIL import Image
 from small_scene import SmallScene, about, small_scene
 
@@ -101,6 +102,18 @@ def test_an_empty_inventory_has_a_report(scene: SmallScene, tmp_path: Path) -> N
     html = _write(tmp_path / "r", nothing).read_text()
     assert "No simulated landslide was found." in html
     assert words_of()["none"] in html
+
+
+def test_what_is_not_known_is_a_dash_and_without_a_pre_image_there_is_no_swipe(tmp_path: Path) -> None:
+    scene = small_scene(tmp_path)
+    zarr.open_group(scene.stack.path, mode="r+").attrs["bands"] = ["dem", "post_B4", "post_B3", "post_B2"]
+    scene = replace(scene, stack=type(scene.stack)(scene.stack.path))
+    report = _write(tmp_path / "r", scene)
+    data = _data(report)
+    assert "pre" not in data["images"]
+    assert {row[data["columns"].index("slope_mean_deg")] for row in data["rows"]} == {None}
+    assert words_of()["no_before"] in report.read_text()
+    assert 'role="slider"' not in report.read_text()
 
 
 def test_the_same_run_gives_the_same_page(report: Path, scene: SmallScene, tmp_path: Path) -> None:

@@ -290,7 +290,10 @@
   // ---- begin ------------------------------------------------------------------------------------------------------
   let whole = true;
   new ResizeObserver(() => { if (whole) { whole = false; fit(); } redraw(); }).observe(map);
-  window.addEventListener("beforeprint", () => { fit(); draw(); });
+  // On paper: the whole area, after the event.
+  let onScreen = null;
+  window.addEventListener("beforeprint", () => { onScreen = { ...view }; fit(); view.split = 0; draw(); });
+  window.addEventListener("afterprint", () => { if (onScreen) Object.assign(view, onScreen); redraw(); });
   const loaded = Object.entries(data.images).map(async ([name, { address }]) => {
     const image = new Image();
     image.src = address;
