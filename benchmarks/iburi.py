@@ -8,17 +8,13 @@ Real Sentinel-2 pixels and hand-traced truth; needs the real data beside the rep
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.baselines import best_threshold, boosted_trees
+from benchmarks.document import fill
 from configs.checkpoint import CheckpointCard, read_card
 from configs.training import Splits
 from flows.samples import make_samples
@@ -173,16 +169,7 @@ def main() -> None:
     made = table()
     print(made)
     if write:
-        facts: dict[str, Any] = {
-            "seeds": list(SEEDS),
-            "date": f"{datetime.now(UTC):%Y-%m-%d}",
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "machine": platform.machine(),
-        }
-        text = (ROOT / "docs" / "iburi.md.in").read_text(encoding="utf-8")
-        text = text.replace("{{table}}", made).replace("{{facts}}", json.dumps(facts))
-        (ROOT / "docs" / "iburi.md").write_text(text, encoding="utf-8")
+        fill("iburi", table=made, seeds=", ".join(map(str, SEEDS)))
 
 
 if __name__ == "__main__":

@@ -1,29 +1,53 @@
-"""The pre/post card with the post-only card filling what has no clear pre image, scored on all imaged pixels of a band."""
+"""Further figures of the Iburi protocol from the same trained cards: the fallback's fill, and truth with deposits."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.checkpoint import read_card
+from configs.sampling import read_sampling
 from flows.train import fold_of, probability_of
 from models.metrics import Confusion
 from models.registry import Found
+from tiles import labels
 from tiles.labels import IGNORED
 from tiles.samples import SampleSet
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "samples"
+
+
+def predicted(work: Path, card: str, fold: int, seed: int) -> NDArray[np.bool_]:
+    """Return where a fold's card says landslide on its test band, `(y, x)`; kept on disk."""
+    name = f"{card}-f{fold}-s{seed}"
+    path = work / "predictions" / f"{name}.npy"
+    if not path.exists():
+        samples = SampleSet.open(work / "samples" / card)
+        found = Found(work / "cards" / name, read_card(work / "cards" / name))
+        where = samples.label(samples.numbers(fold_of(samples, fold).test)) != IGNORED
+        chance = probability_of(found.load(), samples, where)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, where & (chance >= found.card.threshold), allow_pickle=False)
+    mask: NDArray[np.bool_] = np.load(path, allow_pickle=False)
+    return mask
 
 
 def filled_counts(work: Path, card: str, fold: int, seed: int) -> Confusion:
     """Return the counts on a fold's test band: the card where it observes, `iburi-post` elsewhere."""
-    whole = SampleSet.open(work / "samples" / "iburi-post")
-    own = SampleSet.open(work / "samples" / card)
+    whole, own = (SampleSet.open(work / "samples" / name) for name in ("iburi-post", card))
     label = whole.label(whole.numbers(fold_of(whole, fold).test))
     seen = own.label(own.numbers(fold_of(own, fold).test)) != IGNORED
-    predicted = np.zeros(label.shape, np.bool_)
-    for name, samples, where in ((card, own, seen), ("iburi-post", whole, (label != IGNORED) & ~seen)):
-        folder = work / "cards" / f"{name}-f{fold}-s{seed}"
-        found = Found(folder, read_card(folder))
-        chance = probability_of(found.load(), samples, where)
-        predicted[where] = chance[where] >= found.card.threshold
-    return Confusion.from_masks(predicted, label == 1, label != IGNORED)
+    mask = np.where(seen, predicted(work, card, fold, seed), predicted(work, "iburi-post", fold, seed))
+    return Confusion.from_masks(mask, label == 1, label != IGNORED)
+
+
+def with_deposits(work: Path, card: str, fold: int, seed: int) -> Confusion:
+    """Return the counts on a fold's test band against source areas and deposits together."""
+    samples = SampleSet.open(work / "samples" / card)
+    truth = read_sampling(CONFIGS / f"{card}.yaml").truth
+    sources = [labels.Layer((CONFIGS / layer.file).resolve(), layer.layer, layer.where) for layer in truth.slides]
+    both = labels.truth(samples.geobox, [*sources, labels.Layer(sources[0].file, "deposits")])
+    known = samples.label(samples.numbers(fold_of(samples, fold).test)) != IGNORED
+    return Confusion.from_masks(predicted(work, card, fold, seed), both == 1, known)

@@ -59,7 +59,7 @@ def from_os_error(error: OSError | MemoryError) -> MachineError | RequestError:
     if isinstance(error, MemoryError):
         return MachineError(
             "this machine ran out of memory",
-            "Close other programs or lower `tiles.batch` in the run file, then give the same command again.",
+            "Close other programs or lower `model.batch` in the run file, then give the same command again.",
         )
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

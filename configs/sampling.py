@@ -65,6 +65,8 @@ class SamplingConfig(Frozen):
     title: str
     run: dict[str, Any]
     """Parts of a run file: event, area, windows, source."""
+    radius_km: float | None = Field(default=None, gt=0, le=500)
+    """Area around the epicentre, where `run` has none."""
     bands: tuple[str, ...] = Field(min_length=1)
     truth: TruthConfig
     split: SplitConfig = SplitConfig()

@@ -127,7 +127,7 @@ def step(name: str) -> Iterator[None]:
     """Log a step's begin and end, and keep its time and peak memory."""
     logger, token, peak, begun = logging.getLogger(__name__), _step.set(name), _Peak(), time.perf_counter()
     peak.start()
-    logger.info("%s begins", name)
+    logger.debug("%s begins", name)
     try:
         yield
     finally:

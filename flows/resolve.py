@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from configs import area as areas
 from configs.area import Area
-from configs.errors import NothingToSeeError, RequestError
+from configs.errors import NothingToSeeError, RequestError, SourceError
 from configs.event import (
     Event,
     Windows,
@@ -169,11 +169,13 @@ def _area(
         return areas.around(event.latitude, event.longitude, request.radius_km), warnings
     if files.area or request.bounds:
         return _given_area(files.area or str(request.bounds)), warnings
-    if files.shakemap or event.shakemap_url:
-        from gee import shakemap
-
-        where = files.shakemap or str(event.shakemap_url)
-        return shakemap.area(where, look.shakemap_field, look.shakemap_threshold), warnings
+    if files.shakemap:
+        return shakemap_area(files.shakemap, look), warnings
+    if event.shakemap_url:
+        try:
+            return shakemap_area(event.shakemap_url, look), warnings
+        except SourceError as error:
+            warnings.append(f"the event's ShakeMap could not be had ({error.message}); a circle by magnitude is used")
     if "area" in preset:
         given = preset["area"]
         return (_given_area(given) if isinstance(given, str) else Area.from_plain(given)), warnings
@@ -188,6 +190,13 @@ def _area(
             "may miss much of the shaken area; give --shakemap or --area"
         )
     return areas.from_magnitude(event.latitude, event.longitude, event.magnitude), warnings
+
+
+def shakemap_area(where: str, look: LookConfig) -> Area:
+    """Return the area inside the contour of a ShakeMap, a file or an address."""
+    from gee import shakemap
+
+    return shakemap.area(where, look.shakemap_field, look.shakemap_threshold)
 
 
 def _given_area(text: str) -> Area:

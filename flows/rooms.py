@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from configs.area import around
-from configs.bands import inputs_of
 from configs.errors import NothingToSeeError, RequestError
 from configs.layout import RunLayout
 from configs.records import Choice, ObservationClass
@@ -56,7 +55,7 @@ def make_source(config: SourceConfig) -> Source:
     if config.kind == "earthengine":
         from gee.earthengine import EarthEngineSource
 
-        return EarthEngineSource.open(config.earthengine)
+        return EarthEngineSource(config.earthengine)
     from gee.simulated import LANDSCAPES, SimulatedSource
 
     return SimulatedSource(config.landscape or next(iter(LANDSCAPES)), config.seed)
@@ -88,7 +87,7 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
     """
     area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
     try:
-        return source.plan(area, geobox, run.event, run.windows, inputs_of(stack_bands(source, cards)))
+        return source.plan(area, geobox, run.event, run.windows, stack_bands(source, cards))
     except NothingToSeeError as error:
         if _swapped_would_hit(run, source):
             swapped = f"--epicentre {run.event.longitude:g},{run.event.latitude:g}"

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.bands import inputs_of
 from configs.errors import RequestError
 from configs.records import ObservationClass
 from configs.run import RunConfig
@@ -44,7 +43,7 @@ def make_samples(path: Path, out: Path) -> SampleSet:
     config = read_sampling(path)
     if out.exists():
         raise RequestError(f"{out} exists already", "Choose another --out, or remove it first.")
-    run = resolve(make_request(), _placed(config.run, path.parent))
+    run = resolve(make_request(radius_km=config.radius_km), _placed(config.run, path.parent))
     source, scratch = make_source(run.source), out.with_name(f".{out.name}.stack")
     stack = _stack(config, run, source, scratch)
     label = _label(config, run, stack, path.parent)
@@ -79,7 +78,7 @@ def _placed(preset: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _stack(config: SamplingConfig, run: RunConfig, source: Source, scratch: Path) -> Stack:
     geobox = run.place.geobox(run.resolution_m or source.offer().resolution_m)
-    plan = source.plan(run.place, geobox, run.event, run.windows, inputs_of(config.bands))
+    plan = source.plan(run.place, geobox, run.event, run.windows, config.bands)
     with progress("pulling imagery") as advance:
         return assemble(source, plan, config.bands, scratch / "stack.zarr", progress=advance)
 

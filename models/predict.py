@@ -33,7 +33,7 @@ def pick_device(device: Device) -> torch.device:
         RequestError: `cuda` on a machine without.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise RequestError("no CUDA GPU can be used on this machine", "Set `device: auto` or `device: cpu`.")
+        raise RequestError("no CUDA GPU can be used on this machine", "Set `model.device: auto` or `cpu`.")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
