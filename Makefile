@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check-imports unit verify clean
+.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -37,6 +37,32 @@ check-imports: .venv/.dev
 
 unit: .venv/.dev
 	@$(BIN)/pytest -n 2 --dist loadfile
+
+verify: verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise  ## every larger claim at full size, resumable; writes docs/
+
+verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
+	@$(BIN)/python -m benchmarks.iburi --write
+
+verify-simulated: .venv/.dev  ## how hard the simulated Earth is, and how like real tiles
+	@$(BIN)/python -m benchmarks.simulated_difficulty --write
+
+verify-selection: .venv/.dev  ## the card chosen by MMD against the best one, simulated
+	@$(BIN)/python -m benchmarks.selection --write
+
+verify-seams: .venv/.dev  ## F1 and seams of every shipped card at 88, 128, 256 and 512 px
+	@$(BIN)/python -m benchmarks.seams --write
+
+verify-tiling: .venv/.dev  ## memory and throughput of map_tiles
+	@$(BIN)/python -m benchmarks.tiling --write
+
+verify-mmd: .venv/.dev  ## MMD of five cards against ten million pixels
+	@$(BIN)/python -m benchmarks.mmd
+
+verify-vectorise: .venv/.dev  ## twenty thousand landslides to polygons
+	@$(BIN)/python -m benchmarks.vectorise
+
+cards: .venv/.dev  ## train the shipped cards again from their recipes, into runs/cards
+	@$(BIN)/python -m benchmarks.cards
 
 clean:  ## remove the environment and all runs
 	rm -rf .venv runs

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from configs.checkpoint import Score, TrainingDomain
 from configs.errors import RequestError
 from configs.selection import read_selection
+from configs.stack import Rows
 from configs.training import Splits, TrainingConfig, read_training
 from flows.progress import progress
 from flows.step import Step, plain
@@ -231,6 +232,11 @@ def _usable(samples: SampleSet, splits: tuple[str, ...]) -> Usable:
     return lambda rows, columns: samples.label(numbers, rows, columns) != IGNORED
 
 
+def sample_rows(samples: SampleSet, bands: tuple[str, ...]) -> Rows:
+    """Return a sample set's bands as lazy `(band, y, x)`."""
+    return _Bands(samples, bands)
+
+
 class _Bands:
     """A sample set's bands as `(band, y, x)` rows."""
 
@@ -247,7 +253,7 @@ def probability_of(predictor: Predictor, samples: SampleSet, where: NDArray[np.b
     """Return a card's probability over a sample set, `(y, x)`, NaN but `where`, tiled as the card says."""
     card = predictor.card
     grid = TileGrid.for_card(samples.shape, card.tiles, ARCHITECTURES[card.architecture].stride)
-    out: NDArray[np.float32] = map_tiles(_Bands(samples, card.bands), grid, predictor, batch=4, valid=where)
+    out: NDArray[np.float32] = map_tiles(sample_rows(samples, card.bands), grid, predictor, batch=4, valid=where)
     return out
 
 
