@@ -18,6 +18,8 @@ from gee.simulated.world import World
 RAGGED = 0.3
 """Amplitude of the outline's noise relative to the half-width."""
 RAGGED_MOST_M = 14.0
+EDGE_M = 40.0
+"""Beyond this no outline changes a pixel: the noise is at most 2.1, and mixed pixels reach 6.5 m."""
 OUTSIDE_M = np.float32(-1e4)
 """Depth where no slide is near."""
 
@@ -54,7 +56,7 @@ def depth_of(x: F64, y: F64, wide: F64, px: F64, py: F64, ragged: F32) -> tuple[
 
 def reach_of(slides: Slides, number: int) -> tuple[float, float, float, float]:
     """Return (west, south, east, north) of all that one slide can touch, metres."""
-    margin = float(slides.half_width[number].max()) * (1 + 2 * RAGGED) + 20.0
+    margin = float(slides.half_width[number].max()) + EDGE_M
     x, y = slides.x[number], slides.y[number]
     return float(x.min()) - margin, float(y.min()) - margin, float(x.max()) + margin, float(y.max()) + margin
 

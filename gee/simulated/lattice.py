@@ -104,7 +104,9 @@ def mixed(bits: U64) -> U64:
 def hashed(columns: NDArray[Any], rows: NDArray[Any], seed: int) -> U64:
     """Return the hash of integer lattice positions (broadcast together)."""
     across = columns.astype(np.int64).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    down = mixed(rows.astype(np.int64).astype(np.uint64) * np.uint64(0xD1B54A32D192ED03) + np.array(seed, np.uint64))
+    down = mixed(
+        rows.astype(np.int64).astype(np.uint64) * np.uint64(0xD1B54A32D192ED03) + np.array(seed % 2**64, np.uint64)
+    )
     return mixed(across + down)
 
 

@@ -37,9 +37,9 @@ from gee.simulated.world import World
 CELL_NODES = 32
 CELL_M = CELL_NODES * TERRAIN_M
 """Side of a cell that slides are drawn for."""
-REACH_M = 840.0
-"""No slide extends further from its cell: the longest run-out and half the widest scar."""
-LONGEST_M = 720.0
+LONGEST_M = 600.0
+REACH_M = 880.0
+"""No slide extends further from its cell: stray (21 m), longest run-out, half the widest scar (203 m), ragged edge (40 m)."""
 STEPS = 14
 """Points on a slide's centre line."""
 MOST_SIGMAS = 1.5
