@@ -30,11 +30,17 @@ def step_for(shape: tuple[int, ...], largest: int = LARGEST_SIDE_PX) -> int:
     return max(1, -(-max(shape) // largest))
 
 
-def _thinned(block: NDArray[Any], first_row: int, step: int) -> NDArray[Any]:
-    """Return the middle pixel of every coarse pixel whose middle row lies in the block."""
-    middle = step // 2
-    start = (middle - first_row) % step
-    return block[start::step, middle::step]
+def middles(length: int, step: int) -> NDArray[np.int64]:
+    """Return the middle pixel of every coarse pixel along an axis; the last one of what is left there."""
+    count = -(-length // step)
+    return np.minimum(np.arange(count) * step + step // 2, length - 1)
+
+
+def thinned(block: NDArray[Any], rows: slice, shape: tuple[int, ...], step: int) -> NDArray[Any]:
+    """Return the middle pixel of every coarse pixel whose middle row lies in the block, `rows` of a raster of `shape`."""
+    at = middles(int(shape[0]), step)
+    inside = at[(at >= rows.start) & (at < rows.stop)] - rows.start
+    return block[np.ix_(inside, middles(int(shape[1]), step))]
 
 
 def _outline(mask: NDArray[np.bool_], affine: Affine) -> Any:
@@ -46,7 +52,7 @@ def not_observed(probability: Rows, observation: Rows, stack: Stack) -> gpd.GeoD
     """Return what of the area was not observed, one row a class: `class`, `why`, `area_m2`, `drawn_at_m`."""
     step = step_for(stack.shape)
     thin = [
-        _thinned(np.where(strip.seen, OUTSIDE, strip.observation), strip.rows.start, step)
+        thinned(np.where(strip.seen, OUTSIDE, strip.observation), strip.rows, stack.shape, step)
         for strip in strips(probability, observation)
     ]
     classes = np.concatenate(thin)
@@ -77,7 +83,7 @@ def scene_footprints(scenes: tuple[Scene, ...], stack: Stack) -> gpd.GeoDataFram
         if f"{when}_date" in stack.group:
             height = stack.shape[0]
             blocks = (slice(first, min(first + 512, height)) for first in range(0, height, 512))
-            days[when] = np.concatenate([_thinned(stack.date(when, rows), rows.start, step) for rows in blocks])
+            days[when] = np.concatenate([thinned(stack.date(when, rows), rows, stack.shape, step) for rows in blocks])
     shapes = [
         _outline(days[scene.when] == _day(scene.acquired), affine) if scene.when in days else shapely.MultiPolygon()
         for scene in scenes

@@ -20,7 +20,7 @@ from configs.bands import When
 from configs.records import ObservationClass
 from configs.stack import Rows, Stack
 from inventory.colours import OBSERVATION, rgb
-from inventory.footprints import step_for
+from inventory.footprints import step_for, thinned
 from inventory.outline import OUTSIDE, strips
 
 NATURAL = ("B4", "B3", "B2")
@@ -129,9 +129,9 @@ def unseen(probability: Rows, observation: Rows, largest_px: int) -> Image.Image
     step = step_for(probability.shape, largest_px)
     classes = []
     for strip in strips(probability, observation):
-        start = (step // 2 - strip.rows.start) % step
         blind = np.where(strip.seen, np.uint8(len(OBSERVATION)), strip.observation)
-        classes.append(np.where(blind == OUTSIDE, len(OBSERVATION) + 1, blind)[start::step, step // 2 :: step])
+        blind = np.where(blind == OUTSIDE, np.uint8(len(OBSERVATION) + 1), blind)
+        classes.append(thinned(blind, strip.rows, probability.shape, step))
     colours = np.array([rgb(colour) for _, colour in OBSERVATION.values()] + [(0, 0, 0), (255, 255, 255)], np.uint8)
     alphas = [190 if each is not ObservationClass.CLEAR else 90 for each in OBSERVATION] + [0, 150]
     return _palette(np.concatenate(classes).astype(np.uint8), colours, alphas)

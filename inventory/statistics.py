@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from configs.area import WGS84
 from configs.event import Event
 from configs.stack import Rows, Stack
-from inventory.footprints import step_for
+from inventory.footprints import middles, step_for, thinned
 from inventory.outline import code_of, strips
 from inventory.polygons import through
 
@@ -95,17 +95,18 @@ def ground(stack: Stack, probability: Rows, observation: Rows, event: Event) -> 
     """Return slope and distance to the epicentre of the observed ground; slopes are NaN where the stack has none."""
     step = step_for(stack.shape, GROUND_PX)
     slopes, distances = [], []
+    at, across = (middles(n, step) for n in stack.shape)
     x0, y0 = epicentre(stack, event)
     affine = stack.geobox.affine
     for strip in strips(probability, observation):
-        start = (step // 2 - strip.rows.start) % step
-        seen = strip.seen[start::step, step // 2 :: step]
+        seen = thinned(strip.seen, strip.rows, stack.shape, step)
         rows, columns = np.nonzero(seen)
-        pixels = np.stack([columns * step + step // 2, strip.rows.start + start + rows * step], axis=1) + 0.5
+        inside = at[(at >= strip.rows.start) & (at < strip.rows.stop)]
+        pixels = np.stack([across[columns], inside[rows]], axis=1) + 0.5
         x, y = through(affine, pixels).T
         distances.append(np.hypot(x - x0, y - y0) / 1000)
         if "slope" in stack.band_names and seen.any():
-            slopes.append(stack.read("slope", strip.rows)[start::step, step // 2 :: step][seen].astype(float))
+            slopes.append(thinned(stack.read("slope", strip.rows), strip.rows, stack.shape, step)[seen].astype(float))
         else:
             slopes.append(np.full(len(rows), np.nan))
     km2 = abs(affine.determinant) * step**2 / 1e6

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_scene import LARGE, SHAPE, SmallScene, small_scene
+from small_scene import LARGE, SHAPE, SmallScene, about, small_scene
 
 from configs.bands import When
 from inventory.colours import CONFIDENCE, rgb
+from inventory.footprints import step_for
 from inventory.pictures import as_address, heat, natural, terrain, unseen, within
 from inventory.preview import SMALLEST_PX, write_preview
+from inventory.statistics import ground
 
 
 @pytest.fixture
@@ -43,6 +45,19 @@ def test_pictures_are_means_of_whole_blocks(scene: SmallScene) -> None:
     image = natural(scene.stack, When.POST, 40)
     assert image is not None
     assert image.size == (40, 30)
+
+
+@pytest.mark.parametrize("largest_px", [7, 17, 18, 33, 59, 500])
+def test_all_pictures_of_a_run_lie_on_one_grid(scene: SmallScene, largest_px: int) -> None:
+    step = step_for(SHAPE, largest_px)
+    size = (-(-SHAPE[1] // step), -(-SHAPE[0] // step))
+    rasters = scene.probability, scene.observation
+    photo = natural(scene.stack, When.POST, largest_px)
+    assert photo is not None
+    pictures = (photo, terrain(scene.stack, largest_px), heat(*rasters, largest_px), unseen(*rasters, largest_px))
+    assert {picture.size for picture in pictures} == {size}
+    on = ground(scene.stack, *rasters, about().event)
+    assert len(on.distance_km) == np.isfinite(scene.probability).sum()
 
 
 def test_probability_is_clear_where_low_or_unknown(scene: SmallScene) -> None:
