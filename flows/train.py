@@ -56,8 +56,10 @@ def train(path: str, out: str | None = None, overrides: Overrides = Overrides(),
         RequestError: a recipe or a sample set that cannot be used, or the checkpoint exists.
     """
     recipe = Path(path)
-    config = with_overrides(read_training(recipe), overrides, recipe.parent)
-    found = step(train_card, name="train")(config, recipe, Path(out or "cards"))
+    config = read_training(recipe)
+    folders = sample_folders(config, overrides, recipe.parent)
+    config = with_overrides(config, overrides, folders)
+    found = step(train_card, name="train")(config, folders, recipe.name, Path(out or "cards"))
     card = found.card
     return {
         "status": "ok",
@@ -69,24 +71,27 @@ def train(path: str, out: str | None = None, overrides: Overrides = Overrides(),
     }
 
 
-def with_overrides(config: TrainingConfig, overrides: Overrides, folder: Path) -> TrainingConfig:
-    """Return the recipe of one training of a series; the names of its sample sets become absolute."""
-    paths = overrides.samples or tuple(str((folder / source.path).resolve()) for source in config.samples)
-    if len(paths) != len(config.samples):
+def sample_folders(config: TrainingConfig, overrides: Overrides, folder: Path) -> list[Path]:
+    """Return where the sample sets are: those given, or the recipe's, relative to the recipe's folder."""
+    if not overrides.samples:
+        return [(folder / source.path).resolve() for source in config.samples]
+    if len(overrides.samples) != len(config.samples):
         raise RequestError(
-            f"the recipe has {len(config.samples)} sample sets, {len(paths)} are given", "Give --samples once for each."
+            f"the recipe has {len(config.samples)} sample sets, {len(overrides.samples)} are given",
+            "Give --samples once for each.",
         )
-    changes: dict[str, Any] = {
-        "samples": tuple(
-            source.model_copy(update={"path": path}) for source, path in zip(config.samples, paths, strict=True)
-        )
-    }
+    return [Path(path) for path in overrides.samples]
+
+
+def with_overrides(config: TrainingConfig, overrides: Overrides, folders: list[Path]) -> TrainingConfig:
+    """Return the recipe of one training of a series."""
+    changes: dict[str, Any] = {}
     if overrides.seed is not None:
         changes["seed"] = overrides.seed
     if overrides.name:
         changes["name"] = overrides.name
     if overrides.fold is not None:
-        changes["splits"] = fold_of(SampleSet.open(Path(paths[0])), overrides.fold)
+        changes["splits"] = fold_of(SampleSet.open(folders[0]), overrides.fold)
     return config.model_copy(update=changes)
 
 
@@ -104,12 +109,12 @@ def fold_of(samples: SampleSet, fold: int) -> Splits:
     return Splits(training=rest, validation=(validation,), test=(names[fold],))
 
 
-def train_card(config: TrainingConfig, recipe: Path, out: Path) -> Found:
+def train_card(config: TrainingConfig, folders: list[Path], recipe: str, out: Path) -> Found:
     """Return the checkpoint of a recipe, trained, finished and scored; its working files lie beside it until then."""
     folder = out / config.name
     if folder.exists():
         raise RequestError(f"there is already a checkpoint at {folder}", "Delete it, or give another --name.")
-    sets = [SampleSet.open(Path(source.path)) for source in config.samples]
+    sets = [SampleSet.open(path) for path in folders]
     bands = config.bands or sets[0].card.bands
     _check(sets, bands)
     with progress(f"training {config.name}", "step") as advance:
@@ -179,7 +184,7 @@ def _augment(config: TrainingConfig, sets: list[SampleSet]) -> _Augment | None:
     return _Augment(Augment(wanted.mirrors, wanted.hillshade), sets[0].card.origin.hillshade_azimuth_deg)
 
 
-def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: Path) -> Facts:
+def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: str) -> Facts:
     origins = [samples.card.origin for samples in sets]
     domains = tuple(
         TrainingDomain(
@@ -197,7 +202,7 @@ def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: Path) -> Facts
         domains=domains,
         chip_px=config.crop_px or min(samples.card.chip_px for samples in sets),
         attribution=tuple(dict.fromkeys(line for origin in origins for line in origin.attribution)),
-        record={"configuration": recipe.name, **{f"samples_{s.name}": s.card.fingerprint[:16] for s in sets}},
+        record={"configuration": recipe, **{f"samples_{s.name}": s.card.fingerprint[:16] for s in sets}},
     )
 
 
