@@ -13,7 +13,7 @@ import numpy as np
 import pyproj
 
 from configs.event import Event
-from gee.simulated.lattice import F32, F64, TERRAIN_M, Grid, fractal, key
+from gee.simulated.lattice import F32, F64, FRACTAL_STD, TERRAIN_M, Grid, fractal, key
 from gee.simulated.relief import gradient, ground_at
 from gee.simulated.shaking import (
     DEFAULT_DEPTH_KM,
@@ -151,7 +151,7 @@ def slides(quake: Shaken, row: int, column: int) -> Slides:
     gx, gy = gradient(quake.world, grid)
     x, y = np.meshgrid(grid.x, grid.y)
     slope = np.arctan(np.hypot(gx, gy)).astype(np.float64)
-    weakness = fractal(grid, 420.0, 3, quake.world.key("weakness")).astype(np.float64)
+    weakness = fractal(grid, 420.0, 3, quake.world.key("weakness")).astype(np.float64) / FRACTAL_STD
     weights = failure_weight(quake, x, y, slope, weakness)
     expected = quake.total * float(weights.sum()) * TERRAIN_M**2 / total
     return _drawn(quake.world, grid, weights, expected, key(quake.salt, "slides", row, column), (gx, gy))
