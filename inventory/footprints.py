@@ -40,7 +40,8 @@ def thinned(block: NDArray[Any], rows: slice, shape: tuple[int, ...], step: int)
     """Return the middle pixel of every coarse pixel whose middle row lies in the block, `rows` of a raster of `shape`."""
     at = middles(int(shape[0]), step)
     inside = at[(at >= rows.start) & (at < rows.stop)] - rows.start
-    return block[np.ix_(inside, middles(int(shape[1]), step))]
+    thin: NDArray[Any] = block[np.ix_(inside, middles(int(shape[1]), step))]
+    return thin
 
 
 def _outline(mask: NDArray[np.bool_], affine: Affine) -> Any:
