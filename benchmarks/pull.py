@@ -205,7 +205,7 @@ def run_peer(peer: str, side: int) -> dict[str, Any] | None:
             command = [sys.executable, "-m", "benchmarks.pull", "--measure", peer, "--side", str(side)]
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            print(f"{peer} failed: {done.stderr.strip().splitlines()[-1]}")
+            print(f"{peer} failed: {' '.join(done.stderr.strip().splitlines()[-3:])}")
             return None
         return {**json.loads(done.stdout.strip().splitlines()[-1]), **tell(process, "count")}
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Any, Final
-
-QUOTA_HEADER: Final = "x-earth-engine-quota-status"
+from typing import Any
 
 
 class Account:

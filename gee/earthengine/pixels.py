@@ -32,6 +32,8 @@ REQUEST_BYTES: Final = 48 * 2**20
 REQUEST_SIDE_PX: Final = 32768
 SMALLEST_PX: Final = 64
 """Blocks are not split below this: what cannot be computed here cannot be computed."""
+MOST_LATE: Final = 2
+"""A block that misses the deadline so often is too much for the service, though it does not say so."""
 PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 60.0
 
@@ -98,7 +100,7 @@ class Puller:
 
     def _persist(self, request: Callable[[], Any]) -> Any:
         """Return what a request gives, tried until it succeeds or nothing can help."""
-        tried = 0
+        tried = late = 0
         while True:
             ticket = self._gate.enter(self._config.workers, self._stopped)
             try:
@@ -109,12 +111,13 @@ class Puller:
                 raise
             except Exception as error:
                 verdict = judge(error)
+                late += isinstance(error, TimeoutError)
                 if verdict.cure is Cure.WAIT:
                     self.account.add("rate_limited")
                     self._gate.refused(ticket, verdict.retry_after)
             finally:
                 self._gate.leave()
-            if verdict.cure is Cure.SPLIT:
+            if verdict.cure is Cure.SPLIT or late >= MOST_LATE:
                 raise _TooMuchError(verdict.error)
             tried += verdict.cure is Cure.AGAIN
             waited = self._gate.refused_for_s if verdict.cure is Cure.WAIT else 0.0

@@ -27,7 +27,15 @@ class Prerendered(Evaluator):
         affine = Affine(10, 0, origin[0], 0, -10, origin[1])
         empty = np.broadcast_to(np.zeros(1, "uint16"), (SIDE_PX, SIDE_PX))
         rasters = {name: Raster(empty, crs, affine) for name in bands}
-        super().__init__([asset(scene, rasters, {"system:time_start": moment_ms})])
+        still = Raster(empty, crs, affine)
+        index = scene.rsplit("/", 1)[-1]
+        super().__init__(
+            [
+                asset(scene, rasters, {"system:time_start": moment_ms}),
+                asset(f"GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED/{index}", {"cs_cdf": still}),
+                asset("JRC/GSW1_4/GlobalSurfaceWater", {"occurrence": still}),
+            ]
+        )
         self._bank = np.random.default_rng(0).integers(1, 10_000, 4 << 20).astype("uint16")
         self._payloads: dict[Any, bytes] = {}
 

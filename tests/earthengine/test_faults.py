@@ -34,7 +34,7 @@ pytestmark = pytest.mark.faults
 GRID = world.AREA.geobox(2.5)  # 960 px: sixteen blocks of 256
 BANDS = ("post_B4", "dem")
 QUICK = EarthEngineConfig(
-    block_px=256, deadline_s=2, silence_s=0.4, attempts=4, patience_s=2, workers=8, scenes_per_tile=2
+    block_px=256, deadline_s=2, silence_s=0.4, attempts=4, patience_s=5, workers=8, scenes_per_tile=2
 )
 BLOCKS = 16
 
@@ -125,11 +125,11 @@ def _http_date(seconds: float) -> str:
 
 MEMORY, TIMED = "User memory limit exceeded.", "Computation timed out."
 CASES = (
-    Case("429 × 6, Retry-After in seconds", (Fault(status=429, headers={"Retry-After": "0.5"}, times=6),)),
+    Case("429 × 6, Retry-After in seconds", (Fault(status=429, headers={"Retry-After": "0.3"}, times=6),)),
     Case("429 × 6, Retry-After as a date", (Fault(status=429, headers={"Retry-After": "DATE"}, times=6),)),
     Case("429 × 3, without Retry-After", (Fault(status=429, times=3),)),
     Case(
-        "429 without end", (Fault(status=429, headers={"Retry-After": "0.5"}, times=9999),), "quota is used up", "again"
+        "429 without end", (Fault(status=429, headers={"Retry-After": "0.3"}, times=9999),), "quota is used up", "again"
     ),
     Case("429, Retry-After beyond patience", (Fault(status=429, headers={"Retry-After": "900"}, times=99),), "quota"),
     Case("500 × 3", (Fault(status=500, times=3),)),

@@ -95,35 +95,32 @@ def test_a_project_has_one_gate() -> None:
     assert gate_for("p", "u") is not gate_for("p", "v")
 
 
-def test_throughput_stays_near_the_quota() -> None:
-    """Sixteen workers, a service that serves four at a time, 20 ms each: at least 0.8 of what it allows, in real time."""
-    gate, lock, active, done = Gate(), threading.Lock(), [0], [0]
-    total, span = 400, 0.02
+def test_few_requests_are_wasted_against_a_cap() -> None:
+    """Sixteen workers, a service that serves four at a time: after the first burst hardly anything is refused."""
+    gate, lock, active, served, refused = Gate(), threading.Lock(), [0], [0], [0]
+    total = 200
 
     def work() -> None:
-        while True:
-            with lock:
-                if done[0] >= total:
-                    return
+        while served[0] < total:
             ticket = gate.enter(16, never)
             with lock:
                 active[0] += 1
-                refused = active[0] > 4
-            if refused:
-                gate.refused(ticket, 0.05)
+                crowded = active[0] > 4
+            if crowded:
+                gate.refused(ticket, 0.02)
             else:
-                time.sleep(span)
+                time.sleep(0.05)
                 gate.served(ticket)
             with lock:
                 active[0] -= 1
-                done[0] += not refused
+                served[0] += not crowded
+                refused[0] += crowded
             gate.leave()
 
     threads = [threading.Thread(target=work) for _ in range(16)]
-    start = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    ideal = total * max(span / 4, 1 / 100)  # four at a time, and a hundred a second
-    assert ideal / (time.monotonic() - start) > 0.7
+    assert refused[0] <= 0.15 * total
+    assert 2 <= gate.limit <= 5
