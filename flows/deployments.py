@@ -9,6 +9,7 @@ import urllib.request
 os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "2")
 
 from prefect import serve
+from prefect.deployments.runner import RunnerDeployment
 
 from configs.errors import SourceError
 from flows.tracked import evaluate_flow, map_event_flow, train_flow
@@ -36,17 +37,10 @@ def check_server() -> str:
 def serve_deployments(limit: int) -> None:
     """Register all deployments and execute their runs, at most `limit` at once, until stopped."""
     check_server()
-    serve(
-        map_event_flow.to_deployment(
-            name="map-event",
-            description="Epicentre and date, or a USGS id, to a landslide inventory.",
-            tags=["coslide"],
-        ),
-        train_flow.to_deployment(
-            name="train", description="Train a checkpoint from a configuration.", tags=["coslide"]
-        ),
-        evaluate_flow.to_deployment(
-            name="evaluate", description="Score a revision against a reference.", tags=["coslide"]
-        ),
-        limit=limit,
+    offered = (
+        (map_event_flow, "Epicentre and date, or a USGS id, to a landslide inventory."),
+        (train_flow, "Train a checkpoint from a recipe."),
+        (evaluate_flow, "Score a revision against a reference."),
     )
+    deployments = [flow.to_deployment(name=flow.name, description=words, tags=["coslide"]) for flow, words in offered]
+    serve(*[one for one in deployments if isinstance(one, RunnerDeployment)], limit=limit)

@@ -100,10 +100,11 @@ def _cards() -> Iterator[Finding]:
 
 
 def _earth_engine() -> Iterator[Finding]:
-    from gee import session
+    from configs.earthengine import EarthEngineConfig
+    from gee.earthengine import doctor
 
-    for check in session.findings():
-        yield Finding(check.what, check.state, check.detail, check.remedy)
+    for found in doctor.examine(EarthEngineConfig()):
+        yield Finding(found.what, found.state, found.detail, found.remedy)
 
 
 def _prefect() -> Iterator[Finding]:

@@ -69,7 +69,7 @@ class _Peak(threading.Thread):
     def stop(self) -> int:
         self._done.set()
         self.join()
-        return max(self.bytes, self._process.memory_info().rss)
+        return max(self.bytes, int(self._process.memory_info().rss))
 
 
 @dataclass

@@ -17,8 +17,9 @@ from configs.stack import Rows, Stack
 from flows import journal, workplace
 from gee.observation import Observed
 from gee.source import Plan, Source
+from inventory.about import About
 from inventory.outline import Inventory
-from inventory.publish import About, write_item, write_products
+from inventory.publish import write_item, write_products
 from models.registry import Candidates
 
 PACKAGES = ("coslide", "numpy", "torch", "rasterio", "zarr", "geopandas", "shapely", "odc-geo", "earthengine-api")

@@ -64,7 +64,7 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
             "crs": str(plan.geobox.crs),
             "resolution_m": plan.geobox.resolution.x,
         },
-        "checkpoints": [card.name for card in rooms.cards_of(cards)],
+        "checkpoints": [found.card.name for found in cards],
         "scenes": [
             {
                 "id": scene.id,

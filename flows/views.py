@@ -24,7 +24,8 @@ class Is:
         return tuple(self.raster.shape)
 
     def __getitem__(self, key: Any) -> NDArray[np.bool_]:
-        return np.asarray(self.raster[key]) == self.value
+        same: NDArray[np.bool_] = np.asarray(self.raster[key]) == self.value
+        return same
 
 
 @dataclass(frozen=True)

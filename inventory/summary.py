@@ -116,6 +116,11 @@ def percent(share: float) -> str:
     return "more than 99.99 %" if share > 0.5 else "less than 0.01 %"
 
 
+def extent(area_m2: float) -> str:
+    """Return an area in the unit a person would use: ten hectares and more in km²."""
+    return f"{number(area_m2 / 1e6)} km²" if area_m2 >= 1e5 else f"{number(area_m2)} m²"
+
+
 def headline(summary: Summary) -> list[str]:
     """Return the headline in sentences: what was found, how much was seen, how sure it is."""
     seen = f"{percent(summary.observed_fraction)} of the {number(summary.area_km2)} km² (water left out) could be seen."
@@ -127,6 +132,6 @@ def headline(summary: Summary) -> list[str]:
     found = f"{summary.landslide_count:,} {label}{noun} were found, {number(summary.landslide_area_km2)} km² together."
     if summary.landslide_count == 1:
         found = f"One {label}landslide was found, {number(summary.landslide_area_km2)} km²."
-    size = f"The largest covers {number(summary.largest_m2)} m², half of them less than {number(summary.median_m2)} m²."
+    size = f"The largest covers {extent(summary.largest_m2)}, half of them less than {extent(summary.median_m2)}."
     sure = ", ".join(f"{count:,} {name}" for name, count in summary.by_confidence.items() if count)
     return [found, seen, *unseen, size, f"Confidence: {sure}."]

@@ -12,11 +12,11 @@ import numpy as np
 import rasterio
 import yaml
 from affine import Affine
+from cards import make_card, save_card
 from numpy.typing import NDArray
 
 from configs.checkpoint import BandStatistics, CardTiles, Normalisation, TrainingDomain
 from models.reference import Reference
-from cards import make_card, save_card
 
 SIDE = 300
 WEST, NORTH, CRS = 590_000, 4_730_000, "EPSG:32654"

@@ -17,8 +17,10 @@ NOW = datetime(2018, 10, 20, 9, tzinfo=UTC)
 IBURI = {"latitude": 42.6861, "longitude": 141.9294, "date": "2018-09-05T18:08", "magnitude": 6.6}
 
 
-def run(preset: dict[str, Any] | None = None, files: Files = Files(), now: datetime = NOW, **changes: Any) -> RunConfig:
-    return resolve(make_request(**{**IBURI, **changes}), preset or {}, files, now)
+def run(
+    preset: dict[str, Any] | None = None, files: Files | None = None, now: datetime = NOW, **changes: Any
+) -> RunConfig:
+    return resolve(make_request(**{**IBURI, **changes}), preset or {}, files or Files(), now)
 
 
 def test_a_magnitude_alone_gives_an_area_and_windows() -> None:

@@ -17,10 +17,10 @@ import pytest
 import rasterio
 import zarr
 from rio_cogeo.cogeo import cog_validate
+from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.files import sha256
 from flows.cli import main
-from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 STAMPED = {"provenance.json", "log.jsonl", "run.yaml", "item.json"}
 """Products that tell time, machine or folder; all others are the same bits for the same run."""
