@@ -29,6 +29,10 @@ VERBS = {
 """Every verb with its line of help; its code is `flows.commands.<verb>`, function `command`."""
 
 
+_PACKAGES = ("configs", "gee", "tiles", "models", "inventory", "flows")
+_HANDLER = logging.StreamHandler()
+
+
 class Verbs(click.Group):
     """A group that imports a verb only when it is called, so that help is instant."""
 
@@ -55,15 +59,13 @@ class Verbs(click.Group):
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on standard error.")
 def coslide(quiet: bool) -> None:
     """Name the quake; get the landslides."""
-    level = logging.WARNING if quiet else logging.INFO
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
-    for package in ("configs", "gee", "tiles", "models", "inventory", "flows"):
+    _HANDLER.setStream(sys.stderr)
+    _HANDLER.setLevel(logging.WARNING if quiet else logging.INFO)
+    _HANDLER.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
+    for package in _PACKAGES:
         logger = logging.getLogger(package)
         logger.setLevel(logging.INFO)
-        if not logger.handlers:
-            logger.addHandler(handler)
-    handler.setLevel(level)
+        logger.addHandler(_HANDLER)  # adding it twice is adding it once
 
 
 def answer(content: dict[str, Any], as_json: bool, words: str) -> None:

@@ -23,7 +23,8 @@ from configs.files import write_text
 
 _step: ContextVar[str] = ContextVar("step", default="")
 _journal: ContextVar[Journal | None] = ContextVar("journal", default=None)
-_PACKAGES = ("configs", "gee", "tiles", "models", "inventory", "flows")
+PACKAGES = ("configs", "gee", "tiles", "models", "inventory", "flows")
+"""Whose log records belong to a run."""
 _SAMPLE_SECONDS = 0.2
 
 
@@ -96,7 +97,7 @@ def journal(log: Path, costs: Path, event: str, request_id: str) -> Iterator[Jou
     """Open a run's journal: everything our packages log goes to `log`, every step's cost to `costs`."""
     handler = _JsonLines(log, event, request_id)
     book = Journal(costs, json.loads(costs.read_text()) if costs.exists() else {})
-    loggers = [logging.getLogger(name) for name in _PACKAGES]
+    loggers = [logging.getLogger(name) for name in PACKAGES]
     for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -28,11 +28,16 @@ AREA = ("--radius-km", "1.2")
 
 
 def write(
-    path: Path, values: NDArray[Any], pixel_m: float = 10.0, crs: str | None = CRS, nodata: float | None = 0
+    path: Path,
+    values: NDArray[Any],
+    pixel_m: float = 10.0,
+    crs: str | None = CRS,
+    nodata: float | None = 0,
+    corner: tuple[float, float] = (WEST, NORTH),
 ) -> None:
-    """Write one band on the archive's ground."""
+    """Write one band on the archive's ground; `corner` is its (west, north)."""
     height, width = values.shape
-    affine = Affine(pixel_m, 0, WEST, 0, -pixel_m, NORTH)
+    affine = Affine(pixel_m, 0, corner[0], 0, -pixel_m, corner[1])
     profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": values.dtype, "crs": crs}
     with rasterio.open(path, "w", transform=affine, nodata=nodata, **profile) as file:
         file.write(values, 1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyproj
 from affine import Affine
+from shapely import box
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
@@ -162,6 +163,12 @@ def encode(value: Any) -> Any:
 
 def mapped(collection: list[Any], baseAlgorithm: Callable[[Any], Any], dropNulls: bool = False) -> list[Any]:
     return Features(baseAlgorithm(one) for one in collection)
+
+
+def rectangle(coordinates: Any) -> BaseGeometry:
+    """Return a box from its corners."""
+    corners = np.reshape(coordinates, (-1, 2))
+    return box(*corners.min(axis=0), *corners.max(axis=0))
 
 
 def _polygon(coordinates: Any, crs: Any = None, geodesic: bool = False, **_: Any) -> BaseGeometry:

@@ -24,6 +24,7 @@ class Evaluator(Engine):
     def __init__(self, assets: Iterable[Image], *, bytes_limit: int = PIXEL_BYTES) -> None:
         self.assets = {str(image.id): image for image in assets}
         self.bytes_limit = bytes_limit
+        self.algorithms = dict(ALGORITHMS)
         self.used: set[str] = set()
 
     def value(self, expression: dict[str, Any]) -> Any:
@@ -121,10 +122,10 @@ class _Walk:
             return self._engine.load_image(given["id"])
         if name == "ImageCollection.load":
             return self._engine.load_collection(given["id"])
-        if name not in ALGORITHMS:
+        if name not in self._engine.algorithms:
             raise Refused(400, f"Unknown algorithm '{name}'.")
         try:
-            return ALGORITHMS[name](**given)
+            return self._engine.algorithms[name](**given)
         except TypeError as error:
             raise Refused(400, f"{name}: {error}") from error
 

@@ -83,6 +83,10 @@ class Engine:
         """Return an asset's record."""
         raise NotImplementedError
 
+    def download(self, request: dict[str, Any]) -> bytes:
+        """Return the GeoTIFF of a download link."""
+        raise NotImplementedError
+
 
 class Loopback:
     """A loopback Earth Engine. Use as a context manager."""
@@ -102,6 +106,7 @@ class Loopback:
         self.entries: list[Entry] = []
         self.peak = 0
         self._tokens: set[str] = set()
+        self._links: dict[str, dict[str, Any]] = {}
         self._active = 0
         self._starts: list[float] = []
         self._lock = threading.Lock()
@@ -208,6 +213,12 @@ class Loopback:
             return json.dumps({"result": self.engine.value(json.loads(body)["expression"])}).encode(), JSON
         if path.endswith("/image:computePixels"):
             return self.engine.pixels(json.loads(body)), "application/octet-stream"
+        if path.endswith("/thumbnails"):
+            name = f"{path.removeprefix('/v1/')}/{uuid.uuid4().hex}"
+            self._links[name] = json.loads(body)
+            return json.dumps({"name": name}).encode(), JSON
+        if path.endswith(":getPixels"):
+            return self.engine.download(self._links[path.removeprefix("/v1/").removesuffix(":getPixels")]), "image/tiff"
         if "/assets/" in path and handler.command == "GET":
             return json.dumps(self.engine.asset(path.split("/assets/")[1])).encode(), JSON
         raise Refused(404, f"no route {path}")
