@@ -30,7 +30,7 @@ VERBS = {
 
 
 _PACKAGES = ("configs", "gee", "tiles", "models", "inventory", "flows")
-_HANDLER = logging.StreamHandler()
+_HANDLER = "coslide on standard error"
 
 
 class Verbs(click.Group):
@@ -59,13 +59,14 @@ class Verbs(click.Group):
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on standard error.")
 def coslide(quiet: bool) -> None:
     """Name the quake; get the landslides."""
-    _HANDLER.setStream(sys.stderr)
-    _HANDLER.setLevel(logging.WARNING if quiet else logging.INFO)
-    _HANDLER.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
+    handler = logging.StreamHandler(sys.stderr)
+    handler.set_name(_HANDLER)
+    handler.setLevel(logging.WARNING if quiet else logging.INFO)
+    handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
     for package in _PACKAGES:
         logger = logging.getLogger(package)
         logger.setLevel(logging.INFO)
-        logger.addHandler(_HANDLER)  # adding it twice is adding it once
+        logger.handlers = [*(one for one in logger.handlers if one.get_name() != _HANDLER), handler]
 
 
 def answer(content: dict[str, Any], as_json: bool, words: str) -> None:

@@ -1,0 +1,42 @@
+"""`coslide rank`: the MMD table alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flows.cli import answer
+
+
+@click.command(short_help="Rank the checkpoints for a scene by MMD.")
+@click.argument("revision", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+def command(revision: Path, as_json: bool) -> None:
+    """Rank every checkpoint that fits the scene of REVISION (a folder like runs/EVENT/r001 whose stack was kept)."""
+    from configs.layout import RunLayout
+    from configs.run import read_run
+    from configs.stack import Stack
+    from flows.rooms import open_source
+    from models import registry, select
+
+    layout = RunLayout(revision)
+    run = read_run(layout.config)
+    cards = registry.candidates("auto", open_source(run).offer(), run.model.card_dirs)
+    choice = select.choose(cards, Stack(layout.stack), run.place)
+    rows = [
+        {
+            "card": one.card,
+            "mmd": one.distance,
+            "standard_error": one.standard_error,
+            "per_band": one.per_band,
+            "note": one.note,
+        }
+        for one in choice.ranking
+    ]
+    lines = [f"{one.card:<20} MMD {one.distance:.3f} ± {one.standard_error:.3f}  {one.note}" for one in choice.ranking]
+    answer(
+        {"status": "ok", "chosen": choice.card, "reason": choice.reason, "ranking": rows},
+        as_json,
+        "\n".join([*lines, choice.reason]),
+    )
