@@ -182,12 +182,20 @@ def measure(peer: str, side: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         base = process.memory_info().rss
         thread.start()
+        times = process.cpu_times()
+        before = times.user + times.system
         start = time.monotonic()
         PEERS[peer](side, Path(folder))
         seconds = time.monotonic() - start
         going.set()
         thread.join()
-    return {"seconds": seconds, "peak_bytes": peak[0], "start_bytes": base}
+    spent = process.cpu_times()
+    return {
+        "seconds": seconds,
+        "cpu_seconds": spent.user + spent.system - before,
+        "peak_bytes": peak[0],
+        "start_bytes": base,
+    }
 
 
 def run_peer(peer: str, side: int) -> dict[str, Any] | None:
@@ -239,15 +247,16 @@ def table(side: int, results: dict[str, dict[str, Any]]) -> str:
     lines = [
         f"{side} x {side} px x {len(BANDS)} bands, {pixels / 1e6:.0f} MB of pixels (uint16).",
         "",
-        "| client | requests | refused | MB | bytes / pixels | seconds | peak MB | of the quota's pace |",
-        "|---|---|---|---|---|---|---|---|",
+        "| client | requests | refused | MB | bytes / pixels | seconds | CPU s | peak MB | of the quota's pace |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for peer, found in results.items():
         name = f"{peer} {version(peer)}"
         pace = quota_seconds(side, found["requests"]) / found["seconds"]
         lines.append(
             f"| {name} | {found['requests']} | {found['refused']} | {found['bytes'] / 1e6:.1f} | "
-            f"{found['bytes'] / pixels:.3f} | {found['seconds']:.1f} | {found['peak_bytes'] / 1e6:.0f} | {pace:.2f} |"
+            f"{found['bytes'] / pixels:.3f} | {found['seconds']:.1f} | "
+            f"{found['cpu_seconds']:.1f} | {found['peak_bytes'] / 1e6:.0f} | {pace:.2f} |"
         )
     return "\n".join(lines)
 
