@@ -68,9 +68,9 @@ def lines(found: Found, scene: Scene) -> list[str]:
     card, predictor, out = found.card, found.load(), []
     shape = (scene.truth.shape[0], scene.truth.shape[1])
     for size in SIZES:
-        tiles = card.tiles.model_copy(
-            update={"size": size, "halo": size // 4 if card.tiles.mode == "blend" else card.tiles.halo}
-        )
+        # The overlap keeps its share of the tile; `core` cards keep their reach.
+        halo = card.tiles.halo * size // card.tiles.size if card.tiles.mode == "blend" else card.tiles.halo
+        tiles = card.tiles.model_copy(update={"size": size, "halo": halo})
         grid = TileGrid.for_card(shape, tiles, ARCHITECTURES[card.architecture].stride)
         chance: Any = map_tiles(scene.pixels, grid, predictor, batch=4)
         valid = (scene.truth != IGNORED) & np.isfinite(chance)
