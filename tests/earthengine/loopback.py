@@ -105,6 +105,7 @@ class Loopback:
         self.faults: list[Fault] = []
         self.entries: list[Entry] = []
         self.peak = 0
+        self.stopped = False
         self._tokens: set[str] = set()
         self._links: dict[str, dict[str, Any]] = {}
         self._active = 0
@@ -118,6 +119,7 @@ class Loopback:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stopped = True  # connections that are kept alive are not answered either
         self._server.shutdown()
         self._server.server_close()
 
@@ -136,6 +138,9 @@ class Loopback:
 
     def answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         """Answer one request, faults and limits included."""
+        if self.stopped:
+            handler.close_connection = True
+            return
         start, path = time.monotonic(), urlparse(handler.path).path
         counted = ":" in path
         with self._lock:
