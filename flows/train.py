@@ -18,7 +18,7 @@ from configs.stack import Rows
 from configs.training import Splits, TrainingConfig, read_training
 from flows.progress import progress
 from flows.step import Step, plain
-from models import training
+from models import training, trainstate
 from models.architectures import ARCHITECTURES
 from models.finish import Facts, finish, scored
 from models.metrics import Confusion
@@ -127,7 +127,7 @@ def train_card(config: TrainingConfig, folders: list[Path], recipe: str, out: Pa
             augment=_augment(config, sets),
             advance=advance,
         )
-    return finish(
+    found = finish(
         trained,
         folder,
         _facts(config, sets, recipe),
@@ -135,6 +135,8 @@ def train_card(config: TrainingConfig, folders: list[Path], recipe: str, out: Pa
         _chips(config, sets, bands, config.splits.validation),
         score=lambda predictor: _scores(predictor, config, sets),
     )
+    trainstate.forget(out / f".{config.name}.training")
+    return found
 
 
 def _check(sets: list[SampleSet], bands: tuple[str, ...]) -> None:

@@ -95,3 +95,8 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def forget(folder: Path) -> None:
+    """Remove the state of a training that has become a card; its curves stay."""
+    (folder / STATE).unlink(missing_ok=True)

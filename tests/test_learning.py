@@ -1,0 +1,124 @@
+"""From archive and polygons to a card that maps: samples, train, respond, evaluate, as a stranger would call them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import yaml
+from affine import Affine
+from rasterio.features import shapes
+from shapely.geometry import box, shape
+from small_archive import AREA, CRS, EPICENTRE, NORTH, POST, RUN, SIDE, WEST, make_archive, make_preset, scars
+
+from flows.cli import main
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    with pytest.raises(SystemExit) as left:
+        main(["-q", *arguments, "--json"])
+    out = capsys.readouterr().out
+    assert left.value.code == 0, out
+    answer: dict[str, Any] = json.loads(out)
+    return answer
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Path:
+    """Return a folder with an archive, its truth, a sampling configuration and a short recipe."""
+    make_archive(tmp_path / "archive")
+    affine = Affine(10, 0, WEST, 0, -10, NORTH)
+    outlines = [shape(s) for s, v in shapes(scars().astype(np.uint8), transform=affine) if v == 1]
+    gpd.GeoDataFrame(geometry=outlines, crs=CRS).to_file(tmp_path / "truth.gpkg", layer="slides")
+    extent = box(WEST, NORTH - SIDE * 10, WEST + SIDE * 10, NORTH)
+    gpd.GeoDataFrame(geometry=[extent], crs=CRS).to_file(tmp_path / "truth.gpkg", layer="extent")
+    latitude, longitude = (float(part) for part in EPICENTRE.split(","))
+    sampling = {
+        "format": "coslide/sampling/1",
+        "name": "valley",
+        "title": "a small valley",
+        "run": {
+            "event": {"name": "valley", "time": "2018-09-05T00:00:00Z", "latitude": latitude, "longitude": longitude},
+            "windows": {"as_of": "2018-12-01"},
+            "source": {"kind": "archive", "archive": "archive"},
+        },
+        "radius_km": 1.5,
+        "bands": list(POST),
+        "truth": {
+            "kind": "polygons",
+            "slides": [{"file": "truth.gpkg", "layer": "slides"}],
+            "inside": {"file": "truth.gpkg", "layer": "extent"},
+        },
+        "split": {"kind": "bands", "count": 3, "guard_px": 4},
+        "chip_px": 64,
+        "stride_px": 32,
+        "licence": "Apache-2.0",
+    }
+    (tmp_path / "sampling.yaml").write_text(yaml.safe_dump(sampling))
+    recipe = {
+        "format": "coslide/training/1",
+        "name": "valley-card",
+        "samples": [{"path": "samples"}],
+        "architecture": "resu_net",
+        "arguments": {"width": 16},
+        "normalisation": "zscore",
+        "loss": {"dice": 1.0, "bce": 1.0},
+        "optimiser": {"name": "adam", "learning_rate": 0.01},
+        "augmentation": {"mirrors": "none"},
+        "batch": 4,
+        "steps": 30,
+        "validate_every": 30,
+        "average": 0.8,
+        "keep": "last",
+        "reference_pixels": 500,
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return tmp_path
+
+
+def test_samples_train_respond_evaluate(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = call(capsys, "samples", str(ground / "sampling.yaml"), "--out", str(ground / "samples"))
+    assert set(samples["counts"]) == {"band-0", "band-1", "band-2"}
+    trained = call(capsys, "train", str(ground / "recipe.yaml"), "--out", str(ground / "cards"), "--fold", "0")
+    assert trained["scores"][0]["test_set"] == "valley/band-0"
+    assert str(ground) not in (ground / "cards" / "valley-card" / "training.yaml").read_text()
+    preset = make_preset(ground / "preset.yaml", ground / "cards", "valley-card")
+    source = f"archive:{ground / 'archive'}"
+    mapped = call(
+        capsys,
+        *(
+            "respond",
+            *RUN,
+            *AREA,
+            "--config",
+            str(preset),
+            "--source",
+            source,
+            "--out",
+            str(ground / "out"),
+            "--name",
+            "valley",
+        ),
+    )
+    assert mapped["landslide_count"] >= 2
+    reference = str(ground / "truth.gpkg")
+    scores = call(
+        capsys,
+        *(
+            "evaluate",
+            str(ground / "out" / "valley" / "r001"),
+            "--reference",
+            f"{reference}:slides",
+            "--extent",
+            f"{reference}:extent",
+        ),
+    )
+    found = scores["evaluations"][0]
+    assert found["pixels_observed"]["f1"] > 0.7, "scars twice as bright as the ground are found"
+    assert found["landslides"]["recall"] > 0.7
+    ranked = call(capsys, "cards", "--card-dir", str(ground / "cards"))
+    assert "valley-card" in {row["name"] for row in ranked["cards"]}
