@@ -54,7 +54,7 @@ def publish(
         earlier = event.revisions()
         number = max(earlier, default=0) + 1
         about = _about(run, source, cards, plan, choice, number)
-        provenance = _provenance(run, cards, plan, choice, observed)
+        provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         previous = earlier[number - 1].folder if earlier else None
         published = write_products(
             layout.folder, slides, chance, observed.array, stack, about, previous=previous, provenance=provenance
@@ -90,6 +90,12 @@ def _about(run: RunConfig, source: Source, cards: Candidates, plan: Plan, choice
 
 def _scene(scene: Scene) -> dict[str, Any]:
     return {"id": scene.id, "window": str(scene.when), "acquired": scene.acquired.isoformat(), "product": scene.product}
+
+
+def _account(source: Source) -> dict[str, Any]:
+    """Return what a service says it has cost, for sources that keep an account."""
+    account = getattr(source, "account", None)
+    return {"account": account.as_plain()} if account is not None else {}
 
 
 def _provenance(run: RunConfig, cards: Candidates, plan: Plan, choice: Choice, observed: Observed) -> dict[str, Any]:
