@@ -118,7 +118,9 @@ def _nodata(ground: Path) -> None:
 
 
 def _nan(ground: Path) -> None:
-    write(ground / "archive" / "post_B4.tif", np.full((SIDE, SIDE), np.nan, np.float32), nodata=None)
+    values = np.full((SIDE, SIDE), 900, np.float32)
+    values[100:120] = np.nan
+    write(ground / "archive" / "post_B4.tif", values)
 
 
 def _weights(ground: Path) -> None:
@@ -146,7 +148,7 @@ def _newer_card(ground: Path) -> None:
         (_without_crs, 2, "coordinate"),
         (_without_band, 2, "B3"),
         (_nodata, 3, ""),
-        (_nan, 3, ""),
+        (_nan, 2, "nodata: .nan"),
         (_weights, 2, "weights"),
         (_outside, 2, "leads out"),
         (_newer_card, 2, "newer"),

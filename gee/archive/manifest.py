@@ -31,7 +31,7 @@ class Layer(Frozen):
     """From the file's own metadata where not given (usually 1)."""
     offset: float | None = None
     nodata: float | None = None
-    """From the file's own metadata where not given. NaN never counts as known."""
+    """From the file's own metadata where not given. NaN that is not declared is refused."""
     resampling: Method | None = None
     """nearest or bilinear; the archive's own where not given."""
 

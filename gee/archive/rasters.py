@@ -71,6 +71,11 @@ class Raster:
 
     def _physical(self, numbers: NDArray[Any], gaps: NDArray[np.bool_] | None = None) -> Array:
         missing = np.isnan(numbers) if numbers.dtype.kind == "f" else np.zeros(numbers.shape, bool)
+        if missing.any() and not self.masked and (self.nodata is None or not np.isnan(self.nodata)):
+            raise RequestError(
+                f"{self.what}: {self.path.name} holds {int(missing.sum()):,} NaN, but NaN is not its nodata value ({self.nodata})",
+                "Declare it in archive.yaml, `nodata: .nan`, if these pixels were not seen; else mend the file.",
+            )
         if self.nodata is not None:
             missing |= numbers == np.asarray(self.nodata).astype(numbers.dtype if numbers.dtype.kind == "f" else "f8")
         if gaps is not None:
