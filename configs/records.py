@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from configs.bands import When
 
@@ -109,3 +109,16 @@ class Work:
     requests: int = 0
     peak_memory_bytes: int = 0
     details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `coslide doctor` looked at."""
+
+    what: str
+    state: Literal["ok", "warn", "missing"]
+    """warn: limits what can be done, or was never set up here; missing: something is wrong."""
+    detail: str
+    """What was found, for people; never a secret."""
+    remedy: str = ""
+    """The one command that mends it."""

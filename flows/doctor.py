@@ -6,23 +6,12 @@ import importlib.metadata
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from configs.errors import CoslideError
+from configs.records import Finding
 
 LOW_DISK_GIB = 5.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `warn` limits what can be done; `missing` stops something that was asked for."""
-
-    what: str
-    state: Literal["ok", "warn", "missing"]
-    detail: str
-    remedy: str = ""
 
 
 def examine(out: Path) -> list[Finding]:
@@ -103,8 +92,7 @@ def _earth_engine() -> Iterator[Finding]:
     from configs.earthengine import EarthEngineConfig
     from gee.earthengine import doctor
 
-    for found in doctor.examine(EarthEngineConfig()):
-        yield Finding(found.what, found.state, found.detail, found.remedy)
+    yield from doctor.examine(EarthEngineConfig())
 
 
 def _prefect() -> Iterator[Finding]:

@@ -20,10 +20,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run as this_run
 
-from configs.errors import CoslideError
 from configs.layout import RunLayout
 from configs.request import Request
-from configs.run import RunConfig, read_run
+from configs.run import RunConfig
 from flows import artifacts
 from flows.respond import respond
 from flows.step import plain
@@ -100,6 +99,3 @@ def _told(summary: dict[str, Any]) -> dict[str, Any]:
     create_table_artifact(artifacts.landslides(layout), key=f"{key}-landslides", description="The largest landslides")
     create_table_artifact(artifacts.ranking(layout), key=f"{key}-checkpoints", description="Checkpoints by MMD")
     return summary
-
-
-__all__ = ["CoslideError", "evaluate_flow", "map_event_flow", "read_run", "respond_flow", "tracked", "train_flow"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from configs.earthengine import EarthEngineConfig
 
 if TYPE_CHECKING:
-    from gee.earthengine.doctor import Finding
+    from configs.records import Finding
 
 
 def findings(config: EarthEngineConfig | None = None) -> Iterator[Finding]:

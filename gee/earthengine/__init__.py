@@ -1,7 +1,7 @@
 """The live source: Earth Engine through the real client."""
 
-from gee.earthengine.doctor import Finding, examine
+from gee.earthengine.doctor import examine
 from gee.earthengine.session import connect, disconnect
 from gee.earthengine.source import EarthEngineSource
 
-__all__ = ["EarthEngineSource", "Finding", "connect", "disconnect", "examine"]
+__all__ = ["EarthEngineSource", "connect", "disconnect", "examine"]

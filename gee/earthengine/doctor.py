@@ -6,15 +6,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Literal
 from urllib.parse import urlparse
 
 import ee
 
 from configs.earthengine import EarthEngineConfig
 from configs.errors import CoslideError, SourceError
+from configs.records import Finding
 from gee.earthengine import assets
 from gee.earthengine.session import (
     DEFAULT_VARIABLE,
@@ -27,19 +26,6 @@ from gee.earthengine.session import (
 from gee.earthengine.verdict import judge, safe
 
 REACH_S = 5.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at."""
-
-    what: str
-    state: Literal["ok", "warn", "missing"]
-    """warn: Earth Engine was never set up on this machine; missing: it was, and something is wrong."""
-    detail: str
-    """What was found, for people; never a secret."""
-    remedy: str = ""
-    """The one command that mends it."""
 
 
 def examine(config: EarthEngineConfig) -> Iterator[Finding]:
