@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.spatial.distance import cdist
 
 from configs.errors import RequestError
@@ -172,5 +172,7 @@ def mmd2_histograms(
 def _quadratic(a: NDArray[np.float64], b: NDArray[np.float64], step: float, bandwidth: float, kernels: int) -> float:
     """Return Σ_ij a_i k(i - j) b_j."""
     offsets = np.arange(-(len(b) - 1), len(b), dtype=np.float64) * step
-    smoothed = fftconvolve(b, kernel(offsets * offsets, bandwidth, kernels))
+    weights = kernel(offsets * offsets, bandwidth, kernels)
+    length = next_fast_len(len(b) + len(weights) - 1, real=True)  # scipy.signal would do it, for 0.6 s of import
+    smoothed = irfft(rfft(b, length) * rfft(weights, length), length)
     return float(a @ smoothed[len(b) - 1 : 2 * len(b) - 1])
