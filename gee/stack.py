@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,58 @@ from gee.store import Block, blocks_of, finish, is_done, open_or_create, write_b
 logger = logging.getLogger(__name__)
 
 
-def assemble(source: Source, plan: Plan, bands: Iterable[str], path: Path, *, progress: Advance = silent) -> Stack:
+@dataclass(frozen=True)
+class Filling:
+    """What whoever fills a stack's blocks must know besides the source; small enough to travel to another machine."""
+
+    plan: Plan
+    names: tuple[str, ...]
+    path: Path
+    key: str
+
+
+Fill = Callable[[Source, Filling, Sequence[Block]], Iterator[Block]]
+"""Writes blocks, each whole and with its marker, and yields them as they are done: here, or by workers elsewhere."""
+
+
+def fill_blocks(
+    source: Source, filling: Filling, missing: Sequence[Block], workers: int | None = None
+) -> Iterator[Block]:
+    """Yield blocks as they are finished; never more of them in memory than the source has workers (or `workers`)."""
+    group = zarr.open_group(filling.path, mode="r+", use_consolidated=False)
+    waiting, running = iter(missing), set[Future[Block]]()
+    most = max(1, source.workers if workers is None else workers)
+
+    def work(block: Block) -> Block:
+        stored, implausible = _values(source, filling.plan, filling.names, block.geobox(filling.plan.geobox))
+        write_block(filling.path, group, block, filling.key, stored, {"implausible": implausible})
+        return block
+
+    pool = ThreadPoolExecutor(most, thread_name_prefix="assemble")
+    try:
+        while True:
+            for block in waiting:
+                running.add(pool.submit(work, block))
+                if len(running) >= most:
+                    break
+            if not running:
+                return
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def assemble(
+    source: Source,
+    plan: Plan,
+    bands: Iterable[str],
+    path: Path,
+    *,
+    progress: Advance = silent,
+    fill: Fill = fill_blocks,
+) -> Stack:
     """Return the stack of a plan, written to `path` or completed there.
 
     Args:
@@ -39,6 +91,7 @@ def assemble(source: Source, plan: Plan, bands: Iterable[str], path: Path, *, pr
         bands: stack bands to write, measured and derived, in the order of the stack.
         path: the Zarr group; one of another plan is replaced, one of this plan is gone on with.
         progress: called with (blocks done, blocks in all).
+        fill: who pulls and writes the missing blocks.
 
     Raises:
         RequestError: a band the plan does not cover, or a source whose blocks are not whole chunks.
@@ -48,6 +101,7 @@ def assemble(source: Source, plan: Plan, bands: Iterable[str], path: Path, *, pr
     names = tuple(dict.fromkeys(bands))
     _check(source, plan, names)
     key = plan_key(source, plan, names)
+    filling = Filling(plan, names, path, key)
     try:
         open_or_create(path, key, source, plan, names)
         blocks = list(blocks_of(plan, source.block_px))
@@ -55,7 +109,7 @@ def assemble(source: Source, plan: Plan, bands: Iterable[str], path: Path, *, pr
         progress(len(blocks) - len(missing), len(blocks))
         if len(missing) < len(blocks):
             logger.info("%d of %d blocks are there already", len(blocks) - len(missing), len(blocks))
-        for done, _ in enumerate(_pull_all(source, plan, names, path, key, missing), len(blocks) - len(missing) + 1):
+        for done, _ in enumerate(fill(source, filling, missing), len(blocks) - len(missing) + 1):
             progress(done, len(blocks))
         finish(path, blocks)
     except (OSError, MemoryError) as error:
@@ -104,34 +158,6 @@ def _needs(name: str, plan: Plan) -> tuple[str, ...]:
     if bases == ("dem",):
         return () if plan.needs_elevation else (name,)
     return tuple(StackBand(BANDS[base], parsed.when).name for base in bases)
-
-
-def _pull_all(
-    source: Source, plan: Plan, names: tuple[str, ...], path: Path, key: str, missing: list[Block]
-) -> Iterator[Block]:
-    """Yield blocks as they are finished; never more of them in memory than the source has workers."""
-    group = zarr.open_group(path, mode="r+", use_consolidated=False)
-    waiting, running = iter(missing), set[Future[Block]]()
-
-    def work(block: Block) -> Block:
-        stored, implausible = _values(source, plan, names, block.geobox(plan.geobox))
-        write_block(path, group, block, key, stored, {"implausible": implausible})
-        return block
-
-    pool = ThreadPoolExecutor(max(1, source.workers), thread_name_prefix="assemble")
-    try:
-        while True:
-            for block in waiting:
-                running.add(pool.submit(work, block))
-                if len(running) >= source.workers:
-                    break
-            if not running:
-                return
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _values(
