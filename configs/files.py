@@ -13,11 +13,20 @@ from typing import Any
 import yaml
 
 from configs.errors import RequestError
+from configs.places import drop, is_remote
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place if, and only if, the block succeeds."""
+    """Yield a temporary path beside `path` that takes its place if, and only if, the block succeeds.
+
+    On an object store, which cannot rename, `path` itself is emptied and yielded: whoever writes there writes last what
+    says that the whole is there.
+    """
+    if is_remote(path):
+        drop(path)
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -86,6 +95,9 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all (UTF-8)."""
+    if is_remote(path):
+        path.write_text(text, encoding="utf-8")  # an object appears whole
+        return
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -21,6 +21,7 @@ from odc.geo.geobox import GeoBox
 from configs.bands import When, parse_band
 from configs.errors import RequestError
 from configs.files import check_format, format_of
+from configs.places import zarr_at
 
 FORMAT = format_of("stack")
 CHUNK_PX = 256
@@ -78,7 +79,7 @@ class Stack:
     def group(self) -> zarr.Group:
         """Return the Zarr group, checked."""
         try:
-            group = zarr.open_group(self.path, mode="r", use_consolidated=False)
+            group = zarr.open_group(zarr_at(self.path), mode="r", use_consolidated=False)
         except (FileNotFoundError, ValueError) as error:
             raise RequestError(f"no stack at {self.path}", "Run `coslide respond` to make one.") from error
         check_format(group.attrs.get("format"), "stack", str(self.path))

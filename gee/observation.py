@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from configs.area import Area
 from configs.bands import When, parse_band
 from configs.errors import from_os_error
 from configs.files import replacing
+from configs.places import drop, zarr_at
 from configs.records import Advance, ObservationClass, silent
 from configs.stack import CHUNK_PX, Stack
 
@@ -41,7 +41,7 @@ class Observed:
     @property
     def array(self) -> zarr.Array[Any]:
         """Return the classes, `(y, x)` uint8: `ObservationClass`, `OUTSIDE` beyond the area."""
-        return zarr.open_array(self.path, mode="r")
+        return zarr.open_array(zarr_at(self.path), mode="r")
 
     @property
     def clear_px(self) -> int:
@@ -69,6 +69,7 @@ def observe(stack: Stack, bands: Iterable[str], area: Area, path: Path, *, progr
     counts, unreadable = np.zeros(256, np.int64), 0
     strips = list(_strips(stack.shape))
     try:
+        drop(path)  # a folder that is not empty cannot be replaced in one step
         with replacing(path) as temporary:
             array = _create(temporary, stack.shape)
             for done, (rows, columns) in enumerate(strips, 1):
@@ -79,7 +80,6 @@ def observe(stack: Stack, bands: Iterable[str], area: Area, path: Path, *, progr
                 array[rows, columns] = classes
                 counts += np.bincount(classes.ravel(), minlength=256)
                 progress(done, len(strips))
-            shutil.rmtree(path, ignore_errors=True)  # a folder that is not empty cannot be replaced in one step
     except (OSError, MemoryError) as error:
         raise from_os_error(error) from error
     if unreadable:
@@ -99,7 +99,12 @@ def _strips(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
 
 def _create(path: Path, shape: tuple[int, int]) -> zarr.Array[Any]:
     return zarr.create_array(
-        path, shape=shape, chunks=(CHUNK_PX, CHUNK_PX), dtype="uint8", fill_value=OUTSIDE, dimension_names=("y", "x")
+        zarr_at(path),
+        shape=shape,
+        chunks=(CHUNK_PX, CHUNK_PX),
+        dtype="uint8",
+        fill_value=OUTSIDE,
+        dimension_names=("y", "x"),
     )
 
 

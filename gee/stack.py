@@ -22,6 +22,7 @@ from odc.geo.geobox import GeoBox
 
 from configs.bands import BANDS, DERIVED, StackBand, When, parse_band
 from configs.errors import CoslideError, RequestError, from_os_error
+from configs.places import zarr_at
 from configs.records import Advance, silent
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
 from gee.derive import MARGIN_PX, hillshade_attributes, index, terrain
@@ -49,7 +50,7 @@ def fill_blocks(
     source: Source, filling: Filling, missing: Sequence[Block], workers: int | None = None
 ) -> Iterator[Block]:
     """Yield blocks as they are finished; never more of them in memory than the source has workers (or `workers`)."""
-    group = zarr.open_group(filling.path, mode="r+", use_consolidated=False)
+    group = zarr.open_group(zarr_at(filling.path), mode="r+", use_consolidated=False)
     waiting, running = iter(missing), set[Future[Block]]()
     most = max(1, source.workers if workers is None else workers)
 

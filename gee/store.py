@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from configs.bands import When, parse_band
 from configs.errors import CoslideError, RequestError
 from configs.event import as_plain
 from configs.files import check_format, replacing, write_text
+from configs.places import drop, zarr_at
 from configs.stack import CHUNK_PX, FORMAT, grid_attributes
 from gee.derive import hillshade_attributes
 from gee.source import Plan, Source
@@ -77,15 +77,15 @@ def open_or_create(path: Path, key: str, source: Source, plan: Plan, names: tupl
         if attributes.get("plan_key") == key:
             return
         logger.warning("%s holds another plan's pixels; it is made anew", path)
-        shutil.rmtree(path)
-    shutil.rmtree(markers(path), ignore_errors=True)
+        drop(path)
+    drop(markers(path))
     with replacing(path) as temporary:
         _create(temporary, _describe(key, source, plan, names), plan.geobox, names)
 
 
 def _attributes(path: Path) -> dict[str, Any]:
     try:
-        return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+        return dict(zarr.open_group(zarr_at(path), mode="r", use_consolidated=False).attrs)
     except (FileNotFoundError, ValueError):
         raise RequestError(f"{path} exists and is no stack", "Choose another output folder, or move it away.") from None
 
@@ -124,7 +124,7 @@ def _describe(key: str, source: Source, plan: Plan, names: tuple[str, ...]) -> d
 
 
 def _create(path: Path, attributes: Mapping[str, Any], geobox: GeoBox, names: tuple[str, ...]) -> None:
-    group = zarr.create_group(path, attributes=dict(attributes))
+    group = zarr.create_group(zarr_at(path), attributes={"format": FORMAT})
     for name in names:
         band = parse_band(name).band
         cf = {"units": band.unit, "long_name": band.title, "scale_factor": band.scale, "add_offset": band.offset}
@@ -138,6 +138,7 @@ def _create(path: Path, attributes: Mapping[str, Any], geobox: GeoBox, names: tu
             "long_name": f"acquisition day, {when}",
         }
         _array(group, f"{when}_date", geobox, "int32", 0, days)
+    group.attrs.update(attributes)  # last: where nothing can be renamed, the plan's key says that all arrays are there
 
 
 def _array(group: zarr.Group, name: str, geobox: GeoBox, dtype: str, fill: int, attributes: Mapping[str, Any]) -> None:
@@ -186,7 +187,7 @@ def is_done(path: Path, block: Block, key: str, names: tuple[str, ...]) -> bool:
         marker = json.loads((markers(path) / block.marker).read_text(encoding="utf-8"))
         if marker.get("key") != key:
             return False
-        group = zarr.open_group(path, mode="r", use_consolidated=False)
+        group = zarr.open_group(zarr_at(path), mode="r", use_consolidated=False)
         return bool(
             marker["crc"] == _crc(np.asarray(target(group, name)[block.window]) for name in _stored_names(names))
         )
@@ -204,7 +205,7 @@ def finish(path: Path, blocks: list[Block]) -> None:
         marker = json.loads((markers(path) / block.marker).read_text(encoding="utf-8"))
         for name, count in marker["implausible"].items():
             counts[name] = counts.get(name, 0) + count
-    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    group = zarr.open_group(zarr_at(path), mode="r+", use_consolidated=False)
     before: Any = group.attrs["warnings"]
     warnings = [str(text) for text in before if not str(text).startswith("implausible")]
     warnings += [
