@@ -16,6 +16,8 @@ from configs.earthengine import EarthEngineConfig
 from configs.errors import RequestError
 from configs.event import Event, Frozen, Windows
 from configs.files import format_of, read_yaml, write_text
+from configs.refresh import RefreshConfig
+from configs.product import AffectedConfig, ProductConfig
 
 
 class SourceConfig(Frozen):
@@ -84,6 +86,9 @@ class RunConfig(Frozen):
     look: LookConfig = LookConfig()
     model: ModelConfig = ModelConfig()
     clean: CleanConfig = CleanConfig()
+    refresh: RefreshConfig = RefreshConfig()
+    product: ProductConfig = ProductConfig()
+    affected: AffectedConfig = AffectedConfig()
     out: str = "runs"
     """Output folder; the event's folder is made inside."""
     keep: Literal["latest", "all", "none"] = "latest"

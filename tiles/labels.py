@@ -7,8 +7,6 @@ is labelled exactly as the whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -20,34 +18,10 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
 from configs.errors import RequestError
+from configs.vectors import Layer, layer_name
 
 IGNORED = 255
 """Label of pixels that are neither landslide nor none: outside the interpreted extent, uncertain, of another split."""
-
-_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml", ".gml")
-"""Vector files that are opened. Nothing that may point elsewhere, such as OGR's virtual format (design 2.12)."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A polygon layer of a vector file, perhaps only some of its features."""
-
-    file: Path
-    name: str | None = None
-    """Layer; may be left out where the file holds only one."""
-    where: str | None = None
-    """Which features count, e.g. ``kind = 'interpreted'`` (OGR SQL condition)."""
-
-    @classmethod
-    def parse(cls, text: str, where: str | None = None) -> Layer:
-        """Return the layer written as ``FILE[:LAYER]``."""
-        if not Path(text).exists() and ":" in text[2:]:  # a drive letter's colon is no separator
-            file, _, name = text.rpartition(":")
-            return cls(Path(file), name, where)
-        return cls(Path(text), None, where)
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.name}" if self.name else str(self.file)
 
 
 def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.GeoDataFrame:
@@ -56,7 +30,7 @@ def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.Geo
     Raises:
         RequestError: no such file or layer, not a vector file, no coordinate system, or no polygon in it.
     """
-    name = _layer_name(layer)
+    name = layer_name(layer)
     try:
         frame = gpd.read_file(layer.file, layer=name, where=layer.where, engine="pyogrio")
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
@@ -77,29 +51,6 @@ def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.Geo
         condition = f" where {layer.where}" if layer.where else ""
         raise RequestError(f"{layer} has no polygon{condition}: {what}", "Name a layer of polygons, FILE:LAYER.")
     return frame.to_crs(crs)
-
-
-def _layer_name(layer: Layer) -> str:
-    path = layer.file
-    if not path.is_file():
-        raise RequestError(f"no such file: {path}", "Write FILE or FILE:LAYER, and check the path.")
-    if path.suffix.lower() not in _SUFFIXES:
-        raise RequestError(f"{path} is not a vector file coslide reads", f"Use one of {', '.join(_SUFFIXES)}.")
-    with path.open("rb") as file:
-        if b"<OGRVRT" in file.read(4096):
-            raise RequestError(f"{path} is a virtual file that points elsewhere", "Convert it with `ogr2ogr`.")
-    try:
-        names = [str(name) for name, _ in pyogrio.list_layers(path)]
-    except pyogrio.errors.DataSourceError as error:
-        raise RequestError(f"cannot read {path}: it is not a vector file, or damaged", "Export it again.") from error
-    if layer.name is not None and layer.name not in names:
-        raise RequestError(f"{path} has no layer `{layer.name}`", f"It holds {', '.join(names)}.")
-    if layer.name is None and len(names) != 1:
-        raise RequestError(
-            f"{path} holds {len(names)} layers: {', '.join(names)}",
-            f"Name one: {path}:{names[0] if names else 'LAYER'}.",
-        )
-    return layer.name or names[0]
 
 
 def covers(geobox: GeoBox, polygons: gpd.GeoDataFrame) -> NDArray[np.bool_]:
