@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise
+.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-overfit verify-comparison
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -38,7 +38,7 @@ check-imports: .venv/.dev
 unit: .venv/.dev
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-verify: verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise  ## every larger claim at full size, resumable; writes docs/
+verify: verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
@@ -60,6 +60,12 @@ verify-mmd: .venv/.dev  ## MMD of five cards against ten million pixels
 
 verify-vectorise: .venv/.dev  ## twenty thousand landslides to polygons
 	@$(BIN)/python -m benchmarks.vectorise
+
+verify-overfit: .venv/.dev  ## every network learns eight real chips by heart
+	@$(BIN)/python -m benchmarks.overfit --write
+
+verify-comparison: .venv/.dev  ## every network, five CPU minutes on real patches
+	@$(BIN)/python -m benchmarks.comparison --write
 
 cards: .venv/.dev  ## train the shipped cards again from their recipes, into runs/cards
 	@$(BIN)/python -m benchmarks.cards
