@@ -82,6 +82,21 @@ class EventFolder:
         """Return the lock that publishing takes."""
         return self.folder / ".lock"
 
+    @property
+    def request(self) -> Path:
+        """Return ``run.yaml`` beside the revisions: what was asked, while no image has made a first revision."""
+        return self.folder / "run.yaml"
+
+    @property
+    def review(self) -> Path:
+        """Return ``review.gpkg``: the copy of the latest inventory that an analyst edits."""
+        return self.folder / "review.gpkg"
+
+    @property
+    def reviews(self) -> Path:
+        """Return the folder of reviews that a revision has taken up."""
+        return self.folder / "reviews"
+
     def work(self, request_id: str) -> RunLayout:
         """Return the folder of an unfinished run."""
         return RunLayout(self.folder / ".work" / request_id)

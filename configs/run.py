@@ -108,8 +108,10 @@ class RunConfig(Frozen):
         The end of the post window counts only as far as it was asked for, so that the same command tomorrow goes on
         with today's unfinished work.
         """
+        following = {"coverage_target", "age_limit_days", "every_hours"}
         content = self.model_dump(
-            mode="json", exclude={"warnings": True, "keep": True, "out": True, "windows": {"as_of": True}}
+            mode="json",
+            exclude={"warnings": True, "keep": True, "out": True, "windows": {"as_of"}, "refresh": following},
         )
         if self.windows.post.last == self.windows.as_of.date():
             content["windows"]["post"].pop("last")

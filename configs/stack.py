@@ -111,6 +111,10 @@ class Stack:
         """Return the names of the physical bands in the stack."""
         return tuple(self.attributes["bands"])
 
+    def stored(self, name: str) -> zarr.Array[Any]:
+        """Return one array of the group as it is stored: scaled integers, observation classes or days."""
+        return self._array(name)
+
     def read(self, name: str, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
         """Return a window of one band, `(y, x)`, float32 in the band's unit, NaN where not known."""
         return decode(np.asarray(self._array(name)[rows, columns]), name)

@@ -7,7 +7,7 @@ Sources deliver *measured* bands only; every derived band is computed by `gee.de
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +39,14 @@ class Plan:
     """Pixels to be moved, estimated."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Source's own provenance, JSON types: collections, versions, orbit, ..."""
+    latest_first: bool = False
+    """Whether the latest clear pixel after the event is taken, not the earliest."""
+
+    def newest_first(self) -> Plan:
+        """Return the plan that takes the latest clear pixel after the event."""
+        post = sorted((s for s in self.scenes if s.when is When.POST), key=lambda s: (s.acquired, s.id), reverse=True)
+        rest = tuple(scene for scene in self.scenes if scene.when is not When.POST)
+        return replace(self, scenes=(*rest, *post), latest_first=True)
 
 
 @dataclass(frozen=True)

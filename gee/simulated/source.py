@@ -165,7 +165,7 @@ def _overpasses(earth: World, plan: Plan, when: When, window: Grid) -> list[Acqu
     day = timedelta(days=1)
     found = [one for one in acquisitions(earth, window, span.first - day, span.last + day) if _id(one) in wanted]
     if when is When.POST:
-        return found
+        return found[::-1] if plan.latest_first else found
 
     def cost(one: Acquisition) -> float:
         age = (plan.event.time - one.acquired).total_seconds() / 86400
