@@ -5,7 +5,7 @@ What a request leaves open comes from the operator's preset (a run file, or part
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +47,11 @@ class Files:
 
 
 def resolve(
-    request: Request, preset: Mapping[str, Any], files: Files = Files(), now: datetime | None = None
+    request: Request,
+    preset: Mapping[str, Any],
+    files: Files = Files(),
+    now: datetime | None = None,
+    hosts: Collection[str] | None = None,
 ) -> RunConfig:
     """Return the full configuration of a run.
 
@@ -56,17 +60,18 @@ def resolve(
         preset: a run file's content, whole or in part; the request wins.
         files: local files the request goes with.
         now: the clock, where the request does not set `as_of`.
+        hosts: where given, no other host is asked for the event and its ShakeMap (served runs).
 
     Raises:
         RequestError: fields missing, contradictory or out of range.
         NothingToSeeError: the area lies in the sea.
     """
     look = _part(LookConfig, preset, "look")
-    event = _event(request, preset, files)
+    event = _event(request, preset, files, hosts)
     as_of = _as_of(request, preset, now)
     windows = _windows(request, preset, event, as_of, look)
     check_windows(event, windows)
-    area, warnings = _area(request, preset, files, event, look)
+    area, warnings = _area(request, preset, files, event, look, hosts)
     _check_area(area, look)
     content = {
         key: value for key, value in preset.items() if key not in ("event", "area", "windows", "warnings", "look")
@@ -104,12 +109,12 @@ def _as_of(request: Request, preset: Mapping[str, Any], now: datetime | None) ->
     return (now or datetime.now(UTC)).replace(microsecond=0)
 
 
-def _event(request: Request, preset: Mapping[str, Any], files: Files) -> Event:
+def _event(request: Request, preset: Mapping[str, Any], files: Files, hosts: Collection[str] | None) -> Event:
     """Return the event: from the USGS, from the request's fields, or from the preset."""
     if request.usgs or files.usgs:
         from gee import catalog
 
-        event = catalog.read_event(files.usgs) if files.usgs else catalog.fetch_event(str(request.usgs))
+        event = catalog.read_event(files.usgs) if files.usgs else catalog.fetch_event(str(request.usgs), hosts)
         return event.model_copy(update={"name": check_name(request.name)}) if request.name else event
     if request.latitude is None or request.longitude is None or request.date is None:
         if "event" in preset and request.latitude is None and request.longitude is None and request.date is None:
@@ -159,7 +164,12 @@ def _windows(request: Request, preset: Mapping[str, Any], event: Event, as_of: d
 
 
 def _area(
-    request: Request, preset: Mapping[str, Any], files: Files, event: Event, look: LookConfig
+    request: Request,
+    preset: Mapping[str, Any],
+    files: Files,
+    event: Event,
+    look: LookConfig,
+    hosts: Collection[str] | None,
 ) -> tuple[Area, list[str]]:
     """Return where to look and what is doubtful about it: explicit first, then ShakeMap, then magnitude (contract)."""
     warnings = []
@@ -170,10 +180,13 @@ def _area(
     if files.area or request.bounds:
         return _given_area(files.area or str(request.bounds)), warnings
     if files.shakemap:
-        return shakemap_area(files.shakemap, look), warnings
+        return shakemap_area(files.shakemap, look, hosts), warnings
+    described = request.usgs or files.usgs or request.latitude is not None
+    if isinstance(preset.get("area"), Mapping) and "event" in preset and not described:
+        return Area.from_plain(dict(preset["area"])), warnings  # a run file says where it looked
     if event.shakemap_url:
         try:
-            return shakemap_area(event.shakemap_url, look), warnings
+            return shakemap_area(event.shakemap_url, look, hosts), warnings
         except SourceError as error:
             warnings.append(f"the event's ShakeMap could not be had ({error.message}); a circle by magnitude is used")
     if "area" in preset:
@@ -192,11 +205,11 @@ def _area(
     return areas.from_magnitude(event.latitude, event.longitude, event.magnitude), warnings
 
 
-def shakemap_area(where: str, look: LookConfig) -> Area:
+def shakemap_area(where: str, look: LookConfig, hosts: Collection[str] | None = None) -> Area:
     """Return the area inside the contour of a ShakeMap, a file or an address."""
     from gee import shakemap
 
-    return shakemap.area(where, look.shakemap_field, look.shakemap_threshold)
+    return shakemap.area(where, look.shakemap_field, look.shakemap_threshold, hosts)
 
 
 def _given_area(text: str) -> Area:

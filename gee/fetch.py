@@ -17,6 +17,12 @@ LARGEST_BYTES: Final = 200 * 2**20
 TIMEOUT_S: Final = 60.0
 """For the whole answer."""
 _REDIRECTS: Final = 3
+_NOTHING: Final = (204, 404, 409, 410)
+"""No content; not found; deleted (https://earthquake.usgs.gov/fdsnws/event/1/); gone."""
+
+
+class NotThereError(RequestError):
+    """The host answers, and has nothing at that address: HTTP 204, 404, 409 or 410 (exit 2)."""
 
 
 def fetch(url: str, *, limit_bytes: int = LARGEST_BYTES, hosts: Collection[str] | None = None) -> bytes:
@@ -28,7 +34,8 @@ def fetch(url: str, *, limit_bytes: int = LARGEST_BYTES, hosts: Collection[str] 
         hosts: where given, no other host is asked (served runs).
 
     Raises:
-        RequestError: not https, a host that is not allowed, or nothing at that address (HTTP 404, 410, ...).
+        RequestError: not https, or a host that is not allowed.
+        NotThereError: nothing at that address.
         SourceError: no answer, too late, too long, or a server's error.
     """
     import httpx
@@ -67,8 +74,10 @@ def _check(url: str, hosts: Collection[str] | None) -> None:
 
 
 def _check_status(answer: httpx.Response, url: str) -> None:
+    if answer.status_code in _NOTHING:
+        raise NotThereError(f"nothing at {url} (HTTP {answer.status_code})", "Check the id or the address.")
     if answer.is_client_error and answer.status_code != 429:
-        raise RequestError(f"nothing at {url} (HTTP {answer.status_code})", "Check the id or the address.")
+        raise RequestError(f"{url} was refused (HTTP {answer.status_code})", "Check the id or the address.")
     if not answer.is_success:
         raise SourceError(f"{url} answered HTTP {answer.status_code}", "Try again later, or give the file itself.")
 

@@ -21,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 
 from configs.area import Area
 from configs.errors import NothingToSeeError, RequestError
+from configs.land import CELL_DEGREES, land_cells
 from gee.fetch import LARGEST_BYTES, fetch
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class ShakeGrid:
     """``MMI`` (intensity) and ``PGA`` (percent g), those there are, `(y, x)`."""
     event_id: str
     warnings: tuple[str, ...] = ()
+    vs30: NDArray[np.float64] | None = None
+    """Shear-wave velocity of the ground, m/s, `(y, x)`; mostly a stand-in for slope (Wald & Allen 2007). None where absent."""
 
 
 def area(where: str, field: Field, threshold: float, hosts: Collection[str] | None = None) -> Area:
@@ -126,7 +129,28 @@ def _grid(root: Element, where: str) -> ShakeGrid:
         factor, note = _percent_g(fields["PGA"][1])
         values["PGA"] = table[..., fields["PGA"][0]] * factor
         warnings += [f"{where}: {note}"] if note else []
-    return ShakeGrid(longitude, latitude, values, str(root.attrib.get("event_id", "")), tuple(warnings))
+    vs30 = table[..., fields["SVEL"][0]] if "SVEL" in fields else None
+    return ShakeGrid(longitude, latitude, values, str(root.attrib.get("event_id", "")), tuple(warnings), vs30)
+
+
+def steep_share(grid: ShakeGrid, field: Field, threshold: float, steep_vs30: float) -> float | None:
+    """Return the share of the shaken land, 0-1, whose Vs30 says that it is steep; None where the grid does not tell.
+
+    Sea is left out: ShakeMap gives it one velocity for all.
+
+    Args:
+        grid: a ShakeMap.
+        field: what shaken means.
+        threshold: of that field.
+        steep_vs30: velocity in m/s from which ground counts as steep (Wald & Allen 2007, table 2).
+    """
+    if grid.vs30 is None or field not in grid.values:
+        return None
+    rows = np.clip(((90 - grid.latitude) / CELL_DEGREES).astype(int), 0, None)
+    land = land_cells()
+    columns = ((grid.longitude + 180) / CELL_DEGREES).astype(int) % land.shape[1]
+    shaken = (grid.values[field] >= threshold) & land[np.minimum(rows, len(land) - 1)][:, columns]
+    return float((grid.vs30[shaken] >= steep_vs30).mean()) if shaken.any() else None
 
 
 def _percent_g(units: str) -> tuple[float, str]:

@@ -1,0 +1,300 @@
+"""The watch: new and changed earthquakes in, exactly the right runs out, once each, whatever dies in between.
+
+One turn reads the feed, judges what is new or changed, writes down the runs that are owed, then pays what is due.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from configs.area import Area, from_magnitude
+from configs.errors import CoslideError, NothingToSeeError, RequestError, SourceError
+from configs.event import Event, check_name
+from configs.layout import EventFolder
+from configs.run import LookConfig
+from configs.watch import WatchConfig
+from flows import workplace
+from flows.resolve import make_request, resolve
+from flows.watchbook import OPEN, Book, Run
+from flows.watchrules import judge, overlap, screen
+from flows.watchruns import Launcher, Outcome
+from gee import shakemap
+from gee.feed import LARGEST_FEED_BYTES, Detail, Quake, read_detail, read_feed
+from gee.fetch import NotThereError, fetch
+
+logger = logging.getLogger(__name__)
+
+FOLDER = ".watch"
+"""Beside the events: the book and the run files of the watch."""
+UNSUITED = ("event", "area", "windows", "warnings", "request")
+"""Parts of a run file that belong to one event; an operator's preset passes on the others."""
+
+
+class Fetch(Protocol):
+    """Ask an address (`gee.fetch.fetch`)."""
+
+    def __call__(self, url: str, *, limit_bytes: int = ..., hosts: Collection[str] | None = ...) -> bytes: ...
+
+
+@dataclass
+class Turn:
+    """What one turn of the watch saw and did, for people and for `--json`."""
+
+    seen: int = 0
+    intended: list[str] = field(default_factory=list)
+    """Keys of runs that were written down in this turn."""
+    ended: dict[str, str] = field(default_factory=dict)
+    """Key → how its run stands now, of runs that were begun or looked after in this turn."""
+    withdrawn: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What could not be read or had, and why earthquakes that came near were left alone."""
+    feed_error: str = ""
+    next: str | None = None
+    """While the feed is down: when it is asked again."""
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the turn as plain types."""
+        return asdict(self)
+
+
+def _silence(subject: str, body: str) -> None:
+    del subject, body
+
+
+class Watch:
+    """The watch over one output folder. The caller holds its book."""
+
+    def __init__(
+        self,
+        config: WatchConfig,
+        book: Book,
+        launcher: Launcher,
+        *,
+        preset: Mapping[str, Any],
+        hosts: Collection[str],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        ask: Fetch = fetch,
+        tell: Callable[[str, str], None] = _silence,
+    ) -> None:
+        self.config, self.book, self._launcher = config, book, launcher
+        self._preset = {key: value for key, value in preset.items() if key not in UNSUITED}
+        self._look = LookConfig.model_validate(preset.get("look", {}))
+        self._out = Path(str(preset.get("out", "runs")))
+        self._hosts, self._clock, self._ask, self._tell = tuple(hosts), clock, ask, tell
+
+    def turn(self, *, dry: bool = False) -> Turn:
+        """Return what one turn did. A feed that is down is no failure: it is asked again later, ever more rarely.
+
+        Args:
+            dry: write down what is owed but begin nothing (give it a book that pretends).
+        """
+        turn = Turn()
+        self._read(turn)
+        if not dry:
+            self._pay(turn)
+        return turn
+
+    # reading
+
+    def _read(self, turn: Turn) -> None:
+        now, state = self._clock(), self.book.feed
+        if state.next is not None and now < state.next:
+            turn.feed_error, turn.next = state.error, state.next.isoformat()
+            return
+        try:
+            url = self._address(state.success, now)
+            feed = read_feed(self._ask(url, limit_bytes=LARGEST_FEED_BYTES, hosts=self._hosts), "the feed")
+        except (SourceError, RequestError) as error:
+            pause = min(self.config.poll_minutes * 2**state.failures, self.config.longest_pause_minutes)
+            until = now + timedelta(minutes=pause)
+            self.book.feed_failed(until, error.message)
+            turn.feed_error, turn.next = error.message, until.isoformat()
+            logger.warning("the feed is down (%s); next try in %.0f minutes", error.message, pause)
+            return
+        turn.notes += feed.skipped
+        if url == self.config.feed:
+            self._vanished({self.book.identify(quake.id, quake.ids) for quake in feed.quakes}, now, turn)
+        complete = True
+        for quake in sorted(feed.quakes, key=lambda quake: quake.time):
+            turn.seen += 1
+            complete &= self._meet(quake, now, turn)
+        if complete:
+            self.book.feed_answered(now)
+
+    def _address(self, success: datetime | None, now: datetime) -> str:
+        """Return where to ask: the feed, or the catalogue after a pause that the feed does not reach back to."""
+        if success is None or now - success < timedelta(days=self.config.feed_days):
+            return self.config.feed
+        weakest = min(rule.min_magnitude for rule in self.config.rules)
+        since = success.strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self.config.catalogue}&updatedafter={since}&minmagnitude={weakest:g}&includedeleted=true"
+
+    def _meet(self, quake: Quake, now: datetime, turn: Turn) -> bool:
+        """Judge one earthquake where it is new or changed; return False where that must be tried again."""
+        name = self.book.identify(quake.id, quake.ids)
+        known = self.book.known(name)
+        if known and known.updated >= quake.updated and known.gone == quake.gone:
+            return True
+        if quake.gone:
+            self._withdraw(name, quake.ids, quake.title, quake.updated, now, turn)
+            return True
+        begun = bool(self.book.runs(name))
+        verdict = screen(quake, self.config, now, begun=begun)
+        if not verdict.qualifies:
+            self.book.note(name, quake.ids, quake.title, quake.updated, verdict.reason, None)
+            return True
+        try:
+            self._examine(name, quake, now, turn)
+        except (SourceError, RequestError) as error:
+            turn.notes.append(f"{name}: {error.message}")
+            logger.warning("%s: %s; asked again at the next turn", name, error.message)
+            return False
+        return True
+
+    def _examine(self, name: str, quake: Quake, now: datetime, turn: Turn) -> None:
+        """Judge an earthquake by its detail and write down the run it calls for, together with having seen it."""
+        detail = self._detail(quake.id)
+        event = detail.event.model_copy(update={"name": check_name(name)})
+        try:
+            area, steep = self._survey(event, turn)
+            verdict = judge(detail, area, steep, self.config)
+            reason = verdict.reason
+        except NothingToSeeError as error:
+            area, verdict, reason = None, None, error.message
+        with self.book.together():
+            self.book.note(name, quake.ids, quake.title, quake.updated, reason, detail.version)
+            if area is not None and verdict is not None and verdict.qualifies:
+                self._owe(name, detail, event, area, now, turn)
+            else:
+                turn.notes.append(f"{name}: {reason}")
+
+    def _detail(self, quake: str) -> Detail:
+        """Return an earthquake's detail.
+
+        Raises:
+            NotThereError: there is none (any more).
+            SourceError: it cannot be had or read now.
+        """
+        content = self._ask(self.config.detail.replace("{id}", quake), hosts=self._hosts)
+        return read_detail(content, f"the detail of {quake}")
+
+    def _vanished(self, listed: Collection[str], now: datetime, turn: Turn) -> None:
+        """Ask after earthquakes that were begun and that the feed should still list: deleted ones just vanish from it."""
+        for name in dict.fromkeys(run.quake for run in self.book.runs()):
+            known = self.book.known(name)
+            event = Event.model_validate_json(self.book.runs(name)[-1].event)
+            young = now - event.time < timedelta(days=self.config.feed_days - 1)
+            if known is None or known.gone or name in listed or not young:
+                continue
+            try:
+                self._detail(event.usgs_id or name)
+            except NotThereError:
+                self._withdraw(name, (name,), event.title, known.updated, now, turn)
+            except (SourceError, RequestError) as error:
+                turn.notes.append(f"{name} is no longer listed: {error.message}")
+
+    def _survey(self, event: Event, turn: Turn) -> tuple[Area, float | None]:
+        """Return (the area to map, the share of it that is steep): by ShakeMap, else by magnitude.
+
+        Raises:
+            NothingToSeeError: it shook nowhere hard enough.
+            SourceError: the ShakeMap cannot be had now.
+        """
+        look = self._look
+        if event.shakemap_url:
+            try:
+                content = self._ask(event.shakemap_url, hosts=self._hosts)
+                grid = shakemap.read_grid(content, "the ShakeMap")
+                area, _ = shakemap.outline(grid, look.shakemap_field, look.shakemap_threshold)
+                steep = shakemap.steep_share(grid, look.shakemap_field, look.shakemap_threshold, self.config.steep_vs30)
+                return area, steep
+            except RequestError as error:
+                turn.notes.append(f"{event.name}: {error.message}; a circle by magnitude is used")
+        return from_magnitude(event.latitude, event.longitude, event.magnitude or 0.0), None
+
+    def _owe(self, name: str, detail: Detail, event: Event, area: Area, now: datetime, turn: Turn) -> None:
+        """Write down a run, unless one of about the same area was begun before."""
+        earlier = [run for run in self.book.runs(name) if run.state in ("running", "done")]
+        if earlier and overlap(Area.from_plain(json.loads(earlier[-1].area)), area) >= self.config.same_area:
+            turn.notes.append(f"{name}: {detail.version} changes its area little")
+            return
+        due = now
+        if earlier and earlier[-1].begun is not None:
+            due = max(now, earlier[-1].begun + timedelta(minutes=self.config.settle_minutes))
+        key = f"{name}.{detail.version}"
+        if self.book.intend(key, name, detail.version, json.dumps(area.as_plain()), event.model_dump_json(), due, now):
+            turn.intended.append(key)
+            logger.info("%s is to be mapped: %s, %s", key, event.title, area.origin)
+
+    def _withdraw(self, name: str, ids: Collection[str], title: str, updated: int, now: datetime, turn: Turn) -> None:
+        """Give up what is owed for an earthquake that the USGS took back, and close its event."""
+        words = "withdrawn by the USGS"
+        with self.book.together():
+            owed = self.book.runs(name, OPEN)
+            for run in owed:
+                self.book.end(run.key, "withdrawn", words, now)
+            self.book.note(name, ids, title, updated, words, None, gone=True)
+        event = EventFolder(self._out / name)
+        if event.state.exists():
+            with workplace.waiting(event.lock):
+                workplace.write_state(event, state="closed", reason=words)
+        if owed or event.state.exists():
+            turn.withdrawn.append(name)
+            self._tell(f"{name} {words}", f"{title}: its runs are dropped and its event is closed.")
+
+    # paying
+
+    def _pay(self, turn: Turn) -> None:
+        for run in self.book.runs(states=OPEN):
+            now = self._clock()
+            try:
+                if run.state == "running":
+                    outcome = self._launcher.look(run)
+                elif run.due <= now:
+                    outcome = self._launcher.start(self._begin(run, now))
+                else:
+                    continue
+            except SourceError as error:  # a launcher that is down: the debt stays in the book
+                turn.notes.append(f"{run.key}: {error.message}")
+                continue
+            except CoslideError as error:
+                outcome = Outcome("failed", str(error).replace("\n", " "))
+            turn.ended[run.key] = self._settle(run, outcome, self._clock())
+
+    def _begin(self, run: Run, now: datetime) -> Run:
+        """Write down the run's whole configuration, clock included, and that it begins; return it as written."""
+        preset = {**self._preset, "event": json.loads(run.event), "area": json.loads(run.area)}
+        config = resolve(make_request(), preset, now=now)
+        self.book.begin(run.key, config.model_dump_json(), now)
+        return next(one for one in self.book.runs(run.quake) if one.key == run.key)
+
+    def _settle(self, run: Run, outcome: Outcome, now: datetime) -> str:
+        """Write down how a run stands and return it in words."""
+        if outcome.handle is not None:
+            self.book.hold(run.key, outcome.handle)
+        if outcome.kind == "running":
+            return "running"
+        if outcome.kind == "done":
+            self.book.end(run.key, "done", outcome.message, now)
+            self._tell(f"{run.key} done", outcome.message)
+            return f"done: {outcome.message}"
+        event = Event.model_validate_json(run.event)
+        hopeless = now - event.time > timedelta(days=self.config.give_up_days)
+        if outcome.kind == "failed" or hopeless:
+            self.book.end(run.key, "failed", outcome.message, now)
+            self._tell(f"{run.key} failed", outcome.message)
+            logger.error("%s failed: %s", run.key, outcome.message)
+            return f"failed: {outcome.message}"
+        hours = self.config.retry_hours if outcome.kind == "nothing" else self._pause(run.attempt)
+        self.book.end(run.key, "waiting", outcome.message, now, now + timedelta(hours=hours))
+        logger.info("%s is tried again in %.1f hours: %s", run.key, hours, outcome.message)
+        return f"waiting: {outcome.message}"
+
+    def _pause(self, attempt: int) -> float:
+        return min(self.config.poll_minutes * 2.0 ** min(attempt, 20), self.config.longest_pause_minutes) / 60
