@@ -17,7 +17,9 @@ from configs.errors import CoslideError, MachineError, from_os_error
 
 VERBS = {
     "respond": "Map an earthquake's landslides: the main job.",
+    "refresh": "The same event again with today's imagery.",
     "demo": "Map an unseen simulated earthquake and score it against its truth.",
+    "watch": "Watch the USGS feed and map what qualifies.",
     "samples": "Make a sample set from imagery and polygons.",
     "train": "Train a checkpoint from sample sets.",
     "evaluate": "Score an inventory against a reference.",
