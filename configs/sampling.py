@@ -73,7 +73,7 @@ class SamplingConfig(Frozen):
     chip_px: int = Field(default=88, ge=32, le=512)
     """Side of the chips; paper 000 uses 88."""
     stride_px: int = Field(default=44, ge=8)
-    positive_share: float | None = Field(default=None, gt=0, lt=1)
+    positive_share: float | None = Field(default=None, gt=0, le=1)
     """Share of chips with a landslide; as they come where null."""
     seed: int = Field(default=0, ge=0)
     licence: str

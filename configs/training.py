@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -84,8 +84,9 @@ class ScheduleConfig(Frozen):
 class AugmentationConfig(Frozen):
     """How a chip is varied each time it is drawn; physical truth stays (aspect turns with the picture)."""
 
-    mirrors: Literal["none", "paper", "all"] = "paper"
-    """paper: the chip or one of its three mirror images (paper 000 §II-D); all: any combination of the three."""
+    mirrors: Literal["none", "flips", "paper", "all"] = "paper"
+    """paper: the chip or one of its three mirror images (paper 000 §II-D); flips: west-east and north-south, each or both
+    (paper 003); all: any combination of the three, quarter turns included (paper 004)."""
     hillshade: Literal["as_is", "safe"] = "as_is"
     """safe: only mirrors that leave the light of a hillshade band where it is."""
     shift_px: int = Field(default=0, ge=0)
@@ -94,6 +95,8 @@ class AugmentationConfig(Frozen):
     """Spread of a random gain and offset of the optical bands after normalisation, common to all and half as much per band."""
     noise: float = Field(default=0.0, ge=0, le=1)
     """Standard deviation of noise added per pixel to the optical bands after normalisation."""
+    blur_px: float = Field(default=0.0, ge=0, le=5)
+    """Largest standard deviation of a Gaussian blur of the optical bands, drawn anew for every chip (paper 003)."""
 
 
 class TrainingConfig(Frozen):
@@ -123,8 +126,14 @@ class TrainingConfig(Frozen):
     """Length in passes over the chips; 50 where neither is given (paper 000 does not say)."""
     crop_px: int | None = Field(default=None, ge=16)
     """Random square cut from each chip; the whole chip where null."""
-    balance: float | None = Field(default=None, gt=0, lt=1)
+    balance: float | None = Field(default=None, gt=0, le=1)
     """Share of chips with a landslide among those drawn; as they come where null."""
+    start_from: str | None = None
+    """Fine-tune this checkpoint: a card's name, or its folder relative to the recipe's. Its network, bands and normalisation are kept."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the training chips that are used, drawn by the seed: 0.05 to 1 in paper 003's study of a new event."""
+    freeze: tuple[str, ...] = ()
+    """Layers that stay as they are, statistics included: dotted names as in the network, e.g. `encoder`."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the running average of the weights (EMA), which is then validated and kept; 0 keeps the plain weights."""
     keep: Literal["best", "last"] = "best"
@@ -145,6 +154,8 @@ class TrainingConfig(Frozen):
     """Size of the MMD reference sample."""
     licence: str = "Apache-2.0"
     attribution: tuple[str, ...] = ()
+    quick: dict[str, Any] = Field(default_factory=dict)
+    """Fields that the quick variant has instead (`coslide train --quick`): a training that a laptop finishes."""
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:
@@ -161,9 +172,31 @@ class TrainingConfig(Frozen):
     @property
     def identity(self) -> str:
         """Return the hash of all that changes the weights: a state on disk is only continued by the same recipe."""
-        words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels", "calibration"}
+        words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels", "calibration", "quick"}
         content = self.model_dump(mode="json", exclude=words)
+        for later in ("start_from", "share", "freeze"):  # recipes older than these fields keep their identity
+            if getattr(self, later) == type(self).model_fields[later].default:
+                del content[later]
+        if not self.augmentation.blur_px:
+            del content["augmentation"]["blur_px"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def quickened(self) -> TrainingConfig:
+        """Return the quick variant: the same recipe with the fields of `quick`, under a name of its own.
+
+        Raises:
+            RequestError: there is none, or a field of it cannot be.
+        """
+        if not self.quick:
+            raise RequestError(
+                f"recipe `{self.name}` has no quick variant", "Give it a `quick` section, or train it whole."
+            )
+        content = self.model_dump(mode="json", exclude={"quick"}, exclude_unset=True)
+        for name, value in self.quick.items():
+            content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
+        if "steps" in self.quick:
+            content.pop("epochs", None)
+        return _checked({**content, "name": f"{self.name}-quick"}, f"recipe `{self.name}`, quick")
 
 
 def read_training(path: Path) -> TrainingConfig:
@@ -172,10 +205,13 @@ def read_training(path: Path) -> TrainingConfig:
     Raises:
         RequestError: missing, malformed, or of a newer format; the field is named.
     """
-    content = read_yaml(path, "training")
+    return _checked(read_yaml(path, "training"), str(path))
+
+
+def _checked(content: dict[str, Any], where: str) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise RequestError(f"{path}: {field}: {first['msg']}", f"Correct `{field}` in the recipe.") from error
+        raise RequestError(f"{where}: {field}: {first['msg']}", f"Correct `{field}` in the recipe.") from error

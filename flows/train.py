@@ -11,26 +11,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.checkpoint import Score, TrainingDomain
+from configs.checkpoint import TrainingDomain
 from configs.errors import RequestError
 from configs.selection import read_selection
-from configs.stack import Rows
 from configs.training import Splits, TrainingConfig, read_training
+from flows.card_scores import probability_of, scores
+from flows.finetuning import inherited, like_parent, parent_of, tuned
 from flows.progress import progress
 from flows.step import Step, plain
 from models import training, trainstate
-from models.architectures import ARCHITECTURES
-from models.finish import Facts, finish, scored
-from models.metrics import Confusion
-from models.predict import Predictor
+from models.finetune import Start
+from models.finish import Facts, finish
 from models.reference import Reference, Usable, mixture, sample
 from models.registry import Found
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
-from tiles.grid import TileGrid
 from tiles.labels import IGNORED
 from tiles.samples import SampleSet
-from tiles.stitch import map_tiles
+
+__all__ = [
+    "Overrides",
+    "fold_of",
+    "probability_of",
+    "reference_of",
+    "sample_folders",
+    "train",
+    "train_card",
+    "with_overrides",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +53,14 @@ class Overrides:
     """Of sample sets split into bands: this band tests, the next one validates, the others train."""
     samples: tuple[str, ...] = ()
     """Folders of the sample sets, in the order of the recipe's."""
+    quick: bool = False
+    """Train the recipe's quick variant."""
+    steps: int | None = None
+    """Length in optimiser steps."""
+    start_from: str | None = None
+    """Fine-tune this checkpoint."""
+    share: float | None = None
+    """Share of the training chips that are used."""
 
 
 def train(path: str, out: str | None = None, overrides: Overrides = Overrides(), step: Step = plain) -> dict[str, Any]:
@@ -55,11 +71,14 @@ def train(path: str, out: str | None = None, overrides: Overrides = Overrides(),
     Raises:
         RequestError: a recipe or a sample set that cannot be used, or the checkpoint exists.
     """
-    recipe = Path(path)
+    recipe, cards = Path(path), Path(out or "cards")
     config = read_training(recipe)
+    config = config.quickened() if overrides.quick else config
     folders = sample_folders(config, overrides, recipe.parent)
     config = with_overrides(config, overrides, folders)
-    found = step(train_card, name="train")(config, folders, recipe.name, Path(out or "cards"))
+    parent = parent_of(config, [recipe.parent, cards]) if config.start_from else None
+    config = like_parent(config, parent.card) if parent else config
+    found = step(train_card, name="train")(config, folders, recipe.name, cards, parent)
     card = found.card
     return {
         "status": "ok",
@@ -86,10 +105,13 @@ def sample_folders(config: TrainingConfig, overrides: Overrides, folder: Path) -
 def with_overrides(config: TrainingConfig, overrides: Overrides, folders: list[Path]) -> TrainingConfig:
     """Return the recipe of one training of a series."""
     changes: dict[str, Any] = {}
-    if overrides.seed is not None:
-        changes["seed"] = overrides.seed
-    if overrides.name:
-        changes["name"] = overrides.name
+    for field in ("seed", "name", "start_from", "share", "steps"):
+        if (value := getattr(overrides, field)) is not None:
+            changes[field] = value
+    if overrides.steps is not None:
+        changes["epochs"] = None
+    if not 0 < changes.get("share", 1) <= 1 or changes.get("steps", 1) < 1:
+        raise RequestError("--share must be above 0 and at most 1, --steps at least 1", "Correct the option.")
     if overrides.fold is not None:
         changes["splits"] = fold_of(SampleSet.open(folders[0]), overrides.fold)
     return config.model_copy(update=changes)
@@ -109,7 +131,9 @@ def fold_of(samples: SampleSet, fold: int) -> Splits:
     return Splits(training=rest, validation=(validation,), test=(names[fold],))
 
 
-def train_card(config: TrainingConfig, folders: list[Path], recipe: str, out: Path) -> Found:
+def train_card(
+    config: TrainingConfig, folders: list[Path], recipe: str, out: Path, parent: Found | None = None
+) -> Found:
     """Return the checkpoint of a recipe, trained, finished and scored; its working files lie beside it until then."""
     folder = out / config.name
     if folder.exists():
@@ -125,15 +149,16 @@ def train_card(config: TrainingConfig, folders: list[Path], recipe: str, out: Pa
             bands,
             out / f".{config.name}.training",
             augment=_augment(config, sets),
+            start=Start(parent.card, parent.load("cpu").module.state_dict()) if parent else None,
             advance=advance,
         )
     found = finish(
         trained,
         folder,
-        _facts(config, sets, recipe),
+        _facts(config, sets, recipe, parent),
         reference_of(config, sets, bands),
         _chips(config, sets, bands, config.splits.validation),
-        score=lambda predictor: _scores(predictor, config, sets),
+        score=lambda predictor: scores(predictor, config, sets),
     )
     trainstate.forget(out / f".{config.name}.training")
     return found
@@ -159,7 +184,13 @@ def _chips(
 ) -> ChipDataset:
     limited = splits == config.splits.training
     shares = [
-        Share(samples, splits, max_chips=source.count if limited else None, alone=limited)
+        Share(
+            samples,
+            splits,
+            max_chips=source.count if limited else None,
+            part=config.share if limited else 1.0,
+            alone=limited,
+        )
         for samples, source in zip(sets, config.samples, strict=True)
         if not (limited and source.count == 0)
     ]
@@ -186,13 +217,13 @@ def _augment(config: TrainingConfig, sets: list[SampleSet]) -> _Augment | None:
     return _Augment(Augment(wanted.mirrors, wanted.hillshade), sets[0].card.origin.hillshade_azimuth_deg)
 
 
-def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: str) -> Facts:
+def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: str, parent: Found | None) -> Facts:
     origins = [samples.card.origin for samples in sets]
     domains = tuple(
         TrainingDomain(
             name=samples.name,
             simulated=samples.card.origin.simulated,
-            samples=min(_count(samples, config.splits.training), source.count if source.count is not None else 1 << 30),
+            samples=_used(samples, config, source.count),
             weight=source.weight,
         )
         for samples, source in zip(sets, config.samples, strict=True)
@@ -201,11 +232,21 @@ def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: str) -> Facts:
         sensor=origins[0].sensor,
         level=origins[0].level,
         resolution_m=origins[0].resolution_m,
-        domains=domains,
+        domains=(*domains, *inherited(parent)),
         chip_px=config.crop_px or min(samples.card.chip_px for samples in sets),
         attribution=tuple(dict.fromkeys(line for origin in origins for line in origin.attribution)),
-        record={"configuration": recipe, **{f"samples_{s.name}": s.card.fingerprint[:16] for s in sets}},
+        record={
+            "configuration": recipe,
+            **{f"samples_{s.name}": s.card.fingerprint[:16] for s in sets},
+            **tuned(config, parent),
+        },
     )
+
+
+def _used(samples: SampleSet, config: TrainingConfig, count: int | None) -> int:
+    """Return how many chips of a set the recipe draws from, at most."""
+    part = max(1, round(config.share * _count(samples, config.splits.training)))
+    return part if count is None else min(part, count)
 
 
 def _count(samples: SampleSet, splits: Iterable[str]) -> int:
@@ -237,45 +278,3 @@ def reference_of(config: TrainingConfig, sets: list[SampleSet], bands: tuple[str
 def _usable(samples: SampleSet, splits: tuple[str, ...]) -> Usable:
     numbers = samples.numbers(splits)
     return lambda rows, columns: samples.label(numbers, rows, columns) != IGNORED
-
-
-def sample_rows(samples: SampleSet, bands: tuple[str, ...]) -> Rows:
-    """Return a sample set's bands as lazy `(band, y, x)`."""
-    return _Bands(samples, bands)
-
-
-class _Bands:
-    """A sample set's bands as `(band, y, x)` rows."""
-
-    def __init__(self, samples: SampleSet, bands: tuple[str, ...]) -> None:
-        self._samples, self._bands = samples, bands
-        self.shape: tuple[int, ...] = (len(bands), *samples.shape)
-
-    def __getitem__(self, key: Any) -> NDArray[np.float32]:
-        bands, rows, columns = key
-        return np.stack([self._samples.read(name, rows, columns) for name in self._bands[bands]])
-
-
-def probability_of(predictor: Predictor, samples: SampleSet, where: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return a card's probability over a sample set, `(y, x)`, NaN but `where`, tiled as the card says."""
-    card = predictor.card
-    grid = TileGrid.for_card(samples.shape, card.tiles, ARCHITECTURES[card.architecture].stride)
-    out: NDArray[np.float32] = map_tiles(sample_rows(samples, card.bands), grid, predictor, batch=4, valid=where)
-    return out
-
-
-def _scores(predictor: Predictor, config: TrainingConfig, sets: list[SampleSet]) -> list[Score]:
-    """Return the scores on each set's test split, measured on the stored weights, tiled as a scene would be."""
-    scores = []
-    for samples in sets:
-        names = tuple(name for name in config.splits.test if name in samples.card.split_names.values())
-        if not names:
-            continue
-        truth = samples.label(samples.numbers(names))
-        counts = Confusion.from_masks(
-            probability_of(predictor, samples, truth != IGNORED) >= predictor.card.threshold,
-            truth == 1,
-            truth != IGNORED,
-        )
-        scores.append(scored(f"{samples.name}/{'+'.join(names)}", counts, simulated=samples.card.origin.simulated))
-    return scores

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from configs.bands import parse_band
@@ -125,8 +126,8 @@ class Batches:
 
     def _vary(self, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         z = self.normaliser.array(x)
-        jitter, noise = self.variation.jitter, self.variation.noise
-        if jitter == 0 and noise == 0:
+        jitter, noise, blur = self.variation.jitter, self.variation.noise, self.variation.blur_px
+        if jitter == 0 and noise == 0 and blur == 0:
             return z
         optical = np.array([parse_band(name).band.unit == "reflectance" for name in self.bands])
         # One draw common to all bands (light, haze) and half as much for each band by itself (trial on the Iburi scene).
@@ -134,6 +135,8 @@ class Batches:
         varied = z * (1 + gain[:, None, None]) + offset[:, None, None]
         if noise:
             varied = varied + noise * rng.normal(size=z.shape)
+        if blur:
+            varied = gaussian_filter(varied, (0, *[blur * rng.random()] * 2), mode="nearest")
         return np.where(optical[:, None, None] & np.isfinite(x), varied, z).astype(np.float32)
 
 

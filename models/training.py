@@ -23,6 +23,7 @@ from configs.training import ScheduleConfig, TrainingConfig
 from models import curves, normalise, trainstate
 from models.architectures import build
 from models.batches import Augment, Batches, Chips, Order, arrays, stacked, with_landslides
+from models.finetune import Start, freeze
 from models.losses import Objective, Sums
 from models.metrics import Sweep
 from models.predict import channels_last, machine_failures, pick_device, pick_precision
@@ -52,12 +53,13 @@ def train(
     *,
     augment: Augment | None = None,
     normalisation: Normalisation | None = None,
+    start: Start | None = None,
     advance: Advance = silent,
 ) -> Trained:
     """Return the network that a recipe makes of samples, going on where an earlier call in `folder` was cut off.
 
-    `folder` receives the state, ``curves.jsonl`` and ``curves.png``. `normalisation` is fitted to the training samples
-    where none is given.
+    `folder` receives the state, ``curves.jsonl`` and ``curves.png``. With a `start` weights and normalisation are that card's to
+    begin with; otherwise weights are drawn, and `normalisation` is fitted to the training samples where none is given.
 
     Raises:
         RequestError: no samples, a recipe that does not fit them or an unfinished one, or a loss that is not finite.
@@ -68,10 +70,11 @@ def train(
             "there is no training sample", "Check `samples` in the recipe and the split of the sample sets."
         )
     folder.mkdir(parents=True, exist_ok=True)
+    normalisation = normalisation or (start.normalisation if start else None)
     normalisation = normalisation or normalise.fit(_each(training), bands, config.normalisation)
     seeded = [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
     with torch.random.fork_rng(seeded), machine_failures():
-        loop = Loop.start(config, len(bands), len(training), folder)
+        loop = Loop.begin(config, len(bands), len(training), folder, start)
         batches = _batches(config, training, bands, normalisation, augment)
         total = config.length(len(training))
         every = config.validate_every or max(1, math.ceil(len(training) / config.batch))
@@ -116,14 +119,14 @@ def learning_rate(schedule: ScheduleConfig, peak: float, step: int, total: int) 
 
 
 def make_optimiser(config: TrainingConfig, module: nn.Module) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser over all weights."""
-    o = config.optimiser
+    """Return the recipe's optimiser over all weights that learn."""
+    o, learning = config.optimiser, [parameter for parameter in module.parameters() if parameter.requires_grad]
     if o.name == "sgd":
         return torch.optim.SGD(
-            module.parameters(), o.learning_rate, o.momentum, weight_decay=o.weight_decay, nesterov=o.momentum > 0
+            learning, o.learning_rate, o.momentum, weight_decay=o.weight_decay, nesterov=o.momentum > 0
         )
     kind = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
-    return kind(module.parameters(), o.learning_rate, weight_decay=o.weight_decay)
+    return kind(learning, o.learning_rate, weight_decay=o.weight_decay)
 
 
 @dataclass
@@ -146,19 +149,24 @@ class Loop:
     records: list[dict[str, Any]]
     """Curve records not yet on disk."""
     since: float
+    frozen: tuple[nn.Module, ...] = ()
+    """Layers that stay in evaluation mode."""
 
     @classmethod
-    def start(cls, config: TrainingConfig, channels: int, chips: int, folder: Path) -> Loop:
+    def begin(cls, config: TrainingConfig, channels: int, chips: int, folder: Path, start: Start | None = None) -> Loop:
         """Return a training at its first step, or where the state in `folder` left it."""
         torch.manual_seed(config.seed)
         device = pick_device(config.device)
         dtype = pick_precision(config.precision, device)
-        module = channels_last(build(config.architecture, channels, **config.arguments).to(device))
+        network = build(config.architecture, channels, **config.arguments)
+        if start is not None:
+            network.load_state_dict(dict(start.weights))
+        frozen, module = freeze(network, config.freeze), channels_last(network.to(device))
         loss = Objective(config.loss.dice, config.loss.bce, config.loss.epsilon, config.loss.smoothing)
         scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16 and device.type == "cuda")
-        identity = f"{config.identity}-{channels}-{chips}"
-        optimiser, now = make_optimiser(config, module), time.monotonic()
-        loop = cls(config, folder, module, optimiser, loss, device, dtype, scaler, Progress(identity), {}, {}, [], now)
+        identity = f"{config.identity}-{channels}-{chips}" + (f"-{start.card.weights_sha256[:8]}" if start else "")
+        optimiser, now, at = make_optimiser(config, module), time.monotonic(), Progress(identity)
+        loop = cls(config, folder, module, optimiser, loss, device, dtype, scaler, at, {}, {}, [], now, frozen)
         if config.average:
             loop.average = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         found = trainstate.load(folder, identity)
@@ -170,6 +178,8 @@ class Loop:
     def learn(self, x: Tensor, y: Tensor, rate: float) -> None:
         """Do one optimiser step on a batch, `(B, C, H, W)` and `(B, H, W)`."""
         self.module.train()
+        for layer in self.frozen:
+            layer.eval()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         loss = self.objective(self._forward(x), y.to(self.device))

@@ -93,8 +93,9 @@ def safe_mirrors(
 class Augment:
     """What may happen to a training chip."""
 
-    mirrors: Literal["none", "paper", "all"] = "paper"
-    """`paper`: the chip or one of its three mirror images; `all`: any combination of the three (eight images)."""
+    mirrors: Literal["none", "flips", "paper", "all"] = "paper"
+    """`paper`: the chip or one of its three mirror images; `flips`: west-east and north-south, each or both (four images);
+    `all`: any combination of the three (eight images, quarter turns among them)."""
     hillshade: Literal["as_is", "safe"] = "as_is"
     gain: float = 0.0
     """Largest relative change of a reflectance band, e.g. 0.1; one draw a band and chip."""
@@ -124,9 +125,11 @@ class Augment:
         return np.ascontiguousarray(pixels), np.ascontiguousarray(label)
 
     def _draw(self, names: Sequence[str], rng: np.random.Generator, azimuth_deg: float | None) -> list[Mirror]:
-        allowed = safe_mirrors(names, self.hillshade, azimuth_deg)
         if self.mirrors == "none":
             return []
+        allowed = safe_mirrors(names, self.hillshade, azimuth_deg)
+        if self.mirrors == "flips":
+            allowed = tuple(how for how in allowed if how is not Mirror.DIAGONAL)
         if self.mirrors == "paper":
             return [allowed[rng.integers(len(allowed))]]
         return [how for how, wanted in zip(allowed[1:], rng.random(len(allowed) - 1) < 0.5, strict=True) if wanted]

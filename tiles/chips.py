@@ -39,6 +39,8 @@ class Share:
     """Share of an epoch, relative to the other domains' weights."""
     max_chips: int | None = None
     """Use only so many chips, drawn once by the seed (the paper's Ib350J350); None for all."""
+    part: float = 1.0
+    """Use only this part of the chips left by `alone`, at least one, drawn once by the seed (paper 003: 5 to 100 %)."""
     alone: bool = False
     """Leave out chips that show any pixel of another split, be it unlabelled: nothing of a test area is ever seen."""
 
@@ -148,16 +150,18 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
             rng.permutation(np.flatnonzero(inside & ((share.samples.chips.positive > 0) == flag)))
             for flag in (True, False)
         )
-        if share.max_chips is not None:
-            total = min(share.max_chips, len(hits) + len(misses))
-            part = len(hits) / (len(hits) + len(misses)) if self._positive_share is None else self._positive_share
-            taken = int(np.clip(round(total * part), total - len(misses), len(hits)))
-            hits, misses = hits[:taken], misses[: total - taken]
-        if not len(hits) + len(misses):
+        everything = len(hits) + len(misses)
+        if not everything or share.max_chips == 0:
             raise RequestError(
                 f"sample set `{share.samples.name}` has no chip in split {', '.join(share.splits)}",
                 "Cut it with smaller chips or a narrower guard.",
             )
+        total = max(1, round(share.part * everything))
+        total = total if share.max_chips is None else min(total, share.max_chips)
+        if total < everything:
+            part = len(hits) / everything if self._positive_share is None else self._positive_share
+            taken = int(np.clip(round(total * part), total - len(misses), len(hits)))
+            hits, misses = hits[:taken], misses[: total - taken]
         return np.sort(hits), np.sort(misses)
 
     def _alone(self, samples: SampleSet, own: tuple[int, ...], among: NDArray[np.bool_]) -> NDArray[np.bool_]:

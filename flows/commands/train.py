@@ -19,6 +19,10 @@ from flows.cli import answer
 @click.option("--name", help="Name of the card, instead of the recipe's.")
 @click.option("--seed", type=int, help="Seed, instead of the recipe's.")
 @click.option("--fold", type=int, help="Of samples split into bands: the test band; the next one validates.")
+@click.option("--quick", is_flag=True, help="The recipe's quick variant, which a laptop finishes.")
+@click.option("--steps", type=int, help="Length in optimiser steps, instead of the recipe's.")
+@click.option("--start-from", metavar="CARD", help="Fine-tune this checkpoint: a name, or a card's folder.")
+@click.option("--share", type=float, help="Share of the training chips that are used, above 0 up to 1.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(config: Path, out: str, samples: tuple[str, ...], as_json: bool, **changes: Any) -> None:
     """Train the checkpoint that the recipe CONFIG describes; an interrupted training goes on."""

@@ -1,0 +1,62 @@
+"""Fine-tuning: which card a recipe goes on from, what it takes over from it, and what its own card says about that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from configs.checkpoint import CARD, CheckpointCard, TrainingDomain, read_card
+from configs.errors import RequestError
+from configs.training import TrainingConfig
+from models.registry import Found, find
+
+
+def parent_of(config: TrainingConfig, places: list[Path]) -> Found:
+    """Return the checkpoint that a recipe goes on from: a folder, or a card's name among those installed.
+
+    Raises:
+        RequestError: there is none.
+    """
+    wanted = str(config.start_from)
+    for folder in (place / wanted for place in places):
+        if (folder / CARD).is_file():
+            return Found(folder, read_card(folder))
+    installed = {found.card.name: found for found in find()}
+    if wanted not in installed:
+        raise RequestError(
+            f"start_from: there is no checkpoint `{wanted}`",
+            f"Give the folder of a card, or one of: {', '.join(installed)}.",
+        )
+    return installed[wanted]
+
+
+def like_parent(config: TrainingConfig, parent: CheckpointCard) -> TrainingConfig:
+    """Return the recipe with the network and bands of the card it goes on from.
+
+    Raises:
+        RequestError: the recipe asks for others.
+    """
+    kept = {"architecture": parent.architecture, "arguments": dict(parent.arguments), "bands": parent.bands}
+    for field, value in kept.items():
+        if field in config.model_fields_set and getattr(config, field) not in (value, None):
+            raise RequestError(
+                f"`{field}` of the recipe differs from that of `{parent.name}`, which it goes on from",
+                f"Leave `{field}` out, or train from scratch.",
+            )
+    return config.model_copy(update={**kept, "normalisation": parent.normalisation.method})
+
+
+def inherited(parent: Found | None) -> tuple[TrainingDomain, ...]:
+    """Return the domains a fine-tuned network has seen before; they have no part in its reference sample."""
+    return tuple(one.model_copy(update={"weight": 0.0}) for one in parent.card.domains) if parent else ()
+
+
+def tuned(config: TrainingConfig, parent: Found | None) -> dict[str, str | int | float | bool]:
+    """Return what the training record says about a fine-tuning; nothing for a training from scratch."""
+    if parent is None:
+        return {}
+    record: dict[str, str | int | float | bool] = {
+        "parent": parent.card.name,
+        "parent_weights": parent.card.weights_sha256[:16],
+        "share": config.share,
+    }
+    return record | ({"frozen": ", ".join(config.freeze)} if config.freeze else {})
