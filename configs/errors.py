@@ -40,6 +40,12 @@ class NothingToSeeError(CoslideError):
     kind = "nothing_to_see"
 
 
+class NothingNewError(NothingToSeeError):
+    """The new images show nothing that the revision before had not seen; raised only where no revision is insisted on."""
+
+    kind = "nothing_new"
+
+
 class SourceError(CoslideError):
     """The source cannot be had: credentials, quota, network (exit 4)."""
 

@@ -12,7 +12,9 @@ from flows.publishing import Finished, publish
 from flows.step import Step, plain
 
 
-def map_event(run: RunConfig, event: EventFolder, layout: RunLayout, step: Step = plain) -> Finished:
+def map_event(
+    run: RunConfig, event: EventFolder, layout: RunLayout, step: Step = plain, insist: bool = True
+) -> Finished:
     """Return the published revision of an event's inventory.
 
     Args:
@@ -20,11 +22,12 @@ def map_event(run: RunConfig, event: EventFolder, layout: RunLayout, step: Step 
         event: where its revisions live.
         layout: its unfinished work; becomes the revision.
         step: how a room is called: `plain`, or tracked by Prefect.
+        insist: make a revision even where no pixel is new against the one before.
     """
     source = step(rooms.open_source, name="source")(run)
     cards = step(rooms.candidates, name="cards")(run, source)
     plan = step(rooms.look, name="look")(run, source, cards, layout)
-    stack = step(rooms.pull, name="pull")(source, cards, plan, layout)
+    stack = step(rooms.pull, name="pull")(run, event, source, cards, plan, layout, insist)
     choice = step(rooms.choose, name="choose")(run, cards, stack, layout)
     observed = step(rooms.observe, name="observe")(run, cards, choice, stack, layout)
     chance = step(rooms.map_probability, name="map")(run, cards, choice, stack, observed, layout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
-from flows import journal, workplace
+from flows import journal, standing, workplace
+from gee.carry import kept_scenes
 from gee.observation import Observed
 from gee.source import Plan, Source
 from inventory.about import About
@@ -53,6 +54,7 @@ def publish(
     with workplace.waiting(event.lock):
         earlier = event.revisions()
         number = max(earlier, default=0) + 1
+        plan = replace(plan, scenes=(*plan.scenes, *kept_scenes(stack, plan)))
         about = _about(run, source, cards, plan, choice, number)
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         previous = earlier[number - 1].folder if earlier else None
@@ -65,7 +67,7 @@ def publish(
         run.write(layout.config)
         write_item(layout.folder, published)
         revision = workplace.publish(event, layout, number, run.keep)
-        workplace.write_state(event, latest_revision=number)
+        standing.published(event, run, number, published.summary.observed_fraction)
     names = sorted(path.name for path in revision.folder.iterdir() if path.is_file() and not path.name.startswith("."))
     products = {name: revision.folder / name for name in names}
     return Finished(revision.folder, number, published.summary.as_plain(), products, list(published.words))

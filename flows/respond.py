@@ -15,10 +15,15 @@ from flows.map_event import map_event
 from flows.step import Step, plain
 
 
-def respond(run: RunConfig, step: Step = plain) -> dict[str, Any]:
+def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str, Any]:
     """Return the contract's answer for a run, after making its revision.
 
     The same request with unfinished work goes on with it; a finished one makes the next revision.
+
+    Args:
+        run: what to do.
+        step: how a room is called.
+        insist: make a revision even where no pixel is new against the one before.
 
     Raises:
         CoslideError: see the contract's exit codes. Work that can never be finished leaves nothing behind.
@@ -28,7 +33,7 @@ def respond(run: RunConfig, step: Step = plain) -> dict[str, Any]:
         layout, run = workplace.begin(event, run)
         try:
             with journal(layout.log, layout.steps, run.event.name, run.request_id):
-                finished = map_event(run, event, layout, step)
+                finished = map_event(run, event, layout, step, insist)
                 seconds = {name: cost["seconds"] for name, cost in costs().items()}
         except (RequestError, NothingToSeeError):
             workplace.abandon(event, layout)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from configs.area import around
-from configs.errors import NothingToSeeError, RequestError
-from configs.layout import RunLayout
+from configs.errors import NothingNewError, NothingToSeeError, RequestError
+from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass
 from configs.run import RunConfig, SourceConfig
 from configs.stack import Rows, Stack
@@ -41,7 +41,11 @@ def open_source(run: RunConfig) -> Source:
         RequestError: an archive or a landscape that is none.
         SourceError: Earth Engine cannot be had.
     """
-    return make_source(run.source)
+    config = run.source
+    if run.refresh.policy == "latest":
+        live = config.earthengine.model_copy(update={"post_policy": "latest"})
+        config = config.model_copy(update={"earthengine": live})
+    return make_source(config)
 
 
 def make_source(config: SourceConfig) -> Source:
@@ -107,18 +111,57 @@ def _swapped_would_hit(run: RunConfig, source: Source) -> bool:
 def look(run: RunConfig, source: Source, cards: Candidates, layout: RunLayout) -> Plan:
     """Return the plan of the pull, after making sure that there is room for it."""
     plan = plan_of(run, source, cards)
+    if run.refresh.policy == "latest":
+        plan = plan.newest_first()
     workplace.check_space(layout.folder, int(np.prod(plan.geobox.shape)))
     for scene in plan.scenes:
         logger.info("%s scene %s, %s", scene.when, scene.id, scene.acquired.date())
     return plan
 
 
-def pull(source: Source, cards: Candidates, plan: Plan, layout: RunLayout) -> Stack:
-    """Return the stack, assembled on disk or completed there."""
+def pull(
+    run: RunConfig,
+    event: EventFolder,
+    source: Source,
+    cards: Candidates,
+    plan: Plan,
+    layout: RunLayout,
+    insist: bool = True,
+) -> Stack:
+    """Return the stack, assembled on disk or completed there; what the revision before saw clearly is kept (design 2.10).
+
+    Raises:
+        NothingNewError: no pixel is new against the revision before, and nobody insists on another one.
+    """
     with progress("pulling imagery") as advance:
-        stack = assemble(source, plan, stack_bands(source, cards), layout.stack, progress=advance)
+        stack = assemble(
+            source,
+            plan,
+            stack_bands(source, cards),
+            layout.stack,
+            progress=advance,
+            before=earlier_stack(event),
+            policy=run.refresh.policy,
+        )
+    carried = stack.attributes["carried"]
+    if carried["blocks"]:
+        clear = carried["blocks"] - carried["asked"]
+        logger.info(
+            "%s pixels are new, %d of %d blocks were clear already", carried["news_px"], clear, carried["blocks"]
+        )
+        if not carried["news_px"] and not insist:
+            raise NothingNewError("the new images show nothing that had not been seen", "Wait for a clear one.")
     journal.note(pixels=int(np.prod(stack.shape)), requests=plan.requests, megabytes=plan.megabytes)
     return stack
+
+
+def earlier_stack(event: EventFolder) -> Stack | None:
+    """Return the stack of an event's latest revision, None where there is none (any more)."""
+    latest = max(event.revisions().items(), default=None)
+    if latest is None or not latest[1].stack.exists():
+        return None
+    stack = Stack(latest[1].stack)
+    return stack if stack.attributes.get("complete") else None
 
 
 def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -> Choice:

@@ -9,12 +9,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from configs.errors import MachineError, RequestError
-from configs.files import format_of, read_yaml, write_text
 from configs.layout import EventFolder, RunLayout
 from configs.run import RunConfig, read_run
 
@@ -120,15 +116,3 @@ def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> Ru
             if older != published:
                 shutil.rmtree(older.scratch, ignore_errors=True)
     return published
-
-
-def write_state(event: EventFolder, **changes: Any) -> dict[str, Any]:
-    """Update `event.yaml` and return it: state, reason, coverage target, age limit, latest revision."""
-    state = (
-        read_yaml(event.state, "event")
-        if event.state.exists()
-        else {"format": format_of("event"), "state": "open", "reason": ""}
-    )
-    state |= changes
-    write_text(event.state, yaml.safe_dump(state, sort_keys=False, allow_unicode=True))
-    return state

@@ -25,9 +25,11 @@ from configs.errors import CoslideError, RequestError, from_os_error
 from configs.places import zarr_at
 from configs.records import Advance, silent
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
+from gee.carry import Earlier, Policy, earlier, merge, news
+from gee.chunks import HANDS
 from gee.derive import MARGIN_PX, hillshade_attributes, index, terrain
 from gee.source import Plan, Pulled, Source
-from gee.store import Block, blocks_of, finish, is_done, open_or_create, write_block
+from gee.store import Block, blocks_of, finish, is_done, open_or_create, stored_names, write_block
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ class Filling:
     names: tuple[str, ...]
     path: Path
     key: str
+    earlier: Earlier | None = None
+    """What is kept of the revision before."""
 
 
 Fill = Callable[[Source, Filling, Sequence[Block]], Iterator[Block]]
@@ -55,8 +59,8 @@ def fill_blocks(
     most = max(1, source.workers if workers is None else workers)
 
     def work(block: Block) -> Block:
-        stored, implausible = _values(source, filling.plan, filling.names, block.geobox(filling.plan.geobox))
-        write_block(filling.path, group, block, filling.key, stored, {"implausible": implausible})
+        stored, notes = _block(source, filling, block.geobox(filling.plan.geobox))
+        write_block(filling.path, group, block, filling.key, stored, notes)
         return block
 
     pool = ThreadPoolExecutor(most, thread_name_prefix="assemble")
@@ -83,6 +87,8 @@ def assemble(
     *,
     progress: Advance = silent,
     fill: Fill = fill_blocks,
+    before: Stack | None = None,
+    policy: Policy = "keep",
 ) -> Stack:
     """Return the stack of a plan, written to `path` or completed there.
 
@@ -93,6 +99,8 @@ def assemble(
         path: the Zarr group; one of another plan is replaced, one of this plan is gone on with.
         progress: called with (blocks done, blocks in all).
         fill: who pulls and writes the missing blocks.
+        before: the stack of the revision before; what was clear there is kept, and blocks that were clear are not asked for.
+        policy: keep, or prefer the latest clear pixel (`carry`).
 
     Raises:
         RequestError: a band the plan does not cover, or a source whose blocks are not whole chunks.
@@ -101,10 +109,11 @@ def assemble(
     """
     names = tuple(dict.fromkeys(bands))
     _check(source, plan, names)
-    key = plan_key(source, plan, names)
-    filling = Filling(plan, names, path, key)
+    kept = earlier(before, source, plan, names, policy) if before is not None else None
+    key = plan_key(source, plan, names, kept)
+    filling = Filling(plan, names, path, key, kept)
     try:
-        open_or_create(path, key, source, plan, names)
+        open_or_create(path, key, source, plan, names, kept)
         blocks = list(blocks_of(plan, source.block_px))
         missing = [block for block in blocks if not is_done(path, block, key, names)]
         progress(len(blocks) - len(missing), len(blocks))
@@ -118,8 +127,8 @@ def assemble(
     return Stack(path)
 
 
-def plan_key(source: Source, plan: Plan, bands: tuple[str, ...]) -> str:
-    """Return the identity of a stack's pixels: source, scenes, grid, area, bands; not the clock nor the estimates."""
+def plan_key(source: Source, plan: Plan, bands: tuple[str, ...], kept: Earlier | None = None) -> str:
+    """Return the identity of a stack's pixels: source, scenes, grid, area, bands, what is kept; not the clock nor estimates."""
     content = {
         "format": FORMAT,
         "source": source.name,
@@ -131,6 +140,7 @@ def plan_key(source: Source, plan: Plan, bands: tuple[str, ...]) -> str:
         "scenes": [(scene.id, scene.when, scene.acquired.isoformat(), scene.product) for scene in plan.scenes],
         "details": dict(plan.details),
         **hillshade_attributes(),
+        **({"kept": kept.key} if kept else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
@@ -161,25 +171,45 @@ def _needs(name: str, plan: Plan) -> tuple[str, ...]:
     return tuple(StackBand(BANDS[base], parsed.when).name for base in bases)
 
 
+def _block(source: Source, filling: Filling, block: GeoBox) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return what a block's arrays store, and notes for its marker: values refused, what was kept and what is new."""
+    plan, names, inside = filling.plan, filling.names, filling.plan.area.mask(block)
+    if filling.earlier is None:
+        stored, implausible = _values(source, plan, names, block)
+        return stored, {"implausible": implausible}
+    kept = filling.earlier.on(block, names)
+    asked = filling.earlier.still_to_ask(plan, kept, inside)
+    known = {name for name in names if filling.earlier.knows(name, kept, asked)}
+    stored, implausible = _values(source, asked, tuple(name for name in names if name not in known), block)
+    for when in When:
+        if all(parse_band(name).when is not when for name in asked.bands) and when in kept.settled:
+            stored |= {name: values for name, values in kept.stored.items() if name.startswith(f"{when}_")}
+    stored |= {name: kept.stored[name] for name in known}
+    for when in When:
+        merge(kept, filling.earlier.policy, when, stored)
+    notes = {"implausible": implausible, "asked": bool(asked.bands), "news_px": news(kept, stored, inside)}
+    return {name: stored[name] for name in stored_names(names)}, notes
+
+
 def _values(
     source: Source, plan: Plan, names: tuple[str, ...], block: GeoBox
 ) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
     """Return what a block's arrays store, by name, and how many values per band were refused as implausible."""
     pulled = source.pull(plan, block) if plan.bands else Pulled({}, {}, {})
-    measured, implausible = _plausible(pulled.bands)
-    made: dict[str, NDArray[np.float32]] = {}
-    relief = [name for name in names if name not in measured and _needs(name, plan) == ()]
-    if relief:
-        made |= terrain(source.elevation(plan, block, MARGIN_PX), block, relief)
-    stored: dict[str, NDArray[Any]] = {}
-    for name in names:
-        if name in measured:
-            made[name] = measured[name]
-        elif name not in made:
-            parsed = parse_band(name)
-            inputs = {base: measured[f"{parsed.when}_{base}"] for base in DERIVED[parsed.band.name]}
-            made[name] = index(parsed.band.name, inputs)
-        stored[name] = encode(made.pop(name), name)
+    relief = [name for name in names if name not in pulled.bands and _needs(name, plan) == ()]
+    heights = source.elevation(plan, block, MARGIN_PX) if relief else None
+    with HANDS:
+        measured, implausible = _plausible(pulled.bands)
+        made = terrain(heights, block, relief) if heights else {}
+        stored: dict[str, NDArray[Any]] = {}
+        for name in names:
+            if name in measured:
+                made[name] = measured[name]
+            elif name not in made:
+                parsed = parse_band(name)
+                inputs = {base: measured[f"{parsed.when}_{base}"] for base in DERIVED[parsed.band.name]}
+                made[name] = index(parsed.band.name, inputs)
+            stored[name] = encode(made.pop(name), name)
     shape = tuple(int(side) for side in block.shape)
     for when in When:
         stored[f"{when}_observation"] = pulled.observation.get(when, np.zeros(shape, np.uint8))
@@ -196,8 +226,9 @@ def _plausible(bands: Mapping[str, NDArray[np.float32]]) -> tuple[dict[str, NDAr
     for name, values in bands.items():
         band = parse_band(name).band
         with np.errstate(invalid="ignore"):
-            wrong = ((values < band.low - band.scale / 2) | (values > band.high)) & ~np.isnan(values)
+            wrong = (values < band.low - band.scale / 2) | (values > band.high)  # a NaN is neither
         if wrong.any():
             refused[name] = int(np.count_nonzero(wrong))
-        kept[name] = np.where(wrong, np.float32(np.nan), values)
+            values = np.where(wrong, np.float32(np.nan), values)
+        kept[name] = values
     return kept, refused

@@ -11,27 +11,31 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from shapely import box, prepare
-from zarr.codecs import BloscCodec
 
 from configs.bands import When, parse_band
 from configs.errors import CoslideError, RequestError
 from configs.event import as_plain
 from configs.files import check_format, replacing, write_text
-from configs.places import drop, zarr_at
+from configs.places import drop, is_remote, zarr_at
 from configs.stack import CHUNK_PX, FORMAT, grid_attributes
+from gee.carry import Earlier, scene_attributes
+from gee.chunks import COMPRESSION, HANDS, write_window
 from gee.derive import hillshade_attributes
 from gee.source import Plan, Source
 
 logger = logging.getLogger(__name__)
 
 _Window = tuple[slice, slice]
+_NOTES: Final = {
+    f"{when}_{what}": dtype for when in When for what, dtype in (("observation", "uint8"), ("date", "int32"))
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,9 @@ def blocks_of(plan: Plan, block_px: int) -> Iterator[Block]:
                 yield block
 
 
-def open_or_create(path: Path, key: str, source: Source, plan: Plan, names: tuple[str, ...]) -> None:
+def open_or_create(
+    path: Path, key: str, source: Source, plan: Plan, names: tuple[str, ...], kept: Earlier | None = None
+) -> None:
     """Make sure that `path` is a stack of this plan; one of another plan goes, anything else is refused."""
     if path.exists() and any(path.iterdir()):
         attributes = _attributes(path)
@@ -80,7 +86,7 @@ def open_or_create(path: Path, key: str, source: Source, plan: Plan, names: tupl
         drop(path)
     drop(markers(path))
     with replacing(path) as temporary:
-        _create(temporary, _describe(key, source, plan, names), plan.geobox, names)
+        _create(temporary, _describe(key, source, plan, names, kept), plan.geobox, names)
 
 
 def _attributes(path: Path) -> dict[str, Any]:
@@ -90,7 +96,7 @@ def _attributes(path: Path) -> dict[str, Any]:
         raise RequestError(f"{path} exists and is no stack", "Choose another output folder, or move it away.") from None
 
 
-def _describe(key: str, source: Source, plan: Plan, names: tuple[str, ...]) -> dict[str, Any]:
+def _describe(key: str, source: Source, plan: Plan, names: tuple[str, ...], kept: Earlier | None) -> dict[str, Any]:
     """Return the group's attributes: all that a reader must know about the pixels."""
     offer = source.offer()
     return {
@@ -105,17 +111,7 @@ def _describe(key: str, source: Source, plan: Plan, names: tuple[str, ...]) -> d
         "event": as_plain(plan.event),
         "area": plan.area.as_plain(),
         "windows": as_plain(plan.windows),
-        "scenes": [
-            {
-                "id": scene.id,
-                "when": str(scene.when),
-                "acquired": scene.acquired.isoformat(),
-                "product": scene.product,
-                "clear_fraction": scene.clear_fraction,
-                "date_assumed": scene.date_assumed,
-            }
-            for scene in plan.scenes
-        ],
+        "scenes": [*map(scene_attributes, plan.scenes), *(kept.scenes(plan) if kept else ())],
         "source_details": json.loads(json.dumps(dict(plan.details), default=str)),
         "warnings": list(offer.warnings),
         "complete": False,
@@ -148,7 +144,7 @@ def _array(group: zarr.Group, name: str, geobox: GeoBox, dtype: str, fill: int, 
         chunks=(CHUNK_PX, CHUNK_PX),
         dtype=dtype,
         fill_value=fill,
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        compressors=COMPRESSION,
         dimension_names=("y", "x"),
         attributes=dict(attributes),
     )
@@ -165,9 +161,23 @@ def write_block(
     path: Path, group: zarr.Group, block: Block, key: str, stored: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]
 ) -> None:
     """Write a block's chunks, then its marker."""
-    for name, values in stored.items():
-        target(group, name)[block.window] = values
-    write_text(markers(path) / block.marker, json.dumps({"key": key, "crc": _crc(stored.values()), **notes}))
+    with HANDS:
+        for name, values in stored.items():
+            if is_remote(path):
+                target(group, name)[block.window] = values
+            else:
+                dtype, fill = _kind(name)
+                write_window(path / name, *block.window, values.astype(dtype, copy=False), fill)
+        crc = _crc(stored.values())
+    write_text(markers(path) / block.marker, json.dumps({"key": key, "crc": crc, **notes}))
+
+
+def _kind(name: str) -> tuple[str, int]:
+    """Return the type and the fill value of one of a stack's arrays."""
+    if name in _NOTES:
+        return _NOTES[name], 0
+    band = parse_band(name).band
+    return band.dtype, band.nodata
 
 
 def _crc(arrays: Iterable[NDArray[Any]]) -> int:
@@ -177,7 +187,8 @@ def _crc(arrays: Iterable[NDArray[Any]]) -> int:
     return crc
 
 
-def _stored_names(names: tuple[str, ...]) -> list[str]:
+def stored_names(names: tuple[str, ...]) -> list[str]:
+    """Return the names of a stack's arrays: bands, observation and dates."""
     return [*names, *(f"{when}_{what}" for when in When for what in ("observation", "date"))]
 
 
@@ -189,7 +200,7 @@ def is_done(path: Path, block: Block, key: str, names: tuple[str, ...]) -> bool:
             return False
         group = zarr.open_group(zarr_at(path), mode="r", use_consolidated=False)
         return bool(
-            marker["crc"] == _crc(np.asarray(target(group, name)[block.window]) for name in _stored_names(names))
+            marker["crc"] == _crc(np.asarray(target(group, name)[block.window]) for name in stored_names(names))
         )
     except FileNotFoundError:
         return False
@@ -201,8 +212,13 @@ def is_done(path: Path, block: Block, key: str, names: tuple[str, ...]) -> bool:
 def finish(path: Path, blocks: list[Block]) -> None:
     """Write into the group what is only known at the end."""
     counts: dict[str, int] = {}
+    carried = {"blocks": 0, "asked": 0, "news_px": 0}
     for block in blocks:
         marker = json.loads((markers(path) / block.marker).read_text(encoding="utf-8"))
+        if "news_px" in marker:
+            carried["blocks"] += 1
+            carried["asked"] += int(marker["asked"])
+            carried["news_px"] += marker["news_px"]
         for name, count in marker["implausible"].items():
             counts[name] = counts.get(name, 0) + count
     group = zarr.open_group(zarr_at(path), mode="r+", use_consolidated=False)
@@ -215,4 +231,4 @@ def finish(path: Path, blocks: list[Block]) -> None:
     ]
     for text in warnings:
         logger.warning("%s", text)
-    group.attrs.update({"warnings": warnings, "implausible": counts, "complete": True})
+    group.attrs.update({"warnings": warnings, "implausible": counts, "carried": carried, "complete": True})

@@ -1,0 +1,65 @@
+"""`coslide refresh`: the same event again with today's imagery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.cli import answer
+
+
+@click.command(short_help="The same event again with today's imagery.")
+@click.argument("event", type=click.Path(path_type=Path), metavar="EVENT_DIR")
+@click.option("--as-of", metavar="DATE", help="Pretend it is this day: later images do not exist.")
+@click.option("--checkpoint", metavar="auto|NAME", help="Map with another checkpoint [default: the latest revision's].")
+@click.option("--force", is_flag=True, help="Make a revision though the event is closed or nothing new is to be seen.")
+@click.option("--close", metavar="REASON", help="Leave the event alone from now on; make no revision.")
+@click.option("--reopen", is_flag=True, help="Open a closed event again, then refresh it.")
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+def command(
+    event: Path, as_of: str | None, checkpoint: str | None, force: bool, close: str | None, reopen: bool, as_json: bool
+) -> None:
+    """Look for new images of an event and make its next revision, or say that nothing new was to be had.
+
+    EVENT_DIR is the folder above the revisions, e.g. runs/EVENT. Pixels that were clear keep their image; new images fill what
+    was not seen (`refresh.policy: latest` in the run file takes the newest instead). Landslides keep their ids.
+    """
+    from configs.errors import RequestError
+    from flows import standing
+    from flows.refresh import refresh
+
+    if close is not None and (force or reopen):
+        raise RequestError("--close goes with neither --force nor --reopen", "Give one of them.")
+    found = standing.open_existing(event)
+    if close is not None:
+        state = standing.close(found, close.strip() or "closed by the operator")
+        content = {"status": "ok", "event": found.folder.absolute().name, "action": "closed", "reason": state.reason}
+        answer(content, as_json, f"{content['event']}: closed: {state.reason}")
+        return
+    if reopen:
+        standing.reopen(found)
+    moment = _moment(as_of) if as_of else None
+    result = refresh(event, as_of=moment, checkpoint=checkpoint, force=force)
+    answer(result, as_json, words(result))
+
+
+def _moment(text: str) -> Any:
+    from configs.event import parse_moment
+
+    moment, has_time = parse_moment(text, "--as-of")
+    return moment if has_time else moment.replace(hour=23, minute=59, second=59)
+
+
+def words(result: dict[str, Any]) -> str:
+    """Return the answer in words."""
+    if result["action"] == "refreshed":
+        from flows.respond import headline
+
+        closed = f"\n  closed: {result['event_reason']}" if result["event_state"] == "closed" else ""
+        return f"{headline(result)}\n  refreshed: {result['reason']}{closed}"
+    if result["action"] == "closed":
+        return f"{result['event']}: closed: {result['reason']}. --force makes a revision all the same, --reopen follows it on."
+    seen = f", {result['observed_fraction']:.1%} seen" if result["observed_fraction"] is not None else ""
+    return f"{result['event']}: {result['reason']} (revision {result['revision']}{seen}); nothing was done."
