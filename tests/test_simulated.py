@@ -182,8 +182,8 @@ def test_it_says_what_it_offers_and_refuses_the_rest() -> None:
     assert offer.level is Level.TOA
     assert {"post_B4", "pre_NDVI", "dem", "slope", "post_MNDWI"} <= offer.bands
     assert "simulated" in offer.warnings[0]
-    with pytest.raises(RequestError, match="post_B1"):
-        planned(source, event, 0.3, ("post_B1",))
+    with pytest.raises(RequestError, match="water"):
+        planned(source, event, 0.3, ("water",))
     with pytest.raises(RequestError, match="tephra-hills"):
         SimulatedSource("atlantis")
     area = around(event.latitude, event.longitude, 0.3)

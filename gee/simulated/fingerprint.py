@@ -13,14 +13,26 @@ PHYSICS = (
     "cover", "sky", "scene",
 )  # fmt: skip
 """Rooms whose code or numbers change pixels or truth. How a request is answered (`source`, `grids`) is not among them."""
+ADDED = ("sentinel2", "orbit", "radar")
+"""Rooms that lay further fields over the same ground, for systems that read more; they have a hash of their own."""
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 
 
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
     """Return 16 hexadecimal digits that change when the simulation does, and not with comments or layout."""
+    return _of(PHYSICS)
+
+
+@lru_cache(maxsize=1)
+def added_fingerprint() -> str:
+    """Return the same of the fields that were added later: they may change while the first ones stay."""
+    return _of(ADDED)
+
+
+def _of(rooms: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for room in PHYSICS:
+    for room in rooms:
         text = Path(__file__).with_name(f"{room}.py").read_text(encoding="utf-8")
         digest.update(room.encode())
         for token in _words(text):

@@ -1,13 +1,13 @@
 """The simulated Earth as a `Source`: any place, any date, no account, no file. A test bench, never evidence.
 
-Which pixel is taken: after the event the earliest clear one; before it the clear one whose season is nearest to the
-event's, counting every day of age a quarter (what a responder wants: leaves and snow alike, little else changed).
+Sentinel-2 (six bands by `scene`, six more by `sentinel2`), Sentinel-1 and elevation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 from affine import Affine
@@ -20,21 +20,21 @@ from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
-from gee.simulated import spectra
-from gee.simulated.cover import Place, cut_out, place, struck
-from gee.simulated.fingerprint import fingerprint
+from gee.simulated import orbit, radar, sentinel2, spectra
+from gee.simulated.composite import compose, preferred, reach
+from gee.simulated.cover import Place, place, struck
+from gee.simulated.fingerprint import added_fingerprint, fingerprint
 from gee.simulated.grids import Resampler, native_window
 from gee.simulated.landscapes import LANDSCAPES
 from gee.simulated.lattice import F32, TERRAIN_M, Grid, covering
 from gee.simulated.relief import measured_elevation
-from gee.simulated.scene import MARGIN_PX, classes, even, render
-from gee.simulated.sky import Acquisition, acquisitions, imaged, sky
+from gee.simulated.scene import render
+from gee.simulated.sky import EPOCH, Acquisition, acquisitions, imaged, sky
 from gee.simulated.slides import shaken
 from gee.simulated.world import World, world
 from gee.source import Elevation, Plan, Pulled, Source
 
-AGE_WEIGHT = 0.25
-"""What a day of age counts against a day of seasonal difference when a pre-event pixel is chosen."""
+OPTICAL = (*spectra.BANDS, *sentinel2.BANDS)
 PROBE_PX = 40
 """The area is probed for clouds on about this many points a side."""
 PRODUCT = "simulated Sentinel-2 L1C"
@@ -63,7 +63,8 @@ class SimulatedSource:
 
     def offer(self) -> Offer:
         """Return what the simulated Earth can deliver."""
-        bases = {*spectra.BANDS, *(name for name, inputs in DERIVED.items() if set(inputs) <= {*spectra.BANDS, "dem"})}
+        bases = {*OPTICAL, *radar.BANDS}
+        bases |= {name for name, inputs in DERIVED.items() if set(inputs) <= {*bases, "dem"}}
         static = {name for name in bases | {"dem"} if name == "dem" or DERIVED.get(name) == ("dem",)}
         timed = {f"{when}_{name}" for when in When for name in bases - static}
         return Offer("simulated", "sentinel-2", Level.TOA, 10.0, frozenset(static | timed), True, (WARNING,))
@@ -80,32 +81,27 @@ class SimulatedSource:
         if unknown:
             raise RequestError(
                 f"the simulated Earth has no band {', '.join(unknown)}",
-                f"Use {', '.join(spectra.BANDS)} with pre_ or post_, and dem.",
+                f"It has {', '.join(sorted(available))}.",
             )
         earth = world(self.landscape, self.seed, geobox.crs)
-        needed = {parsed.when for parsed in map(parse_band, bands) if parsed.when is not None}
         scenes: list[Scene] = []
-        for when in sorted(needed):
-            found = self._scenes(earth, area, geobox, event, windows, when)
-            if not found:
-                span = windows.pre if when is When.PRE else windows.post
-                raise NothingToSeeError(
-                    f"no simulated scene of the {when} window {span} as of {windows.as_of:%Y-%m-%d %H:%M} UTC",
-                    f"Give a longer --{when} (one overpass every 5 days), or a later --as-of.",
-                )
-            scenes += found
+        for when, names in _by_window(bands).items():
+            if set(names) - set(radar.BANDS):
+                scenes += self._scenes(earth, area, geobox, event, windows, when)
+            if set(names) & set(radar.BANDS):
+                scenes.append(_radar_scene(earth, area, geobox, event, windows, when))
         details = {"landscape": self.landscape, "seed": self.seed, "simulator": fingerprint()}
         measured = tuple(name for name in bands if name != "dem")
+        if any(parse_band(name).band.name not in spectra.BANDS for name in measured):
+            details["simulator_added"] = added_fingerprint()
         return Plan(measured, "dem" in bands, geobox, area, event, windows, tuple(scenes), details=details)
 
     def _scenes(
         self, earth: World, area: Area, geobox: GeoBox, event: Event, windows: Windows, when: When
     ) -> list[Scene]:
         probes, inside = _probes(area, geobox)
-        span = windows.pre if when is When.PRE else windows.post
-        day = timedelta(days=1)
         scenes = []
-        for one in acquisitions(earth, probes, span.first - day, span.last + day):
+        for one in acquisitions(earth, probes, *_days(windows, when)):
             seen = imaged(one, probes)[inside] > 0
             if not windows.holds(when, one.acquired, event) or not seen.any():
                 continue
@@ -115,27 +111,18 @@ class SimulatedSource:
             scenes.append(
                 Scene(_id(one), when, one.acquired, PRODUCT, round(float(clear), 4), round(float(cloudy.mean()), 4))
             )
+        if not scenes:
+            raise _nothing("", when, windows, "one overpass every 5 days")
         return sorted(
             scenes, key=lambda s: (-round(s.clear_fraction or 0.0, 1), abs((s.acquired - event.time).total_seconds()))
         )
 
     def pull(self, plan: Plan, block: GeoBox) -> Pulled:
         """Return the bands, observation classes and dates of one block."""
-        earth = world(self.landscape, self.seed, block.crs)
-        window = native_window(block)
-        resample = Resampler(window, block)
-        before = place(earth, even(window).grown(MARGIN_PX))
-        bands, observation, dates = {}, {}, {}
-        for when in sorted({parse_band(name).when or When.POST for name in plan.bands}):
-            ground = struck(before, shaken(earth, plan.event)) if when is When.POST else before
-            names = [name for name in plan.bands if parse_band(name).when is when]
-            image = _composite(ground, plan, when, window)
-            for name in names:
-                layer = image.values[spectra.BANDS.index(parse_band(name).band.name)]
-                bands[name] = resample.values(layer)
-            observation[when] = resample.nearest(image.classes)
-            dates[when] = resample.nearest(image.days)
-        return Pulled(bands, observation, dates)
+        earth, resample = world(self.landscape, self.seed, block.crs), Resampler(native_window(block), block)
+        asked = _by_window(plan.bands)
+        found = _seen(earth, plan, asked, resample) if asked else Pulled({}, {}, {})
+        return Pulled({name: found.bands[name] for name in plan.bands}, found.observation, found.date)
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return the 30 m surface model around a block."""
@@ -145,67 +132,97 @@ class SimulatedSource:
         return Elevation(measured_elevation(earth, grid), GeoBox(grid.shape, affine, block.crs))
 
 
-@dataclass(frozen=True)
-class _Image:
-    """The best pixels of a window, on native pixels."""
-
-    values: F32
-    classes: NDArray[np.uint8]
-    days: NDArray[np.int32]
-
-
 def _id(acquisition: Acquisition) -> str:
     return f"SIM_{acquisition.world.name}_{acquisition.world.epsg}_{acquisition.date:%Y%m%d}_T{acquisition.track}"
 
 
-def _overpasses(earth: World, plan: Plan, when: When, window: Grid) -> list[Acquisition]:
-    """Return the plan's overpasses of one window that see any of a block, the ones to prefer first."""
+def _by_window(bands: Iterable[str]) -> dict[When, tuple[str, ...]]:
+    """Return the base bands asked for in each window, pre first."""
+    parsed = [parse_band(name) for name in bands]
+    return {when: names for when in When if (names := tuple(one.band.name for one in parsed if one.when is when))}
+
+
+def _seen(earth: World, plan: Plan, asked: Mapping[When, tuple[str, ...]], resample: Resampler) -> Pulled:
+    """Return what the instruments saw of a block."""
+    align = sentinel2.ALIGN if any(set(names) & set(sentinel2.BANDS) for names in asked.values()) else 2
+    before = place(earth, reach(resample.window, align))
+    found = Pulled({}, {}, {})
+    for when, names in asked.items():
+        ground = struck(before, shaken(earth, plan.event)) if when is When.POST else before
+        found = _joined(found, _optical(ground, plan, when, names, resample, align))
+        found = _joined(found, _radar(ground, plan, when, names, resample))
+    return found
+
+
+def _days(windows: Windows, when: When) -> tuple[date, date]:
+    """Return the first and last local solar day that can lie in a window."""
+    span, day = windows.pre if when is When.PRE else windows.post, timedelta(days=1)
+    return span.first - day, span.last + day
+
+
+def _nothing(instrument: str, when: When, windows: Windows, how_often: str) -> NothingToSeeError:
+    span = windows.pre if when is When.PRE else windows.post
+    return NothingToSeeError(
+        f"no simulated {instrument}scene of the {when} window {span} as of {windows.as_of:%Y-%m-%d %H:%M} UTC",
+        f"Give a longer --{when} ({how_often}), or a later --as-of.",
+    )
+
+
+def _radar_scene(earth: World, area: Area, geobox: GeoBox, event: Event, windows: Windows, when: When) -> Scene:
+    """Return the one radar scene of a window: the first after the event, the last before it."""
+    held = [
+        one
+        for one in orbit.passes(earth, _probes(area, geobox)[0], *_days(windows, when))
+        if windows.holds(when, one.acquired, event)
+    ]
+    if not held:
+        raise _nothing("radar ", when, windows, f"one pass every {orbit.REVISIT_DAYS} days")
+    one = held[0] if when is When.POST else held[-1]
+    return Scene(one.id, when, one.acquired, radar.PRODUCT)
+
+
+def _optical(ground: Place, plan: Plan, when: When, names: Iterable[str], resample: Resampler, align: int) -> Pulled:
+    """Return the optical bands of one window on the block's grid; nothing where none is asked for."""
+    first = [name for name in names if name in spectra.BANDS]
+    more = [name for name in names if name in sentinel2.BANDS]
+    if not first and not more:
+        return Pulled({}, {}, {})
+
+    def rendered(here: Place, one: Acquisition, part: Grid) -> dict[str, F32]:
+        image = dict(zip(spectra.BANDS, render(here, one, part), strict=True)) if first else {}
+        return {name: image[name] for name in first} | (sentinel2.render(here, one, part, more) if more else {})
+
     wanted = {scene.id for scene in plan.scenes if scene.when is when}
-    span = plan.windows.pre if when is When.PRE else plan.windows.post
-    day = timedelta(days=1)
-    found = [one for one in acquisitions(earth, window, span.first - day, span.last + day) if _id(one) in wanted]
-    if when is When.POST:
-        return found[::-1] if plan.latest_first else found
-
-    def cost(one: Acquisition) -> float:
-        age = (plan.event.time - one.acquired).total_seconds() / 86400
-        apart = age % 365.25
-        return min(apart, 365.25 - apart) + AGE_WEIGHT * age
-
-    return sorted(found, key=cost)
+    overpasses = acquisitions(ground.world, resample.window, *_days(plan.windows, when))
+    candidates = preferred([one for one in overpasses if _id(one) in wanted], when, plan.event)
+    image = compose(ground, candidates, resample.window, [*first, *more], rendered, align)
+    bands = {f"{when}_{name}": resample.values(layer) for name, layer in image.values.items()}
+    return Pulled(bands, {when: resample.nearest(image.classes)}, {when: resample.nearest(image.days)})
 
 
-def _composite(ground: Place, plan: Plan, when: When, window: Grid) -> _Image:
-    """Return the best pixels of a native window; where nothing is clear, the first scene that imaged it, as it was."""
-    inside = window.inside(ground.grid)
-    found = np.zeros(window.shape, np.uint8)
-    chosen = np.full(window.shape, -1, np.int32)
-    candidates = _overpasses(ground.world, plan, when, window)
-    for number, one in enumerate(candidates):
-        seen = classes(ground, one)[inside]
-        usable = (seen == ObservationClass.CLEAR) | (seen == ObservationClass.WATER)
-        settled = (found == ObservationClass.CLEAR) | (found == ObservationClass.WATER)
-        better = (usable & ~settled) | ((chosen < 0) & (seen != ObservationClass.NOT_IMAGED))
-        found[better], chosen[better] = seen[better], number
-        if (settled | usable).all():
-            break
-    values = np.full((len(spectra.BANDS), *window.shape), np.nan, np.float32)
-    days = np.zeros(window.shape, np.int32)
-    for number in np.unique(chosen[chosen >= 0]):
-        here = chosen == number
-        part = _bounding(here, window)
-        image = render(cut_out(ground, even(part).grown(MARGIN_PX)), candidates[number], part)
-        rows, columns = part.inside(window)
-        values[:, rows, columns] = np.where(here[rows, columns], image, values[:, rows, columns])
-        days[here] = (candidates[number].acquired.date() - candidates[number].date).days + candidates[number].day
-    return _Image(values, found, days)
+def _radar(ground: Place, plan: Plan, when: When, names: Iterable[str], resample: Resampler) -> Pulled:
+    """Return the radar bands of one window on the block's grid; nothing where none is asked for."""
+    asked = [name for name in names if name in radar.BANDS]
+    if not asked:
+        return Pulled({}, {}, {})
+    scene = next(one for one in plan.scenes if one.when is when and one.product == radar.PRODUCT)
+    one = orbit.from_id(ground.world, scene.id)
+    power = radar.render(ground, one, resample.window, asked)
+    bands = {f"{when}_{name}": radar.decibel(resample.values(layer)) for name, layer in power.items()}
+    swath = resample.nearest(orbit.imaged(one, resample.window))
+    seen = np.where(swath, ObservationClass.CLEAR, ObservationClass.NOT_IMAGED).astype(np.uint8)
+    days = np.where(swath, (scene.acquired.date() - EPOCH).days, 0).astype(np.int32)
+    return Pulled(bands, {when: seen}, {when: days})
 
 
-def _bounding(here: NDArray[np.bool_], window: Grid) -> Grid:
-    """Return the smallest window that holds all true pixels."""
-    rows, columns = np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))
-    height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
-    return Grid(window.step_m, window.row + int(rows[0]), window.column + int(columns[0]), height, width)
+def _joined(first: Pulled, second: Pulled) -> Pulled:
+    """Return both; of a window that both saw the first tells what was seen, but where the second saw nothing."""
+    observation, days = dict(first.observation), dict(first.date)
+    for when, seen in second.observation.items():
+        days.setdefault(when, second.date[when])
+        both = observation.get(when, seen)
+        observation[when] = np.where(seen == ObservationClass.NOT_IMAGED, seen, both)
+    return Pulled({**first.bands, **second.bands}, observation, days)
 
 
 def _probes(area: Area, geobox: GeoBox) -> tuple[Grid, NDArray[np.bool_]]:
