@@ -19,7 +19,7 @@ from configs.event import Event, check_name
 from configs.layout import EventFolder
 from configs.run import LookConfig
 from configs.watch import WatchConfig
-from flows import workplace
+from flows import standing, workplace
 from flows.resolve import make_request, resolve
 from flows.watchbook import OPEN, Book, Run
 from flows.watchrules import judge, overlap, screen
@@ -243,7 +243,7 @@ class Watch:
         event = EventFolder(self._out / name)
         if event.state.exists():
             with workplace.waiting(event.lock):
-                workplace.write_state(event, state="closed", reason=words)
+                standing.close(event, words)
         if owed or event.state.exists():
             turn.withdrawn.append(name)
             self._tell(f"{name} {words}", f"{title}: its runs are dropped and its event is closed.")

@@ -93,11 +93,3 @@ def test_a_file_in_the_way_is_a_request_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(RequestError, match="--out"):
         workplace.open_event(tmp_path / "out", "quake")
-
-
-def test_event_state_is_kept_and_updated(tmp_path: Path) -> None:
-    event = EventFolder(tmp_path / "quake")
-    workplace.write_state(event, latest_revision=1)
-    state = workplace.write_state(event, latest_revision=2, reason="covered")
-    assert state["format"] == "coslide/event/1"
-    assert (state["latest_revision"], state["reason"], state["state"]) == (2, "covered", "open")

@@ -195,6 +195,8 @@ def _optical(ground: Place, plan: Plan, when: When, names: Iterable[str], resamp
     wanted = {scene.id for scene in plan.scenes if scene.when is when}
     overpasses = acquisitions(ground.world, resample.window, *_days(plan.windows, when))
     candidates = preferred([one for one in overpasses if _id(one) in wanted], when, plan.event)
+    if plan.latest_first and when is When.POST:
+        candidates.reverse()
     image = compose(ground, candidates, resample.window, [*first, *more], rendered, align)
     bands = {f"{when}_{name}": resample.values(layer) for name, layer in image.values.items()}
     return Pulled(bands, {when: resample.nearest(image.classes)}, {when: resample.nearest(image.days)})
