@@ -103,7 +103,7 @@ def open_existing(folder: Path) -> EventFolder:
         RequestError: it is not.
     """
     event = EventFolder(folder)
-    if event.revisions() or event.request.exists():
+    if event.revisions() or (event.request.exists() and event.state.exists()):
         return event
     if RunLayout(folder).config.exists() or (folder / "landslides.gpkg").exists():
         raise RequestError(f"{folder} is a revision, not an event", f"Name the folder above it: {folder.parent}.")

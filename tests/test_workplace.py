@@ -12,7 +12,6 @@ import pytest
 from configs import area as areas
 from configs.errors import MachineError, RequestError
 from configs.event import Event, default_windows
-from configs.layout import EventFolder
 from configs.run import RunConfig
 from flows import workplace
 
