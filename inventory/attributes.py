@@ -46,6 +46,17 @@ FIELDS: dict[str, str] = {
 }
 """Fields of the layers ``landslides`` and ``rejected`` in their order, with the words a GIS shows."""
 
+_INDICATIVE = "; indicative, from the user's layer"
+AFFECTED: dict[str, str] = {
+    "roads_m": f"Length of roads within it in metres{_INDICATIVE}",
+    "roads_below_m": f"Length of roads below it within its reach in metres{_INDICATIVE}",
+    "buildings": f"Buildings within it or touched by it{_INDICATIVE}",
+    "buildings_below": f"Buildings below it within its reach{_INDICATIVE}",
+    "people": f"People living within it{_INDICATIVE}",
+    "people_below": f"People living below it within its reach{_INDICATIVE}",
+}
+"""Further fields of ``landslides`` where the user gives layers of what may be affected."""
+
 DATES = ("pre_date", "post_date", "first_seen", "last_seen")
 TEXTS = ("id", "confidence", "status", "card")
 

@@ -28,6 +28,9 @@ CHANGE = {
     "not observed": "#969696",
 }
 
+AFFECTED = {"within": "#6a00a8", "below": "#0570b0"}
+"""Roads, buildings and ground within a landslide, and below one."""
+
 MASK = {0: ("observed, no landslide", "#e8eee6"), 1: ("landslide", "#b10026")}
 
 

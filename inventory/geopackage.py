@@ -25,7 +25,7 @@ from configs.stack import grid_attributes, grid_from
 from inventory.attributes import DATES, STATUSES
 from inventory.layers import LANDSLIDE_FIELDS, REASON, Field, Layer, column, inventory_layers
 from inventory.outline import Inventory, code_of
-from inventory.styles import STYLES, qml, sld
+from inventory.styles import STYLES, Style, qml, sld
 
 FORMAT = format_of("inventory")
 STANDARD = "https://github.com/opengeospatial/geopackage"
@@ -81,22 +81,23 @@ def _multi(geometry: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _write_layer(path: Path, layer: Layer) -> None:
-    geometry = layer.frame.geometry.to_numpy()
-    if layer.geometry == "MultiPolygon":
-        geometry = _multi(geometry)
     columns = [column(layer.frame[field.name], field.kind) for field in layer.fields]
+    told = {"IDENTIFIER": layer.title, "DESCRIPTION": layer.description}
+    shape: dict[str, Any] = {"geometry": None, "layer_options": told}
+    if layer.geometry is not None:
+        geometry = layer.frame.geometry.to_numpy()
+        geometry = _multi(geometry) if layer.geometry == "MultiPolygon" else geometry
+        shape["geometry"] = shapely.to_wkb(geometry, flavor="iso")
+        shape |= {"geometry_type": layer.geometry, "crs": code_of(layer.frame.crs), "promote_to_multi": False}
+        shape["layer_options"] = {**told, "GEOMETRY_NAME": "geom"}
     pyogrio.raw.write(
         path,
-        shapely.to_wkb(geometry, flavor="iso"),
-        [values for values, _ in columns],
-        [field.name for field in layer.fields],
+        field_data=[values for values, _ in columns],
+        fields=[field.name for field in layer.fields],
         field_mask=[null if null.any() else None for _, null in columns],
         layer=layer.name,
         driver="GPKG",
-        geometry_type=layer.geometry,
-        crs=code_of(layer.frame.crs),
-        promote_to_multi=False,
-        layer_options={"IDENTIFIER": layer.title, "DESCRIPTION": layer.description, "GEOMETRY_NAME": "geom"},
+        **shape,
     )
 
 
@@ -133,11 +134,11 @@ def _stamp(database: sqlite3.Connection, metadata: dict[str, Any], stamp: str) -
     )
 
 
-def _style(database: sqlite3.Connection, layers: Sequence[Layer], stamp: str) -> None:
+def _style(database: sqlite3.Connection, layers: Sequence[Layer], styles: Sequence[Style], stamp: str) -> None:
     written = {layer.name for layer in layers}
     rows = [
         (style.layer, "geom", "coslide", qml(style), sld(style), 1, "coslide's own style", stamp)
-        for style in STYLES
+        for style in styles
         if style.layer in written
     ]
     database.executemany(
@@ -153,14 +154,17 @@ def _style(database: sqlite3.Connection, layers: Sequence[Layer], stamp: str) ->
     database.execute("UPDATE gpkg_contents SET last_change = ?", (stamp,))
 
 
-def write_geopackage(path: Path, layers: Sequence[Layer], metadata: dict[str, Any], stamp: str) -> Path:
+def write_geopackage(
+    path: Path, layers: Sequence[Layer], metadata: dict[str, Any], stamp: str, styles: Sequence[Style] = STYLES
+) -> Path:
     """Return the path of a GeoPackage written whole or not at all.
 
     Args:
         path: where it goes.
         layers: the layers, drawn by QGIS in this order from the top.
-        metadata: what it says of itself, as JSON; `format` is added.
+        metadata: what it says of itself, as JSON; the inventory's `format` where it names none.
         stamp: moment of every time stamp in it, ISO 8601 in UTC with milliseconds.
+        styles: how its layers are drawn.
     """
     with replacing(path) as part:
         work = part.with_name(part.name + ".gpkg")  # OGR insists on the suffix
@@ -171,7 +175,7 @@ def write_geopackage(path: Path, layers: Sequence[Layer], metadata: dict[str, An
             with closing(sqlite3.connect(work)) as database, database:
                 database.executescript(_TABLES)
                 _describe(database, layers)
-                _style(database, layers, stamp)
+                _style(database, layers, styles, stamp)
                 _stamp(database, {"format": FORMAT, **metadata}, stamp)
             work.replace(part)
         finally:

@@ -11,13 +11,13 @@ import pandas as pd
 
 from configs.area import WGS84
 from inventory.about import About
-from inventory.attributes import DATES, FIELDS, TEXTS
+from inventory.attributes import AFFECTED, DATES, FIELDS, TEXTS
 from inventory.colours import CHANGE
 from inventory.outline import Inventory
 from inventory.summary import Summary
 
 Kind = Literal["text", "real", "integer", "boolean", "date", "datetime"]
-Geometry = Literal["MultiPolygon", "Point"]
+Geometry = Literal["MultiPolygon", "MultiLineString", "Point"]
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,11 @@ class Layer:
     name: str
     title: str
     description: str
-    geometry: Geometry
+    geometry: Geometry | None
+    """None for a plain table."""
     fields: tuple[Field, ...]
     frame: gpd.GeoDataFrame = field(repr=False)
+    """With a geometry column and a CRS, unless it is a plain table."""
 
 
 def _landslide_field(name: str) -> Field:
@@ -101,16 +103,21 @@ EVENT_FIELDS = (
 )
 
 
+AFFECTED_FIELDS = tuple(Field(name, "real", words) for name, words in AFFECTED.items())
+"""Fields of ``landslides`` that are there where the user gave layers of what may be affected."""
+
+
 def inventory_layers(inventory: Inventory) -> list[Layer]:
     """Return the layers ``landslides`` and ``rejected``."""
     crs = inventory.geobox.crs
+    more = tuple(each for each in AFFECTED_FIELDS if each.name in inventory.landslides.columns)
     return [
         Layer(
             "landslides",
             "Landslides",
             "Landslides found by coslide, one polygon each; edit `status` in a GIS",
             "MultiPolygon",
-            LANDSLIDE_FIELDS,
+            (*LANDSLIDE_FIELDS, *more),
             inventory.landslides.set_crs(crs, allow_override=True),
         ),
         Layer(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from configs.files import format_of
 from configs.layout import REVISION
+from configs.product import AffectedConfig, ProductConfig
 from configs.stack import Rows, Stack
 from inventory.about import About
+from inventory.affected import Affected, assess
 from inventory.cog import write_rasters
+from inventory.exports import Exported, write_exports
 from inventory.footprints import not_observed, scene_footprints
 from inventory.geopackage import inventory_metadata, read_inventory, read_metadata, write_geopackage
+from inventory.given import Given
 from inventory.layers import area_layer, changes_layer, event_layer, inventory_layers, scenes_layer, unseen_layer
 from inventory.outline import Inventory
 from inventory.preview import write_preview
@@ -51,6 +55,18 @@ def _since(folder: Path, inventory: Inventory, previous: Path | None) -> tuple[I
     return matched.inventory, matched, matched.last_number
 
 
+def _concerned(
+    inventory: Inventory, stack: Stack, about: About, concern: AffectedConfig
+) -> tuple[Inventory, Affected | None, About]:
+    """Return the inventory with columns of what may be affected, the account, and the run with what it warns of."""
+    if not concern.asked:
+        return inventory, None, about
+    given, elsewhere = Given.open(concern).in_area(about.area)
+    inventory, affected = assess(inventory, stack, given, concern)
+    warnings = dict.fromkeys((*about.warnings, *elsewhere, *affected.warnings))
+    return inventory, affected, replace(about, warnings=tuple(warnings))
+
+
 def _tags(about: About) -> dict[str, str]:
     return {
         "format": format_of("raster"),
@@ -77,6 +93,8 @@ def write_products(
     *,
     previous: Path | None = None,
     provenance: Mapping[str, Any] | None = None,
+    product: ProductConfig | None = None,
+    concern: AffectedConfig | None = None,
 ) -> Published:
     """Return what was written into a revision's folder; each file whole or not at all.
 
@@ -89,23 +107,27 @@ def write_products(
         about: the run in the words of its products.
         previous: folder of the revision before; ids, first_seen and status come from it, and `changes`.
         provenance: plain mapping that the report shows at its end.
+        product: which further formats are written; the default ones where None.
+        concern: the user's layers of what may be affected; none where None.
     """
     products = write_rasters(folder, inventory, probability, observation, _tags(about))
     inventory, matched, last = _since(folder, inventory, previous)
-    summary = summarise(inventory, count_seen(probability, observation), about)
+    inventory, affected, about = _concerned(inventory, stack, about, concern or AffectedConfig())
+    totals = affected.totals if affected else None
+    summary = summarise(inventory, count_seen(probability, observation), about, totals)
+    unseen = unseen_layer(not_observed(probability, observation, stack))
+    scenes = scenes_layer(about, scene_footprints(about.scenes, stack))
+    area = area_layer(about, summary, inventory)
     layers = inventory_layers(inventory)
+    exported = Exported(about, inventory, summary, layers[0], area, scenes, unseen)
     if matched is not None:
         layers.append(changes_layer(matched.changes))
-    layers += [
-        unseen_layer(not_observed(probability, observation, stack)),
-        scenes_layer(about, scene_footprints(about.scenes, stack)),
-        area_layer(about, summary, inventory),
-        event_layer(about, summary, inventory),
-    ]
+    layers += [*(affected.layers if affected else ()), unseen, scenes, area, event_layer(about, summary, inventory)]
     metadata = {**inventory_metadata(inventory), **summary.as_plain(), "last_number": last, "as_of": about.stamp}
     products[GEOPACKAGE] = write_geopackage(folder / GEOPACKAGE, layers, metadata, about.stamp)
     words = [*headline(summary), *([in_words(matched, _number_of(previous))] if matched and previous else [])]
-    page = Page(about, inventory, summary, tuple(words), provenance or {})
+    products |= write_exports(folder, (product or ProductConfig()).exports, exported)
+    page = Page(about, inventory, summary, tuple(words), provenance or {}, affected, tuple(sorted(products)))
     products["report.html"] = write_report(folder / "report.html", page, probability, observation, stack)
     products["preview.png"] = write_preview(folder / "preview.png", inventory, probability, observation, stack)
     return Published(about, inventory, summary, products, tuple(words))

@@ -25,6 +25,7 @@ from configs.files import write_text
 from configs.stack import Rows, Stack
 from inventory import charts
 from inventory.about import About
+from inventory.affected import Affected
 from inventory.colours import CONFIDENCE, OBSERVATION
 from inventory.outline import Inventory
 from inventory.statistics import (
@@ -51,6 +52,9 @@ class Page:
     words: tuple[str, ...]
     """The headline, and the changes since the revision before."""
     provenance: Mapping[str, Any]
+    affected: Affected | None = None
+    files: tuple[str, ...] = ()
+    """Files written so far that lie beside the page."""
 
 
 def _text(name: str) -> str:

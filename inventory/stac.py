@@ -11,18 +11,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pystac
 import shapely
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import DataType, RasterBand, RasterExtension, Statistics
 from rasterio import open as open_raster
-from shapely.geometry.base import BaseGeometry
 
 from configs.bands import When
 from configs.files import format_of, sha256, write_text
 from inventory.about import About
+from inventory.lonlat import outline_wgs84
 from inventory.outline import Inventory, code_of
 from inventory.summary import Summary, headline
 
@@ -43,21 +42,6 @@ _ROLES: dict[str, tuple[str, str, list[str]]] = {
     "run.yaml": ("application/yaml", "Configuration used", ["metadata"]),
     "provenance.json": (pystac.MediaType.JSON, "Scenes, hashes, versions and costs", ["metadata"]),
 }
-
-
-def outline_wgs84(polygon: BaseGeometry) -> tuple[BaseGeometry, list[float]]:
-    """Return (geometry, bbox) within ±180 degrees; what crosses the antimeridian is cut there (RFC 7946, 3.1.9, 5.2)."""
-    west, south, east, north = polygon.bounds
-    if east <= 180 and west >= -180:
-        return polygon, [west, south, east, north]
-    middle = 180.0 if east > 180 else -180.0
-    shift = -2 * middle
-    inner = shapely.intersection(polygon, shapely.box(min(middle, -middle), -90, max(middle, -middle), 90))
-    outer = shapely.difference(polygon, inner)
-    moved = shapely.transform(outer, lambda xy: xy + np.array([shift, 0.0]))
-    parts = [*shapely.get_parts(inner), *shapely.get_parts(moved)]
-    lons = (west, east - 360) if east > 180 else (west + 360, east)
-    return shapely.MultiPolygon(parts), [lons[0], south, lons[1], north]
 
 
 def _item(about: About, summary: Summary, inventory: Inventory) -> pystac.Item:

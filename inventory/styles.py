@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 from xml.etree import ElementTree as ET
 
-from inventory.colours import CHANGE, CONFIDENCE, OBSERVATION, rgb
+from inventory.colours import AFFECTED, CHANGE, CONFIDENCE, OBSERVATION, rgb
+
+Kind = Literal["fill", "line", "square", "star"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Style:
     classes: tuple[Drawn, ...]
     label: str | None = None
     """Field written beside each feature."""
-    is_point: bool = False
+    kind: Kind = "fill"
+    """What it is drawn with: an area, a line, or a mark."""
 
 
 def _shaded(value: str, label: str, colour: str) -> Drawn:
@@ -44,6 +48,29 @@ STYLES = (
         "landslides",
         "confidence",
         tuple(_shaded(name, f"{name} confidence", colour) for name, colour in CONFIDENCE.items()),
+    ),
+    Style(
+        "affected_roads",
+        "where",
+        (
+            Drawn("within", "road within a landslide", AFFECTED["within"], 0, AFFECTED["within"], 1.2),
+            Drawn("below", "road below a landslide", AFFECTED["below"], 0, AFFECTED["below"], 1.2),
+        ),
+        kind="line",
+    ),
+    Style(
+        "affected_buildings",
+        "where",
+        (
+            Drawn("within", "building within a landslide", AFFECTED["within"], 255, "#000000", 0.2),
+            Drawn("below", "building below a landslide", AFFECTED["below"], 255, "#000000", 0.2),
+        ),
+        kind="square",
+    ),
+    Style(
+        "reach",
+        None,
+        (Drawn("", "possible reach (indicative)", AFFECTED["below"], 60, AFFECTED["below"], 0.2, "dash"),),
     ),
     Style("rejected", None, (Drawn("", "rejected", "#969696", 60, "#525252", 0.3, "dash"),)),
     Style("changes", "change", tuple(_shaded(name, name, colour) for name, colour in CHANGE.items())),
@@ -61,7 +88,7 @@ STYLES = (
             Drawn("post", "after the event", "#dd3497", 15, "#dd3497", 0.4, "dash"),
         ),
     ),
-    Style("event", None, (Drawn("", "epicentre", "#ffd92f", 255, "#000000", 0.4),), label="title", is_point=True),
+    Style("event", None, (Drawn("", "epicentre", "#ffd92f", 255, "#000000", 0.4),), label="title", kind="star"),
 )
 
 
@@ -75,19 +102,30 @@ def _options(parent: ET.Element, values: dict[str, str]) -> None:
         ET.SubElement(options, "Option", name=name, value=value, type="QString")
 
 
-def _symbol(parent: ET.Element, name: str, drawn: Drawn, is_point: bool) -> None:
-    symbol = ET.SubElement(parent, "symbol", name=name, type="marker" if is_point else "fill", alpha="1")
+_QGIS = {"fill": ("fill", "SimpleFill"), "line": ("line", "SimpleLine")}
+"""Symbol type and layer class of QGIS by kind; marks are the rest."""
+_MARK_MM = {"star": 6, "square": 2.4}
+
+
+def _symbol(parent: ET.Element, name: str, drawn: Drawn, kind: Kind) -> None:
+    symbol_type, layer_class = _QGIS.get(kind, ("marker", "SimpleMarker"))
+    symbol = ET.SubElement(parent, "symbol", name=name, type=symbol_type, alpha="1")
     symbol.set("clip_to_extent", "1")
-    layer = ET.SubElement(symbol, "layer", {"class": "SimpleMarker" if is_point else "SimpleFill", "enabled": "1"})
+    layer = ET.SubElement(symbol, "layer", {"class": layer_class, "enabled": "1"})
+    outline = "line" if kind == "line" else "outline"
     values = {
-        "color": _rgba(drawn.fill, drawn.fill_alpha),
-        "outline_color": _rgba(drawn.outline, 255),
-        "outline_width": f"{drawn.outline_mm:g}",
-        "outline_width_unit": "MM",
-        "outline_style": drawn.dash,
+        f"{outline}_color": _rgba(drawn.outline, 255),
+        f"{outline}_width": f"{drawn.outline_mm:g}",
+        f"{outline}_width_unit": "MM",
+        f"{outline}_style": drawn.dash,
     }
-    extra = {"name": "star", "size": "6", "size_unit": "MM"} if is_point else {"style": "solid"}
-    _options(layer, values | extra)
+    if kind != "line":
+        values["color"] = _rgba(drawn.fill, drawn.fill_alpha)
+    if kind == "fill":
+        values["style"] = "solid"
+    elif kind in _MARK_MM:
+        values |= {"name": kind, "size": f"{_MARK_MM[kind]:g}", "size_unit": "MM"}
+    _options(layer, values)
 
 
 def qml(style: Style) -> str:
@@ -103,7 +141,7 @@ def qml(style: Style) -> str:
             ET.SubElement(categories, "category", words)
     symbols = ET.SubElement(renderer, "symbols")
     for number, drawn in enumerate(style.classes):
-        _symbol(symbols, str(number), drawn, style.is_point)
+        _symbol(symbols, str(number), drawn, style.kind)
     if style.label:
         labels = ET.SubElement(root, "labeling", type="simple")
         settings = ET.SubElement(labels, "settings")
@@ -119,22 +157,22 @@ def _parameter(parent: ET.Element, name: str, value: str) -> None:
     ET.SubElement(parent, f"{{{_SLD}}}CssParameter", name=name).text = value
 
 
-def _sld_symbol(rule: ET.Element, drawn: Drawn, is_point: bool) -> None:
-    if is_point:
-        point = ET.SubElement(rule, f"{{{_SLD}}}PointSymbolizer")
-        graphic = ET.SubElement(point, f"{{{_SLD}}}Graphic")
+def _sld_symbol(rule: ET.Element, drawn: Drawn, kind: Kind) -> None:
+    symbolizer = {"fill": "PolygonSymbolizer", "line": "LineSymbolizer"}.get(kind, "PointSymbolizer")
+    target = symbol = ET.SubElement(rule, f"{{{_SLD}}}{symbolizer}")
+    if kind in _MARK_MM:
+        graphic = ET.SubElement(symbol, f"{{{_SLD}}}Graphic")
         target = ET.SubElement(graphic, f"{{{_SLD}}}Mark")
-        ET.SubElement(target, f"{{{_SLD}}}WellKnownName").text = "star"
-    else:
-        target = ET.SubElement(rule, f"{{{_SLD}}}PolygonSymbolizer")
-    fill = ET.SubElement(target, f"{{{_SLD}}}Fill")
-    _parameter(fill, "fill", drawn.fill)
-    _parameter(fill, "fill-opacity", f"{drawn.fill_alpha / 255:.2f}")
+        ET.SubElement(target, f"{{{_SLD}}}WellKnownName").text = kind
+    if kind != "line":
+        fill = ET.SubElement(target, f"{{{_SLD}}}Fill")
+        _parameter(fill, "fill", drawn.fill)
+        _parameter(fill, "fill-opacity", f"{drawn.fill_alpha / 255:.2f}")
     stroke = ET.SubElement(target, f"{{{_SLD}}}Stroke")
     _parameter(stroke, "stroke", drawn.outline)
     _parameter(stroke, "stroke-width", f"{drawn.outline_mm / 0.28:.1f}")
-    if is_point:
-        ET.SubElement(graphic, f"{{{_SLD}}}Size").text = "20"
+    if kind in _MARK_MM:
+        ET.SubElement(graphic, f"{{{_SLD}}}Size").text = f"{_MARK_MM[kind] / 0.28:.0f}"
 
 
 def sld(style: Style) -> str:
@@ -154,5 +192,5 @@ def sld(style: Style) -> str:
             equal = ET.SubElement(test, f"{{{_OGC}}}PropertyIsEqualTo")
             ET.SubElement(equal, f"{{{_OGC}}}PropertyName").text = style.attribute
             ET.SubElement(equal, f"{{{_OGC}}}Literal").text = drawn.value
-        _sld_symbol(rule, drawn, style.is_point)
+        _sld_symbol(rule, drawn, style.kind)
     return ET.tostring(root, encoding="unicode")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,16 @@ def count_seen(probability: Rows, observation: Rows) -> Seen:
     return Seen(int(classes.sum() - classes[OUTSIDE]), observed, by_class)
 
 
+_AFFECTED = (
+    ("roads_m", "Roads within a landslide", "m"),
+    ("roads_below_m", "Roads below a landslide", "m"),
+    ("buildings", "Buildings within a landslide", "number"),
+    ("buildings_below", "Buildings below a landslide", "number"),
+    ("people", "People within a landslide", "number"),
+    ("people_below", "People below a landslide", "number"),
+)
+
+
 @dataclass(frozen=True)
 class Summary:
     """The headline numbers of one revision."""
@@ -61,9 +72,18 @@ class Summary:
     rejected_count: int
     classes_km2: dict[str, float]
     """Area of each observation class, by its name."""
+    affected: Mapping[str, float] | None = None
+    """Who may be affected, as far as the user gave layers (`affected.Affected.totals`); indicative."""
+
+    def affected_rows(self) -> list[tuple[str, str, float]]:
+        """Return (what, unit, how much) of who may be affected."""
+        return [
+            (what, unit, (self.affected or {})[name]) for name, what, unit in _AFFECTED if name in (self.affected or {})
+        ]
 
     def as_plain(self) -> dict[str, Any]:
         """Return the keys of the contract's JSON answer."""
+        affected = {} if self.affected is None else {"affected": {**self.affected, "indicative": True}}
         return {
             "event": self.event,
             "revision": self.revision,
@@ -75,11 +95,12 @@ class Summary:
             "out_of_domain": self.out_of_domain,
             "simulated": self.simulated,
             "warnings": list(self.warnings),
+            **affected,
         }
 
 
-def summarise(inventory: Inventory, seen: Seen, about: About) -> Summary:
-    """Return the headline of an inventory."""
+def summarise(inventory: Inventory, seen: Seen, about: About, affected: Mapping[str, float] | None = None) -> Summary:
+    """Return the headline of an inventory; `affected` are the totals of what may be affected, where layers were given."""
     areas = inventory.landslides["area_m2"].to_numpy(dtype=float)
     km2 = abs(inventory.geobox.affine.determinant) / 1e6
     counts = inventory.landslides["confidence"].value_counts()
@@ -99,6 +120,7 @@ def summarise(inventory: Inventory, seen: Seen, about: About) -> Summary:
         by_confidence={name: int(counts.get(name, 0)) for name in ("high", "medium", "low")},
         rejected_count=len(inventory.rejected),
         classes_km2={OBSERVATION[each][0]: round(px * km2, 4) for each, px in seen.classes_px.items()},
+        affected=affected,
     )
 
 

@@ -120,7 +120,7 @@ def test_every_layer_is_styled(package: Path) -> None:
         assert root.find("renderer-v2") is not None, name
         ET.fromstring(sld)
         assert default
-    assert {style.layer for style in STYLES} == {*LAYERS, "changes"}
+    assert {style.layer for style in STYLES} == {*LAYERS, "changes", "affected_roads", "affected_buildings", "reach"}
 
 
 def test_sqlite_and_the_standard_find_nothing_wrong(package: Path) -> None:

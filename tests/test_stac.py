@@ -14,8 +14,8 @@ import shapely
 from small_scene import GEOBOX, SHAPE, about, small_scene
 
 from configs.area import Area
+from inventory.lonlat import outline_wgs84
 from inventory.publish import Published, write_item, write_products
-from inventory.stac import outline_wgs84
 
 
 @pytest.fixture(scope="module")
