@@ -67,7 +67,7 @@ def test_which_mirrors_are_safe() -> None:
         safe_mirrors(["hillshade"], "safe")
 
 
-@pytest.mark.parametrize(("mirrors", "images"), [("none", 1), ("paper", 4), ("all", 8)])
+@pytest.mark.parametrize(("mirrors", "images"), [("none", 1), ("flips", 4), ("paper", 4), ("all", 8)])
 def test_a_chip_takes_every_image_it_may_and_no_other(mirrors: str, images: int) -> None:
     pixels, label = chip(2)
     augment = Augment(mirrors=mirrors)  # type: ignore[arg-type]
