@@ -19,6 +19,7 @@ from gee.carry import kept_scenes
 from gee.observation import Observed
 from gee.source import Plan, Source
 from inventory.about import About
+from inventory.catalog import write_event_catalog, write_root_catalog
 from inventory.outline import Inventory
 from inventory.publish import write_item, write_products
 from models.registry import Candidates
@@ -59,7 +60,16 @@ def publish(
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         previous = earlier[number - 1].folder if earlier else None
         published = write_products(
-            layout.folder, slides, chance, observed.array, stack, about, previous=previous, provenance=provenance
+            layout.folder,
+            slides,
+            chance,
+            observed.array,
+            stack,
+            about,
+            previous=previous,
+            provenance=provenance,
+            product=run.product,
+            concern=run.affected,
         )
         write_text(
             layout.provenance, json.dumps({**provenance, "steps": journal.costs()}, indent=1, ensure_ascii=False) + "\n"
@@ -67,7 +77,10 @@ def publish(
         run.write(layout.config)
         write_item(layout.folder, published)
         revision = workplace.publish(event, layout, number, run.keep)
+        write_event_catalog(event)
         standing.published(event, run, number, published.summary.observed_fraction)
+    with workplace.waiting(event.folder.parent / ".catalog.lock"):
+        write_root_catalog(event.folder.parent)
     names = sorted(path.name for path in revision.folder.iterdir() if path.is_file() and not path.name.startswith("."))
     products = {name: revision.folder / name for name in names}
     return Finished(revision.folder, number, published.summary.as_plain(), products, list(published.words))

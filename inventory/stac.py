@@ -1,4 +1,4 @@
-"""A revision as a STAC item: where, when, which files with which checksums, how they were made.
+"""A revision as a STAC item: where, when, which files with which checksums, how they were made. Catalogs: `catalog`.
 
 STAC 1.1 with the extensions projection 2, raster 1.1, file 2.1 and processing 1.2 (https://stac-extensions.github.io).
 """
@@ -36,6 +36,9 @@ _ROLES: dict[str, tuple[str, str, list[str]]] = {
     "landslides.tif": (pystac.MediaType.COG, "Landslide mask", ["data"]),
     "probability.tif": (pystac.MediaType.COG, "Landslide probability", ["data"]),
     "observation.tif": (pystac.MediaType.COG, "What was seen of each pixel", ["data", "data-mask"]),
+    "landslides.geojson": (pystac.MediaType.GEOJSON, "The landslides as GeoJSON", ["data"]),
+    "landslides.kml": (pystac.MediaType.KML, "The landslides for virtual globes", ["data"]),
+    "ems.gpkg": ("application/geopackage+sqlite3", "The landslides in the shape of a Copernicus EMS package", ["data"]),
     "report.html": (pystac.MediaType.HTML, "Report for people", ["overview"]),
     "preview.png": (pystac.MediaType.PNG, "Preview", ["thumbnail"]),
     "selection.csv": ("text/csv", "MMD ranking of the checkpoints", ["metadata"]),
@@ -67,6 +70,8 @@ def _item(about: About, summary: Summary, inventory: Inventory) -> pystac.Item:
         },
         stac_extensions=[PROCESSING],
     )
+    for rel, href in (("root", "../../catalog.json"), ("parent", "../catalog.json")):
+        item.add_link(pystac.Link(rel, href, pystac.MediaType.JSON))
     grid = inventory.geobox
     projection = ProjectionExtension.ext(item, add_if_missing=True)
     code = code_of(grid.crs)
