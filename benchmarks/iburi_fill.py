@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from configs.checkpoint import read_card
 from configs.sampling import read_sampling
+from configs.vectors import Layer
 from flows.card_scores import probability_of
 from flows.train import fold_of
 from models.metrics import Confusion
@@ -48,7 +49,7 @@ def with_deposits(work: Path, card: str, fold: int, seed: int) -> Confusion:
     """Return the counts on a fold's test band against source areas and deposits together."""
     samples = SampleSet.open(work / "samples" / card)
     truth = read_sampling(CONFIGS / f"{card}.yaml").truth
-    sources = [labels.Layer((CONFIGS / layer.file).resolve(), layer.layer, layer.where) for layer in truth.slides]
-    both = labels.truth(samples.geobox, [*sources, labels.Layer(sources[0].file, "deposits")])
+    sources = [Layer((CONFIGS / layer.file).resolve(), layer.layer, layer.where) for layer in truth.slides]
+    both = labels.truth(samples.geobox, [*sources, Layer(sources[0].file, "deposits")])
     known = samples.label(samples.numbers(fold_of(samples, fold).test)) != IGNORED
     return Confusion.from_masks(predicted(work, card, fold, seed), both == 1, known)

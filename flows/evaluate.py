@@ -21,6 +21,7 @@ from configs.errors import RequestError
 from configs.files import write_text
 from configs.layout import RunLayout
 from configs.run import RunConfig, read_run
+from configs.vectors import Layer
 from flows.step import Step, plain
 from inventory.compare import compare_boundaries, compare_landslides, compare_pixels
 from inventory.geopackage import read_inventory
@@ -109,11 +110,11 @@ def truth_of(
         from flows.truth import simulated_mask, simulated_polygons
 
         return simulated_mask(run, geobox), simulated_polygons(run, geobox)
-    inside = labels.Layer.parse(extent) if extent else None
-    left_out = [labels.Layer.parse(ignore)] if ignore else []
-    truth = labels.truth(geobox, [labels.Layer.parse(reference)], inside=inside, ignore=left_out)
+    inside = Layer.parse(extent) if extent else None
+    left_out = [Layer.parse(ignore)] if ignore else []
+    truth = labels.truth(geobox, [Layer.parse(reference)], inside=inside, ignore=left_out)
     truth[~run.place.mask(geobox)] = labels.IGNORED
-    return truth, labels.read_layer(labels.Layer.parse(reference), geobox.crs)
+    return truth, labels.read_layer(Layer.parse(reference), geobox.crs)
 
 
 def _layers(path: Path, frames: dict[str, gpd.GeoDataFrame]) -> None:

@@ -15,6 +15,7 @@ from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.sampling import SamplingConfig, SplitConfig, VectorLayer, read_sampling
 from configs.stack import Stack
+from configs.vectors import Layer
 from flows.progress import progress
 from flows.resolve import make_request, resolve
 from flows.rooms import make_source
@@ -94,8 +95,8 @@ def _label(config: SamplingConfig, run: RunConfig, stack: Stack, folder: Path) -
     return simulated_mask(run, stack.geobox)
 
 
-def _layer(layer: VectorLayer, folder: Path) -> labels.Layer:
-    return labels.Layer((folder / layer.file).resolve(), layer.layer, layer.where)
+def _layer(layer: VectorLayer, folder: Path) -> Layer:
+    return Layer((folder / layer.file).resolve(), layer.layer, layer.where)
 
 
 def _splits(config: SplitConfig, label: NDArray[np.uint8]) -> Splits:

@@ -16,7 +16,8 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry import LineString, Point, Polygon, box
 
 from configs.errors import RequestError
-from tiles.labels import Layer, burn, covers, read_layer, truth
+from configs.vectors import Layer
+from tiles.labels import burn, covers, read_layer, truth
 
 CRS = "EPSG:32654"
 GRID = GeoBox((60, 50), Affine(10, 0, 500_000, 0, -10, 4_700_000), CRS)
