@@ -1,0 +1,155 @@
+"""One study = one `StudyConfig`: which domains, which mixtures of them, and the one recipe every card is trained by.
+
+`coslide study NAME|CONFIG.yaml` reads it. Domains are sample sets (`coslide samples`), anyone's own as well as simulated
+ones; a mixture is given in shares of one total or in counts that add up to it, so that every card has seen equally much.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from configs.errors import RequestError
+from configs.event import NAME_PATTERN, Frozen
+from configs.files import format_of, read_yaml
+from configs.training import SampleSource, Splits, TrainingConfig
+
+PRESETS = Path(__file__).resolve().parent / "study"
+
+
+class SimulatedScenes(Frozen):
+    """Seeded epicentres of a landscape of the simulated Earth, none of them that of a training."""
+
+    landscape: str
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    """Epicentres are drawn within half a degree of here, each in an Earth of its own (seed 1000 and up)."""
+    count: int = Field(ge=1, le=100)
+    radius_km: float = Field(default=3.0, gt=0, le=50)
+
+
+class StudyDomain(Frozen):
+    """One event's (or landscape's) data: what may train, and what is mapped to judge cards."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    sets: tuple[str, ...] = Field(min_length=1)
+    """Folders of sample sets, relative to the study's own file unless absolute. One that is missing is cut from
+    ``configs/samples/NAME.yaml`` where there is such a file."""
+    scenes: tuple[str, ...] = ()
+    """Folders of sample sets that no card trains on. Without any (and without `simulated`), the domain's own sets:
+    whole for cards that never saw the domain, their test split for the others."""
+    simulated: SimulatedScenes | None = None
+    """Scenes of the simulated Earth, made as they are needed."""
+
+
+class Composition(Frozen):
+    """What a card is trained on."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    shares: dict[str, float] = Field(default_factory=dict)
+    """Domain -> share of the total; they need not add up to one."""
+    counts: dict[str, int] = Field(default_factory=dict)
+    """Domain -> training chips, instead of shares; they add up to the study's total."""
+    changes: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the recipe that are different for this card (a trial of its own)."""
+    trial: bool = False
+    """A trial is scored beside the others, but is never a candidate of the choice."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Composition:
+        if bool(self.shares) == bool(self.counts):
+            raise ValueError("give `shares` or `counts`, one of them")
+        if min([*self.shares.values(), *self.counts.values()]) <= 0:
+            raise ValueError("shares and counts are above 0; leave out a domain that gives nothing")
+        return self
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Return the domains it has seen, in their order here."""
+        return tuple(self.shares or self.counts)
+
+    def chips(self, total: int) -> dict[str, int]:
+        """Return how many training chips each domain gives, adding up to `total`."""
+        if self.counts:
+            return dict(self.counts)
+        whole = sum(self.shares.values())
+        exact = {name: total * share / whole for name, share in self.shares.items()}
+        given = {name: int(value) for name, value in exact.items()}
+        for name in sorted(exact, key=lambda one: given[one] - exact[one])[: total - sum(given.values())]:
+            given[name] += 1
+        return given
+
+
+class StudyConfig(Frozen):
+    """A leave-one-domain-out study."""
+
+    format: str = format_of("study")
+    name: str = Field(pattern=NAME_PATTERN)
+    title: str
+    total: int = Field(ge=1)
+    """Training chips of every card: equal totals (paper 000, Table V: 700)."""
+    seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
+    recipe: dict[str, Any]
+    """Fields of a training recipe (configs/training.py), the same for every card."""
+    domains: tuple[StudyDomain, ...] = Field(min_length=2)
+    compositions: tuple[Composition, ...] = Field(min_length=1)
+    family: Literal["simulated", "real"] = "simulated"
+    """What the pixels are; every table says so."""
+    writes_selection: bool = False
+    """Whether `coslide study --write` puts what it found into configs/selection.yaml."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StudyConfig:
+        known = {domain.name for domain in self.domains}
+        for made in self.compositions:
+            strange = set(made.domains) - known
+            if strange:
+                raise ValueError(f"composition `{made.name}` names {', '.join(sorted(strange))}, which is no domain")
+            if made.counts and sum(made.counts.values()) != self.total:
+                raise ValueError(f"the counts of `{made.name}` add up to {sum(made.counts.values())}, not {self.total}")
+        for kind in ([d.name for d in self.domains], [c.name for c in self.compositions]):
+            if len(set(kind)) < len(kind):
+                raise ValueError("domains and compositions each need names of their own")
+        self.training(self.compositions[0], self.seeds[0])
+        return self
+
+    def domain(self, name: str) -> StudyDomain:
+        """Return a domain by its name."""
+        return next(one for one in self.domains if one.name == name)
+
+    def training(self, made: Composition, seed: int) -> TrainingConfig:
+        """Return the recipe of one card. A domain's chips come evenly from its sets; its weight in the reference
+        sample is its share of the chips."""
+        sources = []
+        for name, chips in made.chips(self.total).items():
+            paths = self.domain(name).sets
+            for number, path in enumerate(paths):
+                count = chips // len(paths) + (number < chips % len(paths))
+                sources.append(SampleSource(path=path, count=count))
+        fields = {"splits": Splits(test=()), **self.recipe, **made.changes}
+        return TrainingConfig.model_validate(
+            {**fields, "name": f"{made.name}-s{seed}", "seed": seed, "samples": sources}
+        )
+
+
+def read_study(name: str) -> tuple[StudyConfig, Path]:
+    """Return a study and the folder its paths are relative to: a preset by name, or a YAML file.
+
+    Raises:
+        RequestError: no such preset or file, malformed, or of a newer format; the field is named.
+    """
+    path = PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        path = Path(name)
+        if not path.is_file():
+            presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
+            raise RequestError(f"there is no study `{name}`", f"Name a preset ({presets}) or a YAML file.")
+    content = read_yaml(path, "study")
+    try:
+        return StudyConfig.model_validate(content), path.resolve().parent
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "study"
+        raise RequestError(f"{path}: {field}: {first['msg']}", f"Correct `{field}` in the study.") from error

@@ -1,0 +1,260 @@
+"""The study's one pool: sample sets, unseen scenes, trainings, and every card's answer to every scene. Resumable per card.
+
+What is kept of an answer is small and enough for all that follows (choice, alarm, calibration): landslide and other
+pixels counted by the card's calibrated log-odds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from configs.checkpoint import read_card
+from configs.errors import RequestError
+from configs.event import Event, default_windows
+from configs.files import format_of, replacing, write_text
+from configs.studying import Composition, SimulatedScenes, StudyConfig
+from flows.samples import make_samples
+from flows.train import probability_of, train_card
+from models.calibration import LogitCounts
+from models.registry import Found
+from tiles.labels import IGNORED
+from tiles.samples import SampleSet
+
+logger = logging.getLogger(__name__)
+
+SCENE_SEED = 1000
+"""Earths of scenes are numbered from here: no training has seen any of their ground."""
+_RECIPE = "study:"
+"""Before the key of a training, in its card's record."""
+_NEVER = 1e-7
+"""Probabilities nearer than this to 0 or 1 count as this far."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What cards are judged on."""
+
+    domain: str
+    samples: SampleSet
+    own: bool
+    """Whether the domain trains on the same sample set: cards that did are judged on its test split alone."""
+
+    @property
+    def name(self) -> str:
+        """Return the sample set's name."""
+        return self.samples.path.name
+
+    def truth(self, seen: bool) -> NDArray[np.uint8]:
+        """Return the labels `(y, x)` that judge a card that has (not) seen the domain."""
+        names = ["test"] if self.own and seen else list(self.samples.card.split_names.values())
+        return self.samples.label(self.samples.numbers(names))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One card to be trained and judged."""
+
+    made: Composition
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Return the card's name."""
+        return f"{self.made.name}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One card's answers: its folder, and the counts of every scene."""
+
+    job: Job
+    found: Found
+    counts: dict[str, LogitCounts]
+    """Scene -> pixels by calibrated log-odds."""
+
+
+def jobs(config: StudyConfig) -> list[Job]:
+    """Return the trainings in the order they are done: all candidates of a seed before the next, trials last."""
+    candidates = [Job(made, seed) for seed in config.seeds for made in config.compositions if not made.trial]
+    return candidates + [Job(made, seed) for seed in config.seeds for made in config.compositions if made.trial]
+
+
+def sample_sets(config: StudyConfig, folder: Path) -> dict[str, SampleSet]:
+    """Return the training sets by their path in the study, cut where they are missing.
+
+    Raises:
+        RequestError: one is missing and there is no recipe of its name to cut it from.
+    """
+    found = {}
+    for path in dict.fromkeys(path for domain in config.domains for path in domain.sets):
+        place = (folder / path).resolve()
+        recipe = Path(__file__).resolve().parent.parent / "configs" / "samples" / f"{place.name}.yaml"
+        if not place.exists() and recipe.is_file():
+            make_samples(recipe, place)
+        found[path] = SampleSet.open(place)
+    return found
+
+
+def scenes(config: StudyConfig, sets: dict[str, SampleSet], folder: Path, work: Path) -> list[Scene]:
+    """Return all scenes, those of the simulated Earth made where they are missing."""
+    every = []
+    for domain in config.domains:
+        given = [Scene(domain.name, SampleSet.open((folder / path).resolve()), False) for path in domain.scenes]
+        if domain.simulated is not None:
+            bands = tuple(config.recipe.get("bands") or sets[domain.sets[0]].card.bands)
+            made = simulated_scenes(domain.name, domain.simulated, bands, work / "scenes")
+            given += [Scene(domain.name, samples, False) for samples in made]
+        every += given or [Scene(domain.name, sets[path], True) for path in domain.sets]
+    return every
+
+
+def simulated_scenes(
+    name: str, wanted: SimulatedScenes, bands: tuple[str, ...], work: Path, first: int = 0
+) -> Iterator[SampleSet]:
+    """Yield the sample sets of a landscape's seeded epicentres, one split, `first` and on."""
+    work.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + wanted.count):
+        place = work / f"{name}-{number}"
+        if not place.exists():
+            recipe = work / f"{name}-{number}.yaml"
+            write_text(recipe, yaml.safe_dump(_sampling(place.name, wanted, bands, number), sort_keys=False))
+            make_samples(recipe, place)
+        yield SampleSet.open(place)
+
+
+def _sampling(name: str, wanted: SimulatedScenes, bands: tuple[str, ...], number: int) -> dict[str, Any]:
+    """Return the sampling configuration of one seeded epicentre: place, day, magnitude and Earth by the number."""
+    salt = int.from_bytes(hashlib.sha256(wanted.landscape.encode()).digest()[:4], "big")
+    rng = np.random.default_rng([11, salt, number])
+    latitude, longitude = (
+        float(round(at + by, 3))
+        for at, by in zip((wanted.latitude, wanted.longitude), rng.uniform(-0.5, 0.5, 2), strict=True)
+    )
+    moment = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=int(rng.integers(0, 365)), hours=int(rng.integers(24)))
+    event = {
+        "name": name,
+        "time": moment,
+        "latitude": latitude,
+        "longitude": longitude,
+        "magnitude": float(round(rng.uniform(6.4, 7.1), 1)),
+        "depth_km": float(round(rng.uniform(6, 20))),
+    }
+    windows = default_windows(Event.model_validate(event), moment + timedelta(days=90), 365, 90)
+    return {
+        "format": format_of("sampling"),
+        "name": name,
+        "title": f"simulated {wanted.landscape}, seeded epicentre {number}",
+        "run": {
+            "event": {**event, "time": moment.isoformat()},
+            "windows": windows.model_dump(mode="json"),
+            "source": {"kind": "simulated", "landscape": wanted.landscape, "seed": SCENE_SEED + number},
+        },
+        "radius_km": wanted.radius_km,
+        "bands": list(bands),
+        "truth": {"kind": "simulated"},
+        # One split: a scene is judged whole.
+        "split": {"kind": "blocks", "block_px": 8192, "guard_px": 0, "shares": [0.98, 0.01, 0.01]},
+        "chip_px": 96,
+        "stride_px": 96,
+        "licence": "Apache-2.0",
+    }
+
+
+def answers(config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: list[Scene], work: Path) -> Answers:
+    """Return one card's answers to every scene: trained and asked where that is not done yet."""
+    key = _key(config, job, sets)
+    found = _card(config, job, sets, key, work)
+    stored = work / "answers" / f"{job.name}.npz"
+    known = _load(stored, key, found)
+    fresh = [scene for scene in every if scene.name not in known]
+    if fresh:
+        predictor = found.load(found_device(config), config.recipe.get("precision", "auto"))
+        for scene in fresh:
+            truth = scene.truth(scene.domain in job.made.domains)
+            chance = probability_of(predictor, scene.samples, truth != IGNORED)
+            known[scene.name] = LogitCounts.of(logit(np.clip(chance, _NEVER, 1 - _NEVER)), truth)
+        _save(stored, key, found, known)
+        logger.info("%s has answered %d scenes", job.name, len(fresh))
+    return Answers(job, found, {scene.name: known[scene.name] for scene in every})
+
+
+def stored_answers(config: StudyConfig, sets: dict[str, SampleSet], every: list[Scene], work: Path) -> list[Answers]:
+    """Return the answers that are there already, of all jobs."""
+    done = []
+    for job in jobs(config):
+        folder, key = work / "cards" / job.name, _key(config, job, sets)
+        if folder.exists() and _made_by(folder) == key:
+            found = Found(folder, read_card(folder))
+            known = _load(work / "answers" / f"{job.name}.npz", key, found)
+            if all(scene.name in known for scene in every):
+                done.append(Answers(job, found, {scene.name: known[scene.name] for scene in every}))
+    return done
+
+
+def found_device(config: StudyConfig) -> Any:
+    """Return where the study computes."""
+    return config.recipe.get("device", "auto")
+
+
+def _key(config: StudyConfig, job: Job, sets: dict[str, SampleSet]) -> str:
+    """Return the identity of a training: the recipe as the study gives it, and the pixels."""
+    made = job.made
+    paths = [path for name in made.domains for path in config.domain(name).sets]
+    content = {
+        "recipe": config.recipe | made.changes,
+        "chips": made.chips(config.total),
+        "seed": job.seed,
+        "sets": [sets[path].card.fingerprint for path in paths],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _card(config: StudyConfig, job: Job, sets: dict[str, SampleSet], key: str, work: Path) -> Found:
+    folder = work / "cards" / job.name
+    if folder.exists():
+        if _made_by(folder) == key:
+            return Found(folder, read_card(folder))
+        raise RequestError(
+            f"{folder} was trained by another recipe or on other samples",
+            "Give the study another name or --out, or remove that card.",
+        )
+    training = config.training(job.made, job.seed)
+    paths = [sets[source.path].path for source in training.samples]
+    return train_card(training, paths, f"{_RECIPE}{key}", work / "cards")
+
+
+def _made_by(folder: Path) -> str:
+    return str(read_card(folder).training.get("configuration", "")).removeprefix(_RECIPE)
+
+
+def _save(path: Path, key: str, found: Found, known: dict[str, LogitCounts]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{name}|{part}": getattr(counts, part) for name, counts in known.items() for part in _PARTS}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, key=np.array([key, found.card.weights_sha256]), **arrays)
+
+
+_PARTS = ("positives", "negatives")
+
+
+def _load(path: Path, key: str, found: Found) -> dict[str, LogitCounts]:
+    """Return the answers of a file; none where it is of another card."""
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        if stored["key"].tolist() != [key, found.card.weights_sha256]:
+            return {}
+        names = {name.split("|")[0] for name in stored.files if "|" in name}
+        return {name: LogitCounts(*(stored[f"{name}|{part}"] for part in _PARTS)) for name in names}

@@ -1,0 +1,196 @@
+"""What the study's table says: which statistic orders cards as their F1 does, and what choosing by it costs.
+
+A statistic is only ever credited with scenes of a domain that had no part in choosing it (leave one domain out).
+Intervals come from drawing target domains with replacement, scenes and seeds with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+Score = Callable[["Row"], float]
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
+"""Weights of diversity that are tried, in standard deviations of the statistic per unit of entropy."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One card's answer to one scene of a domain it has (not) seen."""
+
+    scene: str
+    target: str
+    """Domain of the scene."""
+    card: str
+    """What it was trained on (without the seed)."""
+    seed: int
+    seen: bool
+    """Whether it was trained on the scene's domain."""
+    f1: float
+    precision: float
+    recall: float
+    statistics: Mapping[str, float]
+    """Distances by name, larger is farther."""
+    diversity: float
+    """Logarithm of the effective number of domains trained on."""
+    validation_f1: float
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How cards are ordered: by a statistic, less so much for the diversity of what a card was trained on."""
+
+    statistic: str
+    weight: float = 0.0
+    """Of diversity, in units of the statistic."""
+
+    def __call__(self, row: Row) -> float:
+        """Return the score of a card for a scene, smaller is better."""
+        return row.statistics[self.statistic] - self.weight * row.diversity
+
+    @property
+    def words(self) -> str:
+        """Return its name in a table."""
+        return self.statistic if not self.weight else f"{self.statistic} − {self.weight:.2g} · diversity"
+
+
+def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
+    """Return the unseen cards of every scene and seed."""
+    found: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        if not row.seen:
+            found.setdefault((row.scene, row.seed), []).append(row)
+    return found
+
+
+def spearman(rows: Sequence[Row], score: Score) -> float:
+    """Return the rank correlation of -score and F1 within one scene; NaN where either does not vary."""
+    f1, distance = [row.f1 for row in rows], [score(row) for row in rows]
+    if len(rows) < 3 or len(set(f1)) < 2 or len(set(distance)) < 2:
+        return math.nan
+    return float(spearmanr([-d for d in distance], f1).statistic)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What came of choosing, one entry a scene and seed."""
+
+    targets: tuple[str, ...]
+    chosen: NDArray[np.float64]
+    best: NDArray[np.float64]
+    average: NDArray[np.float64]
+    """F1 of a card taken at random, in the mean; also what an average card reaches."""
+    single: NDArray[np.float64]
+    """F1 of the one card that was best over the other domains: the choice without looking at the scene."""
+    correlation: NDArray[np.float64]
+    names: tuple[str, ...]
+    """Which card was chosen."""
+
+    @property
+    def regret(self) -> float:
+        """Return the mean F1 lost against the best card of each scene."""
+        return float(np.mean(self.best - self.chosen))
+
+    @property
+    def spearman(self) -> float:
+        """Return the correlation within a scene, the mean over domains of their mean."""
+        return float(np.nanmean(by_target(self.targets, self.correlation)))
+
+
+def by_target(targets: Sequence[str], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of each domain's values, domains in order of their names."""
+    at = np.array(targets)
+    return np.array([np.nanmean(values[at == name]) for name in sorted(set(targets))])
+
+
+def interval(targets: Sequence[str], values: NDArray[np.float64], draws: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of the mean over domains, domains drawn with replacement."""
+    means = by_target(targets, values)
+    drawn = np.random.default_rng(seed).integers(0, len(means), (draws, len(means)))
+    low, high = np.nanpercentile(np.nanmean(means[drawn], axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
+    """Return what choosing among unseen cards gives; `rule` answers a target domain with the score used there."""
+    every = groups(rows)
+    targets, chosen, best, average, single, correlation, names = [], [], [], [], [], [], []
+    for (_, _), some in sorted(every.items()):
+        target = some[0].target
+        score = rule(target)
+        taken = min(some, key=lambda row: (score(row), row.card))
+        favourite = _favourite(rows, some, target)
+        targets.append(target)
+        chosen.append(taken.f1)
+        best.append(max(row.f1 for row in some))
+        average.append(float(np.mean([row.f1 for row in some])))
+        single.append(favourite)
+        correlation.append(spearman(some, score))
+        names.append(taken.card)
+    arrays = (np.array(values, float) for values in (chosen, best, average, single, correlation))
+    return Choices(tuple(targets), *arrays, tuple(names))
+
+
+def _favourite(rows: Sequence[Row], some: Sequence[Row], target: str) -> float:
+    """Return the F1 of the candidate with the best mean F1 on unseen scenes of other domains."""
+    mean: dict[str, list[float]] = {}
+    for row in rows:
+        if not row.seen and row.target != target:
+            mean.setdefault(row.card, []).append(row.f1)
+    known = [row for row in some if row.card in mean]
+    return max(known, key=lambda row: float(np.mean(mean[row.card]))).f1 if known else math.nan
+
+
+def rules(rows: Sequence[Row], names: Iterable[str], weights: Sequence[float] = WEIGHTS) -> list[Rule]:
+    """Return the rules to be tried: every statistic with every weight of diversity."""
+    found = []
+    for name in names:
+        values = [row.statistics[name] for row in rows if not row.seen]
+        unit = float(np.nanstd(values)) or 1.0
+        found += [Rule(name, weight * unit) for weight in weights]
+    return found
+
+
+def best_rule(rows: Sequence[Row], candidates: Sequence[Rule], without: str | None = None) -> Rule:
+    """Return the rule of the least regret on every domain but one; among equals the one that correlates best."""
+    kept = [row for row in rows if row.target != without]
+
+    def cost(rule: Rule) -> tuple[float, float]:
+        made = choices(kept, lambda _: rule)
+        # Regret alone hangs on one card a scene; the correlation looks at all of them. A tenth of it counts as F1.
+        return made.regret - 0.1 * made.spearman, rule.weight
+
+    return min(candidates, key=cost)
+
+
+def left_out(rows: Sequence[Row], candidates: Sequence[Rule]) -> tuple[Choices, dict[str, Rule]]:
+    """Return what choosing gives where each domain's rule was found on the others, and those rules."""
+    found = {target: best_rule(rows, candidates, target) for target in sorted({row.target for row in rows})}
+    return choices(rows, lambda target: found[target]), found
+
+
+def seed_deviation(rows: Sequence[Row]) -> float:
+    """Return the standard deviation of a card's F1 on a scene between seeds, pooled."""
+    pairs: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        pairs.setdefault((row.scene, row.card), []).append(row.f1)
+    variances = [np.var(values, ddof=1) for values in pairs.values() if len(values) > 1]
+    return float(np.sqrt(np.mean(variances))) if variances else math.nan
+
+
+def falling(x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
+    """Return points of the best function of y on x that never rises (pool adjacent violators), ascending in x."""
+    order = np.argsort(np.asarray(x, float), kind="stable")
+    blocks: list[tuple[float, float, int]] = []  # mean x, mean y, how many
+    for i in order:
+        blocks.append((float(x[i]), float(y[i]), 1))
+        while len(blocks) > 1 and blocks[-1][1] > blocks[-2][1]:
+            (ax, ay, an), (bx, by, bn) = blocks[-2:]
+            n = an + bn
+            blocks[-2:] = [((ax * an + bx * bn) / n, (ay * an + by * bn) / n, n)]
+    return [(a, b) for a, b, _ in blocks]
