@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from configs.errors import MachineError, RequestError
+from configs.files import write_text
 from configs.layout import EventFolder, RunLayout
+from configs.places import drop
 from configs.run import RunConfig, read_run
 
 logger = logging.getLogger(__name__)
@@ -22,19 +25,25 @@ RESERVE_BYTES = 200 * 2**20
 """Free space that is left alone."""
 
 
+class BusyError(MachineError):
+    """Another process of ours is at the same work."""
+
+    kind = "busy"
+
+
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold an exclusive lock on a file while the block runs; the kernel frees it however the process ends.
 
     Raises:
-        MachineError: somebody else holds it.
+        BusyError: somebody else holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise MachineError(
+            raise BusyError(
                 f"another coslide is already {what} ({path})", "Wait until it is done, or stop it."
             ) from None
         yield
@@ -73,8 +82,13 @@ def begin(event: EventFolder, run: RunConfig) -> tuple[RunLayout, RunConfig]:
     layout = event.work(run.request_id)
     if layout.config.exists():
         logger.info("going on with unfinished work in %s", layout.folder)
-        return layout, read_run(layout.config)
+        return layout, read_run(layout.config).model_copy(update={"engine": run.engine})
     layout.scratch.mkdir(parents=True, exist_ok=True)
+    if run.store and not layout.pointer.exists():
+        name = (
+            f"{event.folder.name}/{run.request_id}-{secrets.token_hex(4)}"  # a later run of the request is another one
+        )
+        write_text(layout.pointer, f"{run.store.rstrip('/')}/{name}")
     run.write(layout.config)
     return layout, run
 
@@ -95,11 +109,22 @@ def check_space(folder: Path, pixels: int) -> None:
 
 def abandon(event: EventFolder, layout: RunLayout) -> None:
     """Remove work that can never be finished, and the event's folder where nothing else is in it."""
+    forget(layout)
     shutil.rmtree(layout.folder, ignore_errors=True)
     (event.folder / ".work" / f"{layout.folder.name}.lock").unlink(missing_ok=True)
     for folder in (event.folder / ".work", event.folder):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def forget(layout: RunLayout) -> None:
+    """Remove a run's stack, observation and probability, wherever they are."""
+    try:
+        if layout.stores != layout.scratch:
+            drop(layout.stores)
+    except Exception as error:  # whatever an object store may say: products do not wait for it
+        logger.warning("%s could not be removed (%s); remove it by hand", layout.stores, error)
+    shutil.rmtree(layout.scratch, ignore_errors=True)
 
 
 def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> RunLayout:
@@ -108,11 +133,11 @@ def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> Ru
     The caller holds the event's lock.
     """
     if keep == "none":
-        shutil.rmtree(layout.scratch, ignore_errors=True)
+        forget(layout)
     published = event.revision(number)
     os.rename(layout.folder, published.folder)
     if keep == "latest":
         for older in event.revisions().values():
             if older != published:
-                shutil.rmtree(older.scratch, ignore_errors=True)
+                forget(older)
     return published
