@@ -17,6 +17,9 @@ from configs.records import ObservationClass, Scene
 from gee.earthengine.verdict import Damaged
 
 CLASSES: Final = 8
+CODE_BITS: Final = 8
+COUNTS: Final = 0x7FFF
+"""Counts that leave the top bit of 16 free."""
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -35,18 +38,46 @@ def first_code(slot: int) -> int:
     return 1 + CLASSES * slot
 
 
+def pack(values: Sequence[Any], code: Any) -> list[Any]:
+    """Return images of 15-bit counts with one bit of the code on top of each of the first eight: it costs no byte then.
+
+    Args:
+        values: `ee.Image` each, at most `COUNTS`; eight of them at least.
+        code: an 8-bit code.
+    """
+    bits = [code.bitwiseAnd(1 << place).neq(0).multiply(COUNTS + 1) for place in range(CODE_BITS)]
+    return [value.add(bit).toUint16() for value, bit in zip(values, bits, strict=False)] + list(values[CODE_BITS:])
+
+
+def unpack(values: Sequence[NDArray[np.uint16]]) -> NDArray[np.uint8]:
+    """Return the code that lies on top of the first eight arrays, which are left with their counts alone."""
+    code = np.zeros(values[0].shape, np.uint8)
+    for place, counts in enumerate(values[:CODE_BITS]):
+        code |= ((counts >> 15) << place).astype(np.uint8)
+        counts &= COUNTS
+    return code
+
+
+def check_codes(codes: NDArray[np.unsignedinteger[Any]], scenes: int) -> None:
+    """Make sure that every code is one that so many scenes can have.
+
+    Raises:
+        Damaged: one is not.
+    """
+    possible = np.zeros(int(np.iinfo(codes.dtype).max) + 1, bool)
+    possible[1 : 1 + CLASSES * scenes] = possible[not_imaged(codes.dtype.name)] = True
+    if not possible[codes].all():
+        raise Damaged("part of the block arrived as zeros, or with pixel codes that no scene has")
+
+
 def read_codes(
     codes: NDArray[np.unsignedinteger[Any]], scenes: Sequence[Scene]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return (observation classes, days since 1970-01-01) of coded pixels, `(y, x)` each.
-
-    Raises:
-        Damaged: a code that no scene has.
-    """
-    blank = codes == not_imaged(codes.dtype.name)
-    slots, classes = np.divmod(np.where(blank, 1, codes).astype(np.int64) - 1, CLASSES)
-    if codes.size and (codes.min() == 0 or (not blank.all() and slots[~blank].max() >= len(scenes))):
-        raise Damaged("pixel codes that no scene has")
-    days = np.array([(scene.acquired.date() - _EPOCH).days for scene in scenes] or [0], dtype=np.int32)
-    observation = np.where(blank, ObservationClass.NOT_IMAGED, classes).astype(np.uint8)
-    return observation, np.where(blank, 0, days[np.where(blank, 0, slots)]).astype(np.int32)
+    """Return (observation classes, days since 1970-01-01) of coded pixels, `(y, x)` each."""
+    size = int(np.iinfo(codes.dtype).max) + 1
+    seen, days = np.full(size, ObservationClass.NOT_IMAGED, np.uint8), np.zeros(size, np.int32)
+    for slot, scene in enumerate(scenes):
+        here = slice(first_code(slot), first_code(slot) + CLASSES)
+        seen[here] = np.arange(CLASSES)
+        days[here] = (scene.acquired.date() - _EPOCH).days
+    return seen[codes], days[codes]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,8 @@ from configs.errors import SourceError
 PROJECT_CONCURRENT: Final = 40
 """https://developers.google.com/earth-engine/guides/usage: concurrent requests of a project, per endpoint."""
 PROJECT_PER_SECOND: Final = 100
+STARTS_PER_SECOND: Final = 90
+"""Requests that may start within any second: the quota, less those that crowd together on the way."""
 FIRST_PROBE_S: Final = 20.0
 """Time before a refused limit is tried again, doubled after every failure (chosen: a probe costs about one second)."""
 LONGEST_PROBE_S: Final = 600.0
@@ -57,7 +60,8 @@ class Gate:
         self._limit = float(most)
         self._good = 0.0  # the highest limit that a full round went through
         self._in_flight = self._busiest = self._epoch = self._row = self._served = 0
-        self._not_before = self._next_start = 0.0
+        self._not_before = 0.0
+        self._starts: deque[float] = deque(maxlen=STARTS_PER_SECOND)
         self._probe_at, self._probe_s = 0.0, FIRST_PROBE_S
         self._refused_since: float | None = None
         self._free = threading.Condition()
@@ -91,14 +95,18 @@ class Gate:
                 if error := stopped():
                     raise error
                 now = self._clock()
-                wait = max(self._not_before, self._next_start) - now
+                wait = max(self._not_before - now, self._pace_s(now))
                 if wait <= 0 and self._in_flight < min(self.limit, most):
                     break
                 self._free.wait(min(max(wait, 0.001), 0.5) if wait > 0 else 0.5)
             self._in_flight += 1
             self._busiest = max(self._busiest, self._in_flight)
-            self._next_start = now + 1 / PROJECT_PER_SECOND
+            self._starts.append(now)
             return Ticket(self._epoch)
+
+    def _pace_s(self, now: float) -> float:
+        """Return how long the next start must wait for the quota of starts; a burst after a pause need not."""
+        return self._starts[0] + 1.0 - now if len(self._starts) == STARTS_PER_SECOND else 0.0
 
     def leave(self) -> None:
         """Give the place back, whatever came of the request."""

@@ -26,7 +26,6 @@ NAMES: Final = {"B1": "B1", "B2": "B2", "B3": "B3", "B4": "B4", "B8": "B5", "B11
 BANDS: Final = tuple(NAMES)
 SHARPENED: Final = ("B2", "B3", "B4")
 PAN: Final = "B8"
-BRIGHTEST: Final = 65535
 # QA_PIXEL bits of Collection 2: https://www.usgs.gov/landsat-missions/landsat-collection-2-quality-assessment-bands
 CLOUD_BITS: Final = 1 << 1 | 1 << 2 | 1 << 3
 SHADOW_BIT: Final = 1 << 4
@@ -54,7 +53,7 @@ def recipe(scenes: Sequence[Scene], bands: Sequence[str], config: EarthEngineCon
 def _shot(scene: Scene, slot: int, bands: Sequence[str]) -> Any:
     raw = ee.Image(scene.id)
     parts = [_reflectance(raw, band) for band in bands]
-    counts = ee.Image.cat(parts).divide(REFLECTANCE.scale).round().clamp(1, BRIGHTEST).rename(list(bands))
+    counts = ee.Image.cat(parts).divide(REFLECTANCE.scale).round().max(1).rename(list(bands))
     whole = counts.mask().reduce(ee.Reducer.min()).gt(0)
     code = _class(raw.select(["QA_PIXEL"])).add(first_code(slot)).rename(CODE)
     return counts.addBands(code).updateMask(whole)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.records import ObservationClass, Scene
-from gee.earthengine.codes import CLASSES, code_dtype, first_code, not_imaged
+from gee.earthengine import codes
+from gee.earthengine.codes import CLASSES, COUNTS, code_dtype, first_code, not_imaged
 
 CODE = "code"
 _CASTS = {"uint8": "toUint8", "uint16": "toUint16", "int16": "toInt16", "float32": "toFloat"}
@@ -27,13 +28,17 @@ class Travel:
 
     def read(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Return physical values, float32, NaN where not known."""
-        values = stored.astype(np.float32) * np.float32(self.scale)
-        values[stored == self.nodata] = np.nan
+        values = stored.astype(np.float32)
+        values *= np.float32(self.scale)
+        unknown = stored == self.nodata
+        if unknown.any():
+            values[unknown] = np.nan
         return values
 
 
 REFLECTANCE = Travel("uint16", 1e-4, 0)
-"""Sentinel-2's own counts (assets.DN_SCALE); 0 is "not known", so a dark pixel counts 1 at least."""
+"""Sentinel-2's own counts (assets.DN_SCALE); 0 is "not known", so a dark pixel counts 1 at least, and the brightest 32767:
+reflectance beyond 3.28 is glint or a fire, and the top bit has another use (`codes.pack`)."""
 DECIBEL = Travel("int16", 0.01, -32768)
 PERCENT = Travel("uint8", 1.0, 255)
 
@@ -49,9 +54,30 @@ class Recipe:
     """In the order of their code slots."""
 
     @property
+    def packed(self) -> bool:
+        """Return whether the code travels in the top bits of the bands instead of a byte of its own."""
+        return _packed(self.bands, len(self.scenes))
+
+    @property
     def types(self) -> dict[str, str]:
         """Return the type of each band of `image`, in order."""
-        return {**{name: travel.dtype for name, travel in self.bands.items()}, CODE: code_dtype(len(self.scenes))}
+        code = {} if self.packed else {CODE: code_dtype(len(self.scenes))}
+        return {name: travel.dtype for name, travel in self.bands.items()} | code
+
+    def read_code(self, layers: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """Return the code of every pixel, checked; where it was packed, the layers lose it.
+
+        Raises:
+            Damaged: a code that no scene has.
+        """
+        code = codes.unpack([layers[name] for name in self.bands]) if self.packed else layers[CODE]
+        codes.check_codes(code, len(self.scenes))
+        return code
+
+
+def _packed(bands: Mapping[str, Travel], scenes: int) -> bool:
+    reflectances = all(travel == REFLECTANCE for travel in bands.values())
+    return reflectances and len(bands) >= codes.CODE_BITS and code_dtype(scenes) == "uint8"
 
 
 def layered(
@@ -70,13 +96,12 @@ def layered(
         return blank(bands)
     # `mosaic` puts the last image on top.
     top = ee.ImageCollection.fromImages(list(reversed(images))).mosaic()
-    parts = [cast(top.select(name), travel.dtype, travel.nodata) for name, travel in bands.items()]
+    parts = [_travelling(top.select(name), travel) for name, travel in bands.items()]
     code = top.select(CODE)
     if water is not None:
         seen = code.subtract(1).mod(CLASSES)
         code = code.where(water, code.subtract(seen).add(int(ObservationClass.WATER)))
-    parts.append(cast(code, dtype, not_imaged(dtype)))
-    return Recipe(ee.Image.cat(parts).rename([*bands, CODE]), bands, scenes)
+    return _recipe(parts, cast(code, dtype, not_imaged(dtype)), bands, scenes)
 
 
 def clear_first(
@@ -94,8 +119,18 @@ def blank(bands: Mapping[str, Travel]) -> Recipe:
     """Return what a window looks like that no scene shows."""
     dtype = code_dtype(0)
     parts = [cast(ee.Image.constant(travel.nodata), travel.dtype, travel.nodata) for travel in bands.values()]
-    parts.append(cast(ee.Image.constant(not_imaged(dtype)), dtype, not_imaged(dtype)))
-    return Recipe(ee.Image.cat(parts).rename([*bands, CODE]), bands, ())
+    return _recipe(parts, cast(ee.Image.constant(not_imaged(dtype)), dtype, not_imaged(dtype)), bands, ())
+
+
+def _recipe(parts: list[Any], code: Any, bands: Mapping[str, Travel], scenes: tuple[Scene, ...]) -> Recipe:
+    packed = _packed(bands, len(scenes))
+    parts = codes.pack(parts, code) if packed else [*parts, code]
+    return Recipe(ee.Image.cat(parts).rename([*bands] if packed else [*bands, CODE]), bands, scenes)
+
+
+def _travelling(image: Any, travel: Travel) -> Any:
+    bounded = image.min(COUNTS) if travel == REFLECTANCE else image
+    return cast(bounded, travel.dtype, travel.nodata)
 
 
 def cast(image: Any, dtype: str, nodata: float) -> Any:

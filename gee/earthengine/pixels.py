@@ -38,6 +38,7 @@ PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 60.0
 
 Layers = dict[str, NDArray[Any]]
+Check = Callable[[Layers], None]
 
 
 class Puller:
@@ -50,23 +51,23 @@ class Puller:
         self._error: SourceError | None = None
         self._stop = threading.Event()
 
-    def fetch(self, image: Any, layers: Mapping[str, str], grid: GeoBox, never_zero: tuple[str, ...]) -> Layers:
+    def fetch(self, image: Any, layers: Mapping[str, str], grid: GeoBox, check: Check) -> Layers:
         """Return the layers of an image on a grid.
 
         Args:
             image: `ee.Image` with bands named and typed as `layers`.
             layers: band name -> numpy type, in the image's order.
             grid: any north-up grid.
-            never_zero: bands in which the recipe leaves no zero; one is a sign of a damaged payload.
+            check: raises `Damaged` where the layers cannot be what the recipe makes; they are then asked for again.
 
         Raises:
             SourceError: nothing helped; the same error at once for every later call.
         """
         height, width = (int(n) for n in grid.shape)
         if max(height, width) > REQUEST_SIDE_PX or height * width * _bytes_per_px(layers) > REQUEST_BYTES:
-            return self._in_four(image, layers, grid, never_zero)
+            return self._in_four(image, layers, grid, check)
         try:
-            read: Layers = self._persist(lambda: self._request(image, layers, grid, never_zero))
+            read: Layers = self._persist(lambda: self._request(image, layers, grid, check))
             return read
         except _TooMuchError as error:
             if max(height, width) <= SMALLEST_PX:
@@ -75,7 +76,7 @@ class Puller:
             logger.info(
                 "Earth Engine: a block of %d x %d px is too much at once; asking for its quarters", width, height
             )
-            return self._in_four(image, layers, grid, never_zero)
+            return self._in_four(image, layers, grid, check)
 
     def ask(self, value: Any) -> Any:
         """Return what a computed object of the client amounts to, in one round trip.
@@ -88,14 +89,14 @@ class Puller:
         except _TooMuchError as error:
             raise self._halt(error.error) from error
 
-    def _in_four(self, image: Any, layers: Mapping[str, str], grid: GeoBox, never_zero: tuple[str, ...]) -> Layers:
+    def _in_four(self, image: Any, layers: Mapping[str, str], grid: GeoBox, check: Check) -> Layers:
         height, width = (int(n) for n in grid.shape)
-        out = {name: np.empty((height, width), dtype) for name, dtype in layers.items()}
+        out: Layers = {}
         for rows in _halves(height):
             for columns in _halves(width):
-                part = self.fetch(image, layers, grid[rows, columns], never_zero)
+                part = self.fetch(image, layers, grid[rows, columns], check)
                 for name, values in part.items():
-                    out[name][rows, columns] = values
+                    out.setdefault(name, np.empty((height, width), values.dtype))[rows, columns] = values
         return out
 
     def _persist(self, request: Callable[[], Any]) -> Any:
@@ -148,13 +149,12 @@ class Puller:
         self._gate.wake()
         return self._error
 
-    def _request(self, image: Any, layers: Mapping[str, str], grid: GeoBox, never_zero: tuple[str, ...]) -> Layers:
+    def _request(self, image: Any, layers: Mapping[str, str], grid: GeoBox, check: Check) -> Layers:
         self.account.add("requests")
         payload = ee.data.computePixels({"expression": image, "fileFormat": "NPY", "grid": _grid_json(grid)})
         self.account.add("bytes", len(payload))
         read = _read(payload, layers, (int(grid.shape[0]), int(grid.shape[1])))
-        if any(name in never_zero and not values.all() for name, values in read.items()):
-            raise Damaged("part of the block arrived as zeros")
+        check(read)
         return read
 
 
@@ -199,18 +199,30 @@ def _read(payload: bytes, layers: Mapping[str, str], shape: tuple[int, int]) -> 
     Raises:
         Damaged: not an NPY file, of another shape, without a layer, or with values its type cannot hold.
     """
-    try:
-        table = np.load(io.BytesIO(payload), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise Damaged(f"{len(payload)} bytes that are no whole NPY file") from error
+    table = _table(payload)
     names = table.dtype.names or ()
     if table.shape != shape or set(names) != set(layers):
         raise Damaged(f"{table.shape} pixels of {', '.join(names) or 'no bands'}, not what was asked for")
     read: Layers = {}
     for name, dtype in layers.items():
-        values = table[name]
         # The service may answer in a wider type than the recipe's last cast.
-        read[name] = np.ascontiguousarray(values.astype(dtype, copy=False))
-        if values.dtype != np.dtype(dtype) and not np.array_equal(read[name], values):
+        read[name] = np.array(table[name], dtype=dtype, order="C")
+        if table.dtype[name] != np.dtype(dtype) and not np.array_equal(read[name], table[name]):
             raise Damaged(f"values of {name} beyond {dtype}")
     return read
+
+
+def _table(payload: bytes) -> NDArray[Any]:
+    """Return an NPY payload as the structured array it is, without a copy (https://numpy.org/neps/nep-0001-npy-format.html)."""
+    file = io.BytesIO(payload)
+    try:
+        reads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, by_columns, dtype = reads[np.lib.format.read_magic(file)](file)
+        if by_columns or dtype.hasobject:
+            raise ValueError("not a plain table")
+        size = int(np.prod(shape))
+        if len(payload) - file.tell() != size * dtype.itemsize:
+            raise ValueError("of another length than it says")
+        return np.frombuffer(payload, dtype, size, file.tell()).reshape(shape)
+    except (ValueError, KeyError, EOFError, OSError) as error:
+        raise Damaged(f"{len(payload)} bytes that are no whole NPY file") from error

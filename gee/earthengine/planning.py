@@ -21,7 +21,7 @@ from gee.earthengine.pixels import REQUEST_BYTES
 from gee.earthengine.scenes import Found, best_first, few_per_tile, usable
 from gee.source import Plan
 
-RECIPE: Final = "coslide/recipe/1"
+RECIPE: Final = "coslide/recipe/2"
 """Goes into the plan, and so into the resume key: changed whenever the same scenes would give other pixels."""
 NATIVE_MARGIN_PX: Final = 8
 

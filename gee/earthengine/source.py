@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import ee
 import numpy as np
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from shapely import box
@@ -19,13 +19,13 @@ from configs.area import WGS84, Area
 from configs.bands import DERIVED, When, inputs_of
 from configs.earthengine import EarthEngineConfig
 from configs.event import Event, Windows
-from configs.records import Level, ObservationClass, Offer, Scene
+from configs.records import Level, Offer, Scene
 from gee.earthengine import assets, landsat, optical, planning, radar, terrain
 from gee.earthengine.account import Account
-from gee.earthengine.codes import read_codes
+from gee.earthengine.asked import Asked
 from gee.earthengine.gate import gate_for
-from gee.earthengine.layers import CODE, PERCENT, Recipe
-from gee.earthengine.pixels import Layers, Puller
+from gee.earthengine.layers import Recipe
+from gee.earthengine.pixels import Puller
 from gee.earthengine.session import connect
 from gee.source import Elevation, Plan, Pulled, Source
 
@@ -46,6 +46,8 @@ class EarthEngineSource:
         self.workers = self.config.workers
         self.account = Account()
         """What this source has cost so far."""
+        self._asking = threading.Lock()
+        self._known: dict[str, Asked] = {}
 
     def offer(self) -> Offer:
         """Return the bands of the configured optical sensor, Sentinel-1 beside it, and terrain."""
@@ -92,18 +94,11 @@ class EarthEngineSource:
             SourceError: nothing helped; every later call gets the same error at once.
         """
         puller = self._puller  # signs in: expressions cannot be built before
-        want = planning.wanted(plan.bands, self.offer())
-        recipes = self._recipes(plan, want, block)
-        images = [recipe.image.rename([_join(key, name) for name in recipe.types]) for key, recipe in recipes.items()]
-        types = {_join(key, name): dtype for key, recipe in recipes.items() for name, dtype in recipe.types.items()}
-        if want.water:
-            images.append(terrain.occurrence().rename(["water"]))
-            types["water"] = PERCENT.dtype
-        if not images:
+        asked = self._asked(plan, block)
+        if not asked.types:
             return Pulled({}, {}, {})
-        never_zero = tuple(name for name in types if name.endswith(CODE))
-        layers = puller.fetch(ee.Image.cat(images), types, block, never_zero)
-        return _pulled(plan.bands, recipes, layers)
+        read = puller.fetch(asked.image, asked.types, block, asked.check)
+        return asked.pulled(plan.bands, read)
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return heights on the elevation model's own grid, `margin_px` of its pixels around the block.
@@ -115,7 +110,7 @@ class EarthEngineSource:
         native: Mapping[str, Any] = plan.details["elevation"]
         grid = terrain.window(native, block, margin_px)
         image, types = terrain.image(native["dem"])
-        parts = [puller.fetch(image, types, part, (terrain.KNOWN,)) for _, part in terrain.within_turn(grid)]
+        parts = [puller.fetch(image, types, part, terrain.check) for _, part in terrain.within_turn(grid)]
         return terrain.read({name: np.concatenate([part[name] for part in parts], axis=1) for name in types}, grid)
 
     @cached_property
@@ -123,10 +118,19 @@ class EarthEngineSource:
         session = connect(self.config)
         return Puller(self.config, gate_for(session.project, session.url), self.account)
 
-    def _recipes(self, plan: Plan, want: planning.Wanted, block: GeoBox) -> dict[str, Recipe]:
-        """Return the recipe of every instrument and window, with the scenes that reach the block."""
+    def _asked(self, plan: Plan, block: GeoBox) -> Asked:
+        """Return what is asked for in a block: one expression for all blocks that the same scenes reach."""
         facts = plan.details["scenes"]
         reaching = [scene for scene in plan.scenes if _reaches(facts[scene.id]["bounds"], block)]
+        key = json.dumps([plan.bands, [(scene.id, scene.when, facts[scene.id]) for scene in reaching]], default=str)
+        with self._asking:
+            if key not in self._known:
+                want = planning.wanted(plan.bands, self.offer())
+                self._known[key] = Asked.of(self._recipes(reaching, facts, want), want.water)
+            return self._known[key]
+
+    def _recipes(self, reaching: Sequence[Scene], facts: Mapping[str, Any], want: planning.Wanted) -> dict[str, Recipe]:
+        """Return the recipe of every instrument and window, with the scenes that reach the block."""
 
         def of(when: When, from_radar: bool) -> Sequence[Scene]:
             return [s for s in reaching if s.when is when and (s.product == assets.S1_POWER) == from_radar]
@@ -142,10 +146,6 @@ class EarthEngineSource:
         return recipes
 
 
-def _join(key: str, name: str) -> str:
-    return f"{key}{name}"
-
-
 def _reaches(bounds: Sequence[float], block: GeoBox) -> bool:
     """Return whether a scene's box touches a block, on whichever turn of the globe."""
     to_wgs84 = Transformer.from_crs(str(block.crs), WGS84, always_xy=True)
@@ -155,25 +155,6 @@ def _reaches(bounds: Sequence[float], block: GeoBox) -> bool:
     return any(
         outline.intersects(box(bounds[0] + turn, bounds[1], bounds[2] + turn, bounds[3])) for turn in (-360, 0, 360)
     )
-
-
-def _pulled(names: Sequence[str], recipes: Mapping[str, Recipe], layers: Layers) -> Pulled:
-    """Return pulled layers as physical values; the optical image tells what was seen, the radar where it is alone."""
-    observation: dict[When, NDArray[np.uint8]] = {}
-    date: dict[When, NDArray[np.int32]] = {}
-    bands: dict[str, NDArray[np.float32]] = {}
-    for key, recipe in recipes.items():
-        when = When(key.split("_")[0])
-        seen, days = read_codes(layers[_join(key, CODE)], recipe.scenes)
-        if when not in observation:
-            observation[when], date[when] = seen, days
-        else:  # a pixel is imaged where both instruments saw it
-            observation[when] = np.where(seen == ObservationClass.NOT_IMAGED, seen, observation[when])
-        for name, travel in recipe.bands.items():
-            bands[f"{when}_{name}"] = travel.read(layers[_join(key, name)])
-    if "water" in layers:
-        bands["water"] = PERCENT.read(layers["water"])
-    return Pulled({name: bands[name] for name in names}, observation, date)
 
 
 _: type[Source] = EarthEngineSource

@@ -21,6 +21,7 @@ from configs.errors import NothingToSeeError
 from gee.earthengine import assets
 from gee.earthengine.layers import cast
 from gee.earthengine.scenes import region_of
+from gee.earthengine.verdict import Damaged
 from gee.resample import positions
 from gee.source import Elevation
 
@@ -118,6 +119,16 @@ def within_turn(grid: GeoBox) -> list[tuple[slice, GeoBox]]:
         moved = Affine(part.a, part.b, part.c - 360 * turns, part.d, part.e, part.f)
         parts.append((slice(left, right), GeoBox((int(grid.shape[0]), right - left), moved, grid.crs)))
     return parts
+
+
+def check(layers: Mapping[str, Any]) -> None:
+    """Make sure that every pixel says whether its height is known.
+
+    Raises:
+        Damaged: part of them arrived as zeros.
+    """
+    if not layers[KNOWN].all():
+        raise Damaged("part of the block arrived as zeros")
 
 
 def read(layers: Mapping[str, Any], grid: GeoBox) -> Elevation:

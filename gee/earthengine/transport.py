@@ -64,12 +64,12 @@ class Transport:
         # The first byte may take as long as the computation does; between pieces of a body nothing is computed.
         if sock := getattr(response.raw.connection, "sock", None):
             sock.settimeout(self._silence_s)
-        pieces = bytearray()
+        pieces = []
         for piece in response.iter_content(PIECE_BYTES):
-            pieces += piece
+            pieces.append(piece)
             if time.monotonic() > end:
                 raise TimeoutError(f"the answer took longer than {self._deadline_s:g} s")
-        return bytes(pieces)
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Close all connections."""

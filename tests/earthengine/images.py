@@ -283,6 +283,7 @@ ALGORITHMS: dict[str, Callable[..., Any]] = {
     "Image.divide": _binary(np.divide, WIDE),
     "Image.mod": _binary(_and_mod, None),
     "Image.max": _binary(np.maximum, None),
+    "Image.min": _binary(np.minimum, None),
     "Image.and": _binary(lambda x, y: (x != 0) & (y != 0), "uint8"),
     "Image.bitwiseAnd": _binary(lambda x, y: x.astype(np.int64) & y.astype(np.int64), "int32"),
     "Image.eq": _binary(np.equal, "uint8"),

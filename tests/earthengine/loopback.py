@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlparse
 
 CLIENT_TESTS = files("ee") / "tests"
 JSON = "application/json; charset=UTF-8"
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 19
 REASONS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -102,6 +102,8 @@ class Loopback:
         self.latency_s = 0.0
         self.bytes_per_s = 0.0
         """Pace of one connection; 0 is unbounded."""
+        self.free_links = False
+        """Whether a download link is made without waiting: what it costs the real service is not published."""
         self.faults: list[Fault] = []
         self.entries: list[Entry] = []
         self.peak = 0
@@ -142,7 +144,7 @@ class Loopback:
             handler.close_connection = True
             return
         start, path = time.monotonic(), urlparse(handler.path).path
-        counted = ":" in path
+        counted = ":" in path or path.endswith("/thumbnails")
         with self._lock:
             fault = self._next_fault(path)
             self._active += counted
@@ -163,8 +165,6 @@ class Loopback:
         self, handler: BaseHTTPRequestHandler, path: str, body: bytes, fault: Fault | None, crowded: bool
     ) -> tuple[int, bytes, str, dict[str, str]]:
         try:
-            if self.latency_s and ":" in path and not crowded:
-                time.sleep(self.latency_s)
             if fault and fault.kind == "silent":
                 time.sleep(fault.seconds)
             if fault and fault.kind == "status":
@@ -172,7 +172,10 @@ class Loopback:
             if crowded:
                 raise Refused(429, "Too many concurrent aggregations.", {"Retry-After": "1"})
             self._check_token(handler, path)
+            begun = time.monotonic()
             data, kind = self._route(handler, path, body)
+            if ":" in path or (path.endswith("/thumbnails") and not self.free_links):
+                time.sleep(max(0.0, self.latency_s - (time.monotonic() - begun)))
             return 200, data, kind, {}
         except Refused as refused:
             reason = REASONS.get(refused.status, "UNKNOWN")
@@ -272,12 +275,12 @@ def _send(
             handler.connection.close()
         handler.close_connection = True
         return
+    began, whole = time.monotonic(), memoryview(data)
     for start in range(0, len(data), PIECE_BYTES):
-        began = time.monotonic()
-        piece = data[start : start + PIECE_BYTES]
+        piece = whole[start : start + PIECE_BYTES]
+        if bytes_per_s:  # a piece goes out when its last byte is due
+            time.sleep(max(0.0, began + (start + len(piece)) / bytes_per_s - time.monotonic()))
         handler.wfile.write(piece)
-        if bytes_per_s:
-            time.sleep(max(0.0, len(piece) / bytes_per_s - (time.monotonic() - began)))
 
 
 def _zeros(data: bytes) -> bytes:
