@@ -37,10 +37,11 @@ class EarthEngineConfig(Frozen):
     """Backscatter convention of VV and VH; gamma0 = sigma0 / cos(incidence angle)."""
     dem: Literal["auto", "srtm", "nasadem", "aw3d30", "glo30"] = "auto"
     """Elevation model; auto is SRTM within its 56°S-60°N and Copernicus GLO-30 beyond."""
-    block_px: int = Field(default=768, ge=256, le=768, multiple_of=256)
-    """Side of a pixel request; 768 px of ten bands are about 13 MB of the 48 MB that one request may carry."""
-    workers: int = Field(default=16, ge=1, le=40)
-    """Requests in flight at most; a project may have 40."""
+    block_px: int | None = Field(default=None, ge=256, le=768, multiple_of=256)
+    """Side of a pixel request; null chooses the one that takes the fewest seconds for the grid. 768 px of ten bands are about
+    13 MB of the 48 MB that one request may carry."""
+    workers: int = Field(default=40, ge=1, le=40)
+    """Requests in flight at most; a project may have 40, which its other users share: refusals halve it for a while."""
     deadline_s: float = Field(default=300, gt=0, le=3600)
     """Longest time for one request, body included."""
     silence_s: float = Field(default=60, gt=0, le=600)

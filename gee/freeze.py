@@ -184,7 +184,7 @@ def _write_elevation(source: Source, plan: Plan, path: Path) -> None:
     """Write the native elevation of the whole grid, block by block onto its own lattice."""
     parts = [
         source.elevation(plan, block.geobox(plan.geobox), ELEVATION_MARGIN_PX)
-        for block in blocks_of(plan, source.block_px)
+        for block in blocks_of(plan, plan.block_px or source.block_px)
     ]
     places = [lattice(part.geobox) for part in parts]
     top, left = min(place.row for place in places), min(place.column for place in places)

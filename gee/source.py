@@ -37,6 +37,8 @@ class Plan:
     """Requests to a service, estimated; 0 for local sources."""
     megabytes: float = 0.0
     """Pixels to be moved, estimated."""
+    block_px: int = 0
+    """Side of the blocks that suit this grid, a whole multiple of `CHUNK_PX`; 0: the source's own."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Source's own provenance, JSON types: collections, versions, orbit, ..."""
     latest_first: bool = False

@@ -114,7 +114,7 @@ def assemble(
     filling = Filling(plan, names, path, key, kept)
     try:
         open_or_create(path, key, source, plan, names, kept)
-        blocks = list(blocks_of(plan, source.block_px))
+        blocks = list(blocks_of(plan, plan.block_px or source.block_px))
         missing = [block for block in blocks if not is_done(path, block, key, names)]
         progress(len(blocks) - len(missing), len(blocks))
         if len(missing) < len(blocks):
@@ -132,7 +132,7 @@ def plan_key(source: Source, plan: Plan, bands: tuple[str, ...], kept: Earlier |
     content = {
         "format": FORMAT,
         "source": source.name,
-        "block_px": source.block_px,
+        "block_px": plan.block_px or source.block_px,
         "bands": bands,
         "measured": plan.bands,
         "grid": grid_attributes(plan.geobox),
@@ -146,9 +146,10 @@ def plan_key(source: Source, plan: Plan, bands: tuple[str, ...], kept: Earlier |
 
 
 def _check(source: Source, plan: Plan, names: tuple[str, ...]) -> None:
-    if source.block_px <= 0 or source.block_px % CHUNK_PX:
+    block_px = plan.block_px or source.block_px
+    if block_px <= 0 or block_px % CHUNK_PX:
         raise RequestError(
-            f"blocks of {source.block_px} px are not whole chunks of {CHUNK_PX} px",
+            f"blocks of {block_px} px are not whole chunks of {CHUNK_PX} px",
             f"Set the source's block size to a multiple of {CHUNK_PX}.",
         )
     for name in names:

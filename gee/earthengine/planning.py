@@ -17,6 +17,7 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Offer, Scene
 from gee.earthengine import assets, landsat, optical, radar, terrain
+from gee.earthengine.codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
 from gee.earthengine.scenes import Found, best_first, few_per_tile, usable
 from gee.source import Plan
@@ -24,6 +25,10 @@ from gee.source import Plan
 RECIPE: Final = "coslide/recipe/2"
 """Goes into the plan, and so into the resume key: changed whenever the same scenes would give other pixels."""
 NATIVE_MARGIN_PX: Final = 8
+SIDES_PX: Final = (768, 512, 256)
+"""Sides a request may have: whole chunks, and at most 768 px (ten bands of a larger one come near the service's limits)."""
+USUAL_WAIT_S, USUAL_BYTES_PER_S = 1.0, 10e6
+"""What a request waits and a connection carries, as the benchmark's loopback has it; only their ratio matters here."""
 
 
 @dataclass(frozen=True)
@@ -158,10 +163,34 @@ def blocks_of(geobox: GeoBox, area: Area, block_px: int) -> list[GeoBox]:
     return blocks
 
 
+def choose_side(geobox: GeoBox, area: Area, want: Wanted, config: EarthEngineConfig) -> int:
+    """Return the side of the blocks: the configured one, or that whose rounds of `workers` requests take the fewest seconds.
+
+    Small areas are cut finer, so that every connection has something to carry; large ones into the largest blocks.
+    """
+    if config.block_px:
+        return config.block_px
+
+    def seconds(side: int) -> float:
+        rounds = math.ceil(len(blocks_of(geobox, area, side)) / config.workers)
+        return rounds * (USUAL_WAIT_S + side * side * _bytes_per_px(want) / USUAL_BYTES_PER_S)
+
+    return min(SIDES_PX, key=seconds)
+
+
+def _bytes_per_px(want: Wanted) -> int:
+    return sum(2 * len(bands) for group in (want.optical, want.radar) for bands in group.values()) + _code_bytes(want)
+
+
+def _code_bytes(want: Wanted) -> int:
+    """Return the bytes a pixel of codes and water: none where eight reflectances carry the code."""
+    return sum(len(bands) < CODE_BITS for bands in want.optical.values()) + len(want.radar) + want.water
+
+
 def estimate(blocks: Iterable[GeoBox], want: Wanted) -> tuple[int, float]:
     """Return (requests, megabytes) that a pull of these blocks will take, elevation included."""
-    per_px = sum(2 * len(bands) + 1 for group in (want.optical, want.radar) for bands in group.values()) + want.water
-    layers = sum(len(bands) + 1 for group in (want.optical, want.radar) for bands in group.values()) + want.water
+    per_px = _bytes_per_px(want)
+    layers = sum(len(bands) for group in (want.optical, want.radar) for bands in group.values()) + _code_bytes(want)
     requests, total = 1, 0.0
     for block in blocks:
         pixels = int(block.shape[0]) * int(block.shape[1])
@@ -188,7 +217,8 @@ def plan_of(
     native: Mapping[str, Any] | None,
 ) -> Plan:
     """Return the plan that a choice of scenes amounts to."""
-    requests, megabytes = estimate(blocks_of(geobox, area, config.block_px), want)
+    side = choose_side(geobox, area, want, config)
+    requests, megabytes = estimate(blocks_of(geobox, area, side), want)
     scenes: tuple[Scene, ...] = tuple(one.scene for one in chosen.found)
     details: dict[str, Any] = {
         "recipe": RECIPE,
@@ -209,4 +239,4 @@ def plan_of(
     if native is not None:
         details["elevation"] = dict(native)
     measured = tuple(name for name in bands if name != "dem")
-    return Plan(measured, want.elevation, geobox, area, event, windows, scenes, requests, megabytes, details)
+    return Plan(measured, want.elevation, geobox, area, event, windows, scenes, requests, megabytes, side, details)

@@ -42,7 +42,7 @@ class EarthEngineSource:
 
     def __init__(self, config: EarthEngineConfig | None = None) -> None:
         self.config = config or EarthEngineConfig()
-        self.block_px = self.config.block_px
+        self.block_px = self.config.block_px or planning.SIDES_PX[0]
         self.workers = self.config.workers
         self.account = Account()
         """What this source has cost so far."""
