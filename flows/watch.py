@@ -268,10 +268,15 @@ class Watch:
             turn.ended[run.key] = self._settle(run, outcome, self._clock())
 
     def _begin(self, run: Run, now: datetime) -> Run:
-        """Write down the run's whole configuration, clock included, and that it begins; return it as written."""
-        preset = {**self._preset, "event": json.loads(run.event), "area": json.loads(run.area)}
-        config = resolve(make_request(), preset, now=now)
-        self.book.begin(run.key, config.model_dump_json(), now)
+        """Write down the run's whole configuration, clock included, and that it begins; return it as written.
+
+        One that was begun before keeps its configuration, so that unfinished work goes on instead of being made twice.
+        """
+        config = run.config
+        if config is None:
+            preset = {**self._preset, "event": json.loads(run.event), "area": json.loads(run.area)}
+            config = resolve(make_request(), preset, now=now).model_dump_json()
+        self.book.begin(run.key, config, now)
         return next(one for one in self.book.runs(run.quake) if one.key == run.key)
 
     def _settle(self, run: Run, outcome: Outcome, now: datetime) -> str:
@@ -293,6 +298,8 @@ class Watch:
             return f"failed: {outcome.message}"
         hours = self.config.retry_hours if outcome.kind == "nothing" else self._pause(run.attempt)
         self.book.end(run.key, "waiting", outcome.message, now, now + timedelta(hours=hours))
+        if outcome.kind == "nothing":
+            self.book.forget(run.key)  # the next try has its own clock
         logger.info("%s is tried again in %.1f hours: %s", run.key, hours, outcome.message)
         return f"waiting: {outcome.message}"
 

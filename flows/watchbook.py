@@ -197,6 +197,10 @@ class Book:
         """Remember how to find a run again."""
         self._connection.execute("update run set handle = ? where key = ?", (handle, key))
 
+    def forget(self, key: str) -> None:
+        """Drop a run's configuration: the next try is resolved anew."""
+        self._connection.execute("update run set config = null, handle = null where key = ?", (key,))
+
     def end(self, key: str, state: State, message: str, now: datetime, due: datetime | None = None) -> None:
         """Write down how a run ended, or when it is to be tried again."""
         self._connection.execute(

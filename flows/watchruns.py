@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -66,11 +67,17 @@ class LocalRuns:
     def start(self, run: Run) -> Outcome:
         """Run to the end and return the outcome; a revision made from this very configuration is not made again."""
         config = RunConfig.model_validate_json(run.config or "{}")
-        if (folder := published(config)) is not None:
-            return Outcome("done", f"{folder.name} was there already", str(folder))
         path = self._folder / f"{run.key}.yaml"
         config.write(path)
-        code, out = _respond(path)
+        # The child inherits the lock: as long as one of an earlier, killed watch lives, nobody begins the run again.
+        with path.with_suffix(".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return Outcome("running", "a run that an earlier watch began is still going")
+            if (folder := published(config)) is not None:
+                return Outcome("done", f"{folder.name} was there already", str(folder))
+            code, out = _respond(path, lock.fileno())
         return _outcome(code, out)
 
     def look(self, run: Run) -> Outcome:
@@ -90,11 +97,11 @@ def published(config: RunConfig) -> Path | None:
     return None
 
 
-def _respond(path: Path) -> tuple[int, str]:
+def _respond(path: Path, lock: int) -> tuple[int, str]:
     """Return (exit code, standard output) of `coslide respond` on a run file. Interrupted, it stops the child first."""
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     command = [sys.executable, "-m", "flows.cli", "--quiet", "respond", "--config", str(path), "--json"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, pass_fds=(lock,))
     try:
         out, _ = child.communicate()
     except BaseException:
