@@ -54,8 +54,8 @@ class _JsonLines(logging.Handler):
         super().close()
 
 
-class _Peak(threading.Thread):
-    """Watch this process's resident memory while a step runs."""
+class Peak(threading.Thread):
+    """Watches this process's resident memory from `start` to `stop`, which returns the most it saw, bytes."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -126,7 +126,7 @@ def costs() -> dict[str, dict[str, Any]]:
 @contextmanager
 def step(name: str) -> Iterator[None]:
     """Log a step's begin and end, and keep its time and peak memory."""
-    logger, token, peak, begun = logging.getLogger(__name__), _step.set(name), _Peak(), time.perf_counter()
+    logger, token, peak, begun = logging.getLogger(__name__), _step.set(name), Peak(), time.perf_counter()
     peak.start()
     logger.debug("%s begins", name)
     try:
