@@ -50,7 +50,13 @@ class Affected:
     roads: pd.DataFrame
     """A row a road: name, kind, landslides, within_m, below_m; the longest stretch within a landslide first."""
     layers: tuple[Layer, ...]
+    reach_angle_deg: float | None
+    """Least angle of reach where the run sets one; None where it follows from the size."""
     warnings: tuple[str, ...]
+
+    def layer(self, name: str) -> Layer | None:
+        """Return a layer by its name."""
+        return next((each for each in self.layers if each.name == name), None)
 
 
 def _squares(bounds: NDArray[np.float64]) -> list[NDArray[np.int64]]:
@@ -190,4 +196,5 @@ def assess(inventory: Inventory, stack: Stack, given: Given, config: AffectedCon
         totals |= counted
     warnings = () if "dem" in stack.band_names else ("no elevation: nothing is said about what lies below a landslide",)
     totals = {name: round(total, 1) for name, total in totals.items()}
-    return replace(inventory, landslides=slides.assign(**columns)), Affected(totals, roads, tuple(layers), warnings)
+    account = Affected(totals, roads, tuple(layers), config.reach_angle_deg, warnings)
+    return replace(inventory, landslides=slides.assign(**columns)), account

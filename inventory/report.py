@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -36,10 +35,9 @@ from inventory.statistics import (
     power_law_tail,
     slope_shares,
 )
-from inventory.summary import Summary, number, percent
+from inventory.summary import Summary, length, number, percent, spoken
 from inventory.viewer import COLUMNS, payload
-
-LANGUAGE = "en"
+from inventory.words import words_of
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,6 @@ class Page:
 
 def _text(name: str) -> str:
     return (files("inventory") / "templates" / name).read_text(encoding="utf-8")
-
-
-def words_of(language: str = LANGUAGE) -> dict[str, Any]:
-    """Return the report's words in a language."""
-    return dict(yaml.safe_load(_text(f"words.{language}.yaml")))
 
 
 def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
@@ -105,11 +98,41 @@ def _charts(page: Page, stack: Stack, probability: Rows, observation: Rows, w: d
     return [entry for entry in found if entry[1] is not None and len(areas)]
 
 
-def _coverage(summary: Summary) -> list[tuple[str, str, float, float]]:
+def _coverage(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str, float, float]]:
     """Return (class, colour, km², share of the area), what was seen first."""
     total = sum(summary.classes_km2.values()) or 1.0
     rows = [(name, colour, summary.classes_km2[name]) for name, colour in OBSERVATION.values()]
-    return [(name, colour, km2, km2 / total) for name, colour, km2 in sorted(rows, key=lambda row: -row[2]) if km2 > 0]
+    rows = sorted(rows, key=lambda row: -row[2])
+    return [(w["classes"][name], colour, km2, km2 / total) for name, colour, km2 in rows if km2 > 0]
+
+
+WRITTEN_LATER = ("selection.csv", "run.yaml", "provenance.json", "item.json")
+"""Files that come into the folder after the page."""
+MOST_ROADS = 40
+"""Roads that are listed; the layer has all."""
+
+
+def _affected(page: Page, w: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the section on who may be affected shows; None where no layer was given."""
+    if page.affected is None:
+        return None
+    a, totals, roads = w["affected"], page.affected.totals, page.affected.roads
+    rows = [(a["rows"][what], within, below) for what, within, below in spoken(totals)]
+    angle = page.affected.reach_angle_deg
+    rule = a["rule_size"] if angle is None else a["rule_fixed"].format(angle=f"{angle:g}")
+    first = roads.head(MOST_ROADS)
+    within, below = ([length(metres) for metres in first[name].tolist()] for name in ("within_m", "below_m"))
+    names, kinds = (
+        [name or other for name in first[field].tolist()] for field, other in (("name", a["unnamed"]), ("kind", "–"))
+    )
+    listed = list(zip(names, kinds, first["landslides"].tolist(), within, below, strict=True))
+    return {
+        "help": a["help"].format(rule=rule, outdated=a["outdated"]),
+        "rows": rows,
+        "roads": listed,
+        "has_roads": "roads_m" in totals,
+        "more": a["more_roads"].format(shown=len(listed), all=f"{len(roads):,}") if len(roads) > len(listed) else "",
+    }
 
 
 def _rejections(inventory: Inventory) -> list[tuple[str, int]]:
@@ -142,7 +165,7 @@ def _safe_json(content: Any) -> Markup:
 def write_report(path: Path, page: Page, probability: Rows, observation: Rows, stack: Stack) -> Path:
     """Return the path of the report, written whole or not at all."""
     w = words_of()
-    data = payload(page.inventory, page.about, stack, probability, observation, w)
+    data = payload(page.inventory, page.about, stack, probability, observation, w, page.affected)
     drawn, count = sum(map(bool, data["rings"])), page.summary.landslide_count
     script = _text("viewer.js")
     environment = Environment(loader=PackageLoader("inventory"), autoescape=True, undefined=StrictUndefined)
@@ -155,13 +178,18 @@ def write_report(path: Path, page: Page, probability: Rows, observation: Rows, s
         cards=_cards(page.summary, w),
         sentences=page.words,
         has_pre="pre" in data["images"],
-        confidence=[(f"{name} confidence", colour) for name, colour in CONFIDENCE.items()],
+        confidence=[
+            (w["confidence_label"].format(confidence=w["confidence"][name]), colour)
+            for name, colour in CONFIDENCE.items()
+        ],
+        affected=_affected(page, w),
         columns=COLUMNS,
         more=w["more"].format(drawn=f"{drawn:,}", all=f"{count:,}") if drawn < count else "",
         charts=_charts(page, stack, probability, observation, w),
-        coverage=_coverage(page.summary),
+        coverage=_coverage(page.summary, w),
         bands=list(dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)),
         rejections=_rejections(page.inventory) if len(page.inventory.rejected) else [],
+        files=[(name, w["file_words"][name]) for name in w["file_words"] if name in (*page.files, *WRITTEN_LATER)],
         facts=list(_facts(page.provenance)),
         style=Markup(_text("report.css")),
         script=Markup(script),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from configs.stack import Rows
 from inventory.about import About
 from inventory.colours import OBSERVATION
 from inventory.outline import OUTSIDE, Inventory, strips
+from inventory.words import LANGUAGE, words_of
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Summary:
     rejected_count: int
     classes_km2: dict[str, float]
     """Area of each observation class, by its name."""
+    resolution_m: float
+    """Spacing of the grid."""
     affected: Mapping[str, float] | None = None
     """Who may be affected, as far as the user gave layers (`affected.Affected.totals`); indicative."""
 
@@ -120,6 +123,7 @@ def summarise(inventory: Inventory, seen: Seen, about: About, affected: Mapping[
         by_confidence={name: int(counts.get(name, 0)) for name in ("high", "medium", "low")},
         rejected_count=len(inventory.rejected),
         classes_km2={OBSERVATION[each][0]: round(px * km2, 4) for each, px in seen.classes_px.items()},
+        resolution_m=abs(inventory.geobox.affine.a),
         affected=affected,
     )
 
@@ -135,7 +139,7 @@ def percent(share: float) -> str:
         text = f"{100 * share:.{digits}f}"
         if not (share < 1 and float(text) == 100) and not (share > 0 and float(text) == 0):
             return f"{text} %"
-    return "more than 99.99 %" if share > 0.5 else "less than 0.01 %"
+    return "> 99.99 %" if share > 0.5 else "< 0.01 %"
 
 
 def extent(area_m2: float) -> str:
@@ -143,17 +147,50 @@ def extent(area_m2: float) -> str:
     return f"{number(area_m2 / 1e6)} km²" if area_m2 >= 1e5 else f"{number(area_m2)} m²"
 
 
-def headline(summary: Summary) -> list[str]:
-    """Return the headline in sentences: what was found, how much was seen, how sure it is."""
-    seen = f"{percent(summary.observed_fraction)} of the {number(summary.area_km2)} km² (water left out) could be seen."
-    unseen = [] if summary.observed_fraction == 1 else ["Where nothing was seen, nothing is said about landslides."]
-    label = "simulated " if summary.simulated else ""
+def length(metres: float) -> str:
+    """Return a length in the unit a person would use."""
+    return f"{number(metres / 1000)} km" if metres >= 1000 else f"{number(metres)} m"
+
+
+def _people(count: float) -> str:
+    return number(round(count))
+
+
+_SPOKEN: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
+    ("roads", "roads_m", "roads_below_m", length),
+    ("buildings", "buildings", "buildings_below", number),
+    ("people", "people", "people_below", _people),
+)
+
+
+def spoken(affected: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    """Return (what, how much within landslides, how much below them) of what may be affected, as text."""
+    told = [(what, within, below, show) for what, within, below, show in _SPOKEN if within in affected]
+    return [(what, show(affected[within]), show(affected[below])) for what, within, below, show in told]
+
+
+def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
+    """Return the headline in sentences: what was found, how much was seen, how sure it is, who may be affected."""
+    w = words_of(language)["headline"]
+    label = w["simulated"] if summary.simulated else ""
+    area = {"seen": percent(summary.observed_fraction), "area": number(summary.area_km2)}
+    seen = [w["seen"].format(**area)] + ([] if summary.observed_fraction == 1 else [w["unseen"]])
     if not summary.landslide_count:
-        return [f"No {label}landslide was found.", seen, *unseen]
-    noun = "landslide" if summary.landslide_count == 1 else "landslides"
-    found = f"{summary.landslide_count:,} {label}{noun} were found, {number(summary.landslide_area_km2)} km² together."
-    if summary.landslide_count == 1:
-        found = f"One {label}landslide was found, {number(summary.landslide_area_km2)} km²."
-    size = f"The largest covers {extent(summary.largest_m2)}, half of them less than {extent(summary.median_m2)}."
-    sure = ", ".join(f"{count:,} {name}" for name, count in summary.by_confidence.items() if count)
-    return [found, seen, *unseen, size, f"Confidence: {sure}."]
+        return [w["none"].format(simulated=label), *seen]
+    count, total = f"{summary.landslide_count:,}", number(summary.landslide_area_km2)
+    found = w["one" if summary.landslide_count == 1 else "found"].format(count=count, simulated=label, area=total)
+    sizes = {"largest": extent(summary.largest_m2), "median": extent(summary.median_m2)}
+    size = [w["size"].format(**sizes, resolution=f"{summary.resolution_m:g}")] if summary.landslide_count > 1 else []
+    names = words_of(language)["confidence"]
+    sure = ", ".join(f"{count:,} {names[name]}" for name, count in summary.by_confidence.items() if count)
+    return [found, *seen, *size, w["sure"].format(counts=sure), *_affected_sentence(summary, language)]
+
+
+def _affected_sentence(summary: Summary, language: str) -> list[str]:
+    """Return who may be affected in one sentence; none where no layer was given."""
+    affected = summary.affected
+    if not affected:
+        return []
+    w = words_of(language)["affected"]
+    parts = [w[f"{what}_short"].format(within=within, below=below) for what, within, below in spoken(affected)]
+    return [w["sentence"].format(parts="; ".join(parts))] if parts else []

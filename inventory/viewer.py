@@ -14,8 +14,11 @@ from PIL import Image
 from configs.bands import When
 from configs.stack import Rows, Stack
 from inventory.about import About
-from inventory.colours import CONFIDENCE
+from inventory.affected import Affected
+from inventory.attributes import AFFECTED as FURTHER
+from inventory.colours import AFFECTED, CONFIDENCE
 from inventory.footprints import step_for
+from inventory.layers import Layer
 from inventory.outline import Inventory
 from inventory.pictures import as_address, heat, natural, terrain, unseen, within
 from inventory.polygons import through
@@ -62,9 +65,10 @@ def _outlines(geometry: NDArray[Any], to_pixel: Affine, most: int) -> list[list[
     return [_rings(each, to_pixel) if total <= most else [] for each, total in zip(geometry, spent, strict=True)]
 
 
-def _rows(frame: pd.DataFrame) -> list[list[Any]]:
-    """Return the table's rows as JSON types."""
-    shown = pd.DataFrame(frame[list(COLUMNS)]).copy()
+def _rows(frame: pd.DataFrame, more: list[str]) -> list[list[Any]]:
+    """Return the table's rows as JSON types, further columns at their end."""
+    shown = pd.DataFrame(frame[[*COLUMNS, *more]]).copy()
+    shown[more] = shown[more].round(1)
     shown["post_date"] = shown["post_date"].dt.strftime("%Y-%m-%d")
     for name, digits in (("lon", 5), ("lat", 5), ("length_m", 1), ("width_m", 1), ("probability_mean", 3)):
         shown[name] = shown[name].round(digits)
@@ -103,10 +107,40 @@ def _images(stack: Stack, probability: Rows, observation: Rows) -> dict[str, dic
     return images
 
 
+def _strokes(layer: Layer | None, to_pixel: Affine) -> list[list[float]]:
+    """Return the lines of a layer in grid pixels: the first vertex, then differences, tenths of a pixel."""
+    strokes = []
+    for line in shapely.get_parts(layer.frame.geometry.to_numpy()) if layer else ():
+        xy = np.round(through(to_pixel, shapely.get_coordinates(shapely.simplify(line, 5.0))), 1)
+        steps = np.round(np.vstack([xy[:1], np.diff(xy, axis=0)]), 1)
+        strokes.append([float(n) for n in steps.ravel()])
+    return strokes
+
+
+def _concern(affected: Affected | None, to_pixel: Affine) -> dict[str, Any]:
+    """Return what the map draws of what may be affected: the reach of landslides, and roads within and below them."""
+    if affected is None:
+        return {}
+    reach, roads = (affected.layer(name) for name in ("reach", "affected_roads"))
+    zones = reach.frame.geometry.to_numpy() if reach else np.empty(0, dtype=object)
+    return {
+        "reach": [ring for each in _outlines(zones, to_pixel, MOST_REJECTED_VERTICES) for ring in each],
+        "roads": _strokes(roads, to_pixel),
+        "colours": AFFECTED,
+    }
+
+
 def payload(
-    inventory: Inventory, about: About, stack: Stack, probability: Rows, observation: Rows, words: dict[str, Any]
+    inventory: Inventory,
+    about: About,
+    stack: Stack,
+    probability: Rows,
+    observation: Rows,
+    words: dict[str, Any],
+    affected: Affected | None = None,
 ) -> dict[str, Any]:
     """Return what the viewer reads as JSON."""
+    more = [name for name in FURTHER if name in inventory.landslides.columns]
     to_pixel = ~inventory.geobox.affine
     slides = inventory.landslides.geometry.to_numpy()
     points = np.round(through(to_pixel, shapely.get_coordinates(shapely.centroid(slides))), 1)
@@ -118,12 +152,14 @@ def payload(
         "height": height,
         "resolution_m": abs(inventory.geobox.affine.a),
         "images": _images(stack, probability, observation),
-        "columns": COLUMNS,
-        "rows": _rows(inventory.landslides),
+        "columns": [*COLUMNS, *more],
+        "in_table": len(COLUMNS),
+        "affected": _concern(affected, to_pixel),
+        "rows": _rows(inventory.landslides, more),
         "rings": _outlines(slides, to_pixel, MOST_VERTICES),
         "points": points.tolist(),
         "rejected": [ring for each in rings for ring in each],
         "epicentre": [round(float(n), 1) for n in to_pixel @ epicentre(stack, about.event)],
         "colours": CONFIDENCE,
-        "words": {name: words[name] for name in ("columns", "of")},
+        "words": {name: words[name] for name in ("columns", "of", "confidence", "statuses")},
     }

@@ -20,9 +20,9 @@ from PIL import Image
 from small_scene import SmallScene, about, small_scene
 
 from inventory.publish import write_products
-from inventory.report import words_of
 from inventory.statistics import area_density, power_law_tail
 from inventory.summary import count_seen, headline, percent, summarise
+from inventory.words import words_of
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 

@@ -39,6 +39,13 @@
     if (slide.rings.length) trace(layers[name].path, slide.rings); else layers[name].points.push(slide.at);
   }
   const rejected = trace(new Path2D(), data.rejected);
+  const reach = trace(new Path2D(), data.affected.reach ?? []);
+  const roads = new Path2D();
+  for (const line of data.affected.roads ?? []) {
+    let x = line[0], y = line[1];
+    roads.moveTo(x, y);
+    for (let i = 2; i < line.length; i += 2) roads.lineTo((x += line[i]), (y += line[i + 1]));
+  }
 
   // ---- drawing ----------------------------------------------------------------------------------------------------
   const size = () => [map.clientWidth, map.clientHeight];
@@ -111,7 +118,9 @@
     if (on("unseen")) paint("unseen");
     if (on("probability")) paint("heat");
     if (on("rejected")) { pen.setLineDash([4 / view.scale, 3 / view.scale]); outline(rejected, "#d9d9d9", 1.2, false); pen.setLineDash([]); }
+    if (on("affected")) outline(reach, data.affected.colours.below, 1, true);
     if (on("landslides")) drawSlides();
+    if (on("affected")) outline(roads, data.affected.colours.within, 4, false);
     if (view.chosen >= 0) {
       const slide = slides[view.chosen];
       outline(trace(new Path2D(), slide.rings), "#fff", 4, false);
@@ -214,9 +223,10 @@
   // ---- table ------------------------------------------------------------------------------------------------------
   const table = byId("slides"), perPage = 25;
   const state = { order: slides.map((_, i) => i), by: column.area_m2, down: true, page: 0, filter: "" };
-  const digits = { area_m2: 0, length_m: 0, width_m: 0, slope_mean_deg: 1, relief_m: 0, probability_mean: 2, lon: 5, lat: 5 };
+  const digits = { area_m2: 0, length_m: 0, width_m: 0, slope_mean_deg: 1, relief_m: 0, probability_mean: 2, lon: 5, lat: 5, roads_m: 0, roads_below_m: 0, buildings: 0, buildings_below: 0, people: 0, people_below: 0 };
   const ranks = { confidence: ["low", "medium", "high"] };
-  const told = (name, value) => (value === null ? "–" : name in digits ? value.toLocaleString("en", { minimumFractionDigits: digits[name], maximumFractionDigits: digits[name] }) : value);
+  const spoken = { confidence: words.confidence, status: words.statuses };
+  const told = (name, value) => (value === null ? "–" : name in spoken ? spoken[name][value] ?? value : name in digits ? value.toLocaleString(document.documentElement.lang, { minimumFractionDigits: digits[name], maximumFractionDigits: digits[name] }) : value);
   const choose = (index, flying) => {
     view.chosen = index;
     const panel = byId("about");
@@ -256,7 +266,7 @@
       line.tabIndex = 0;
       line.className = i === view.chosen ? "on" : "";
       line.dataset.id = slides[i].row[0];
-      data.columns.forEach((name, c) => (line.insertCell().textContent = told(name, slides[i].row[c])));
+      data.columns.slice(0, data.in_table).forEach((name, c) => (line.insertCell().textContent = told(name, slides[i].row[c])));
       line.onclick = () => { choose(i, true); map.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" }); };
       line.onkeydown = (event) => { if (event.key === "Enter") line.onclick(); };
       return line;

@@ -1,0 +1,18 @@
+"""The words of the products, in one file a language: ``templates/words.en.yaml``. A translation is another such file."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+LANGUAGE = "en"
+
+
+@cache
+def words_of(language: str = LANGUAGE) -> dict[str, Any]:
+    """Return the words in a language; sentences have places for numbers in braces."""
+    text = (files("inventory") / "templates" / f"words.{language}.yaml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text))
