@@ -20,7 +20,7 @@ from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
-from gee.simulated import orbit, radar, sentinel2, spectra
+from gee.simulated import geology, orbit, radar, sentinel2, spectra
 from gee.simulated.composite import compose, preferred, reach
 from gee.simulated.cover import Place, place, struck
 from gee.simulated.fingerprint import added_fingerprint, fingerprint
@@ -65,9 +65,10 @@ class SimulatedSource:
         """Return what the simulated Earth can deliver."""
         bases = {*OPTICAL, *radar.BANDS}
         bases |= {name for name, inputs in DERIVED.items() if set(inputs) <= {*bases, "dem"}}
-        static = {name for name in bases | {"dem"} if name == "dem" or DERIVED.get(name) == ("dem",)}
+        static = {"dem", *(name for name, inputs in DERIVED.items() if inputs == ("dem",))}
         timed = {f"{when}_{name}" for when in When for name in bases - static}
-        return Offer("simulated", "sentinel-2", Level.TOA, 10.0, frozenset(static | timed), True, (WARNING,))
+        bands = frozenset({*static, *geology.LAYERS, *timed})
+        return Offer("simulated", "sentinel-2", Level.TOA, 10.0, bands, True, (WARNING,))
 
     def extent(self) -> BaseGeometry | None:
         """Return None: it covers the whole Earth."""
@@ -122,7 +123,10 @@ class SimulatedSource:
         earth, resample = world(self.landscape, self.seed, block.crs), Resampler(native_window(block), block)
         asked = _by_window(plan.bands)
         found = _seen(earth, plan, asked, resample) if asked else Pulled({}, {}, {})
-        return Pulled({name: found.bands[name] for name in plan.bands}, found.observation, found.date)
+        quake = shaken(earth, plan.event)
+        still = {name: geology.layer(name, quake, resample) for name in plan.bands if name in geology.LAYERS}
+        bands = {**found.bands, **still}
+        return Pulled({name: bands[name] for name in plan.bands}, found.observation, found.date)
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return the 30 m surface model around a block."""
