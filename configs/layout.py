@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.places import place
+
 REVISION = re.compile(r"^r(\d{3,})$")
 
 
@@ -41,24 +43,34 @@ class RunLayout:
         return self.folder / "stack"
 
     @property
+    def pointer(self) -> Path:
+        """Return the file that names the place of the Zarr stores, where that is not `scratch` (`run.store`)."""
+        return self.scratch / "store.txt"
+
+    @property
+    def stores(self) -> Path:
+        """Return where the Zarr stores are: `scratch`, or the place that the pointer names."""
+        return place(self.pointer.read_text(encoding="utf-8").strip()) if self.pointer.exists() else self.scratch
+
+    @property
     def stack(self) -> Path:
         """Return the Zarr group of the stack."""
-        return self.scratch / "stack.zarr"
+        return self.stores / "stack.zarr"
 
     @property
     def observed(self) -> Path:
         """Return the Zarr array of what the chosen card could see."""
-        return self.scratch / "observed.zarr"
+        return self.stores / "observed.zarr"
 
     @property
     def probability(self) -> Path:
         """Return the Zarr array of landslide probability."""
-        return self.scratch / "probability.zarr"
+        return self.stores / "probability.zarr"
 
     @property
     def filled(self) -> Path:
         """Return the Zarr array of the probability that a post-only card fills in."""
-        return self.scratch / "filled.zarr"
+        return self.stores / "filled.zarr"
 
     @property
     def steps(self) -> Path:

@@ -16,8 +16,10 @@ from configs.earthengine import EarthEngineConfig
 from configs.errors import RequestError
 from configs.event import Event, Frozen, Windows
 from configs.files import format_of, read_yaml, write_text
-from configs.refresh import RefreshConfig
 from configs.product import AffectedConfig, ProductConfig
+from configs.refresh import RefreshConfig
+
+ENGINE = r"^(plain|dask://local(\?workers=[1-9][0-9]?)?|dask(\+tls)?://[A-Za-z0-9._-]+:[0-9]{1,5})$"
 
 
 class SourceConfig(Frozen):
@@ -93,6 +95,12 @@ class RunConfig(Frozen):
     """Output folder; the event's folder is made inside."""
     keep: Literal["latest", "all", "none"] = "latest"
     """Whose stacks to keep beside the products: the latest revision's, all, or none. Products are always kept."""
+    engine: str = Field(default="plain", pattern=ENGINE)
+    """Who pulls and maps: plain (this process), dask://HOST:PORT (the workers of a Dask cluster; dask+tls:// over TLS), or
+    dask://local?workers=N (N processes of this machine). It never changes a pixel."""
+    store: str | None = Field(default=None, pattern=r"^(/|[a-z][a-z0-9+]*://[^@\s]+$)")
+    """Folder or URL (s3://bucket/prefix) of the run's Zarr stores, for workers that do not share the output folder; beside the
+    products where null. Credentials come from the environment, never from here."""
     warnings: tuple[str, ...] = ()
     """What the request left doubtful."""
 
@@ -111,7 +119,15 @@ class RunConfig(Frozen):
         following = {"coverage_target", "age_limit_days", "every_hours"}
         content = self.model_dump(
             mode="json",
-            exclude={"warnings": True, "keep": True, "out": True, "windows": {"as_of"}, "refresh": following},
+            exclude={
+                "warnings": True,
+                "keep": True,
+                "out": True,
+                "engine": True,
+                "store": True,
+                "windows": {"as_of"},
+                "refresh": following,
+            },
         )
         if self.windows.post.last == self.windows.as_of.date():
             content["windows"]["post"].pop("last")
@@ -145,6 +161,18 @@ def _commented(model: BaseModel, indent: str = "") -> list[str]:
         )
         lines += [indent + line for line in dumped.rstrip().splitlines()]
     return lines
+
+
+def use_engine(run: RunConfig, engine: str) -> RunConfig:
+    """Return the run with another engine.
+
+    Raises:
+        RequestError: no such engine.
+    """
+    try:
+        return RunConfig.model_validate({**run.model_dump(), "engine": engine})
+    except ValidationError as error:
+        raise as_request_error(error, "--engine") from error
 
 
 def as_request_error(error: ValidationError, where: str) -> RequestError:

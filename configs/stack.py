@@ -75,6 +75,9 @@ class Stack:
 
     path: Path
 
+    def __reduce__(self) -> tuple[type[Stack], tuple[Path]]:
+        return Stack, (self.path,)  # what has been opened stays here
+
     @cached_property
     def group(self) -> zarr.Group:
         """Return the Zarr group, checked."""

@@ -1,96 +1,253 @@
-"""Probability over the whole area, strip by strip to disk, so that a killed run maps only what is missing."""
+"""Probability over the whole area, strip by strip to disk, here or by workers elsewhere; only what is missing is mapped.
+
+A strip is done when its marker exists, which is written after its chunks and names the weights and the stack. What a shard
+is depends on the grid alone, so that every engine makes the same pixels (design 2.1).
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
 
-from configs.checkpoint import CheckpointCard
+from configs.checkpoint import CheckpointCard, read_card
+from configs.errors import RequestError
 from configs.files import write_text
-from configs.records import Advance, ObservationClass
+from configs.places import drop, place, zarr_at
+from configs.records import Advance, ObservationClass, silent
+from configs.run import ModelConfig
 from configs.stack import CHUNK_PX, Rows, Stack
+from flows import engine
+from flows.engine import Cluster, Report
+from flows.pulling import tell
+from flows.shards import Begun, check_worker, versions
 from flows.views import Is
-from models.predict import Chance
+from gee.observation import Observed
+from models import registry
+from models.architectures import ARCHITECTURES
+from models.predict import Device, Predictor
+from models.registry import Found
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles
 
 logger = logging.getLogger(__name__)
 
+_SEAM = 1 / 8
+"""Share of a shard's tiles that its neighbour computes as well: blended tiles belong to two strips. Larger shards share fewer
+tiles, smaller ones share out better (chosen; docs/scale.md tells what it costs)."""
+
+
+@dataclass(frozen=True)
+class MapShard:
+    """Some strips of a map, by paths and names."""
+
+    card: str
+    folder: str
+    """Where the card is; empty for one that comes with coslide."""
+    weights: str
+    device: Device
+    stack: str
+    observed: str
+    where: int
+    path: str
+    batch: int
+    versions: Mapping[str, str]
+    strips: tuple[int, int]
+
+
+class _Target(NamedTuple):
+    """What is mapped, and where to."""
+
+    stack: Stack
+    classes: Rows
+    """Observation classes, `(y, x)`."""
+    where: int
+    path: Path
+    key: str
+    """What every marker must say: these weights over this stack."""
+
+    @classmethod
+    def of(cls, card: CheckpointCard, stack: Stack, classes: Rows, where: int, path: Path) -> _Target:
+        key = {"weights": card.weights_sha256, "stack": stack.attributes["plan_key"], "where": int(where)}
+        return cls(stack, classes, int(where), path, json.dumps(key))
+
 
 def map_card(
-    chance: Chance,
-    card: CheckpointCard,
-    stride: int,
+    found: Found,
+    model: ModelConfig,
     stack: Stack,
-    observed: Rows,
+    observed: Observed,
     where: ObservationClass,
     path: Path,
-    batch: int,
     progress: Advance,
 ) -> zarr.Array[Any]:
-    """Return a card's landslide probability, `(y, x)` float32 on disk, NaN but where `observed` is `where`.
-
-    Strips that are done are kept: a marker beside the array, written after the strip's chunks, names each.
-    """
-    grid = TileGrid.for_card(stack.shape, card.tiles, stride)
-    key = json.dumps({"weights": card.weights_sha256, "stack": stack.attributes["plan_key"], "where": int(where)})
-    done = _done(path, key)
-    array = zarr.open_array(path, mode="r+") if done else _create(path, stack.shape)
-
-    def finished(strip: int) -> None:
-        done.add(strip)
-        write_text(_marker(path), json.dumps({"key": key, "strips": sorted(done)}))
-
-    for rows in _missing(grid.strips, done):
-        map_tiles(
-            stack.view(card.bands),
-            grid,
-            chance,
-            out=array,
-            valid=Is(observed, where),
-            batch=batch,
-            progress=progress,
-            rows=rows,
-            finished=finished,
-        )
+    """Return a card's landslide probability, `(y, x)` float32 on disk, NaN but where the observation is `where`."""
+    grid, target = _grid(found.card, stack), _Target.of(found.card, stack, observed.array, where, path)
+    done = _kept(target)
+    array = zarr.open_array(zarr_at(path), mode="r+") if done else _create(path, stack.shape)
+    cluster = engine.current()
+    if cluster is not None:
+        missing = [strips for strips in shards_of(grid) if not done.issuperset(strips)]
+        _by_workers(cluster, _shards(cluster, found, model, stack, observed, target, missing), grid, progress)
+        return array
+    predictor = found.load(model.device)
+    for strips in _runs(range(grid.strips), done):
+        _map_strips(predictor, grid, target, strips, model.batch, progress)
     return array
+
+
+def _grid(card: CheckpointCard, stack: Stack) -> TileGrid:
+    return TileGrid.for_card(stack.shape, card.tiles, ARCHITECTURES[card.architecture].stride)
+
+
+def _map_strips(
+    predictor: Predictor, grid: TileGrid, target: _Target, strips: range, batch: int, progress: Advance = silent
+) -> None:
+    map_tiles(
+        target.stack.view(predictor.bands),
+        grid,
+        predictor,
+        out=zarr.open_array(zarr_at(target.path), mode="r+"),
+        valid=Is(target.classes, target.where),
+        batch=batch,
+        progress=progress,
+        rows=strips,
+        finished=lambda strip: write_text(_markers(target.path) / str(strip), target.key),
+    )
+
+
+def shards_of(grid: TileGrid) -> list[range]:
+    """Return the strips of each shard: one where strips share no tile, else so many that shared tiles stay few."""
+    crossing = [len(grid.rows_of(strip)[1]) for strip in range(grid.strips - 1)]
+    if not any(crossing):
+        return [range(strip, strip + 1) for strip in range(grid.strips)]
+    shared, own = sum(crossing) / len(crossing), len(grid.rows) / grid.strips
+    step = ceil(shared / (_SEAM * own))
+    return [range(first, min(first + step, grid.strips)) for first in range(0, grid.strips, step)]
+
+
+def _shards(
+    cluster: Cluster,
+    found: Found,
+    model: ModelConfig,
+    stack: Stack,
+    observed: Observed,
+    target: _Target,
+    missing: list[range],
+) -> list[MapShard]:
+    whole = MapShard(
+        card=found.card.name,
+        folder="" if found.folder.parent == registry.SHIPPED else _absolute(found.folder),
+        weights=found.card.weights_sha256,
+        device=cluster.device(model.device),
+        stack=_absolute(stack.path),
+        observed=_absolute(observed.path),
+        where=target.where,
+        path=_absolute(target.path),
+        batch=model.batch,
+        versions=versions(),
+        strips=(0, 0),
+    )
+    return [replace(whole, strips=(strips.start, strips.stop)) for strips in missing]
+
+
+def _by_workers(cluster: Cluster, shards: list[MapShard], grid: TileGrid, progress: Advance) -> None:
+    rows = [sum(len(group) for strip in range(*shard.strips) for group in grid.rows_of(strip)) for shard in shards]
+    reports, mapped = [], 0
+    for number, report in cluster.work(map_shard, shards, gpu=bool(shards) and shards[0].device == "cuda"):
+        reports.append(report)
+        mapped += rows[number]
+        progress(mapped * len(grid.columns), sum(rows) * len(grid.columns))
+    tell(reports)
+
+
+def map_shard(shard: MapShard) -> Report:
+    """Map the strips of a shard that are not done, in the shared store. What a worker runs.
+
+    Raises:
+        RequestError: the worker has other versions or another card, or does not see the stores.
+        MachineError: memory or the GPU failed.
+    """
+    begun, path = Begun.now(), place(shard.path)
+    check_worker(shard.versions, path)
+    predictor = _predictor(shard.card, shard.folder, shard.weights, shard.device)
+    stack, classes = Stack(place(shard.stack)), zarr.open_array(zarr_at(place(shard.observed)), mode="r")
+    target = _Target.of(predictor.card, stack, classes, shard.where, path)
+    strips = range(*shard.strips)
+    done = {strip for strip in strips if _is_done(target, strip)}
+    for missing in _runs(strips, done):
+        _map_strips(predictor, _grid(predictor.card, stack), target, missing, shard.batch)
+    return begun.report(len(strips) - len(done), shard.device)
+
+
+@lru_cache(maxsize=2)
+def _predictor(card: str, folder: str, weights: str, device: Device) -> Predictor:
+    """Return a card's network, loaded once a process. `weights` is the checksum the run goes by."""
+    candidate = Path(folder) if folder else registry.SHIPPED / card
+    if not candidate.is_dir():
+        raise RequestError(
+            f"the worker does not see the card {candidate}", "Put `model.card_dirs` where all machines see it."
+        )
+    found = Found(candidate, read_card(candidate))
+    if found.card.weights_sha256 != weights:
+        raise RequestError(f"the worker's card `{card}` is another one", "Install the same cards on all machines.")
+    return found.load(device)
+
+
+def _absolute(path: Path) -> str:
+    return str(path.absolute()) if isinstance(path, Path) else str(path)
 
 
 def _create(path: Path, shape: tuple[int, int]) -> zarr.Array[Any]:
     chunks, names = (CHUNK_PX, CHUNK_PX), ("y", "x")
     return zarr.create_array(
-        path, shape=shape, chunks=chunks, dtype="float32", fill_value=np.nan, dimension_names=names, overwrite=True
+        zarr_at(path),
+        shape=shape,
+        chunks=chunks,
+        dtype="float32",
+        fill_value=np.nan,
+        dimension_names=names,
+        overwrite=True,
     )
 
 
-def _marker(path: Path) -> Path:
-    return path.with_name(f"{path.name}.strips.json")
+def _markers(path: Path) -> Path:
+    return path.with_name(f"{path.name}.strips")
 
 
-def _done(path: Path, key: str) -> set[int]:
+def _kept(target: _Target) -> set[int]:
     """Return the strips that this very mapping has finished; another card's or stack's are thrown away."""
-    if path.exists() and _marker(path).exists():
-        content = json.loads(_marker(path).read_text())
-        if content["key"] == key:
-            return set(content["strips"])
-        logger.warning("%s was mapped from something else; it is made anew", path.name)
-    shutil.rmtree(path, ignore_errors=True)
-    _marker(path).unlink(missing_ok=True)
+    folder = _markers(target.path)
+    found = {int(marker.name) for marker in folder.iterdir() if marker.name.isdigit()} if folder.exists() else set()
+    if found and target.path.exists() and all(_is_done(target, strip) for strip in found):
+        return found
+    if found:
+        logger.warning("%s was mapped from something else; it is made anew", target.path.name)
+    drop(target.path)
+    drop(folder)
     return set()
 
 
-def _missing(strips: int, done: set[int]) -> Iterator[range]:
+def _is_done(target: _Target, strip: int) -> bool:
+    try:
+        return (_markers(target.path) / str(strip)).read_text(encoding="utf-8") == target.key
+    except FileNotFoundError:
+        return False
+
+
+def _runs(strips: range, done: set[int]) -> Iterator[range]:
     """Yield the runs of consecutive strips that are not done."""
     first: int | None = None
-    for strip in range(strips + 1):
-        if strip < strips and strip not in done:
+    for strip in range(strips.start, strips.stop + 1):
+        if strip < strips.stop and strip not in done:
             first = strip if first is None else first
         elif first is not None:
             yield range(first, strip)

@@ -9,7 +9,7 @@ from typing import Any
 
 from configs.errors import NothingToSeeError, RequestError
 from configs.run import RunConfig
-from flows import rooms, workplace
+from flows import engine, rooms, workplace
 from flows.journal import costs, journal
 from flows.map_event import map_event
 from flows.step import Step, plain
@@ -32,7 +32,7 @@ def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str
     with workplace.locked(event.work(f"{run.request_id}.lock").folder, "working on this request"):
         layout, run = workplace.begin(event, run)
         try:
-            with journal(layout.log, layout.steps, run.event.name, run.request_id):
+            with journal(layout.log, layout.steps, run.event.name, run.request_id), engine.opened(run.engine):
                 finished = map_event(run, event, layout, step, insist)
                 seconds = {name: cost["seconds"] for name, cost in costs().items()}
         except (RequestError, NothingToSeeError):

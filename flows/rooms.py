@@ -13,17 +13,17 @@ from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass
 from configs.run import RunConfig, SourceConfig
 from configs.stack import Rows, Stack
-from flows import journal, workplace
+from flows import engine, journal, workplace
 from flows.mapping import map_card
 from flows.progress import progress
+from flows.pulling import by_workers
 from flows.views import Filled
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from gee.source import Plan, Source
-from gee.stack import assemble
+from gee.stack import assemble, fill_blocks
 from inventory.outline import Inventory, outline
 from models import registry, select
-from models.architectures import ARCHITECTURES
 from models.registry import Candidates, Found
 
 logger = logging.getLogger(__name__)
@@ -41,11 +41,16 @@ def open_source(run: RunConfig) -> Source:
         RequestError: an archive or a landscape that is none.
         SourceError: Earth Engine cannot be had.
     """
+    return make_source(source_config(run))
+
+
+def source_config(run: RunConfig) -> SourceConfig:
+    """Return how the run's Earth is opened, here or by a worker elsewhere."""
     config = run.source
     if run.refresh.policy == "latest":
         live = config.earthengine.model_copy(update={"post_policy": "latest"})
         config = config.model_copy(update={"earthengine": live})
-    return make_source(config)
+    return config
 
 
 def make_source(config: SourceConfig) -> Source:
@@ -133,6 +138,8 @@ def pull(
     Raises:
         NothingNewError: no pixel is new against the revision before, and nobody insists on another one.
     """
+    cluster = engine.current()
+    fill = by_workers(cluster, source_config(run)) if cluster else fill_blocks
     with progress("pulling imagery") as advance:
         stack = assemble(
             source,
@@ -140,6 +147,7 @@ def pull(
             stack_bands(source, cards),
             layout.stack,
             progress=advance,
+            fill=fill,
             before=earlier_stack(event),
             policy=run.refresh.policy,
         )
@@ -205,12 +213,10 @@ def map_probability(
     run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, observed: Observed, layout: RunLayout
 ) -> Rows:
     """Return landslide probability, `(y, x)` on disk; the fallback card fills what has no clear pre-event pixel."""
-    classes = observed.array
 
     def by(found: Found, where: ObservationClass, path: Path) -> Rows:
-        stride, predictor = ARCHITECTURES[found.card.architecture].stride, found.load(run.model.device)
         with progress(f"mapping with {found.card.name}", "tile") as advance:
-            return map_card(predictor, found.card, stride, stack, classes, where, path, run.model.batch, advance)
+            return map_card(found, run.model, stack, observed, where, path, advance)
 
     chance = by(cards.by_name(choice.card), ObservationClass.CLEAR, layout.probability)
     if choice.fallback and observed.counts[ObservationClass.NO_PRE]:

@@ -28,6 +28,7 @@ from flows.cli import answer
 @click.option("--out", default=None, metavar="DIR", help="Output folder [default: runs].")
 @click.option("--name", help="Event name: the folder's name.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be pulled; fetch no pixel.")
+@click.option("--engine", metavar="ENGINE", help="plain, dask://HOST:PORT or dask://local?workers=N [default: plain].")
 @click.option("--prefect", is_flag=True, help="As a tracked Prefect flow run (also where PREFECT_API_URL is set).")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(as_json: bool, dry_run: bool, prefect: bool, **asked: Any) -> None:
@@ -66,6 +67,7 @@ def configure(
     as_of: str | None,
     out: str | None,
     name: str | None,
+    engine: str | None = None,
 ) -> Any:
     """Return the run configuration that the options, the run file and the defaults amount to.
 
@@ -80,6 +82,8 @@ def configure(
         preset["source"] = {**preset.get("source", {}), **parse_source(source)}
     if out:
         preset["out"] = out
+    if engine:
+        preset["engine"] = engine
     latitude, longitude = parse_epicentre(epicentre) if epicentre else (None, None)
     usgs_file = Path(usgs) if usgs and (usgs.endswith((".geojson", ".json")) or Path(usgs).exists()) else None
     request = make_request(

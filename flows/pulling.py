@@ -1,0 +1,91 @@
+"""Filling a stack's blocks by workers elsewhere: what `gee.stack.fill_blocks` does in this process, in shards."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.run import SourceConfig
+from flows import journal
+from flows.engine import Cluster, Report
+from flows.shards import Begun, check_worker, versions
+from gee.source import Source
+from gee.stack import Fill, Filling, fill_blocks
+from gee.store import Block, is_done
+
+logger = logging.getLogger(__name__)
+
+BLOCKS = 8
+"""Blocks of a shard: few, so that a lost worker costs little; enough that opening the source costs little beside them."""
+
+
+@dataclass(frozen=True)
+class PullShard:
+    """Some blocks of a stack."""
+
+    source: SourceConfig
+    filling: Filling
+    blocks: tuple[Block, ...]
+    workers: int
+    """Blocks at once: all shards together keep to what the source allows."""
+    versions: Mapping[str, str]
+
+
+def by_workers(cluster: Cluster, config: SourceConfig) -> Fill:
+    """Return a way to fill blocks by the workers of a cluster, each opening the source by its configuration."""
+    absolute = str(Path(config.archive).absolute()) if config.archive else None
+    config = config.model_copy(update={"archive": absolute})
+
+    def fill(source: Source, filling: Filling, missing: Sequence[Block]) -> Iterator[Block]:
+        at_once = max(1, min(cluster.slots, source.workers))
+        each, here = max(1, source.workers // at_once), versions()
+        groups = [tuple(missing[i : i + BLOCKS]) for i in range(0, len(missing), BLOCKS)]
+        shards = [PullShard(config, filling, blocks, each, here) for blocks in groups]
+        reports = []
+        for number, report in cluster.work(pull_shard, shards, at_once=at_once):
+            reports.append(report)
+            _add(source, report)
+            yield from groups[number]
+        tell(reports)
+
+    return fill
+
+
+def pull_shard(shard: PullShard) -> Report:
+    """Fill the blocks of a shard that are not done, in the shared store. What a worker runs."""
+    from flows.rooms import make_source  # the rooms send the shards: an import at the top would go in a circle
+
+    begun, filling = Begun.now(), shard.filling
+    check_worker(shard.versions, filling.path)
+    missing = [block for block in shard.blocks if not is_done(filling.path, block, filling.key, filling.names)]
+    source = make_source(shard.source)
+    done = sum(1 for _ in fill_blocks(source, filling, missing, shard.workers))
+    return begun.report(done, account=_account(source))
+
+
+def tell(reports: Sequence[Report]) -> None:
+    """Keep who worked on a step in the journal, and warn where that may have moved the last digits."""
+    kinds = sorted({f"{report.device} with {report.threads} threads" for report in reports})
+    workers = Counter(report.worker for report in reports)
+    journal.note(shards=len(reports), workers=dict(workers), computed_on=kinds)
+    logger.info("%d shards by %d workers (%s)", len(reports), len(workers), ", ".join(kinds))
+    if len(kinds) > 1:
+        logger.warning("workers differ (%s): probabilities may differ in their last digits", ", ".join(kinds))
+
+
+def _account(source: Source) -> dict[str, int]:
+    account: Any = getattr(source, "account", None)
+    counts = account.as_plain() if account is not None else {}
+    return {what: count for what, count in counts.items() if isinstance(count, int)}
+
+
+def _add(source: Source, report: Report) -> None:
+    """Add what a shard cost a service to the source's own account, which goes into the provenance."""
+    account: Any = getattr(source, "account", None)
+    for what, count in report.account.items():
+        if account is not None:
+            account.add(what, count)
