@@ -25,8 +25,9 @@ from configs.stack import Rows, Stack
 from inventory import charts
 from inventory.about import About
 from inventory.affected import Affected
-from inventory.colours import CONFIDENCE, OBSERVATION
+from inventory.colours import AFFECTED, CONFIDENCE, OBSERVATION
 from inventory.outline import Inventory
+from inventory.pictures import NOT_IMAGED
 from inventory.statistics import (
     area_density,
     distance_shares,
@@ -131,6 +132,7 @@ def _affected(page: Page, w: dict[str, Any]) -> dict[str, Any] | None:
         "rows": rows,
         "roads": listed,
         "has_roads": "roads_m" in totals,
+        "colours": AFFECTED,
         "more": a["more_roads"].format(shown=len(listed), all=f"{len(roads):,}") if len(roads) > len(listed) else "",
     }
 
@@ -144,16 +146,24 @@ def _rejections(inventory: Inventory) -> list[tuple[str, int]]:
     return [(str(reason), int(count)) for reason, count in general.value_counts().items()]
 
 
+def _told(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def _facts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield a nested mapping as (dotted name, text)."""
+    """Yield a nested mapping as (dotted name, text); a mapping of plain values is one line."""
     if isinstance(value, Mapping):
+        nested = any(isinstance(inner, (Mapping, list, tuple)) for inner in value.values())
+        if name and not nested:
+            yield name, " · ".join(f"{key} {inner}" for key, inner in value.items())
+            return
         for key, inner in value.items():
             yield from _facts(inner, f"{name}.{key}" if name else str(key))
     elif isinstance(value, (list, tuple)) and any(isinstance(each, (Mapping, list, tuple)) for each in value):
         for position, inner in enumerate(value):
             yield from _facts(inner, f"{name}[{position}]")
     else:
-        yield name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        yield name, _told(value)
 
 
 def _safe_json(content: Any) -> Markup:
@@ -177,6 +187,7 @@ def write_report(path: Path, page: Page, probability: Rows, observation: Rows, s
         warnings=_warnings(page, w),
         cards=_cards(page.summary, w),
         sentences=page.words,
+        no_image=NOT_IMAGED,
         has_pre="pre" in data["images"],
         confidence=[
             (w["confidence_label"].format(confidence=w["confidence"][name]), colour)

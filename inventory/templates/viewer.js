@@ -49,9 +49,11 @@
 
   // ---- drawing ----------------------------------------------------------------------------------------------------
   const size = () => [map.clientWidth, map.clientHeight];
+  let onPaper = false;
+  const sharpness = () => (onPaper ? 3 : window.devicePixelRatio || 1);
   const on = (name) => byId("show-" + name)?.checked;
   const place = () => {
-    const ratio = window.devicePixelRatio || 1, [w, h] = size();
+    const ratio = sharpness(), [w, h] = size();
     const k = view.scale * ratio;
     pen.setTransform(k, 0, 0, k, (w / 2 - view.x * view.scale) * ratio, (h / 2 - view.y * view.scale) * ratio);
   };
@@ -62,7 +64,7 @@
     pen.drawImage(image, 0, 0, data.images[name].width, data.images[name].height);
   };
   const clipped = (from, to, draw) => {
-    const ratio = window.devicePixelRatio || 1, h = canvas.height;
+    const ratio = sharpness(), h = canvas.height;
     pen.save();
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.beginPath();
@@ -104,7 +106,7 @@
     bar.textContent = length >= 1000 ? length / 1000 + " km" : length + " m";
   };
   const draw = () => {
-    const ratio = window.devicePixelRatio || 1, [w, h] = size();
+    const ratio = sharpness(), [w, h] = size();
     if (canvas.width !== Math.round(w * ratio) || canvas.height !== Math.round(h * ratio)) {
       canvas.width = Math.round(w * ratio);
       canvas.height = Math.round(h * ratio);
@@ -300,10 +302,20 @@
   // ---- begin ------------------------------------------------------------------------------------------------------
   let whole = true;
   new ResizeObserver(() => { if (whole) { whole = false; fit(); } redraw(); }).observe(map);
-  // On paper: the whole area, after the event.
+  // On paper: the whole area, after the event, in the size that the style sheet gives the map there.
+  const paper = { width: "690px", height: "470px" };
   let onScreen = null;
-  window.addEventListener("beforeprint", () => { onScreen = { ...view }; fit(); view.split = 0; draw(); });
-  window.addEventListener("afterprint", () => { if (onScreen) Object.assign(view, onScreen); redraw(); });
+  window.addEventListener("beforeprint", () => {
+    onScreen = { ...view }; onPaper = true;
+    Object.assign(map.style, paper);
+    fit(); view.split = 0; draw();
+  });
+  window.addEventListener("afterprint", () => {
+    onPaper = false;
+    for (const name in paper) map.style[name] = "";
+    if (onScreen) Object.assign(view, onScreen);
+    redraw();
+  });
   const loaded = Object.entries(data.images).map(async ([name, { address }]) => {
     const image = new Image();
     image.src = address;
