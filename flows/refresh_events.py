@@ -18,6 +18,8 @@ from flows.step import Step, plain
 
 logger = logging.getLogger(__name__)
 
+AGAIN = timedelta(hours=1)
+"""Pause before an event that failed, or that another process refreshes, is looked at again."""
 _ENDS = ("refreshed", "waiting", "closed", "failed", "busy")
 
 
@@ -42,15 +44,14 @@ def refresh_events(
     if not out.is_dir():
         raise RequestError(f"no such output folder: {out}", "Name the folder that the events lie in, e.g. runs.")
     rows = [_one(event, now, step, run_it) for event in events_in(out) if _is_due(event, now)]
-    waiting = list(_next_looks(out))
+    waiting = list(_next_looks(out, now))
     told = {name: sum(row["action"] == name for row in rows) for name in _ENDS}
-    next_look = min(waiting, default=None)
     return {
         "status": "ok",
         "events": rows,
         **told,
         "open": len(waiting),
-        "next_look": max(next_look, now).isoformat() if next_look else None,
+        "next_look": min(waiting).isoformat() if waiting else None,
     }
 
 
@@ -68,16 +69,16 @@ def _is_due(event: EventFolder, now: datetime) -> bool:
         return True  # so that the refresh says what is wrong with it
 
 
-def _next_looks(out: Path) -> Iterator[datetime]:
-    """Yield when each open event is to be looked at again."""
+def _next_looks(out: Path, now: datetime) -> Iterator[datetime]:
+    """Yield when each open event is to be looked at again; what failed or was busy, after an hour."""
     for event in events_in(out):
         try:
             state = standing.read_state(event)
         except CoslideError:
             continue
         if state.state == "open":
-            checked = state.checked or datetime.min.replace(tzinfo=UTC)
-            yield checked + timedelta(hours=state.every_hours)
+            due = state.checked + timedelta(hours=state.every_hours) if state.checked else now
+            yield due if due > now else now + AGAIN
 
 
 def _one(event: EventFolder, now: datetime, step: Step, run_it: Run) -> dict[str, Any]:
