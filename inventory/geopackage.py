@@ -28,7 +28,8 @@ from inventory.outline import Inventory, code_of
 from inventory.styles import STYLES, Style, qml, sld
 
 FORMAT = format_of("inventory")
-STANDARD = "https://github.com/opengeospatial/geopackage"
+VERSION = "1.3"
+"""Of the standard: what readers of the last years all know; 1.4 makes QGIS 3.22 and its kind warn."""
 _DRAFT_STAMP = "1970-01-01T00:00:00.000Z"
 
 _EXTENSIONS = (
@@ -97,6 +98,7 @@ def _write_layer(path: Path, layer: Layer) -> None:
         field_mask=[null if null.any() else None for _, null in columns],
         layer=layer.name,
         driver="GPKG",
+        dataset_options={"VERSION": VERSION},
         **shape,
     )
 

@@ -21,7 +21,7 @@ SMALLEST_PX = 480
 
 
 def _drawn(image: Image.Image, inventory: Inventory) -> Image.Image:
-    """Return the image with every landslide filled in the colour of its confidence."""
+    """Return the image with every landslide filled in the colour of its confidence, largest first, so that holes stay open."""
     overlay = Image.new("RGBA", image.size)
     pen = ImageDraw.Draw(overlay)
     scale = image.width / int(inventory.geobox.shape[1])
@@ -30,8 +30,9 @@ def _drawn(image: Image.Image, inventory: Inventory) -> Image.Image:
     confidence = inventory.landslides["confidence"].to_numpy()
     for part, owner in zip(*parts, strict=True):
         colour = rgb(CONFIDENCE.get(confidence[owner], "#b10026"))
-        points = scale * through(to_pixel, shapely.get_coordinates(shapely.get_exterior_ring(part)))
-        pen.polygon([tuple(point) for point in points.tolist()], fill=(*colour, 120), outline=(*colour, 255))
+        for ring, fill in ((part.exterior, (*colour, 120)), *((hole, (0, 0, 0, 0)) for hole in part.interiors)):
+            points = scale * through(to_pixel, shapely.get_coordinates(ring))
+            pen.polygon([tuple(point) for point in points.tolist()], fill=fill, outline=(*colour, 255))
     return Image.alpha_composite(image.convert("RGBA"), overlay)
 
 

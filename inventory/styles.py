@@ -145,7 +145,9 @@ def qml(style: Style) -> str:
     if style.label:
         labels = ET.SubElement(root, "labeling", type="simple")
         settings = ET.SubElement(labels, "settings")
-        ET.SubElement(settings, "text-style", fieldName=style.label, fontSize="10", textColor="0,0,0,255")
+        text = ET.SubElement(settings, "text-style", fieldName=style.label, fontSize="10", textColor="0,0,0,255")
+        ET.SubElement(text, "text-buffer", bufferDraw="1", bufferSize="0.8", bufferColor="255,255,255,255")
+        ET.SubElement(settings, "placement", placement="0", dist="4", distUnits="MM")
     return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ET.tostring(root, encoding="unicode")
 
 
