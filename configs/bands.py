@@ -103,6 +103,10 @@ DERIVED: Final[dict[str, tuple[str, ...]]] = {
 """Bands computed on our side by ``gee.derive``, and from what (design 2.3)."""
 
 
+RADAR: Final = ("VV", "VH")
+"""Bands that see through cloud."""
+
+
 @dataclass(frozen=True)
 class StackBand:
     """A band of a stack: the base band and, unless it is static, the window it is seen in."""

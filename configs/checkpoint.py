@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from configs.bands import parse_band
+from configs.bands import RADAR, parse_band
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
-from configs.records import Level
+from configs.records import Level, Requires
 
 WEIGHTS = "weights.safetensors"
 REFERENCE = "reference.safetensors"
@@ -93,6 +93,8 @@ class CheckpointCard(Frozen):
     sensor: str
     level: Level
     resolution_m: float = Field(gt=0)
+    requires: Requires = Requires.CLEAR
+    """What must be seen of a pixel: `clear`, or `radar` for a card that was trained on cloudy optical pixels beside radar."""
     tiles: CardTiles
     normalisation: Normalisation
     threshold: float = Field(gt=0, lt=1)
@@ -112,6 +114,7 @@ class CheckpointCard(Frozen):
     def _consistent(self) -> CheckpointCard:
         for name in self.bands:
             parse_band(name)
+        check_requires(self.requires, self.bands)
         missing = set(self.bands) - set(self.normalisation.statistics) if self.normalisation.method != "none" else set()
         if missing:
             raise ValueError(f"normalisation has no statistics for {', '.join(sorted(missing))}")
@@ -131,6 +134,16 @@ class CheckpointCard(Frozen):
     def samples(self) -> int:
         """Return the number of training samples over all domains."""
         return sum(domain.samples for domain in self.domains)
+
+
+def check_requires(requires: Requires, bands: tuple[str, ...]) -> None:
+    """Refuse `requires: radar` for bands that hold no radar.
+
+    Raises:
+        ValueError: they hold none.
+    """
+    if requires is Requires.RADAR and not any(parse_band(name).band.name in RADAR for name in bands):
+        raise ValueError(f"`requires: radar` needs a band {' or '.join(RADAR)} among {', '.join(bands)}")
 
 
 def read_card(folder: Path) -> CheckpointCard:

@@ -40,6 +40,15 @@ class Level(StrEnum):
     """Surface reflectance."""
 
 
+class Requires(StrEnum):
+    """What must have been seen of a pixel for a card to say something about it."""
+
+    CLEAR = "clear"
+    """Every window that the card reads, clear in every instrument."""
+    RADAR = "radar"
+    """The radar bands and the static ones; optical bands are given as they are, cloud or not. Only for cards that learnt so."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """One acquisition."""

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from configs.checkpoint import check_requires
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
+from configs.records import Requires
 from configs.run import as_request_error
 
 
@@ -68,6 +70,8 @@ class SamplingConfig(Frozen):
     radius_km: float | None = Field(default=None, gt=0, le=500)
     """Area around the epicentre, where `run` has none."""
     bands: tuple[str, ...] = Field(min_length=1)
+    requires: Requires = Requires.CLEAR
+    """Which pixels are labelled: `clear`, or `radar`: wherever radar saw, so that a network learns to look through cloud."""
     truth: TruthConfig
     split: SplitConfig = SplitConfig()
     chip_px: int = Field(default=88, ge=32, le=512)
@@ -78,6 +82,11 @@ class SamplingConfig(Frozen):
     seed: int = Field(default=0, ge=0)
     licence: str
     attribution: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _sighted(self) -> SamplingConfig:
+        check_requires(self.requires, self.bands)
+        return self
 
 
 def read_sampling(path: Path) -> SamplingConfig:

@@ -22,6 +22,7 @@ from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from gee.source import Plan, Source
 from gee.stack import assemble, fill_blocks
+from inventory.given import Given
 from inventory.outline import Inventory, outline
 from models import registry, select
 from models.registry import Candidates, Found
@@ -92,8 +93,10 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
     """Return which scenes would be used.
 
     Raises:
+        RequestError: a layer of what may be affected cannot be used.
         NothingToSeeError: no imagery; where the swapped epicentre would hit it, the message says so.
     """
+    Given.open(run.affected)  # a file that cannot be used is told now, not after hours of work
     area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
     try:
         return source.plan(area, geobox, run.event, run.windows, stack_bands(source, cards))
@@ -198,7 +201,9 @@ def observe(run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, lay
     """
     card = cards.by_name(choice.card).card
     with progress("observing") as advance:
-        observed = observe_stack(stack, card.bands, run.place, layout.observed, progress=advance)
+        observed = observe_stack(
+            stack, card.bands, run.place, layout.observed, requires=card.requires, progress=advance
+        )
     fillable = observed.counts[ObservationClass.NO_PRE] if choice.fallback else 0
     if observed.clear_px + fillable == 0:
         seen = ", ".join(f"{kind.name.lower()} {count:,}" for kind, count in observed.counts.items() if count)

@@ -48,7 +48,7 @@ def make_samples(path: Path, out: Path) -> SampleSet:
     source, scratch = make_source(run.source), out.with_name(f".{out.name}.stack")
     stack = _stack(config, run, source, scratch)
     label = _label(config, run, stack, path.parent)
-    observed = observe(stack, config.bands, run.place, scratch / "observed.zarr")
+    observed = observe(stack, config.bands, run.place, scratch / "observed.zarr", requires=config.requires)
     seen = Is(observed.array, ObservationClass.CLEAR)
     if not any(name.startswith("pre_") for name in config.bands) and observed.counts[ObservationClass.NO_PRE]:
         logger.warning("some pixels lack a clear image: they are not labelled")
@@ -63,6 +63,7 @@ def make_samples(path: Path, out: Path) -> SampleSet:
             origin=Origin.of(stack, config.name, config.title, config.licence, config.attribution),
             chipping=Chipping(config.chip_px, config.stride_px, config.positive_share, config.seed),
             observed=seen,
+            requires=config.requires,
             progress=advance,
         )
     shutil.rmtree(scratch, ignore_errors=True)

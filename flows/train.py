@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.bands import RADAR, parse_band
 from configs.checkpoint import TrainingDomain
 from configs.errors import RequestError
+from configs.records import Requires
 from configs.selection import read_selection
 from configs.training import Splits, TrainingConfig, read_training
 from flows.card_scores import probability_of, scores
@@ -141,6 +143,7 @@ def train_card(
     sets = [SampleSet.open(path) for path in folders]
     bands = config.bands or sets[0].card.bands
     _check(sets, bands)
+    _told(config, sets)
     with progress(f"training {config.name}", "step") as advance:
         trained = training.train(
             config,
@@ -176,6 +179,18 @@ def _check(sets: list[SampleSet], bands: tuple[str, ...]) -> None:
         if missing:
             raise RequestError(
                 f"sample set `{samples.name}` has no {', '.join(missing)}", "Cut it again with these bands."
+            )
+
+
+def _told(config: TrainingConfig, sets: list[SampleSet]) -> None:
+    """Warn of sample sets that are cut otherwise than the recipe means."""
+    wanted = config.cut_as
+    for samples in sets if wanted else ():
+        card = samples.card
+        if (card.chip_px, card.stride_px) != (wanted.chip_px, wanted.stride_px):
+            logger.warning(
+                "sample set `%s` has chips of %d px every %d px; the recipe means %d px every %d px",
+                *(samples.name, card.chip_px, card.stride_px, wanted.chip_px, wanted.stride_px),
             )
 
 
@@ -228,7 +243,11 @@ def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: str, parent: F
         )
         for samples, source in zip(sets, config.samples, strict=True)
     )
+    bands = config.bands or sets[0].card.bands
+    through = all(samples.card.requires is Requires.RADAR for samples in sets)
+    radar = any(parse_band(name).band.name in RADAR for name in bands)
     return Facts(
+        requires=Requires.RADAR if through and radar else Requires.CLEAR,
         sensor=origins[0].sensor,
         level=origins[0].level,
         resolution_m=origins[0].resolution_m,

@@ -28,7 +28,7 @@ from configs.checkpoint import (
 )
 from configs.errors import RequestError
 from configs.files import replacing, write_text
-from configs.records import Level
+from configs.records import Level, Requires
 from models import calibration, weights
 from models.architectures import build
 from models.batches import Chips, arrays
@@ -55,6 +55,8 @@ class Facts:
     domains: tuple[TrainingDomain, ...]
     chip_px: int
     """Side of what the network saw while it was trained."""
+    requires: Requires = Requires.CLEAR
+    """What was seen of the training pixels."""
     attribution: tuple[str, ...] = ()
     record: dict[str, str | int | float | bool] = field(default_factory=dict)
     """For the training record, beside what is known here: the recipe's file, the sample sets' fingerprints, ..."""
@@ -160,6 +162,7 @@ def _draft(trained: Trained, facts: Facts, weights_sha256: str, reference_sha256
         sensor=facts.sensor,
         level=facts.level,
         resolution_m=facts.resolution_m,
+        requires=facts.requires,
         tiles=config.tiles
         or tiles_for(build(config.architecture, len(trained.bands), **config.arguments), facts.chip_px),
         normalisation=trained.normalisation,

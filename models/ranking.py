@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from configs.area import Area
 from configs.bands import When
-from configs.records import Advance, ObservationClass, Ranked
+from configs.records import Advance, ObservationClass, Ranked, Requires
 from configs.selection import SelectionConfig
 from configs.stack import Stack
 from models.blockmmd import Blocked, BlockGram, block_sums
@@ -39,31 +39,42 @@ class Compared:
 
 def compare(found: Sequence[Found], stack: Stack, area: Area | None, settings: SelectionConfig) -> list[Compared]:
     """Return the cards that see something, each beside the scene masked as its reference was."""
-    scenes: dict[tuple[bool, float], Reference] = {}
+    scenes: dict[tuple[bool, Requires, float], Reference] = {}
     references = [one.reference() for one in found]
     for one, reference in zip(found, references, strict=True):
-        key = (one.card.needs_pre, reference.slope_min_deg if "slope" in stack.band_names else 0.0)
+        key = _key(one, reference, stack)
         if key not in scenes:
-            alike = [o.card.bands for o in found if o.card.needs_pre == one.card.needs_pre]
+            sight = (one.card.needs_pre, one.card.requires)
+            alike = [o.card.bands for o in found if (o.card.needs_pre, o.card.requires) == sight]
             scenes[key] = _scene(stack, tuple(dict.fromkeys(b for bands in alike for b in bands)), area, key, settings)
     pairs = []
     for one, reference in zip(found, references, strict=True):
-        scene = scenes[one.card.needs_pre, reference.slope_min_deg if "slope" in stack.band_names else 0.0]
+        scene = scenes[_key(one, reference, stack)]
         if len(scene) > 1:
             pairs.append(Compared(one, reference, scene))
     return pairs
 
 
+def _key(one: Found, reference: Reference, stack: Stack) -> tuple[bool, Requires, float]:
+    """Return what decides which pixels of the scene a card is compared on."""
+    slope = reference.slope_min_deg if "slope" in stack.band_names else 0.0
+    return one.card.needs_pre, one.card.requires, slope
+
+
 def _scene(
-    stack: Stack, bands: tuple[str, ...], area: Area | None, key: tuple[bool, float], settings: SelectionConfig
+    stack: Stack,
+    bands: tuple[str, ...],
+    area: Area | None,
+    key: tuple[bool, Requires, float],
+    settings: SelectionConfig,
 ) -> Reference:
-    needs_pre, slope_min_deg = key
+    needs_pre, requires, slope_min_deg = key
 
     def draw(slope: float) -> Reference:
         return sample(
             stack,
             bands,
-            _observed(stack, area, needs_pre),
+            _observed(stack, area, needs_pre, requires),
             domain="scene",
             resolution_m=abs(float(stack.geobox.resolution.x)),
             count=settings.pixels,
@@ -76,8 +87,17 @@ def _scene(
     return drawn if drawn.pixels >= _TOO_FEW or slope_min_deg == 0 else draw(0.0)
 
 
-def _observed(stack: Stack, area: Area | None, needs_pre: bool) -> Usable:
-    """Return which pixels of the area are clear in every window the card reads; water and snow are other classes."""
+def _observed(stack: Stack, area: Area | None, needs_pre: bool, requires: Requires) -> Usable:
+    """Return which pixels of the area are clear in every window the card reads; water and snow are other classes.
+
+    A card that requires radar alone is compared wherever its bands are known, but on water.
+    """
+
+    def dry(rows: slice, columns: slice) -> NDArray[np.bool_]:
+        seen = stack.observation(When.POST, rows, columns) != ObservationClass.WATER
+        if area is not None and seen.any():
+            seen &= area.mask(stack.geobox[rows, columns])
+        return np.asarray(seen)
 
     def clear(rows: slice, columns: slice) -> NDArray[np.bool_]:
         seen = stack.observation(When.POST, rows, columns) == ObservationClass.CLEAR
@@ -87,7 +107,7 @@ def _observed(stack: Stack, area: Area | None, needs_pre: bool) -> Usable:
             seen &= area.mask(stack.geobox[rows, columns])
         return np.asarray(seen)
 
-    return clear
+    return dry if requires is Requires.RADAR else clear
 
 
 def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advance) -> list[Ranked]:

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from configs.bands import parse_band
 from configs.errors import RequestError
 from configs.files import replacing
-from configs.records import Advance, silent
+from configs.records import Advance, Requires, silent
 from configs.stack import CHUNK_PX, Rows, decode, encode, grid_attributes
 from tiles.labels import IGNORED
 from tiles.samples import PIXELS, Counts, Origin, SampleCard, SampleSet, Summary, write_card
@@ -49,6 +49,7 @@ def cut(
     chipping: Chipping,
     observed: Rows | None = None,
     blank_unobserved: bool = False,
+    requires: Requires = Requires.CLEAR,
     progress: Advance = silent,
 ) -> SampleSet:
     """Return the sample set written to folder `out`, whole or not at all.
@@ -64,6 +65,7 @@ def cut(
         chipping: how chips are laid.
         observed: `(y, x)`, true where the pixel was clearly seen; elsewhere its label becomes 255.
         blank_unobserved: remove the values of bands seen in a window where `observed` is false (clouds).
+        requires: what `observed` asks of a pixel, for the data card.
         progress: called with (rows done, rows).
 
     Raises:
@@ -90,6 +92,7 @@ def cut(
         card = SampleCard(
             origin=origin,
             bands=tuple(bands),
+            requires=requires,
             grid=grid_attributes(geobox),
             chip_px=chipping.chip_px,
             stride_px=chipping.stride_px,

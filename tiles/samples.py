@@ -24,7 +24,7 @@ from configs.checkpoint import BandStatistics
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
-from configs.records import Level
+from configs.records import Level, Requires
 from configs.stack import Stack, decode, grid_from
 
 CARD = "samples.yaml"
@@ -87,6 +87,8 @@ class SampleCard(Frozen):
     format: str = format_of("samples")
     origin: Origin
     bands: tuple[str, ...] = Field(min_length=1)
+    requires: Requires = Requires.CLEAR
+    """What was seen of the labelled pixels; a card trained on them requires the same."""
     grid: dict[str, Any]
     chip_px: int = Field(ge=1)
     stride_px: int = Field(ge=1)

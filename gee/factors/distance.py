@@ -54,7 +54,8 @@ def _nearest_few(segments: Segments, x: NDArray[np.float64], y: NDArray[np.float
     middle_x, middle_y = (x[0] + x[-1]) / 2, (y[0] + y[-1]) / 2
     radius = float(np.hypot(x[-1] - x[0], y[-1] - y[0])) / 2 + 1.0
     away = _to_segment(segments.transpose(1, 2, 0), middle_x, middle_y)  # (segment,)
-    return segments[(away <= away.min(initial=np.inf) + 2 * radius) & (away <= cap_m + radius)]
+    near: Segments = segments[(away <= away.min(initial=np.inf) + 2 * radius) & (away <= cap_m + radius)]
+    return near
 
 
 def _to_segment(segment: NDArray[np.float64], x: Any, y: Any) -> NDArray[np.float64]:
