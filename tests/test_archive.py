@@ -23,8 +23,8 @@ from configs.errors import CoslideError, NothingToSeeError, RequestError
 from configs.event import Event, Windows, parse_range
 from configs.records import ObservationClass
 from gee.archive import ArchiveSource
-from gee.archive.rasters import look_at
 from gee.observation import observe
+from gee.rasters import look_at
 from gee.source import Plan
 from gee.stack import assemble
 

@@ -15,7 +15,7 @@ from configs.bands import When
 from configs.event import Event
 from configs.records import ObservationClass
 from gee.archive.manifest import CloudMask, SceneEntry
-from gee.archive.rasters import Array, Raster
+from gee.rasters import Array, Raster
 from gee.resample import Method
 
 LITTLE: Final = 0.1

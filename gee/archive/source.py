@@ -25,9 +25,9 @@ from configs.records import ObservationClass, Offer, Scene
 from gee.archive.composite import Candidate, compose, first_choice
 from gee.archive.coverage import looked, meets, outline, record
 from gee.archive.manifest import Layer, SceneEntry, read_manifest
-from gee.archive.rasters import Array, Raster, look_at
 from gee.carry import FINGERPRINTS
 from gee.derive import spacing
+from gee.rasters import Array, Raster, look_at
 from gee.resample import Method
 from gee.source import Elevation, Plan, Pulled, Source
 
