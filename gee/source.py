@@ -61,6 +61,8 @@ class Pulled:
     """`(y, x)` of `ObservationClass`: NOT_IMAGED, CLEAR, CLOUD, SHADOW, SNOW or WATER (permanent water)."""
     date: Mapping[When, NDArray[np.int32]]
     """`(y, x)` acquisition day since 1970-01-01, 0 where not imaged."""
+    stored: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Those of the bands that came in the very integers a stack stores (`configs.stack.encode`): they need no second coding."""
 
 
 @dataclass(frozen=True)

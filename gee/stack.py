@@ -200,16 +200,18 @@ def _values(
     relief = [name for name in names if name not in pulled.bands and _needs(name, plan) == ()]
     heights = source.elevation(plan, block, MARGIN_PX) if relief else None
     with HANDS:
-        measured, implausible = _plausible(pulled.bands)
+        stored: dict[str, NDArray[Any]] = {name: pulled.stored[name] for name in names if name in pulled.stored}
+        others = [name for name in names if name not in stored]
+        inputs = dict.fromkeys(need for name in others for need in _needs(name, plan))
+        measured, implausible = _plausible({name: pulled.bands[name] for name in inputs})
         made = terrain(heights, block, relief) if heights else {}
-        stored: dict[str, NDArray[Any]] = {}
-        for name in names:
+        for name in others:
             if name in measured:
                 made[name] = measured[name]
             elif name not in made:
                 parsed = parse_band(name)
-                inputs = {base: measured[f"{parsed.when}_{base}"] for base in DERIVED[parsed.band.name]}
-                made[name] = index(parsed.band.name, inputs)
+                bases = {base: measured[f"{parsed.when}_{base}"] for base in DERIVED[parsed.band.name]}
+                made[name] = index(parsed.band.name, bases)
             stored[name] = encode(made.pop(name), name)
     shape = tuple(int(side) for side in block.shape)
     for when in When:
@@ -218,7 +220,7 @@ def _values(
     for name, values in stored.items():
         if values.shape != shape:
             raise CoslideError(f"{source.name} gave `{name}` as {values.shape}, not {shape}")
-    return stored, implausible
+    return {name: stored[name] for name in stored_names(names)}, implausible
 
 
 def _plausible(bands: Mapping[str, NDArray[np.float32]]) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import ee
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.bands import When
+from configs.bands import When, parse_band
 from configs.records import ObservationClass
 from gee.earthengine import terrain
-from gee.earthengine.codes import read_codes
+from gee.earthengine.codes import read_classes, read_days
 from gee.earthengine.layers import CODE, PERCENT, Recipe, Travel
 from gee.earthengine.pixels import Layers
 from gee.source import Pulled
 
 WATER = "water"
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -53,38 +56,49 @@ class Asked:
 
     def pulled(self, names: Sequence[str], layers: Layers) -> Pulled:
         """Return an answer as physical values; the optical image tells what was seen, the radar where it is alone."""
-        observation: dict[When, NDArray[np.uint8]] = {}
-        date: dict[When, NDArray[np.int32]] = {}
-        bands: dict[str, tuple[Travel, NDArray[Any]]] = {}
+        codes: dict[When, list[tuple[Recipe, NDArray[Any]]]] = {}
+        came: dict[str, tuple[Travel, NDArray[Any]]] = {}
         for key, recipe in self.recipes.items():
             when = When(key.split("_")[0])
-            seen, days = read_codes(layers[f"{key}{CODE}"], recipe.scenes)
-            if when not in observation:
-                observation[when], date[when] = seen, days
-            else:  # a pixel is imaged where both instruments saw it
-                observation[when] = np.where(seen == ObservationClass.NOT_IMAGED, seen, observation[when])
-            bands |= {f"{when}_{name}": (travel, layers[f"{key}{name}"]) for name, travel in recipe.bands.items()}
+            codes.setdefault(when, []).append((recipe, layers[f"{key}{CODE}"]))
+            came |= {f"{when}_{name}": (travel, layers[f"{key}{name}"]) for name, travel in recipe.bands.items()}
         if WATER in layers:
-            bands[WATER] = PERCENT, layers[WATER]
-        return Pulled(Physical({name: bands[name] for name in names}), observation, date)
+            came[WATER] = PERCENT, layers[WATER]
+        return Pulled(
+            Read({name: partial(Travel.read, *came[name]) for name in names}),
+            Read({when: partial(_seen, parts) for when, parts in codes.items()}),
+            Read({when: partial(_days, parts) for when, parts in codes.items()}),
+            {name: values for name, (travel, values) in came.items() if travel.is_of(parse_band(name).band)},
+        )
+
+
+def _seen(parts: Sequence[tuple[Recipe, NDArray[Any]]]) -> NDArray[np.uint8]:
+    """Return a window's observation classes; a pixel is imaged where every instrument saw it."""
+    seen = read_classes(parts[0][1], parts[0][0].scenes)
+    for recipe, codes in parts[1:]:
+        seen[read_classes(codes, recipe.scenes) == ObservationClass.NOT_IMAGED] = ObservationClass.NOT_IMAGED
+    return seen
+
+
+def _days(parts: Sequence[tuple[Recipe, NDArray[Any]]]) -> NDArray[np.int32]:
+    return read_days(parts[0][1], parts[0][0].scenes)
 
 
 def _of(layers: Layers, key: str, recipe: Recipe) -> Layers:
     return {name: layers[f"{key}{name}"] for name in recipe.types}
 
 
-class Physical(Mapping[str, NDArray[np.float32]]):
-    """Bands in their units, decoded whenever asked for: a block that waits does so in the integers it came in."""
+class Read(Mapping[Key, Value]):
+    """Arrays that are made whenever they are asked for: a block that waits does so in the integers it came in."""
 
-    def __init__(self, stored: Mapping[str, tuple[Travel, NDArray[Any]]]) -> None:
-        self._stored = stored
+    def __init__(self, made: Mapping[Key, Callable[[], Value]]) -> None:
+        self._made = made
 
-    def __getitem__(self, name: str) -> NDArray[np.float32]:
-        travel, values = self._stored[name]
-        return travel.read(values)
+    def __getitem__(self, name: Key) -> Value:
+        return self._made[name]()
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stored)
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._made)
 
     def __len__(self) -> int:
-        return len(self._stored)
+        return len(self._made)

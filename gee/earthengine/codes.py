@@ -70,14 +70,19 @@ def check_codes(codes: NDArray[np.unsignedinteger[Any]], scenes: int) -> None:
         raise Damaged("part of the block arrived as zeros, or with pixel codes that no scene has")
 
 
-def read_codes(
-    codes: NDArray[np.unsignedinteger[Any]], scenes: Sequence[Scene]
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return (observation classes, days since 1970-01-01) of coded pixels, `(y, x)` each."""
-    size = int(np.iinfo(codes.dtype).max) + 1
-    seen, days = np.full(size, ObservationClass.NOT_IMAGED, np.uint8), np.zeros(size, np.int32)
+def read_classes(codes: NDArray[np.unsignedinteger[Any]], scenes: Sequence[Scene]) -> NDArray[np.uint8]:
+    """Return the observation classes of coded pixels."""
+    table = np.full(int(np.iinfo(codes.dtype).max) + 1, ObservationClass.NOT_IMAGED, np.uint8)
+    for slot in range(len(scenes)):
+        table[first_code(slot) : first_code(slot) + CLASSES] = np.arange(CLASSES)
+    read: NDArray[np.uint8] = table[codes]
+    return read
+
+
+def read_days(codes: NDArray[np.unsignedinteger[Any]], scenes: Sequence[Scene]) -> NDArray[np.int32]:
+    """Return the acquisition days of coded pixels since 1970-01-01, 0 where not imaged."""
+    table = np.zeros(int(np.iinfo(codes.dtype).max) + 1, np.int32)
     for slot, scene in enumerate(scenes):
-        here = slice(first_code(slot), first_code(slot) + CLASSES)
-        seen[here] = np.arange(CLASSES)
-        days[here] = (scene.acquired.date() - _EPOCH).days
-    return seen[codes], days[codes]
+        table[first_code(slot) : first_code(slot) + CLASSES] = (scene.acquired.date() - _EPOCH).days
+    read: NDArray[np.int32] = table[codes]
+    return read

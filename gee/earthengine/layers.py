@@ -10,6 +10,7 @@ import ee
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.bands import Band
 from configs.records import ObservationClass, Scene
 from gee.earthengine import codes
 from gee.earthengine.codes import CLASSES, COUNTS, code_dtype, first_code, not_imaged
@@ -34,6 +35,10 @@ class Travel:
         if unknown.any():
             values[unknown] = np.nan
         return values
+
+    def is_of(self, band: Band) -> bool:
+        """Return whether a stack stores a band in these very integers."""
+        return (self.dtype, self.scale, self.nodata, 0.0) == (band.dtype, band.scale, band.nodata, band.offset)
 
 
 REFLECTANCE = Travel("uint16", 1e-4, 0)

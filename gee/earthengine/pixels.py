@@ -21,6 +21,7 @@ from pyproj import CRS
 
 from configs.earthengine import EarthEngineConfig
 from configs.errors import CoslideError, SourceError
+from gee.chunks import HANDS
 from gee.earthengine.account import Account
 from gee.earthengine.gate import Gate
 from gee.earthengine.verdict import Cure, Damaged, judge
@@ -34,9 +35,12 @@ SMALLEST_PX: Final = 64
 """Blocks are not split below this: what cannot be computed here cannot be computed."""
 MOST_LATE: Final = 2
 """A block that misses the deadline so often is too much for the service, though it does not say so."""
+HEADER_BYTES: Final = 1 << 18
+"""More than the header of an NPY file of 1024 bands, the most a request may have."""
 PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 60.0
 
+Buffer = bytes | bytearray
 Layers = dict[str, NDArray[Any]]
 Check = Callable[[Layers], None]
 
@@ -153,8 +157,9 @@ class Puller:
         self.account.add("requests")
         payload = ee.data.computePixels({"expression": image, "fileFormat": "NPY", "grid": _grid_json(grid)})
         self.account.add("bytes", len(payload))
-        read = _read(payload, layers, (int(grid.shape[0]), int(grid.shape[1])))
-        check(read)
+        with HANDS:
+            read = _read(payload, layers, (int(grid.shape[0]), int(grid.shape[1])))
+            check(read)
         return read
 
 
@@ -193,7 +198,7 @@ def _grid_json(grid: GeoBox) -> dict[str, Any]:
     }
 
 
-def _read(payload: bytes, layers: Mapping[str, str], shape: tuple[int, int]) -> Layers:
+def _read(payload: Buffer, layers: Mapping[str, str], shape: tuple[int, int]) -> Layers:
     """Return an NPY payload's layers, by name whatever their order.
 
     Raises:
@@ -212,9 +217,9 @@ def _read(payload: bytes, layers: Mapping[str, str], shape: tuple[int, int]) -> 
     return read
 
 
-def _table(payload: bytes) -> NDArray[Any]:
+def _table(payload: Buffer) -> NDArray[Any]:
     """Return an NPY payload as the structured array it is, without a copy (https://numpy.org/neps/nep-0001-npy-format.html)."""
-    file = io.BytesIO(payload)
+    file = io.BytesIO(payload[:HEADER_BYTES])
     try:
         reads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, by_columns, dtype = reads[np.lib.format.read_magic(file)](file)

@@ -143,8 +143,14 @@ class Loopback:
         if self.stopped:
             handler.close_connection = True
             return
-        start, path = time.monotonic(), urlparse(handler.path).path
+        start, path, there = time.monotonic(), urlparse(handler.path).path, [True]
         counted = ":" in path or path.endswith("/thumbnails")
+
+        def leave() -> None:  # before the client has the last byte, and can begin another
+            with self._lock:
+                self._active -= counted and there[0]
+                there[0] = False
+
         with self._lock:
             fault = self._next_fault(path)
             self._active += counted
@@ -154,12 +160,11 @@ class Loopback:
             status, data, kind, headers = self._answered(handler, path, body, fault, crowded)
             with self._lock:  # before the client can see the answer and ask what was asked
                 self.entries.append(Entry(path, status, len(data), start, time.monotonic()))
-            _send(handler, status, data, kind, headers, fault, self.bytes_per_s if counted else 0.0)
+            _send(handler, status, data, kind, headers, fault, self.bytes_per_s if counted else 0.0, leave)
         except (BrokenPipeError, ConnectionResetError):
             handler.close_connection = True
         finally:
-            with self._lock:
-                self._active -= counted
+            leave()
 
     def _answered(
         self, handler: BaseHTTPRequestHandler, path: str, body: bytes, fault: Fault | None, crowded: bool
@@ -257,6 +262,7 @@ def _send(
     headers: dict[str, str],
     fault: Fault | None,
     bytes_per_s: float,
+    leave: Callable[[], None],
 ) -> None:
     damage: Callable[[bytes], bytes] | None = _DAMAGES.get(fault.kind) if fault and status == 200 else None
     if damage:
@@ -280,6 +286,8 @@ def _send(
         piece = whole[start : start + PIECE_BYTES]
         if bytes_per_s:  # a piece goes out when its last byte is due
             time.sleep(max(0.0, began + (start + len(piece)) / bytes_per_s - time.monotonic()))
+        if start + PIECE_BYTES >= len(whole):
+            leave()
         handler.wfile.write(piece)
 
 

@@ -77,8 +77,8 @@ class Raster:
     def _take(self, row: NDArray[Any], column: NDArray[Any]) -> Painted:
         inside = (row >= 0) & (row < self.values.shape[0]) & (column >= 0) & (column < self.values.shape[1])
         at = np.where(inside, row, 0), np.where(inside, column, 0)
-        known = np.ones(self.values.shape) if self.mask is None else self.mask
-        return self.values[at].astype(np.float64), np.where(inside, known[at], 0.0)
+        known = 1.0 if self.mask is None else self.mask[at]
+        return self.values[at].astype(np.float64), np.where(inside, known, 0.0)
 
 
 def bilinear(paint: Callable[[Grid], Painted], native: Grid, grid: Grid) -> Painted:

@@ -95,9 +95,10 @@ class Prerendered(Evaluator):
         """Return random counts below what the recipe makes of one pixel: a code, or a code's bit on top of it."""
         values, _ = band.paint(replace(band.native, height=1, width=1))
         one = np.asarray(values).astype(band.dtype).item()
-        if band.dtype != "uint16":
+        if band.dtype == "uint8":
             return one
-        return np.resize(self._bank, (height, width)) + np.uint16(one & TOP_BIT)
+        counts = np.resize(self._bank, (height, width))
+        return counts + np.uint16(one & TOP_BIT) if band.dtype == "uint16" else counts
 
 
 def _npy(table: Any, native: Grid) -> bytes:
