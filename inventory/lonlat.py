@@ -25,8 +25,10 @@ def outline_wgs84(polygon: BaseGeometry) -> tuple[BaseGeometry, list[float]]:
         shift = -360.0 if west >= 180 else 360.0
         return _shifted(polygon, shift), [west + shift, south, east + shift, north]
     middle = 180.0 if east > 180 else -180.0
-    inner = shapely.intersection(polygon, shapely.box(min(middle, -middle), -90, max(middle, -middle), 90))
-    moved = _shifted(shapely.difference(polygon, inner), -2 * middle)
+    # Both sides by intersection: a difference leaves slivers along edges that the cut has bent by a rounding.
+    inner = shapely.intersection(polygon, shapely.box(-180, -90, 180, 90))
+    beyond = sorted((middle, 3 * middle))
+    moved = _shifted(shapely.intersection(polygon, shapely.box(beyond[0], -90, beyond[1], 90)), -2 * middle)
     parts = [part for part in (*shapely.get_parts(inner), *shapely.get_parts(moved)) if part.geom_type == "Polygon"]
     lons = (west, east - 360) if east > 180 else (west + 360, east)
     return shapely.MultiPolygon(parts), [lons[0], south, lons[1], north]
