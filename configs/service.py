@@ -108,6 +108,8 @@ class ServiceConfig(Frozen):
     """When open events are refreshed."""
     watch_every: Schedule = Schedule(cron="*/5 * * * *")
     """When the earthquake feed is asked."""
+    tend_every: Schedule = Schedule(cron="*/5 * * * *")
+    """When silent runs are looked for."""
     runs: Runs = Runs()
     watch: WatchConfig = WatchConfig()
     allow: Allow = Allow()

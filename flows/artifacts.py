@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,34 @@ def ranking(layout: RunLayout) -> list[dict[str, Any]]:
         return []
     with layout.selection.open(encoding="utf-8") as file:
         return [dict(row) for row in csv.DictReader(file)][:ROWS]
+
+
+def observation(layout: RunLayout) -> list[dict[str, Any]]:
+    """Return what was seen and what was not, one row a class of the area, with its share in percent."""
+    counts: dict[str, int] = _provenance(layout).get("observation_px", {})
+    total = sum(counts.values()) or 1
+    return [
+        {"class": name.replace("_", " "), "pixels": count, "percent": round(100 * count / total, 2)}
+        for name, count in counts.items()
+    ]
+
+
+def scenes(layout: RunLayout) -> list[dict[str, Any]]:
+    """Return the scenes used, one row each."""
+    return [{name: _plain(value) for name, value in scene.items()} for scene in _provenance(layout).get("scenes", [])]
+
+
+def refreshed(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a refresh did with each event, one row each."""
+    columns = ("event", "action", "reason", "revision", "observed_fraction", "event_state", "event_reason")
+    return [{name: row.get(name, "") for name in columns} for row in result["events"]]
+
+
+def _provenance(layout: RunLayout) -> dict[str, Any]:
+    if not layout.provenance.exists():
+        return {}
+    content: dict[str, Any] = json.loads(layout.provenance.read_text(encoding="utf-8"))
+    return content
 
 
 def _plain(value: Any) -> Any:

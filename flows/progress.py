@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
 
 from tqdm import tqdm
 
@@ -15,9 +17,46 @@ from configs.records import Advance
 LOG_EVERY_SECONDS = 10.0
 
 
+class Audience(Protocol):
+    """Somebody else who wants to know how far steps are: a user interface."""
+
+    def begin(self, title: str) -> None: ...
+
+    def advance(self, title: str, done: int, total: int) -> None: ...
+
+
+_audience: ContextVar[Audience | None] = ContextVar("audience", default=None)
+
+
+@contextmanager
+def told_to(audience: Audience) -> Iterator[None]:
+    """Tell the audience too, while the block runs."""
+    token = _audience.set(audience)
+    try:
+        yield
+    finally:
+        _audience.reset(token)
+
+
 @contextmanager
 def progress(title: str, unit: str = "block") -> Iterator[Advance]:
-    """Yield an `Advance` that shows how far a step is: on standard error, never on standard output."""
+    """Yield an `Advance` that shows how far a step is: on standard error, never on standard output; and to the audience."""
+    audience = _audience.get()
+    with _on_standard_error(title, unit) as show:
+        if audience is None:
+            yield show
+            return
+        audience.begin(title)
+
+        def advance(done: int, total: int) -> None:
+            show(done, total)
+            audience.advance(title, done, total)
+
+        yield advance
+
+
+@contextmanager
+def _on_standard_error(title: str, unit: str) -> Iterator[Advance]:
     if sys.stderr.isatty():
         with tqdm(desc=title, unit=unit, leave=False, file=sys.stderr) as bar:
 

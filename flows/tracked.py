@@ -1,4 +1,4 @@
-"""The same story as a Prefect flow run: every step a task, artifacts at the end. The only file of the story that knows Prefect.
+"""The same story as Prefect flow runs: every step a task, artifacts at the end, failures whose message is the remedy.
 
 Science never imports this; `coslide respond` reaches it only with `--prefect` or where PREFECT_API_URL is set. Tasks neither
 cache nor persist: resuming is the work folder's business (design 2.1, 2.10), and Prefect sees paths and small records only.
@@ -7,33 +7,28 @@ cache nor persist: resuming is the work folder's business (design 2.1, 2.10), an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 # The ephemeral server needs up to 20 s on a fresh home; the default limit of 20 is too tight on a slow machine.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect import State, flow
 from prefect.runtime import flow_run as this_run
+from prefect.states import Completed
 
-from configs.layout import RunLayout
+from configs.files import inside
 from configs.request import Request
 from configs.run import RunConfig
-from flows import artifacts
+from configs.service import allowed_file
+from flows import live, telling
+from flows.answered import answered
+from flows.resolve import resolve
 from flows.respond import respond
-from flows.step import plain
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def tracked(function: Callable[P, R], *, name: str) -> Callable[P, R]:
-    """Return the function as a Prefect task of that name, kept in the journal as `plain` does."""
-    return task(name=name, cache_policy=NO_CACHE, persist_result=False)(plain(function, name=name))
+from flows.served import output_folder, preset_of, service
+from flows.step import Step
+from flows.steps import steps_for
 
 
 def _run_name() -> str:
@@ -52,50 +47,84 @@ def _run_name() -> str:
 @flow(name="respond", flow_run_name=_run_name, persist_result=False)
 def respond_flow(config: RunConfig) -> dict[str, Any]:
     """Run one resolved configuration, tracked."""
-    return _told(respond(config, step=tracked))
+    summary = respond(config, step=steps_for(config))
+    telling.show(summary)
+    return summary
 
 
-@flow(name="map-event", flow_run_name=_run_name, persist_result=False)
-def map_event_flow(request: Request) -> dict[str, Any]:
+@flow(name="map-event", flow_run_name=_run_name, persist_result=False, **telling.HOOKS)
+@live.followed
+def map_event_flow(request: Request) -> dict[str, Any] | State[Any]:
     """Map the landslides of an earthquake. Either a USGS id, or latitude, longitude and date."""
-    from flows.resolve import resolve
+    config = resolve(request, preset_of(service()), hosts=service().allow.hosts)
+    live.is_about(config.event, str(config.source))
+    if (made := answered(config, live.asked())) is not None:
+        return Completed(name="Mapped already", message=made)
+    summary = respond(config, step=steps_for(config, strict=True))
+    telling.show(summary)
+    return summary
 
-    preset = os.environ.get("COSLIDE_PRESET")
-    return _told(respond(resolve(request, read_preset(preset)), step=tracked))
+
+@flow(name="refresh-events", persist_result=False, **telling.HOOKS)
+@live.followed
+def refresh_events_flow() -> dict[str, Any]:
+    """Refresh every open event that is due, until its coverage target or its age limit."""
+    from flows.refresh_events import refresh_events
+
+    output_folder().mkdir(parents=True, exist_ok=True)
+    result = refresh_events(output_folder(), run_it=_refresh_run)
+    telling.show_refresh(result)
+    return result
 
 
-@flow(name="train", persist_result=False)
+def _refresh_run(config: RunConfig, step: Step, insist: bool) -> dict[str, Any]:
+    """Make one run of a refresh and leave its artifacts; its steps know the limits of its source."""
+    del step
+    summary = respond(config, step=steps_for(config, strict=True), insist=insist)
+    telling.show(summary)
+    return summary
+
+
+@flow(name="train", persist_result=False, **telling.HOOKS)
+@live.followed
 def train_flow(config: str) -> dict[str, Any]:
-    """Train a checkpoint from a training configuration in the operator's folder."""
+    """Train a checkpoint from a recipe in one of the operator's folders."""
     from flows.train import train
 
-    return train(config, step=tracked)
+    recipe = allowed_file(config, service().allow.folders, "config")
+    return train(str(recipe), step=steps_for(None))
 
 
-@flow(name="evaluate", persist_result=False)
-def evaluate_flow(revision: str, reference: str) -> dict[str, Any]:
-    """Score a revision against a reference."""
+@flow(name="evaluate", persist_result=False, **telling.HOOKS)
+@live.followed
+def evaluate_flow(revision: str, reference: str = "simulated") -> dict[str, Any]:
+    """Score a revision, `EVENT/rNNN`, against a reference in one of the operator's folders, or against the simulated truth."""
     from flows.evaluate import evaluate
 
-    return evaluate([revision], reference, step=tracked)
+    folder = inside(output_folder(), revision, "revision")
+    if reference != "simulated":
+        path, colon, layer = reference.partition(":")
+        reference = f"{allowed_file(path, service().allow.folders, 'reference')}{colon}{layer}"
+    return evaluate([str(folder)], reference, step=steps_for(None))
 
 
-def read_preset(path: str | None) -> dict[str, Any]:
-    """Return the operator's preset (COSLIDE_PRESET), where paths and hosts come from; empty where there is none."""
-    from pathlib import Path
+@flow(name="watch-earthquakes", persist_result=False, **telling.ON_FAILURE)
+@live.followed
+def watch_flow() -> dict[str, Any] | State[Any]:
+    """Ask the USGS feed for new and changed earthquakes and trigger map-event for those that the rules name."""
+    from flows.commands.watch import watch
 
-    from configs.files import read_yaml
+    with watch(service(), out=None, prefect=True) as watching:
+        turn = watching.turn()
+    telling.show_turn(turn)
+    if turn.feed_error:
+        return Completed(name="Feed down", message=f"{turn.feed_error}; asked again {turn.next}")
+    return turn.as_plain()
 
-    return read_yaml(Path(path), "run") if path else {}
 
+@flow(name="tend", persist_result=False, **telling.ON_FAILURE)
+def tend_flow() -> list[str]:
+    """Find runs that died without a word; start them again where they have tries left, else mark them as crashed."""
+    from flows.tending import tend
 
-def _told(summary: dict[str, Any]) -> dict[str, Any]:
-    """Leave the run's artifacts in the UI: headline with map, the largest landslides, the ranking."""
-    layout = RunLayout(artifacts.folder_of(summary))
-    key = artifacts.key_of(summary)
-    create_markdown_artifact(
-        artifacts.headline(summary, layout), key=f"{key}-inventory", description="What was found, and how much was seen"
-    )
-    create_table_artifact(artifacts.landslides(layout), key=f"{key}-landslides", description="The largest landslides")
-    create_table_artifact(artifacts.ranking(layout), key=f"{key}-checkpoints", description="Checkpoints by MMD")
-    return summary
+    return tend(service())

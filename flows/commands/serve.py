@@ -1,25 +1,70 @@
-"""`coslide serve`: the deployments, offered to a Prefect server."""
+"""`coslide serve`: the deployments, served to a Prefect server."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 
-from configs.files import read_yaml
+PARTS = ("runs", "duties")
+_PATIENCE_S = 30
 
 
 @click.command(short_help="Register the deployments with a Prefect server and serve them.")
 @click.option(
-    "--preset", type=click.Path(path_type=Path), help="Run file (or parts of one) that every triggered run starts from."
+    "--config", type=click.Path(path_type=Path), metavar="SERVICE.yaml", help="Schedules, limits, rules, notices."
 )
-@click.option("--limit", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at once.")
-def command(preset: Path | None, limit: int) -> None:
-    """Serve map-event, train and evaluate to the Prefect server at PREFECT_API_URL, until stopped."""
+@click.option(
+    "--preset",
+    type=click.Path(path_type=Path),
+    help="Run file that triggered runs start from, instead of the service's.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Runs at once, instead of the service file's.")
+@click.option("--part", type=click.Choice(PARTS), help="Only the runs, or only the watch and the tending.")
+def command(config: Path | None, preset: Path | None, limit: int | None, part: str | None) -> None:
+    """Serve map-event, refresh-events, watch-earthquakes, train, evaluate and tend to PREFECT_API_URL, until stopped."""
+    from configs.files import read_yaml
+    from flows import notify
+    from flows.served import LIMIT, PRESET, SERVICE, service
+
     if preset:
         read_yaml(preset, "run")
-        os.environ["COSLIDE_PRESET"] = str(preset.absolute())
-    from flows.deployments import serve_deployments
+        os.environ[PRESET] = str(preset.absolute())
+    if config:
+        os.environ[SERVICE] = str(config.absolute())
+    if limit:
+        os.environ[LIMIT] = str(limit)
+    settings = service()
+    notify.check(settings.notify, settings.allow.webhooks)
+    if part is not None:
+        from flows.deployments import serve_deployments
 
-    serve_deployments(limit)
+        serve_deployments(settings, "runs" if part == "runs" else "duties")
+        return
+    sys.exit(_both())
+
+
+def _both() -> int:
+    """Serve both parts as processes of their own, so that a long run never keeps the watch waiting; return the first one's end."""
+    children = [subprocess.Popen([sys.executable, "-m", "flows.cli", "serve", "--part", part]) for part in PARTS]
+    try:
+        while all(child.poll() is None for child in children):
+            for child in children:
+                try:
+                    child.wait(1)
+                except subprocess.TimeoutExpired:
+                    continue
+        return next(child.returncode for child in children if child.returncode is not None)
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+        for child in children:
+            try:
+                child.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
