@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from configs.files import format_of, write_text
+from configs.files import format_of, sha256, write_text
 from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
-from flows import journal, standing, workplace
+from flows import journal, reviews, standing, workplace
 from gee.carry import kept_scenes
 from gee.observation import Observed
 from gee.source import Plan, Source
@@ -22,7 +23,10 @@ from inventory.about import About
 from inventory.catalog import write_event_catalog, write_root_catalog
 from inventory.outline import Inventory
 from inventory.publish import write_item, write_products
+from inventory.review import Review
 from models.registry import Candidates
+
+logger = logging.getLogger(__name__)
 
 PACKAGES = ("coslide", "numpy", "torch", "rasterio", "zarr", "geopandas", "shapely", "odc-geo", "earthengine-api")
 
@@ -53,12 +57,13 @@ def publish(
 ) -> Finished:
     """Return the run as the event's next revision. Until the last line nothing of it is in the event's folder."""
     with workplace.waiting(event.lock):
-        earlier = event.revisions()
-        number = max(earlier, default=0) + 1
+        number = max(event.revisions(), default=0) + 1
+        earlier = reviews.earlier(event)
+        review = earlier.review if earlier else None
         plan = replace(plan, scenes=(*plan.scenes, *kept_scenes(stack, plan)))
         about = _about(run, source, cards, plan, choice, number)
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
-        previous = earlier[number - 1].folder if earlier else None
+        provenance |= _reviewed(review)
         published = write_products(
             layout.folder,
             slides,
@@ -66,10 +71,11 @@ def publish(
             observed.array,
             stack,
             about,
-            previous=previous,
+            earlier=earlier,
             provenance=provenance,
             product=run.product,
             concern=run.affected,
+            rules=run.clean,
         )
         write_text(
             layout.provenance, json.dumps({**provenance, "steps": journal.costs()}, indent=1, ensure_ascii=False) + "\n"
@@ -77,6 +83,7 @@ def publish(
         run.write(layout.config)
         write_item(layout.folder, published)
         revision = workplace.publish(event, layout, number, run.keep)
+        reviews.taken_up(event, review, number)
         write_event_catalog(event)
         standing.published(event, run, number, published.summary.observed_fraction)
     with workplace.waiting(event.folder.parent / ".catalog.lock"):
@@ -101,6 +108,14 @@ def _about(run: RunConfig, source: Source, cards: Candidates, plan: Plan, choice
         attribution=card.attribution,
         bands=card.bands,
     )
+
+
+def _reviewed(review: Review | None) -> dict[str, Any]:
+    """Return which review the revision has taken up."""
+    if review is None:
+        return {}
+    logger.info("%d landslides as reviewed in %s", review.edits, review.path)
+    return {"review": {"of_revision": review.revision, "edits": review.edits, "sha256": sha256(review.path)}}
 
 
 def _scene(scene: Scene) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from configs.errors import NothingNewError, NothingToSeeError, RequestError
 from configs.layout import EventFolder
 from configs.records import Scene
 from configs.run import RunConfig
-from flows import rooms, standing, workplace
+from flows import reviews, rooms, standing, workplace
 from flows.due import Refresh, Standing, Stop, Verdict, Wait, is_refresh_due, settled
 from flows.respond import respond
 from flows.step import Step, plain
@@ -28,6 +28,7 @@ def refresh(
     *,
     as_of: datetime | None = None,
     checkpoint: str | None = None,
+    review: Path | None = None,
     force: bool = False,
     step: Step = plain,
     run_it: Run = respond,
@@ -38,6 +39,7 @@ def refresh(
         folder: the event's folder, ``<out>/<event>``.
         as_of: the clock; now where None.
         checkpoint: another checkpoint than the latest revision's, or ``auto`` to choose anew.
+        review: a GeoPackage that an analyst has edited, to be taken up.
         force: make a revision whatever the event's state and even where nothing new is to be seen.
         step: how a room is called.
         run_it: how the run is made.
@@ -47,28 +49,43 @@ def refresh(
     """
     event = standing.open_existing(folder)
     with workplace.locked(event.work("refresh.lock").folder, "refreshing this event"):
-        run = next_run(event, as_of or datetime.now(UTC).replace(microsecond=0), checkpoint)
-        verdict = Refresh("asked for with --force") if force else verdict_of(event, run)
-        logger.info("%s: %s", run.event.name, verdict.reason)
-        if isinstance(verdict, Stop):
-            return told(standing.stop(event, verdict).state, event, run, verdict.reason)
-        standing.write_state(event, checked=run.windows.as_of)
-        if isinstance(verdict, Wait):
-            return told("waiting", event, run, verdict.reason)
-        try:
-            answer = run_it(run, step, force)
-        except NothingNewError as error:
-            return told("waiting", event, run, f"{verdict.reason}, but {error.message}")
-        except NothingToSeeError as error:
-            if event.revisions():
-                raise
-            return told("waiting", event, run, error.message)
-        return answer | {"action": "refreshed", "reason": verdict.reason, **_after(event)}
+        if review is not None:
+            reviews.give(event, review)
+        now = as_of or datetime.now(UTC).replace(microsecond=0)
+        answer = _turn(event, now, checkpoint, force, step, run_it)
+        if answer["action"] == "refreshed" and not force and standing.latest_run(event).windows.as_of < now:
+            # unfinished work of an earlier day was finished with its own clock: what came since is still to be had
+            later = _turn(event, now, checkpoint, force, step, run_it)
+            answer = later if later["action"] == "refreshed" else answer
+        return answer
+
+
+def _turn(
+    event: EventFolder, now: datetime, checkpoint: str | None, force: bool, step: Step, run_it: Run
+) -> dict[str, Any]:
+    """Return what became of one look for new images. The caller holds the event's refresh lock."""
+    run = next_run(event, now, checkpoint)
+    verdict = Refresh("asked for with --force") if force else verdict_of(event, run)
+    logger.info("%s: %s", run.event.name, verdict.reason)
+    if isinstance(verdict, Stop):
+        return told(standing.stop(event, verdict).state, event, run, verdict.reason)
+    standing.write_state(event, checked=run.windows.as_of)
+    if isinstance(verdict, Wait):
+        return told("waiting", event, run, verdict.reason)
+    try:
+        answer = run_it(run, step, force or reviews.waiting(event) is not None)
+    except NothingNewError as error:
+        return told("waiting", event, run, f"{verdict.reason}, but {error.message}")
+    except NothingToSeeError as error:
+        if event.revisions():
+            raise
+        return told("waiting", event, run, error.message)
+    return answer | {"action": "refreshed", "reason": verdict.reason, **_after(event)}
 
 
 def verdict_of(event: EventFolder, run: RunConfig) -> Verdict:
     """Return whether an event is to be refreshed, after asking the source what it has where that matters."""
-    stands = standing.standing(event, run.windows.post.last)
+    stands = standing.standing(event, run.windows.post.last, reviews.waiting(event) is not None)
     return settled(stands) or is_refresh_due(stands, _on_offer(run, stands), run.windows.as_of)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from configs.errors import CoslideError, RequestError
 from configs.layout import EventFolder
-from flows import standing, workplace
+from flows import reviews, standing, workplace
 from flows.due import is_look_due
 from flows.refresh import Run, refresh
 from flows.respond import respond
@@ -64,7 +64,9 @@ def events_in(out: Path) -> Iterator[EventFolder]:
 
 def _is_due(event: EventFolder, now: datetime) -> bool:
     try:
-        return is_look_due(standing.read_state(event), now)
+        state = standing.read_state(event)
+        reviewed = event.review.exists() and state.closed_by != "operator" and reviews.waiting(event) is not None
+        return reviewed or is_look_due(state, now)
     except CoslideError:
         return True  # so that the refresh says what is wrong with it
 

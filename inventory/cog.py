@@ -155,9 +155,14 @@ def burnt(landslides: gpd.GeoDataFrame, geobox: GeoBox, rows: slice) -> NDArray[
 
 
 def write_rasters(
-    folder: Path, inventory: Inventory, probability: Rows, observation: Rows, tags: dict[str, str]
+    folder: Path,
+    inventory: Inventory,
+    probability: Rows,
+    observation: Rows,
+    tags: dict[str, str],
+    names: tuple[str, ...] | None = None,
 ) -> dict[str, Path]:
-    """Return the three rasters of a revision by name; each is written whole or not at all."""
+    """Return the three rasters of a revision by name, or only those in `names`; each is written whole or not at all."""
     geobox, threshold = inventory.geobox, inventory.threshold
 
     def chance(strip: Strip) -> NDArray[np.float32]:
@@ -183,4 +188,5 @@ def write_rasters(
             tags,
         )
         for name, cog, draw in plans
+        if names is None or name in names
     }

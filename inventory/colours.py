@@ -26,6 +26,7 @@ CHANGE = {
     "merged": "#756bb1",
     "gone": "#3182bd",
     "not observed": "#969696",
+    "reviewed": "#1b7837",
 }
 
 AFFECTED = {"within": "#6a00a8", "below": "#0570b0"}

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from configs.clean import CleanConfig
 from configs.files import format_of
-from configs.layout import REVISION
 from configs.product import AffectedConfig, ProductConfig
 from configs.stack import Rows, Stack
 from inventory.about import About
@@ -16,18 +18,17 @@ from inventory.affected import Affected, assess
 from inventory.cog import write_rasters
 from inventory.exports import Exported, write_exports
 from inventory.footprints import not_observed, scene_footprints
-from inventory.geopackage import inventory_metadata, read_inventory, read_metadata, write_geopackage
+from inventory.geopackage import inventory_metadata, write_geopackage
 from inventory.given import Given
+from inventory.imposed import measured
 from inventory.layers import area_layer, changes_layer, event_layer, inventory_layers, scenes_layer, unseen_layer
 from inventory.outline import Inventory
 from inventory.preview import write_preview
 from inventory.report import Page, write_report
-from inventory.revisions import Matched, in_words, last_number, match_revisions
+from inventory.review import DISMISSED, counted, people_decided, verdict_words, verdicts_of
+from inventory.since import GEOPACKAGE, MASK, Earlier, since
 from inventory.stac import write_stac_item
 from inventory.summary import Summary, count_seen, headline, summarise
-
-GEOPACKAGE = "landslides.gpkg"
-MASK = "landslides.tif"
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,6 @@ class Published:
     """File by its name."""
     words: tuple[str, ...]
     """The headline, and the changes since the revision before, in sentences."""
-
-
-def _since(folder: Path, inventory: Inventory, previous: Path | None) -> tuple[Inventory, Matched | None, int]:
-    """Return the inventory under the ids of the event, the changes, and the highest number given so far."""
-    if previous is None:
-        return inventory, None, last_number(inventory)
-    package = previous / GEOPACKAGE
-    known = int(read_metadata(package).get("last_number", 0))
-    old = read_inventory(package)
-    matched = match_revisions(inventory, old, previous / MASK, folder / MASK, last_number(old, known))
-    return matched.inventory, matched, matched.last_number
 
 
 def _concerned(
@@ -78,9 +68,15 @@ def _tags(about: About) -> dict[str, str]:
     }
 
 
-def _number_of(folder: Path) -> int:
-    match = REVISION.match(folder.name)
-    return int(match[1]) if match else 0
+def _dismissed_too(inventory: Inventory, found: Inventory) -> Inventory:
+    """Return what was counted together with what was dismissed, in the order it was found in."""
+    dismissed = found.landslides[found.landslides["status"] == DISMISSED]
+    if dismissed.empty:
+        return inventory
+    frame = pd.concat([inventory.landslides, dismissed], ignore_index=True)
+    order = {identity: at for at, identity in enumerate(found.landslides["id"])}
+    frame = frame.sort_values("id", key=lambda ids: ids.map(order), ignore_index=True)
+    return replace(inventory, landslides=frame)
 
 
 def write_products(
@@ -91,10 +87,11 @@ def write_products(
     stack: Stack,
     about: About,
     *,
-    previous: Path | None = None,
+    earlier: Earlier | None = None,
     provenance: Mapping[str, Any] | None = None,
     product: ProductConfig | None = None,
     concern: AffectedConfig | None = None,
+    rules: CleanConfig | None = None,
 ) -> Published:
     """Return what was written into a revision's folder; each file whole or not at all.
 
@@ -105,27 +102,40 @@ def write_products(
         observation: `(y, x)`, `ObservationClass`, 255 outside the area.
         stack: for dates, slopes and the pictures.
         about: the run in the words of its products.
-        previous: folder of the revision before; ids, first_seen and status come from it, and `changes`.
+        earlier: the revision before, with a review of it: ids, first_seen, status and outlines come from it, and `changes`.
         provenance: plain mapping that the report shows at its end.
         product: which further formats are written; the default ones where None.
         concern: the user's layers of what may be affected; none where None.
+        rules: the rules of cleaning, for what an analyst drew; the default ones where None.
     """
     products = write_rasters(folder, inventory, probability, observation, _tags(about))
-    inventory, matched, last = _since(folder, inventory, previous)
+    rules = rules or CleanConfig()
+    told = since(
+        inventory, earlier, folder / MASK, rules, lambda one: measured(one, probability, observation, stack, rules)
+    )
+    found, inventory = told.inventory, counted(told.inventory)
+    if people_decided(found):  # that is in the mask too
+        write_rasters(folder, inventory, probability, observation, _tags(about), (MASK,))
     inventory, affected, about = _concerned(inventory, stack, about, concern or AffectedConfig())
     totals = affected.totals if affected else None
     summary = summarise(inventory, count_seen(probability, observation), about, totals)
     unseen = unseen_layer(not_observed(probability, observation, stack))
     scenes = scenes_layer(about, scene_footprints(about.scenes, stack))
     area = area_layer(about, summary, inventory)
-    layers = inventory_layers(inventory)
-    exported = Exported(about, inventory, summary, layers[0], area, scenes, unseen)
-    if matched is not None:
-        layers.append(changes_layer(matched.changes))
+    exported = Exported(about, inventory, summary, inventory_layers(inventory)[0], area, scenes, unseen)
+    layers = inventory_layers(_dismissed_too(inventory, found))
+    if told.matched is not None:
+        layers.append(changes_layer(told.matched.changes))
     layers += [*(affected.layers if affected else ()), unseen, scenes, area, event_layer(about, summary, inventory)]
-    metadata = {**inventory_metadata(inventory), **summary.as_plain(), "last_number": last, "as_of": about.stamp}
+    metadata = {
+        **inventory_metadata(inventory),
+        **summary.as_plain(),
+        "last_number": told.last_number,
+        "as_of": about.stamp,
+    }
+    metadata["verdicts"] = verdicts_of(found)
     products[GEOPACKAGE] = write_geopackage(folder / GEOPACKAGE, layers, metadata, about.stamp)
-    words = [*headline(summary), *([in_words(matched, _number_of(previous))] if matched and previous else [])]
+    words = [*headline(summary), *verdict_words(found), *told.words]
     products |= write_exports(folder, (product or ProductConfig()).exports, exported)
     page = Page(about, inventory, summary, tuple(words), provenance or {}, affected, tuple(sorted(products)))
     products["report.html"] = write_report(folder / "report.html", page, probability, observation, stack)

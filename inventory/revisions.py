@@ -7,6 +7,7 @@ said where both revisions observed (design 2.10).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,8 @@ def _inherited(match: _Match, last: int) -> gpd.GeoDataFrame:
     for name in ("first_seen", "status"):
         values = frame[name].tolist()
         for new, old in match.kept.items():
-            values[new] = match.old[name].iloc[old]
+            was = match.old[name].iloc[old]
+            values[new] = values[new] if pd.isna(was) else was
         frame[name] = pd.Series(values, index=frame.index, dtype=frame[name].dtype)
     return frame
 
@@ -138,10 +140,13 @@ _NOTES = {
     "merged": "several landslides before, one now",
     "gone": "observed again, and no longer a landslide",
     "not observed": "not observed in this revision: nothing is said about it",
+    "reviewed": "reviewed by an analyst",
 }
 
 
-def _rows(match: _Match, frame: gpd.GeoDataFrame, before: Path, after: Path) -> list[dict[str, Any]]:
+def _rows(
+    match: _Match, frame: gpd.GeoDataFrame, before: Path, after: Path, notes: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Return a row for every landslide that changed."""
     crs, old_ids, new_ids = str(frame.crs), match.old["id"].tolist(), frame["id"].tolist()
     rows: list[dict[str, Any]] = []
@@ -152,9 +157,11 @@ def _rows(match: _Match, frame: gpd.GeoDataFrame, before: Path, after: Path) -> 
 
     for i in range(len(frame)):
         kind, shape = match.kind(i), frame.geometry.iloc[i]
-        if kind == "unchanged":
+        verdict = notes.get(new_ids[i], "")
+        if kind == "unchanged" and not verdict:
             continue
-        words = _NOTES[kind]
+        kind = "reviewed" if kind == "unchanged" else kind
+        words = "; ".join(filter(None, [verdict, _NOTES[kind] if kind != "reviewed" else ""]))
         if kind == "new" and observed_share(shape, crs, before) < SEEN_SHARE:
             words = "first seen: not observed in the revision before"
         family = {old_ids[j] for j in match.parents[i]}
@@ -177,7 +184,9 @@ def last_number(inventory: Inventory, known: int = 0) -> int:
     return max([known, *map(number_of, inventory.landslides["id"])])
 
 
-def match_revisions(new: Inventory, old: Inventory, before: Path, after: Path, last: int) -> Matched:
+def match_revisions(
+    new: Inventory, old: Inventory, before: Path, after: Path, last: int, notes: Mapping[str, str] | None = None
+) -> Matched:
     """Return the new inventory with the ids of the old one, and the changes.
 
     Args:
@@ -186,11 +195,12 @@ def match_revisions(new: Inventory, old: Inventory, before: Path, after: Path, l
         before: ``landslides.tif`` of the revision before: what it observed.
         after: ``landslides.tif`` of this revision.
         last: highest number ever given to a landslide of the event.
+        notes: what an analyst has done to landslides of the old one, by id.
     """
     crs = str(new.geobox.crs)
     match = _Match(new.landslides, old.landslides.to_crs(crs))
     frame = _inherited(match, last)
-    rows = _rows(match, frame, before, after)
+    rows = _rows(match, frame, before, after, notes or {})
     names = ["id", "change", "area_before_m2", "area_after_m2", "related", "note"]
     changes = gpd.GeoDataFrame(
         pd.DataFrame([{name: row[name] for name in names} for row in rows], columns=names),
@@ -198,7 +208,7 @@ def match_revisions(new: Inventory, old: Inventory, before: Path, after: Path, l
         crs=crs,
     )
     counts = {kind: int((changes["change"] == kind).sum()) for kind in CHANGE}
-    counts["unchanged"] = sum(match.kind(i) == "unchanged" for i in range(len(frame)))
+    counts["unchanged"] = sum(match.kind(i) == "unchanged" for i in range(len(frame))) - counts["reviewed"]
     inventory = replace(new, landslides=frame)
     return Matched(inventory, changes, counts, last_number(inventory, last))
 

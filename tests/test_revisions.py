@@ -18,6 +18,7 @@ from configs.files import sha256
 from inventory.geopackage import read_inventory
 from inventory.publish import Published, write_products
 from inventory.revisions import Matched, in_words, match_revisions
+from inventory.since import Earlier
 
 ALL = CleanConfig(min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None)
 Block = tuple[int, int, int, int]
@@ -141,7 +142,8 @@ def _publish(folder: Path, scene: SmallScene, number: int, previous: Path | None
     folder.mkdir()
     run = about(revision=number)
     inventory = scene.outline(choice=run.choice)
-    return write_products(folder, inventory, scene.probability, scene.observation, scene.stack, run, previous=previous)
+    earlier = Earlier(previous) if previous else None
+    return write_products(folder, inventory, scene.probability, scene.observation, scene.stack, run, earlier=earlier)
 
 
 def test_an_analysts_verdict_survives_and_the_past_stays(tmp_path: Path) -> None:

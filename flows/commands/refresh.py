@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 @click.option(
     "--engine", metavar="ENGINE", help="plain, dask://HOST:PORT or dask://local?workers=N [default: as before]."
 )
+@click.option(
+    "--review",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="An edited landslides.gpkg to take up [default: EVENT_DIR/review.gpkg].",
+)
 @click.option("--force", is_flag=True, help="Make a revision though the event is closed or nothing new is to be seen.")
 @click.option("--all", "every", is_flag=True, help="EVENT_DIR is an output folder: every open event that is due.")
 @click.option("--close", metavar="REASON", help="Leave the event alone from now on; make no revision.")
@@ -33,6 +39,7 @@ def command(
     as_of: str | None,
     checkpoint: str | None,
     engine: str | None,
+    review: Path | None,
     force: bool,
     every: bool,
     close: str | None,
@@ -42,7 +49,8 @@ def command(
     """Look for new images of an event and make its next revision, or say that nothing new was to be had.
 
     EVENT_DIR is the folder above the revisions, e.g. runs/EVENT. Pixels that were clear keep their image; new images fill what
-    was not seen (`refresh.policy: latest` in the run file takes the newest instead). Landslides keep their ids.
+    was not seen (`refresh.policy: latest` in the run file takes the newest instead). Landslides keep their ids, and what an
+    analyst decided in EVENT_DIR/review.gpkg (`coslide review`) is taken up.
     """
     from configs.errors import RequestError
     from flows import standing
@@ -52,7 +60,7 @@ def command(
         raise RequestError("--close goes with neither --force nor --reopen", "Give one of them.")
     moment = _moment(as_of) if as_of else None
     if every:
-        if close is not None or force or reopen or checkpoint:
+        if close is not None or force or reopen or checkpoint or review:
             raise RequestError("--all goes with --as-of, --engine and --json only", "Name one event for the others.")
         from flows import refresh_events
 
@@ -67,7 +75,7 @@ def command(
         return
     if reopen:
         standing.reopen(found)
-    result = refresh(event, as_of=moment, checkpoint=checkpoint, force=force, run_it=_by(engine))
+    result = refresh(event, as_of=moment, checkpoint=checkpoint, review=review, force=force, run_it=_by(engine))
     answer(result, as_json, words(result))
 
 

@@ -1,0 +1,124 @@
+"""Where an analyst's review lives: a copy beside the revisions to edit, taken up by the next revision, kept in ``reviews/``.
+
+A published revision is not for editing (its checksums are in ``item.json``). Whoever edits its GeoPackage all the same is heard
+too, and told so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from configs.errors import RequestError
+from configs.files import replacing, sha256
+from configs.layout import EventFolder, RunLayout
+from inventory.review import Review, read_review
+from inventory.since import GEOPACKAGE, Earlier
+
+logger = logging.getLogger(__name__)
+
+
+def begin(event: EventFolder) -> Path:
+    """Return ``review.gpkg``, a copy of the latest inventory for an analyst to edit.
+
+    Raises:
+        RequestError: there is no revision yet, or a review with edits that no revision has taken up.
+    """
+    revisions = event.revisions()
+    if not revisions:
+        raise RequestError(f"{event.folder} has no revision to review", "Wait for the first one: `coslide refresh`.")
+    if event.review.exists() and read_review(event.review).edits:
+        raise RequestError(
+            f"{event.review} holds edits that no revision has taken up",
+            f"Run `coslide refresh {event.folder}` first, or move the file away.",
+        )
+    return copy(revisions[max(revisions)].folder / GEOPACKAGE, event.review)
+
+
+def give(event: EventFolder, file: Path) -> Review:
+    """Return a review handed in from elsewhere, copied to where the next revision takes it up.
+
+    Raises:
+        RequestError: it cannot be read, changes nothing, or another one waits.
+    """
+    review = read_review(file)
+    if not review.edits:
+        raise RequestError(
+            f"--review: {file} changes nothing", "Save the edits in the GIS first; set `status`, or move outlines."
+        )
+    if event.review.exists() and event.review.resolve() != file.resolve() and read_review(event.review).edits:
+        raise RequestError(
+            f"{event.review} holds edits too", "Let `coslide refresh` take them up first, or move it away."
+        )
+    if event.review.resolve() != file.resolve():
+        copy(file, event.review)
+    return review
+
+
+def waiting(event: EventFolder) -> Review | None:
+    """Return the review that the next revision takes up; None where nobody has changed anything.
+
+    Raises:
+        RequestError: it cannot be read.
+    """
+    if event.review.exists() and (review := read_review(event.review)).edits:
+        return review
+    revisions = event.revisions()
+    if not revisions or not _edited(revisions[max(revisions)]):
+        return None
+    review = read_review(revisions[max(revisions)].folder / GEOPACKAGE)
+    if not review.edits:
+        return None
+    logger.warning(
+        "%s was edited in place: its checksum in item.json no longer holds. Next time edit the copy that "
+        "`coslide review %s` makes",
+        review.path,
+        event.folder,
+    )
+    return review
+
+
+def _edited(revision: RunLayout) -> bool:
+    """Return whether a revision's GeoPackage is not the one that was published; one without a checksum counts as edited."""
+    package, item = revision.folder / GEOPACKAGE, revision.folder / "item.json"
+    log = package.with_name(package.name + "-wal")
+    if not item.exists() or (log.exists() and log.stat().st_size > 0):
+        return package.exists()
+    asset = json.loads(item.read_text(encoding="utf-8")).get("assets", {}).get(GEOPACKAGE, {})
+    return package.exists() and not str(asset.get("file:checksum", "")).endswith(sha256(package))
+
+
+def earlier(event: EventFolder) -> Earlier | None:
+    """Return the latest revision with the review that waits for the next one; None where there is no revision."""
+    revisions = event.revisions()
+    if not revisions:
+        return None
+    review = waiting(event)
+    of = revisions.get(review.revision) if review else None
+    return Earlier(revisions[max(revisions)].folder, review, of.folder if of else None)
+
+
+def taken_up(event: EventFolder, review: Review | None, number: int) -> None:
+    """Put a review that revision `number` has taken up where it stays."""
+    if review is None:
+        return
+    copy(review.path, event.reviews / f"r{number:03d}.gpkg")
+    if review.path == event.review:
+        for name in ("", "-wal", "-shm"):
+            event.review.with_name(event.review.name + name).unlink(missing_ok=True)
+
+
+def copy(source: Path, target: Path) -> Path:
+    """Return a copy of a GeoPackage, with what an open GIS has saved to the log beside it."""
+    with replacing(target) as part:
+        with (
+            closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as old,
+            closing(sqlite3.connect(part)) as new,
+        ):
+            old.backup(new)
+        os.chmod(part, 0o644)
+    return target
