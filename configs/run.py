@@ -15,6 +15,7 @@ from configs.clean import CleanConfig
 from configs.earthengine import EarthEngineConfig
 from configs.errors import RequestError
 from configs.event import Event, Frozen, Windows
+from configs.factors import FactorsConfig
 from configs.files import format_of, read_yaml, write_text
 from configs.product import AffectedConfig, ProductConfig
 from configs.refresh import RefreshConfig
@@ -35,6 +36,8 @@ class SourceConfig(Frozen):
     """Seed of the simulated Earth: another number is another world."""
     earthengine: EarthEngineConfig = EarthEngineConfig()
     """Where kind is earthengine."""
+    factors: FactorsConfig = FactorsConfig()
+    """Files of influencing factors (rivers, faults, rock) that become bands, whatever the imagery comes from."""
 
     def __str__(self) -> str:
         return {"archive": f"archive:{self.archive}", "simulated": f"simulated:{self.landscape}"}.get(

@@ -38,7 +38,7 @@ class PullShard:
 def by_workers(cluster: Cluster, config: SourceConfig) -> Fill:
     """Return a way to fill blocks by the workers of a cluster, each opening the source by its configuration."""
     absolute = str(Path(config.archive).absolute()) if config.archive else None
-    config = config.model_copy(update={"archive": absolute})
+    config = config.model_copy(update={"archive": absolute, "factors": config.factors.placed(Path.cwd())})
 
     def fill(source: Source, filling: Filling, missing: Sequence[Block]) -> Iterator[Block]:
         at_once = max(1, min(cluster.slots, source.workers))

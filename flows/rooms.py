@@ -55,13 +55,22 @@ def source_config(run: RunConfig) -> SourceConfig:
 
 
 def make_source(config: SourceConfig) -> Source:
-    """Return a source by its configuration; imports only what it needs."""
+    """Return a source by its configuration, factor files beside it; imports only what it needs."""
+    source = _imagery(config)
+    if not config.factors.given:
+        return source
+    from gee.factors.source import FactoredSource
+
+    return FactoredSource(source, config.factors)
+
+
+def _imagery(config: SourceConfig) -> Source:
     if config.kind == "archive":
-        from gee.archive import ArchiveSource
+        from gee.archive import open_archive
 
         if config.archive is None:
             raise RequestError("source.archive names no folder", "Give --source archive:DIR.")
-        return ArchiveSource(Path(config.archive))
+        return open_archive(Path(config.archive))
     if config.kind == "earthengine":
         from gee.earthengine import EarthEngineSource
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from configs.errors import RequestError
+from configs.factors import FactorsConfig
 from configs.records import ObservationClass
-from configs.run import RunConfig
+from configs.run import RunConfig, as_request_error
 from configs.sampling import SamplingConfig, SplitConfig, VectorLayer, read_sampling
 from configs.stack import Stack
 from configs.vectors import Layer
@@ -71,10 +73,16 @@ def make_samples(path: Path, out: Path) -> SampleSet:
 
 
 def _placed(preset: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the run's parts with the archive's path relative to the configuration's folder made absolute."""
+    """Return the run's parts with the paths of archive and factors, relative to the configuration's folder, made absolute."""
     source = dict(preset.get("source", {}))
     if source.get("archive"):
         source["archive"] = str((folder / source["archive"]).resolve())
+    if source.get("factors"):
+        try:
+            factors = FactorsConfig.model_validate(source["factors"])
+        except ValidationError as error:
+            raise as_request_error(error, "run.source.factors") from error
+        source["factors"] = factors.placed(folder).model_dump(mode="json")
     return {**preset, "source": source}
 
 

@@ -1,6 +1,6 @@
 """Anybody's own rasters as a source: a folder and a manifest that says what is in it."""
 
 from gee.archive.manifest import Manifest, read_manifest
-from gee.archive.source import ArchiveSource
+from gee.archive.source import ArchiveSource, open_archive
 
-__all__ = ["ArchiveSource", "Manifest", "read_manifest"]
+__all__ = ["ArchiveSource", "Manifest", "open_archive", "read_manifest"]

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from configs.bands import BANDS, DERIVED, When
 from configs.errors import RequestError
 from configs.event import Event, Frozen, Moment, Windows
+from configs.factors import FactorsConfig
 from configs.files import format_of, read_yaml
 from configs.records import Level
 from gee.resample import Method
@@ -122,6 +123,8 @@ class Manifest(Frozen):
     """Occurrence of surface water from which a pixel is permanent water (static layer `water`)."""
     scenes: tuple[SceneEntry, ...] = Field(min_length=1)
     static: Annotated[dict[str, Layer], AfterValidator(_static)] = Field(default_factory=dict)
+    factors: FactorsConfig = FactorsConfig()
+    """Rivers, faults, rock: files inside the folder that become bands."""
     attribution: tuple[str, ...] = ()
 
     @model_validator(mode="after")

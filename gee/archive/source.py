@@ -56,6 +56,11 @@ class ArchiveSource:
         self.workers = min(4, os.cpu_count() or 1)
         self._rasters: dict[tuple[str, int, str], Raster] = {}
 
+    @property
+    def folder(self) -> Path:
+        """Return where its files are."""
+        return self._folder
+
     def offer(self) -> Offer:
         """Return the bands of all scenes and static layers, and what can be derived from them."""
         manifest, names = self.manifest, set[str]()
@@ -283,6 +288,20 @@ def _files(part: Any) -> set[str]:
     if not isinstance(part, dict):
         return set()
     return {str(part["file"])} if "file" in part else set[str]().union(*(_files(each) for each in part.values()))
+
+
+def open_archive(where: Path) -> Source:
+    """Return an archive as a source, with the factor files its manifest names.
+
+    Raises:
+        RequestError: no manifest there, or a malformed one.
+    """
+    archive = ArchiveSource(where)
+    if not archive.manifest.factors.given:
+        return archive
+    from gee.factors.source import FactoredSource  # vector libraries take a second to load
+
+    return FactoredSource(archive, archive.manifest.factors, archive.folder)
 
 
 _: type[Source] = ArchiveSource

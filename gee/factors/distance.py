@@ -40,22 +40,28 @@ def distance_m(segments: Segments, block: GeoBox, cap_m: float) -> NDArray[np.fl
     x = ours.x(ours.column + np.arange(width, dtype=np.float64) + 0.5)
     y = ours.y(ours.row + np.arange(height, dtype=np.float64) + 0.5)
     found = np.full((height, width), cap_m, np.float32)
-    for top in range(0, height, _PATCH_PX):
-        for left in range(0, width, _PATCH_PX):
-            rows, columns = slice(top, top + _PATCH_PX), slice(left, left + _PATCH_PX)
-            for segment in _nearest_few(segments, x[columns], y[rows], cap_m):
-                away = _to_segment(segment, x[columns][None, :], y[rows][:, None])
-                found[rows, columns] = np.minimum(found[rows, columns], away.astype(np.float32))
+    _fill(found, segments, x, y)
     return found
 
 
-def _nearest_few(segments: Segments, x: NDArray[np.float64], y: NDArray[np.float64], cap_m: float) -> Segments:
-    """Return the segments that may be the nearest of any point of a patch, and nearer than the cap."""
+def _fill(found: NDArray[np.float32], segments: Segments, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+    """Lower distances to those from segments, quarter by quarter: the smaller a patch, the fewer can be its nearest."""
     middle_x, middle_y = (x[0] + x[-1]) / 2, (y[0] + y[-1]) / 2
     radius = float(np.hypot(x[-1] - x[0], y[-1] - y[0])) / 2 + 1.0
     away = _to_segment(segments.transpose(1, 2, 0), middle_x, middle_y)  # (segment,)
-    near: Segments = segments[(away <= away.min(initial=np.inf) + 2 * radius) & (away <= cap_m + radius)]
-    return near
+    few = segments[(away <= away.min(initial=np.inf) + 2 * radius) & (away <= float(found.max()) + radius)]
+    if len(few) == 0:
+        return
+    if max(len(x), len(y)) <= _PATCH_PX:
+        for segment in few:
+            away = _to_segment(segment, x[None, :], y[:, None])
+            np.minimum(found, away.astype(np.float32), out=found)
+        return
+    half_x, half_y = -(-len(x) // 2), -(-len(y) // 2)
+    for rows in (slice(0, half_y), slice(half_y, None)):
+        for columns in (slice(0, half_x), slice(half_x, None)):
+            if found[rows, columns].size:
+                _fill(found[rows, columns], few, x[columns], y[rows])
 
 
 def _to_segment(segment: NDArray[np.float64], x: Any, y: Any) -> NDArray[np.float64]:
