@@ -52,11 +52,19 @@ class CardTiles(Frozen):
 class Calibration(Frozen):
     """Monotone map from network score to probability, fitted on held-out data."""
 
-    method: Literal["none", "temperature", "platt"] = "none"
+    method: Literal["none", "temperature", "platt", "isotonic"] = "none"
     scale: float = 1.0
     """p = sigmoid(scale * logit + shift)."""
     shift: float = 0.0
     fitted_on: str = ""
+    points: tuple[tuple[float, float], ...] = ()
+    """Of isotonic: (logit, probability), both ascending; straight lines between them, level beyond."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Calibration:
+        if (self.method == "isotonic") != (len(self.points) > 1):
+            raise ValueError("`points`, two or more, go with method `isotonic`, and only with it")
+        return self
 
 
 class TrainingDomain(Frozen):

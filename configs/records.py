@@ -86,12 +86,16 @@ class Ranked:
 
     card: str
     distance: float
-    """Joint MMD (square root of MMD^2, paper 000 eq. 8) that the ranking goes by."""
+    """Joint MMD (square root of MMD^2, paper 000 eq. 8)."""
     standard_error: float
     per_band: dict[str, float]
     p_value: float | None = None
     validation_f1: float | None = None
     note: str = ""
+    score: float = float("nan")
+    """What the ranking is ordered by, smaller is better: found by the study for the card's bands, else the distance."""
+    signals: dict[str, float] = field(default_factory=dict)
+    """Further distances that tell a scene unlike anything a card is known to work on."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class Choice:
     expected_f1: float | None
     reason: str
     warnings: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    """The cards whose mean maps the scene, the chosen one first, where the run asks for `average`; empty otherwise."""
 
 
 @dataclass(frozen=True)

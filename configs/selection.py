@@ -13,6 +13,8 @@ from configs.errors import RequestError
 from configs.event import Frozen
 from configs.files import format_of, read_yaml
 
+JOINT = "joint"
+"""The joint MMD of a ranking (paper 000 eq. 8 over all bands at once)."""
 CALIBRATION = Path(__file__).resolve().parent / "selection.yaml"
 
 
@@ -20,12 +22,23 @@ class BandSetCalibration(Frozen):
     """What leave-one-domain-out experiments say about cards that read one set of bands."""
 
     bands: tuple[str, ...]
+    simulated: bool = False
+    """Whether the experiments were made on simulated imagery: they then hold for simulated cards alone."""
+    statistic: str = JOINT
+    """What orders the cards (`models.transfer`), found by the study; `joint` is the joint MMD that every ranking shows."""
+    diversity: float = Field(default=0.0, ge=0)
+    """What a card is credited for the variety of its training: so much of the statistic a unit of entropy."""
     distances: tuple[float, ...] = ()
-    """Joint MMD of held-out domains to the cards trained without them, ascending: what is usual."""
+    """Score of the chosen card on held-out domains, ascending: what is usual. Cards of different bands are compared by
+    where they fall in it."""
+    near: float = Field(default=0.0, ge=0)
+    """Cards whose score is within so much of the best one's are averaged where the run asks for `average`."""
     alarm: float | None = None
-    """Joint MMD beyond which no card is known to work; null: not known, and nothing is claimed."""
+    """Joint MMD of the chosen card beyond which no card is known to work; null: not known, and nothing is claimed."""
+    limits: dict[str, float] = Field(default_factory=dict)
+    """Further signals (`models.transfer`) and the value of each beyond which no card is known to work."""
     expected_f1: tuple[tuple[float, float], ...] = ()
-    """(distance, F1) points, ascending in distance, between which the F1 to be expected is interpolated."""
+    """(score, F1) points, ascending in score, between which the F1 to be expected is interpolated."""
 
 
 class SelectionConfig(Frozen):
@@ -45,9 +58,10 @@ class SelectionConfig(Frozen):
     seed: int = Field(default=0, ge=0)
     calibrations: tuple[BandSetCalibration, ...] = ()
 
-    def calibration(self, bands: tuple[str, ...]) -> BandSetCalibration | None:
-        """Return what is known about a set of bands, in any order; None where nothing is."""
-        return next((c for c in self.calibrations if set(c.bands) == set(bands)), None)
+    def calibration(self, bands: tuple[str, ...], simulated: bool = False) -> BandSetCalibration | None:
+        """Return what is known about cards of a set of bands, in any order; None where nothing is."""
+        alike = (c for c in self.calibrations if set(c.bands) == set(bands) and c.simulated == simulated)
+        return next(alike, None)
 
 
 def read_selection(path: Path = CALIBRATION) -> SelectionConfig:

@@ -27,6 +27,9 @@ class SimulatedScenes(Frozen):
     longitude: float = Field(ge=-180, le=180)
     """Epicentres are drawn within half a degree of here, each in an Earth of its own (seed 1000 and up)."""
     count: int = Field(ge=1, le=100)
+    days: tuple[int, ...] = ()
+    """Days of the year around which (20 days either way) the earthquakes happen, in turn: a domain is a season as well
+    as a landscape. Any day where empty."""
     radius_km: float = Field(default=3.0, gt=0, le=50)
 
 

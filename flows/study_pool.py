@@ -56,6 +56,11 @@ class Scene:
         """Return the sample set's name."""
         return self.samples.path.name
 
+    @property
+    def key(self) -> str:
+        """Return its name and its pixels' identity: answers to other pixels are none."""
+        return f"{self.name}@{self.samples.card.fingerprint[:12]}"
+
     def truth(self, seen: bool) -> NDArray[np.uint8]:
         """Return the labels `(y, x)` that judge a card that has (not) seen the domain."""
         names = ["test"] if self.own and seen else list(self.samples.card.split_names.values())
@@ -142,13 +147,16 @@ def _sampling(name: str, wanted: SimulatedScenes, bands: tuple[str, ...], number
         float(round(at + by, 3))
         for at, by in zip((wanted.latitude, wanted.longitude), rng.uniform(-0.5, 0.5, 2), strict=True)
     )
-    moment = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=int(rng.integers(0, 365)), hours=int(rng.integers(24)))
+    day = int(rng.integers(0, 365))
+    if wanted.days:
+        day = wanted.days[number % len(wanted.days)] + int(rng.integers(-20, 21))
+    moment = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=day, hours=int(rng.integers(24)))
     event = {
         "name": name,
         "time": moment,
         "latitude": latitude,
         "longitude": longitude,
-        "magnitude": float(round(rng.uniform(6.4, 7.1), 1)),
+        "magnitude": float(round(rng.uniform(6.6, 7.1), 1)),
         "depth_km": float(round(rng.uniform(6, 20))),
     }
     windows = default_windows(Event.model_validate(event), moment + timedelta(days=90), 365, 90)
@@ -178,16 +186,16 @@ def answers(config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: li
     found = _card(config, job, sets, key, work)
     stored = work / "answers" / f"{job.name}.npz"
     known = _load(stored, key, found)
-    fresh = [scene for scene in every if scene.name not in known]
+    fresh = [scene for scene in every if scene.key not in known]
     if fresh:
         predictor = found.load(found_device(config), config.recipe.get("precision", "auto"))
         for scene in fresh:
             truth = scene.truth(scene.domain in job.made.domains)
             chance = probability_of(predictor, scene.samples, truth != IGNORED)
-            known[scene.name] = LogitCounts.of(logit(np.clip(chance, _NEVER, 1 - _NEVER)), truth)
+            known[scene.key] = LogitCounts.of(logit(np.clip(chance, _NEVER, 1 - _NEVER)), truth)
         _save(stored, key, found, known)
         logger.info("%s has answered %d scenes", job.name, len(fresh))
-    return Answers(job, found, {scene.name: known[scene.name] for scene in every})
+    return Answers(job, found, {scene.name: known[scene.key] for scene in every})
 
 
 def stored_answers(config: StudyConfig, sets: dict[str, SampleSet], every: list[Scene], work: Path) -> list[Answers]:
@@ -198,8 +206,8 @@ def stored_answers(config: StudyConfig, sets: dict[str, SampleSet], every: list[
         if folder.exists() and _made_by(folder) == key:
             found = Found(folder, read_card(folder))
             known = _load(work / "answers" / f"{job.name}.npz", key, found)
-            if all(scene.name in known for scene in every):
-                done.append(Answers(job, found, {scene.name: known[scene.name] for scene in every}))
+            if all(scene.key in known for scene in every):
+                done.append(Answers(job, found, {scene.name: known[scene.key] for scene in every}))
     return done
 
 

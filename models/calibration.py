@@ -6,6 +6,7 @@ network trained on balanced chips needs on a scene where landslides are rare. Fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +45,33 @@ class LogitCounts:
     def __add__(self, other: LogitCounts) -> LogitCounts:
         return LogitCounts(self.positives + other.positives, self.negatives + other.negatives)
 
+    def mapped(self, scale: float, shift: float) -> LogitCounts:
+        """Return the counts by `scale * logit + shift`, to the nearest bin."""
+        level = np.clip(
+            np.rint((np.clip(scale * self.logits + shift, -_LIMIT, _LIMIT) + _LIMIT) / (2 * _LIMIT) * _BINS), 0, _BINS
+        )
+        index = level.astype(np.int64)
+        parts = (np.bincount(index, part, _BINS + 1).astype(np.float64) for part in (self.positives, self.negatives))
+        return LogitCounts(*parts)
+
+    def diagram(self, calibration: Calibration, bins: int = 15) -> tuple[Reliability, ...]:
+        """Return the reliability diagram of the calibrated pixels."""
+        chance = apply(self.logits, calibration)
+        number = np.clip((chance * bins).astype(int), 0, bins - 1)
+        total = self.positives + self.negatives
+        count, sums, hits = (np.bincount(number, w, bins) for w in (total, total * chance, self.positives))
+        with np.errstate(invalid="ignore"):
+            return tuple(
+                Reliability(
+                    i / bins, (i + 1) / bins, round(count[i]), float(sums[i] / count[i]), float(hits[i] / count[i])
+                )
+                for i in range(bins)
+            )
+
+    def calibration_error(self, calibration: Calibration, bins: int = 15) -> float:
+        """Return the expected calibration error of the calibrated pixels."""
+        return _error(self.diagram(calibration, bins))
+
     @property
     def logits(self) -> NDArray[np.float64]:
         """Return the logit of each bin."""
@@ -56,7 +84,9 @@ class LogitCounts:
         return float(total / (self.positives.sum() + self.negatives.sum()))
 
 
-def fit(counts: LogitCounts, method: Literal["none", "temperature", "platt"], fitted_on: str = "") -> Calibration:
+def fit(
+    counts: LogitCounts, method: Literal["none", "temperature", "platt", "isotonic"], fitted_on: str = ""
+) -> Calibration:
     """Return the calibration of the highest likelihood. The scale stays positive: the order of pixels never changes.
 
     Raises:
@@ -69,6 +99,8 @@ def fit(counts: LogitCounts, method: Literal["none", "temperature", "platt"], fi
             "a calibration needs held-out pixels with and without landslides",
             "Set `calibration: none`, or validate on samples that hold both.",
         )
+    if method == "isotonic":
+        return Calibration(method=method, points=_rising(counts), fitted_on=fitted_on)
     start = [0.0] if method == "temperature" else [0.0, 0.0]
 
     def loss(parameters: NDArray[np.float64]) -> float:
@@ -80,8 +112,26 @@ def fit(counts: LogitCounts, method: Literal["none", "temperature", "platt"], fi
     return Calibration(method=method, scale=float(np.exp(found[0])), shift=shift, fitted_on=fitted_on)
 
 
+def _rising(counts: LogitCounts) -> tuple[tuple[float, float], ...]:
+    """Return (logit, probability) points of the best map that never falls (pool adjacent violators).
+
+    Each side counts one pixel more than was seen (the rule of succession): nothing is ever certain.
+    """
+    blocks: list[tuple[float, float, float]] = []  # logit times pixels, landslide pixels, pixels
+    total = counts.positives + counts.negatives
+    for i in np.flatnonzero(total):
+        blocks.append((counts.logits[i] * total[i], counts.positives[i], total[i]))
+        while len(blocks) > 1 and blocks[-1][1] * blocks[-2][2] <= blocks[-2][1] * blocks[-1][2]:
+            last, before = blocks.pop(), blocks.pop()
+            blocks.append((last[0] + before[0], last[1] + before[1], last[2] + before[2]))
+    return tuple((float(z / n), float((hits + 1) / (n + 2))) for z, hits, n in blocks)
+
+
 def apply(logits: NDArray[np.floating[Any]], calibration: Calibration) -> NDArray[np.float64]:
     """Return the probability of logits, 0-1."""
+    if calibration.method == "isotonic":
+        at, chance = np.array(calibration.points).T
+        return np.asarray(np.interp(np.asarray(logits, dtype=np.float64), at, chance))
     return np.asarray(expit(calibration.scale * np.asarray(logits, dtype=np.float64) + calibration.shift))
 
 
@@ -117,8 +167,12 @@ def reliability(
 
 def expected_calibration_error(probability: NDArray[np.floating[Any]], labels: NDArray[Any], bins: int = 15) -> float:
     """Return the mean |confidence - frequency| over the bins, weighted by their pixels; NaN of no pixel."""
-    diagram = [one for one in reliability(probability, labels, bins) if one.pixels]
-    total = sum(one.pixels for one in diagram)
+    return _error(reliability(probability, labels, bins))
+
+
+def _error(diagram: Sequence[Reliability]) -> float:
+    filled = [one for one in diagram if one.pixels]
+    total = sum(one.pixels for one in filled)
     if total == 0:
         return float("nan")
-    return sum(one.pixels * abs(one.confidence - one.frequency) for one in diagram) / total
+    return sum(one.pixels * abs(one.confidence - one.frequency) for one in filled) / total

@@ -84,7 +84,7 @@ class Choices:
     chosen: NDArray[np.float64]
     best: NDArray[np.float64]
     average: NDArray[np.float64]
-    """F1 of a card taken at random, in the mean; also what an average card reaches."""
+    """Mean F1 of the candidates: what a card taken at random reaches."""
     single: NDArray[np.float64]
     """F1 of the one card that was best over the other domains: the choice without looking at the scene."""
     correlation: NDArray[np.float64]
@@ -105,14 +105,18 @@ class Choices:
 def by_target(targets: Sequence[str], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean of each domain's values, domains in order of their names."""
     at = np.array(targets)
-    return np.array([np.nanmean(values[at == name]) for name in sorted(set(targets))])
+    known = [values[(at == name) & ~np.isnan(values)] for name in sorted(set(targets))]
+    return np.array([some.mean() if len(some) else math.nan for some in known])
 
 
-def interval(targets: Sequence[str], values: NDArray[np.float64], draws: int = 2000, seed: int = 0) -> tuple[float, float]:
+def interval(
+    targets: Sequence[str], values: NDArray[np.float64], draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
     """Return the 95 % interval of the mean over domains, domains drawn with replacement."""
     means = by_target(targets, values)
+    means = means[~np.isnan(means)]
     drawn = np.random.default_rng(seed).integers(0, len(means), (draws, len(means)))
-    low, high = np.nanpercentile(np.nanmean(means[drawn], axis=1), [2.5, 97.5])
+    low, high = np.percentile(means[drawn].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -132,8 +136,15 @@ def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
         single.append(favourite)
         correlation.append(spearman(some, score))
         names.append(taken.card)
-    arrays = (np.array(values, float) for values in (chosen, best, average, single, correlation))
-    return Choices(tuple(targets), *arrays, tuple(names))
+    return Choices(
+        tuple(targets),
+        np.array(chosen),
+        np.array(best),
+        np.array(average),
+        np.array(single),
+        np.array(correlation),
+        tuple(names),
+    )
 
 
 def _favourite(rows: Sequence[Row], some: Sequence[Row], target: str) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from configs.checkpoint import CheckpointCard
 from configs.errors import MachineError, RequestError
+from models.calibration import apply
 from models.normalise import Normaliser
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -111,6 +112,8 @@ class Predictor:
             MachineError: out of memory, or the GPU was lost.
         """
         logits = self.logits(batch)
+        if self.card.calibration.method == "isotonic":
+            return apply(logits, self.card.calibration).astype(np.float32)
         calibration = self.card.calibration
         scaled = np.clip(calibration.scale * logits + calibration.shift, -80, 80)
         return np.asarray(1 / (1 + np.exp(-scaled)), dtype=np.float32)

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from configs.area import Area
 from configs.bands import When
 from configs.records import Advance, ObservationClass, Ranked, Requires
-from configs.selection import SelectionConfig
+from configs.selection import JOINT, BandSetCalibration, SelectionConfig
 from configs.stack import Stack
 from models.blockmmd import Blocked, BlockGram, block_sums
 from models.mmd import mmd2_histograms
 from models.reference import Reference, Usable, sample
 from models.registry import Found
+from models.transfer import Comparison, Sample, Scaling, diversity, signal
 
+SCORE = "score"
 _TOO_FEW = 200
 """Usable pixels below which flat ground is let in as well: a distance of fewer says little."""
 
@@ -111,13 +113,13 @@ def _observed(stack: Stack, area: Area | None, needs_pre: bool, requires: Requir
 
 
 def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advance) -> list[Ranked]:
-    """Return each card's distance to its scene: jointly with error and p-value, and band by band."""
+    """Return each card's distance to its scene: jointly with error and p-value, band by band, and what the study found."""
     spread = _spreads(compared)
     common = [band for band in compared[0].reference.bands if all(band in one.found.card.bands for one in compared)]
     mixed = len({frozenset(one.found.card.bands) for one in compared}) > 1
     bands_of = [tuple(common) if mixed and common else one.found.card.bands for one in compared]
     own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
-    ranked = []
+    ranked, told = [], _told(compared, settings)
     for done, (one, bands) in enumerate(zip(compared, bands_of, strict=True), 1):
         scene, reference = (_blocked(sample, bands, spread) for sample in (one.scene, one.reference))
         width = 2.0 * len(bands)
@@ -125,19 +127,75 @@ def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advan
         if key not in own:
             own[key] = block_sums(scene, scene, width, settings.kernels)
         gram = BlockGram.of(scene, reference, width, settings.kernels, own[key])
+        distance = math.sqrt(max(0.0, gram.mmd2()))
         ranked.append(
             Ranked(
                 card=one.found.card.name,
-                distance=math.sqrt(max(0.0, gram.mmd2())),
+                distance=distance,
                 standard_error=gram.standard_error(settings.bootstraps, settings.seed, root=True),
                 per_band={band: _band_distance(one, band, spread[band], settings) for band in one.found.card.bands},
                 p_value=gram.p_value(settings.permutations, settings.seed),
                 validation_f1=one.found.card.validation_f1,
                 note=_note(one, bands, mixed),
+                score=told[one.found.card.name].get(SCORE, distance),
+                signals={name: value for name, value in told[one.found.card.name].items() if name != SCORE},
             )
         )
         advance(done, len(compared))
     return ranked
+
+
+def _told(compared: Sequence[Compared], settings: SelectionConfig) -> dict[str, dict[str, float]]:
+    """Return, by card, its score and signals as the study's calibration of its bands asks for them.
+
+    Without a calibration a card has no score of its own. Cards of different bands have one if all are calibrated: where
+    their score falls in what is usual for their bands.
+    """
+    found: dict[str, dict[str, float]] = {one.found.card.name: {} for one in compared}
+    alike: dict[tuple[frozenset[str], bool, int], list[Compared]] = {}
+    for one in compared:
+        alike.setdefault((frozenset(one.found.card.bands), one.found.card.simulated, id(one.scene)), []).append(one)
+    known = {key: settings.calibration(some[0].found.card.bands, key[1]) for key, some in alike.items()}
+    if any(one is None for one in known.values()):
+        return found
+    several = len({key[:2] for key in alike}) > 1
+    for key, some in alike.items():
+        calibration = known[key]
+        assert calibration is not None  # of the line above; for the type checker
+        for one, told in zip(some, _scores(some, calibration), strict=True):
+            if several and SCORE in told:
+                told[SCORE] = usual(told[SCORE], calibration.distances)
+            found[one.found.card.name] = told
+    return found
+
+
+def _scores(some: Sequence[Compared], known: BandSetCalibration) -> list[dict[str, float]]:
+    """Return score and signals of cards that read the same bands, in one scaling."""
+    bands = some[0].found.card.bands
+    scene, cards = thinned(some[0].scene, bands), [thinned(one.reference, bands) for one in some]
+    scaling, shared = Scaling.of(scene, cards), dict[str, float]()
+    told = []
+    for card in cards:
+        comparison = Comparison(scene, card, scaling, shared)
+        values = {name: signal(comparison, name) for name in known.limits}
+        if known.statistic != JOINT:
+            variety = diversity(np.bincount(card.domain).tolist())
+            values[SCORE] = comparison.statistic(known.statistic) - known.diversity * variety
+        told.append(values)
+    return told
+
+
+def thinned(reference: Reference, bands: Sequence[str]) -> Sample:
+    """Return the part of a reference sample that the study's statistics are measured by."""
+    return Sample.thinned(bands, reference.columns(bands), reference.block, reference.domain)
+
+
+def usual(score: float, distances: Sequence[float]) -> float:
+    """Return the share of held-out domains whose score lies below, and above 1 how far beyond all of them it is."""
+    if not distances:
+        return score
+    beyond = max(0.0, score - distances[-1]) / (abs(distances[-1]) or 1.0)
+    return float(np.searchsorted(distances, score)) / len(distances) + beyond
 
 
 def _note(one: Compared, bands: Sequence[str], mixed: bool) -> str:

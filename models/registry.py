@@ -20,6 +20,8 @@ SHIPPED = Path(configs.__file__).resolve().parent / "cards"
 """Folder of the cards that come with coslide."""
 
 AUTO = "auto"
+AVERAGE = "average"
+"""As `auto`, but the near-equal best cards map the scene together, by their mean probability."""
 
 
 class Found(NamedTuple):
@@ -55,7 +57,7 @@ class Candidates:
 
     cards: tuple[Found, ...]
     named: str | None = None
-    """The card the user asked for; the others then only stand beside it in the ranking."""
+    """The card the user asked for (the others then only stand beside it in the ranking), or `average`."""
     warnings: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Found]:
@@ -126,7 +128,7 @@ def _cards_in(directory: Path) -> Iterator[Found]:
 
 
 def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = ()) -> Candidates:
-    """Return the cards that may map what a source offers: all of one family for `auto`.
+    """Return the cards that may map what a source offers: all of one family for `auto` and `average`.
 
     For a named card: itself first, then those of its family that need no band beyond its own, to rank beside it.
 
@@ -136,7 +138,7 @@ def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = 
         RequestError: no card of that name, a band the card needs is not offered, or (`auto`) no card fits at all.
     """
     every = find(card_dirs)
-    if checkpoint != AUTO:
+    if checkpoint not in (AUTO, AVERAGE):
         return _named(checkpoint, every, offer)
     fitting = [found for found in every if not _obstacles(found.card, offer)]
     if not fitting:
@@ -147,7 +149,7 @@ def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = 
         )
     alike = [found for found in fitting if found.card.simulated == offer.simulated]
     warnings = () if alike else (_stranger(offer, fitting),)
-    return Candidates(_one_family(alike or fitting, offer), None, warnings)
+    return Candidates(_one_family(alike or fitting, offer), AVERAGE if checkpoint == AVERAGE else None, warnings)
 
 
 def _named(name: str, every: tuple[Found, ...], offer: Offer) -> Candidates:

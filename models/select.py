@@ -1,4 +1,5 @@
-"""Which card for this scene: the nearest by MMD, ties by validation score, and whether it is near enough at all."""
+"""Which card for this scene, and whether any is near enough: ordered by what the leave-one-domain-out study found to tell
+F1 (`configs/selection.yaml`); where no study knows a card's bands, by joint MMD, ties by validation score."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,10 @@ from configs.area import Area
 from configs.errors import NothingToSeeError, RequestError
 from configs.files import write_text
 from configs.records import Advance, Choice, Ranked, silent
-from configs.selection import SelectionConfig, read_selection
+from configs.selection import JOINT, BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
 from models.ranking import compare, rank
-from models.registry import AUTO, Found
+from models.registry import AUTO, AVERAGE, Found
 
 
 def choose(
@@ -60,17 +62,19 @@ def choose(
         )
     ranking = _in_order(rank(compared, settings, advance))
     unseen = tuple(_unseen(one) for one in found if one.card.name not in {r.card for r in ranking})
-    chosen = named if named not in (None, AUTO) else _break_ties(ranking).card
+    by_name = named not in (None, AUTO, AVERAGE)
+    chosen = named if by_name else _best(ranking, found, settings).card
     if chosen is None or chosen in {one.card for one in unseen}:
         raise NothingToSeeError(
             f"checkpoint `{chosen}` could see nothing of the scene",
             "Choose one that needs no pre-event image, or wait.",
         )
-    return _verdict(chosen, named not in (None, AUTO), found, ranking + unseen, settings, fill)
+    verdict = _verdict(chosen, by_name, found, ranking + unseen, settings, fill)
+    return _averaged(verdict, found, settings) if named == AVERAGE else verdict
 
 
 def _in_order(ranked: Iterable[Ranked]) -> tuple[Ranked, ...]:
-    return tuple(sorted(ranked, key=lambda one: (one.distance, one.card)))
+    return tuple(sorted(ranked, key=lambda one: (one.score, one.distance, one.card)))
 
 
 def _unseen(found: Found) -> Ranked:
@@ -78,6 +82,17 @@ def _unseen(found: Found) -> Ranked:
     return Ranked(
         card.name, math.nan, math.nan, {}, None, card.validation_f1, "no pixel is clear in every window it reads"
     )
+
+
+def _best(ranking: Sequence[Ranked], found: Sequence[Found], settings: SelectionConfig) -> Ranked:
+    """Return the first of the ranking where a study says how to order; else the nearest, ties broken."""
+    known = [_known(one, settings) for one in found if one.card.name in {r.card for r in ranking}]
+    studied = all(one is not None and one.statistic != JOINT for one in known)
+    return ranking[0] if studied else _break_ties(ranking)
+
+
+def _known(found: Found, settings: SelectionConfig) -> BandSetCalibration | None:
+    return settings.calibration(found.card.bands, found.card.simulated)
 
 
 def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
@@ -99,41 +114,74 @@ def _verdict(
     settings: SelectionConfig,
     fill: bool,
 ) -> Choice:
-    cards = {one.card.name: one.card for one in found}
+    cards = {one.card.name: one for one in found}
     mine = next(one for one in ranking if one.card == chosen)
-    known = settings.calibration(cards[chosen].bands)
-    alarm = known.alarm if known else None
-    outside = alarm is not None and mine.distance > alarm
-    expected = _expected(known.expected_f1, mine.distance) if known else None
+    known = _known(cards[chosen], settings)
+    beyond = _beyond(mine, known) if known else []
+    expected = _expected(known.expected_f1, mine.score) if known else None
     fallback = None
-    if fill and cards[chosen].needs_pre:
-        fallback = next((r.card for r in ranking if not cards[r.card].needs_pre and not math.isnan(r.distance)), None)
-    warnings = []
-    if outside:
-        warnings.append(
-            f"out of domain: `{chosen}` is {mine.distance:.2f} (MMD) from this scene, beyond the {alarm:.2f} known to work"
-        )
-    reason = _reason(mine, by_name, ranking)
-    if alarm is None:
+    if fill and cards[chosen].card.needs_pre:
+        others = (r.card for r in ranking if not cards[r.card].card.needs_pre and not math.isnan(r.distance))
+        fallback = next(others, None)
+    reason = _reason(mine, by_name, ranking, _best([r for r in ranking if not math.isnan(r.distance)], found, settings))
+    if known is None or (known.alarm is None and not known.limits):
         reason += "; how far is too far is not known for these bands"
-    return Choice(chosen, fallback, ranking, outside, expected, reason, tuple(warnings))
+    warnings = (_alarmed(chosen, beyond, expected),) if beyond else ()
+    return Choice(chosen, fallback, ranking, bool(beyond), expected, reason, warnings)
 
 
-def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked]) -> str:
+def _beyond(mine: Ranked, known: BandSetCalibration) -> list[str]:
+    """Return, in words, each signal that lies beyond what is known to work."""
+    found = []
+    if known.alarm is not None and mine.distance > known.alarm:
+        found.append(f"MMD {mine.distance:.2f}, beyond {known.alarm:.2f}")
+    for name, limit in known.limits.items():
+        if name in mine.signals and mine.signals[name] > limit:
+            found.append(f"{name} {mine.signals[name]:.2f}, beyond {limit:.2f}")
+    return found
+
+
+def _alarmed(chosen: str, beyond: Sequence[str], expected: float | None) -> str:
+    words = f"out of domain: `{chosen}` is the best candidate, and farther from this scene than any card is known to work at"
+    tail = "" if expected is None else f"; at best F1 {expected:.2f} is to be expected"
+    return f"{words} ({'; '.join(beyond)}){tail}"
+
+
+def _averaged(choice: Choice, found: Sequence[Found], settings: SelectionConfig) -> Choice:
+    """Return the choice with the near-equal best of the chosen card's bands beside it, at most `MEMBERS`."""
+    cards = {one.card.name: one for one in found}
+    mine = next(one for one in choice.ranking if one.card == choice.card)
+    known = _known(cards[choice.card], settings)
+    near = known.near if known and known.near else mine.standard_error
+    alike = [
+        one.card
+        for one in choice.ranking
+        if set(cards[one.card].card.bands) == set(cards[choice.card].card.bands) and one.score - mine.score <= near
+    ]
+    members = (choice.card, *(name for name in alike if name != choice.card))[:MEMBERS]
+    reason = f"{choice.reason}; mapped by the mean of {', '.join(f'`{name}`' for name in members)}"
+    return replace(choice, members=members, reason=reason)
+
+
+def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked) -> str:
     seen = [one for one in ranking if not math.isnan(one.distance)]
     words = f"`{mine.card}`, MMD {mine.distance:.2f} ± {mine.standard_error:.2f}"
     if len(seen) == 1:
         return f"{words}: {'named by the user' if by_name else 'the only candidate'}"
-    best = seen[0]
+    nearest = seen[0]
     nearer = sum(
         all(mine.per_band[b] <= other.per_band[b] for other in seen if b in other.per_band) for b in mine.per_band
     )
     words += f", the nearest in {nearer} of {len(mine.per_band)} bands"
     if by_name:
-        return f"{words}: named by the user; by distance `{_break_ties(seen).card}` would be taken"
-    if mine is not best:
-        return f"{words}: `{best.card}` ({best.distance:.2f}) is as near within the error, and validated worse"
+        return f"{words}: named by the user; by distance `{best.card}` would be taken"
+    if mine is not nearest:
+        return f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the error, and validated worse"
     return f"{words}: nearest of {len(seen)}, next `{seen[1].card}` ({seen[1].distance:.2f})"
+
+
+MEMBERS = 3
+"""Cards that are averaged at most: each one more costs a whole mapping."""
 
 
 def _expected(points: Sequence[tuple[float, float]], distance: float) -> float | None:
@@ -142,7 +190,19 @@ def _expected(points: Sequence[tuple[float, float]], distance: float) -> float |
     return float(np.interp(distance, [d for d, _ in points], [f1 for _, f1 in points]))
 
 
-FIELDS = ("rank", "card", "chosen", "band", "mmd", "mmd2", "standard_error", "p_value", "validation_f1", "note")
+FIELDS = (
+    "rank",
+    "card",
+    "chosen",
+    "band",
+    "mmd",
+    "mmd2",
+    "standard_error",
+    "p_value",
+    "score",
+    "validation_f1",
+    "note",
+)
 """Columns of ``selection.csv``."""
 
 
@@ -154,7 +214,7 @@ def write_ranking(path: Path, choice: Choice) -> None:
     for place, one in enumerate(choice.ranking, 1):
         shared = {"rank": place, "card": one.card, "chosen": int(one.card == choice.card)}
         joint = {"band": "joint", "standard_error": _written(one.standard_error), "p_value": _written(one.p_value)}
-        last = {"validation_f1": _written(one.validation_f1), "note": one.note}
+        last = {"score": _written(one.score), "validation_f1": _written(one.validation_f1), "note": one.note}
         table.writerow(shared | joint | last | _distances(one.distance))
         for band, distance in one.per_band.items():
             table.writerow(shared | {"band": band} | _distances(distance))

@@ -20,8 +20,9 @@ from configs.bands import When, parse_band
 from configs.errors import RequestError
 from models.mmd import KERNELS, kernel
 
-POINTS = 800
+POINTS = 600
 """Pixels of either side: the measures that look for nearest neighbours depend on it, so it is the same everywhere."""
+NOVELTY = "novelty"
 SHRINKAGE = 1e-3
 """Share of the mean variance added to the covariance before it is inverted: bands that hardly differ stay tame."""
 
@@ -94,13 +95,8 @@ def whitening(covariance: Floats) -> Floats:
 
 def _columns(space: str, bands: Sequence[str]) -> list[int]:
     parsed = [parse_band(name) for name in bands]
-    wanted = {
-        "post": lambda p: p.when is When.POST,
-        "pre": lambda p: p.when is When.PRE,
-        "optical": lambda p: p.when is not None,
-        "terrain": lambda p: p.when is None,
-    }.get(space, lambda p: True)
-    return [i for i, p in enumerate(parsed) if wanted(p)]
+    dates = {"post": (When.POST,), "pre": (When.PRE,), "optical": tuple(When), "terrain": (None,)}
+    return [i for i, p in enumerate(parsed) if p.when in dates.get(space, (None, *When))]
 
 
 def _pairs(bands: Sequence[str]) -> list[tuple[int, int]]:
@@ -147,40 +143,84 @@ def placed(sample: Sample, space: str, scaling: Scaling) -> Floats:
 
 @dataclass
 class Comparison:
-    """A scene beside one card, in one scaling; each statistic is computed when it is asked for."""
+    """A scene beside one card, in one scaling; each kernel is computed once, when a statistic first asks for it."""
 
     scene: Sample
     card: Sample
     scaling: Scaling
-    _own: dict[str, float] = field(default_factory=dict, repr=False)
+    shared: dict[str, float] = field(default_factory=dict, repr=False)
+    """What depends on the scene and the scaling alone; give one dictionary to all comparisons of a ranking."""
 
     def statistic(self, name: str) -> float:
-        """Return ``SPACE/MEASURE``, ``band/NAME`` or ``bands/mean`` (paper 000's table XI), larger is farther."""
+        """Return ``SPACE/MEASURE``, ``band/NAME`` or ``bands/mean`` (paper 000's table XI), larger is farther.
+
+        Raises:
+            RequestError: there is no such statistic, or the bands do not have its space.
+        """
         kind, _, what = name.partition("/")
-        if kind == "band":
-            column = self.scene.bands.index(what)
-            x, y = (s.values[:, [column]] / self.scaling.spread[column] for s in (self.scene, self.card))
-            return _mmd(x, self.scene.block, y, self.card.block)
         if kind == "bands":
             return float(np.mean([self.statistic(f"band/{band}") for band in self.scene.bands]))
-        x, y = self._placed(kind)
-        if what == "mmd":
-            return _mmd(x, self.scene.block, y, self.card.block)
-        if what == "nearest":
-            parts = [self.card.domain == number for number in np.unique(self.card.domain)]
-            return min(_mmd(x, self.scene.block, y[part], self.card.block[part]) for part in parts if part.sum() > 20)
-        if what == "coverage":
-            return float(cdist(x, y).min(axis=1).mean() / math.sqrt(x.shape[1]))
-        raise RequestError(f"there is no statistic `{name}`", f"Measures are {', '.join(MEASURES)}.")
+        if kind == "band":
+            return self._kernels(name).mmd()
+        measures = {"mmd": _Kernels.mmd, "nearest": _Kernels.nearest, "coverage": _Kernels.coverage}
+        if what not in measures:
+            raise RequestError(f"there is no statistic `{name}`", f"Measures are {', '.join(MEASURES)}.")
+        return measures[what](self._kernels(kind))
 
-    def _placed(self, space: str) -> tuple[Floats, Floats]:
-        if space not in self._points:
-            self._points[space] = (placed(self.scene, space, self.scaling), placed(self.card, space, self.scaling))
-        return self._points[space]
+    def _kernels(self, space: str) -> _Kernels:
+        if space not in self._found:
+            if space.startswith("band/"):
+                column = [self.scene.bands.index(space.removeprefix("band/"))]
+                x, y = (s.values[:, column] / self.scaling.spread[column] for s in (self.scene, self.card))
+            else:
+                x, y = (placed(s, space, self.scaling) for s in (self.scene, self.card))
+            if space not in self.shared:
+                self.shared[space] = _within(x, self.scene.block, 2.0 * x.shape[1])
+            self._found[space] = _Kernels.of(x, y, self.card, self.shared[space])
+        return self._found[space]
 
     @cached_property
-    def _points(self) -> dict[str, tuple[Floats, Floats]]:
+    def _found(self) -> dict[str, _Kernels]:
         return {}
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    """The kernel between scene and card and within the card, bandwidth 2 d; pairs from one block are left out within
+    (see `models.blockmmd`)."""
+
+    across: Floats
+    within: Floats
+    apart: NDArray[np.bool_]
+    domain: NDArray[np.int32]
+    scene: float
+    """Mean of the kernel within the scene."""
+    distance: Floats
+    """`(n,)`: of each pixel of the scene to the nearest of the card, per root of the dimension."""
+
+    @classmethod
+    def of(cls, x: Floats, y: Floats, card: Sample, scene: float) -> _Kernels:
+        width = 2.0 * x.shape[1]
+        squared = cdist(x, y, "sqeuclidean")
+        nearest = np.sqrt(squared.min(axis=1) / x.shape[1])
+        within = kernel(cdist(y, y, "sqeuclidean"), width, KERNELS)
+        return cls(kernel(squared, width, KERNELS), within, _apart(card.block), card.domain, scene, nearest)
+
+    def mmd(self) -> float:
+        return self._of(slice(None))
+
+    def nearest(self) -> float:
+        numbers, counts = np.unique(self.domain, return_counts=True)
+        large = numbers[counts > 20] if (counts > 20).any() else numbers
+        return min(self._of(np.flatnonzero(self.domain == number)) for number in large)
+
+    def coverage(self) -> float:
+        return float(self.distance.mean())
+
+    def _of(self, part: slice | NDArray[np.int64]) -> float:
+        within, apart = self.within[part][:, part], self.apart[part][:, part]
+        mean = within[apart].mean() if apart.any() else within.mean()
+        return math.sqrt(max(0.0, self.scene + float(mean) - 2 * float(self.across[:, part].mean())))
 
 
 def statistics(bands: Sequence[str]) -> tuple[str, ...]:
@@ -189,19 +229,14 @@ def statistics(bands: Sequence[str]) -> tuple[str, ...]:
     return (*joint, "bands/mean", *(f"band/{band}" for band in bands))
 
 
-def _mmd(x: Floats, block_x: NDArray[np.int32], y: Floats, block_y: NDArray[np.int32]) -> float:
-    """Return MMD with bandwidth 2 d, pairs from one block left out (see `models.blockmmd`)."""
-    width = 2.0 * x.shape[1]
-    within = _within(x, block_x, width) + _within(y, block_y, width)
-    across = float(kernel(cdist(x, y, "sqeuclidean"), width, KERNELS).mean())
-    return math.sqrt(max(0.0, within - 2 * across))
+def _apart(block: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return which pairs `(n, n)` lie in different blocks; where all lie in one, which are different pixels."""
+    apart = block[:, None] != block[None, :]
+    return apart if apart.any() else ~np.eye(len(block), dtype=bool)
 
 
 def _within(x: Floats, block: NDArray[np.int32], width: float) -> float:
-    apart = block[:, None] != block[None, :]
-    if not apart.any():
-        apart = ~np.eye(len(x), dtype=bool)
-    return float(kernel(cdist(x, x, "sqeuclidean"), width, KERNELS)[apart].mean())
+    return float(kernel(cdist(x, x, "sqeuclidean"), width, KERNELS)[_apart(block)].mean())
 
 
 def novelty(scene: Sample, card: Sample, beyond: float = 0.99) -> float:
@@ -214,6 +249,16 @@ def novelty(scene: Sample, card: Sample, beyond: float = 0.99) -> float:
     usual = own.min(axis=1)
     limit = np.quantile(usual[np.isfinite(usual)], beyond) if np.isfinite(usual).any() else math.inf
     return float((cdist(x, y).min(axis=1) > limit).mean())
+
+
+SIGNALS = ("all/mmd", "whitened/mmd", "whitened/coverage", NOVELTY)
+"""What the alarm listens to, fixed before any wrong scene was made: how far the scene lies as a whole, how far its bands
+lie from their usual relations, how far its pixels lie from any seen, and how many of them are unlike all."""
+
+
+def signal(compared: Comparison, name: str) -> float:
+    """Return a statistic, or ``novelty``."""
+    return novelty(compared.scene, compared.card) if name == NOVELTY else compared.statistic(name)
 
 
 def diversity(weights: Mapping[str, float] | Sequence[float]) -> float:

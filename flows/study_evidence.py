@@ -1,0 +1,125 @@
+"""From the pool's answers to evidence: one row a card, scene and seed, with every distance that could have told its F1."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.special import logit
+
+from configs.files import write_text
+from configs.selection import read_selection
+from configs.studying import StudyConfig
+from flows.progress import progress
+from flows.study_pool import Answers, Scene
+from models import transfer
+from models.calibration import LogitCounts
+from models.evidence import Row
+from models.metrics import Confusion
+from models.ranking import thinned
+from models.reference import Reference, sample
+from models.registry import Found
+from models.transfer import Comparison, Sample, Scaling
+from tiles.labels import IGNORED
+
+logger = logging.getLogger(__name__)
+
+
+def confusion(counts: LogitCounts, threshold: float) -> Confusion:
+    """Return the counts at a probability threshold."""
+    called = counts.logits >= logit(threshold)
+    tp, fp = float(counts.positives[called].sum()), float(counts.negatives[called].sum())
+    return Confusion(round(tp), round(fp), round(counts.positives.sum() - tp), round(counts.negatives.sum() - fp))
+
+
+def scene_sample(scene: Scene, bands: Sequence[str], count: int = 3000) -> Reference:
+    """Return a scene's pixels as a run would draw them: observed, sloping, spread over blocks."""
+    settings = read_selection()
+    return sample(
+        scene.samples,
+        bands,
+        lambda rows, columns: (
+            scene.samples.label(scene.samples.numbers(scene.samples.card.split_names.values()), rows, columns)
+            != IGNORED
+        ),
+        domain=scene.name,
+        resolution_m=scene.samples.card.origin.resolution_m,
+        count=count,
+        block_m=settings.block_m,
+        slope_min_deg=settings.slope_min_deg if "slope" in bands else 0.0,
+        seed=settings.seed,
+    )
+
+
+def rows(config: StudyConfig, done: Sequence[Answers], every: Sequence[Scene], work: Path) -> list[Row]:
+    """Return the evidence of all candidates that have answered."""
+    candidates = [one for one in done if not one.job.made.trial]
+    distances = _distances(candidates, every, work)
+    found = []
+    for one in candidates:
+        seen = one.job.made.domains
+        for scene in every:
+            counts = confusion(one.counts[scene.name], one.found.card.threshold)
+            row = distances[scene.name][one.job.made.name]
+            found.append(
+                Row(
+                    scene=scene.name,
+                    target=scene.domain,
+                    card=one.job.made.name,
+                    seed=one.job.seed,
+                    seen=scene.domain in seen,
+                    f1=_zero(counts.f1),
+                    precision=_zero(counts.precision),
+                    recall=_zero(counts.recall),
+                    statistics={name: value for name, value in row.items() if name != "diversity"},
+                    diversity=row["diversity"],
+                    validation_f1=one.found.card.validation_f1 or 0.0,
+                )
+            )
+    return found
+
+
+def _zero(value: float) -> float:
+    """Return a ratio whose 0/0 counts as nothing found."""
+    return 0.0 if math.isnan(value) else value
+
+
+def _distances(
+    candidates: Sequence[Answers], every: Sequence[Scene], work: Path
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return scene -> composition -> statistic, computed once for all seeds and kept."""
+    first: dict[str, Found] = {}
+    for one in candidates:
+        first.setdefault(one.job.made.name, one.found)
+    scenes = sorted((s.name, s.samples.card.fingerprint) for s in every)
+    identity = [scenes, sorted((n, f.card.reference_sha256) for n, f in first.items()), transfer.POINTS]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    path = work / f"distances-{key}.json"
+    if path.exists():
+        found: dict[str, dict[str, dict[str, float]]] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    references = {name: found.reference() for name, found in first.items()}
+    bands = next(iter(references.values())).bands
+    cards = {name: thinned(reference, bands) for name, reference in references.items()}
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    with progress("comparing scenes with cards", "scene") as advance:
+        for done, scene in enumerate(every, 1):
+            here = thinned(scene_sample(scene, bands), bands)
+            scaling = Scaling.of(here, list(cards.values()))
+            shared: dict[str, float] = {}
+            table[scene.name] = {name: _measured(here, card, scaling, shared) for name, card in cards.items()}
+            advance(done, len(every))
+    write_text(path, json.dumps(table))
+    return table
+
+
+def _measured(scene: Sample, card: Sample, scaling: Scaling, shared: dict[str, float]) -> dict[str, float]:
+    compared = Comparison(scene, card, scaling, shared)
+    found = {name: compared.statistic(name) for name in transfer.statistics(scene.bands)}
+    shares = np.bincount(card.domain)
+    return found | {transfer.NOVELTY: transfer.novelty(scene, card), "diversity": transfer.diversity(shares.tolist())}
