@@ -114,6 +114,7 @@ def _describe(key: str, source: Source, plan: Plan, names: tuple[str, ...], kept
         "scenes": [*map(scene_attributes, plan.scenes), *(kept.scenes(plan) if kept else ())],
         "source_details": json.loads(json.dumps(dict(plan.details), default=str)),
         "warnings": list(offer.warnings),
+        "policy": kept.policy if kept else None,
         "complete": False,
         **hillshade_attributes(),
     }

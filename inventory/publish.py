@@ -111,7 +111,12 @@ def write_products(
     products = write_rasters(folder, inventory, probability, observation, _tags(about))
     rules = rules or CleanConfig()
     told = since(
-        inventory, earlier, folder / MASK, rules, lambda one: measured(one, probability, observation, stack, rules)
+        inventory,
+        earlier,
+        folder / MASK,
+        rules,
+        lambda one: measured(one, probability, observation, stack, rules),
+        stack.attributes.get("policy") == "keep",
     )
     found, inventory = told.inventory, counted(told.inventory)
     if people_decided(found):  # that is in the mask too

@@ -7,7 +7,6 @@ outline still fit its shape. So a copy of an older revision changes only what th
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,7 @@ def _polygons(frame: gpd.GeoDataFrame, path: Path) -> NDArray[Any]:
     """
     found = []
     for identity, shape in zip(frame["id"], frame.geometry, strict=True):
-        parts: Sequence[Any] = [] if shape is None else shapely.get_parts(shapely.get_parts(shapely.make_valid(shape)))
+        parts = shapely.get_parts(shapely.get_parts([] if shape is None else shapely.make_valid(shape)))
         areas = [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
         if not areas:
             raise RequestError(

@@ -144,11 +144,38 @@ _NOTES = {
 }
 
 
-def _rows(
-    match: _Match, frame: gpd.GeoDataFrame, before: Path, after: Path, notes: Mapping[str, str]
-) -> list[dict[str, Any]]:
+FIRST_SEEN = "first seen: not observed in the revision before"
+_SAME_IMAGE = {
+    "new": "drawn now on the same image, with more of the scene around it",
+    "grown": "drawn larger on the same image, with more of the scene around it",
+    "shrunk": "drawn smaller on the same image, with more of the scene around it",
+    "gone": "not drawn any more on the same image, with more of the scene around it",
+}
+"""Where pixels keep their image, nothing has changed on the ground: the checkpoint sees it differently."""
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """What both revisions observed, and whether pixels seen before have kept their image."""
+
+    before: Path
+    after: Path
+    crs: str
+    kept: bool
+
+    def words(self, kind: str, shape: Any, was: list[Any]) -> str:
+        """Return what a change means, told from what was seen of the ground that changed."""
+        if kind not in _SAME_IMAGE:
+            return _NOTES[kind]
+        ground = shape if kind in ("new", "gone") else shapely.symmetric_difference(shape, shapely.union_all(was))
+        if observed_share(ground, self.crs, self.before) < SEEN_SHARE:
+            return {"new": FIRST_SEEN, "grown": "larger: more of it could be seen"}.get(kind, _NOTES[kind])
+        return _SAME_IMAGE[kind] if self.kept else _NOTES[kind]
+
+
+def _rows(match: _Match, frame: gpd.GeoDataFrame, looks: _Looks, notes: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return a row for every landslide that changed."""
-    crs, old_ids, new_ids = str(frame.crs), match.old["id"].tolist(), frame["id"].tolist()
+    old_ids, new_ids = match.old["id"].tolist(), frame["id"].tolist()
     rows: list[dict[str, Any]] = []
 
     def note(identity: str, kind: str, was: float, now: float, related: list[str], words: str, shape: Any) -> None:
@@ -161,9 +188,9 @@ def _rows(
         if kind == "unchanged" and not verdict:
             continue
         kind = "reviewed" if kind == "unchanged" else kind
-        words = "; ".join(filter(None, [verdict, _NOTES[kind] if kind != "reviewed" else ""]))
-        if kind == "new" and observed_share(shape, crs, before) < SEEN_SHARE:
-            words = "first seen: not observed in the revision before"
+        parents = [match.old.geometry.iloc[j] for j in match.parents[i]]
+        told = "" if kind == "reviewed" else _NOTES[kind] if verdict else looks.words(kind, shape, parents)
+        words = "; ".join(filter(None, [verdict, told]))
         family = {old_ids[j] for j in match.parents[i]}
         family |= {new_ids[k] for j in match.parents[i] for k in match.children[j]}
         was = float(sum(match.old["area_m2"].iloc[j] for j in match.parents[i])) if i in match.kept else 0.0
@@ -173,9 +200,17 @@ def _rows(
             continue
         shape, was = match.old.geometry.iloc[j], float(match.old["area_m2"].iloc[j])
         heirs = [new_ids[k] for k in match.children[j]]
-        seen = observed_share(shape, crs, after) >= SEEN_SHARE
+        seen = observed_share(shape, looks.crs, looks.after) >= SEEN_SHARE
         kind = "merged" if heirs else "gone" if seen else "not observed"
-        note(old_ids[j], kind, was, 0.0, heirs, f"part of {heirs[0]} now" if heirs else _NOTES[kind], shape)
+        note(
+            old_ids[j],
+            kind,
+            was,
+            0.0,
+            heirs,
+            f"part of {heirs[0]} now" if heirs else looks.words(kind, shape, []),
+            shape,
+        )
     return rows
 
 
@@ -185,7 +220,13 @@ def last_number(inventory: Inventory, known: int = 0) -> int:
 
 
 def match_revisions(
-    new: Inventory, old: Inventory, before: Path, after: Path, last: int, notes: Mapping[str, str] | None = None
+    new: Inventory,
+    old: Inventory,
+    before: Path,
+    after: Path,
+    last: int,
+    notes: Mapping[str, str] | None = None,
+    kept: bool = False,
 ) -> Matched:
     """Return the new inventory with the ids of the old one, and the changes.
 
@@ -196,11 +237,12 @@ def match_revisions(
         after: ``landslides.tif`` of this revision.
         last: highest number ever given to a landslide of the event.
         notes: what an analyst has done to landslides of the old one, by id.
+        kept: whether pixels clear in the revision before have kept their image (`refresh.policy`).
     """
     crs = str(new.geobox.crs)
     match = _Match(new.landslides, old.landslides.to_crs(crs))
     frame = _inherited(match, last)
-    rows = _rows(match, frame, before, after, notes or {})
+    rows = _rows(match, frame, _Looks(before, after, crs, kept), notes or {})
     names = ["id", "change", "area_before_m2", "area_after_m2", "related", "note"]
     changes = gpd.GeoDataFrame(
         pd.DataFrame([{name: row[name] for name in names} for row in rows], columns=names),
@@ -216,7 +258,11 @@ def match_revisions(
 def in_words(matched: Matched, before: int) -> str:
     """Return the changes since revision `before` in one sentence."""
     told = [f"{count:,} {kind}" for kind, count in matched.counts.items() if count and kind != "unchanged"]
-    same = f"{matched.counts['unchanged']:,} unchanged"
-    first = int(matched.changes["note"].str.startswith("first seen").sum()) if len(matched.changes) else 0
+    unchanged = f"{matched.counts['unchanged']:,} unchanged"
+    note = matched.changes["note"].astype(str)
+    first, same = int(note.str.startswith(FIRST_SEEN).sum()), int(note.str.contains("on the same image").sum())
     tail = f"; {first:,} of the new ones lie where nothing had been seen before" if first else ""
-    return f"Since revision {before}: {', '.join([*told, same])}{tail}."
+    tail += (
+        f"; {same:,} changes are on unchanged images, seen differently with more of the scene around" if same else ""
+    )
+    return f"Since revision {before}: {', '.join([*told, unchanged])}{tail}."

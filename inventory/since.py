@@ -55,6 +55,7 @@ def since(
     after: Path,
     rules: CleanConfig,
     measure: Callable[[Inventory], Inventory],
+    kept: bool = False,
 ) -> Since:
     """Return the inventory under the ids of the event, people's decisions in it, and what changed.
 
@@ -64,6 +65,7 @@ def since(
         after: ``landslides.tif`` of this revision: what it observed.
         rules: for the smallest landslide.
         measure: fills in the fields of what an analyst drew from this revision's rasters.
+        kept: whether pixels clear in the revision before have kept their image.
     """
     if earlier is None:
         return Since(inventory, last_number(inventory))
@@ -77,6 +79,6 @@ def since(
     imposed = measure(impose(inventory, old, rules))
     largest_first = imposed.landslides.sort_values("area_m2", ascending=False, kind="stable", ignore_index=True)
     imposed = replace(imposed, landslides=largest_first)
-    matched = match_revisions(imposed, old, earlier.folder / MASK, after, last, notes)
+    matched = match_revisions(imposed, old, earlier.folder / MASK, after, last, notes, kept)
     words = (in_words(matched, earlier.number),) if earlier.number else ()
     return Since(matched.inventory, matched.last_number, matched, words, notes)

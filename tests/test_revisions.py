@@ -44,10 +44,10 @@ class Story:
             file.write(mask, 1)
         return SmallScene(probability, np.ones(SHAPE, np.uint8), self.scene.stack), path
 
-    def match(self, before: list[Block], after: list[Block], **unseen: list[Block]) -> Matched:
+    def match(self, before: list[Block], after: list[Block], kept: bool = False, **unseen: list[Block]) -> Matched:
         old, old_mask = self.revision("before", before, unseen.get("unseen_before"))
         new, new_mask = self.revision("after", after, unseen.get("unseen_after"))
-        return match_revisions(new.outline(ALL), old.outline(ALL), old_mask, new_mask, len(before))
+        return match_revisions(new.outline(ALL), old.outline(ALL), old_mask, new_mask, len(before), kept=kept)
 
 
 @pytest.fixture
@@ -95,6 +95,26 @@ def test_new_says_whether_one_had_looked(story: Story) -> None:
     assert seen.changes["note"].tolist() == ["not there before"]
     assert blind.changes["note"].tolist() == ["first seen: not observed in the revision before"]
     assert "nothing had been seen before" in in_words(blind, 1)
+
+
+def test_growth_tells_what_was_seen_from_what_was_seen_differently(story: Story) -> None:
+    """A landslide cut by a cloud is larger once the cloud has gone; one on the same image has only been drawn otherwise."""
+    cut, whole, wider = (10, 20, 10, 15), (10, 20, 10, 20), (10, 20, 8, 22)
+    cloud = story.match([cut], [whole], unseen_before=[(8, 22, 15, 30)], kept=True)
+    same = story.match([whole], [wider], kept=True)
+    anew = story.match([whole], [wider])
+    notes = [matched.changes["note"].iloc[0] for matched in (cloud, same, anew)]
+    assert notes[0] == "larger: more of it could be seen"
+    assert notes[1].startswith("drawn larger on the same image")
+    assert notes[2] == "larger than before"
+    assert "1 change is on an unchanged image" in in_words(same, 1)
+    assert "unchanged image" not in in_words(cloud, 1)
+
+
+def test_gone_from_the_same_image_is_not_said_of_the_ground(story: Story) -> None:
+    kept, anew = story.match([A, B], [A], kept=True), story.match([A, B], [A])
+    assert kept.changes["note"].iloc[0].startswith("not drawn any more on the same image")
+    assert anew.changes["note"].iloc[0] == "observed again, and no longer a landslide"
 
 
 def test_a_split_keeps_the_id_on_the_largest_part(story: Story) -> None:
