@@ -27,6 +27,7 @@ VERBS = {
     "explain": "Show where a checkpoint looked, and rank bands and factors.",
     "rank": "Rank the checkpoints for a scene by MMD.",
     "cards": "List the checkpoints there are.",
+    "freeze": "Turn a run's imagery into an archive that replays it offline.",
     "doctor": "Tell what is missing on this machine and how to mend it.",
     "serve": "Register the deployments with a Prefect server and serve them.",
 }

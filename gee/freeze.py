@@ -20,8 +20,10 @@ import yaml
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from configs.bands import BANDS, When, parse_band
+from configs.area import Area
+from configs.bands import BANDS, When, inputs_of, parse_band
 from configs.errors import RequestError, from_os_error
+from configs.event import Event, Windows
 from configs.files import format_of, replacing
 from configs.records import Advance, ObservationClass, Scene, silent
 from configs.stack import CHUNK_PX, Stack
@@ -39,6 +41,39 @@ VOID_M: Final = -32768.0
 _EPOCH: Final = date(1970, 1, 1)
 
 
+def plan_of(stack: Stack) -> Plan:
+    """Return the plan that a finished stack was made by, as the stack itself tells it: nobody is asked again.
+
+    Raises:
+        RequestError: the stack is not finished.
+    """
+    told = stack.attributes
+    if not told.get("complete"):
+        raise RequestError(f"the stack {stack.path} is not finished", "Give the same `coslide respond` command again.")
+    measured = inputs_of(stack.band_names)
+    scenes = tuple(
+        Scene(
+            one["id"],
+            When(one["when"]),
+            datetime.fromisoformat(one["acquired"]),
+            one["product"],
+            one["clear_fraction"],
+            date_assumed=one["date_assumed"],
+        )
+        for one in told["scenes"]
+    )
+    return Plan(
+        tuple(name for name in measured if name != "dem"),
+        "dem" in measured,
+        stack.geobox,
+        Area.from_plain(told["area"]),
+        Event.model_validate(told["event"]),
+        Windows.model_validate(told["windows"]),
+        scenes,
+        details=told["source_details"],
+    )
+
+
 def freeze(source: Source, plan: Plan, folder: Path, *, stack: Stack | None = None, progress: Advance = silent) -> Path:
     """Return the manifest of a new archive that holds what a plan shows.
 
@@ -50,14 +85,20 @@ def freeze(source: Source, plan: Plan, folder: Path, *, stack: Stack | None = No
         progress: as `gee.stack.assemble`.
 
     Raises:
-        RequestError: the folder exists.
+        RequestError: the folder exists; or bands are missing in a stack that keeps pixels of an earlier revision.
         MachineError: the disk is full.
         CoslideError: whatever the source raises; the same call goes on.
     """
     if folder.exists():
         raise RequestError(f"{folder} exists", "Choose another folder for the archive.")
     pulled = folder.with_name(f".{folder.name}.pull")
-    if stack is None or not set(plan.bands) <= set(stack.band_names):
+    missing = sorted(set(plan.bands) - set(stack.band_names)) if stack else []
+    if stack and missing and stack.attributes.get("carried", {}).get("blocks"):
+        raise RequestError(
+            f"the stack keeps pixels of an earlier revision and lacks {', '.join(missing)}: they cannot be asked for again",
+            "Freeze the run file instead (`coslide freeze rNNN/run.yaml`): it pulls every pixel anew.",
+        )
+    if stack is None or missing:
         stack = assemble(source, plan, plan.bands, pulled / "stack.zarr", progress=progress)
     try:
         with replacing(folder) as temporary:

@@ -1,0 +1,89 @@
+"""From a run to an archive that replays it: which stack, which plan, which source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import RequestError
+from configs.files import read_yaml
+from configs.layout import EventFolder, RunLayout
+from configs.run import RunConfig, read_run
+from configs.stack import Stack
+from flows import rooms, workplace
+from flows.progress import progress
+from flows.resolve import make_request, resolve
+from gee.freeze import freeze, plan_of
+from gee.source import Plan
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A new archive."""
+
+    manifest: Path
+    run_file: Path
+    """The configuration to replay it with."""
+    plan: Plan
+    pulled: bool
+    """True where every pixel was pulled for it; False where they come from the run's stack."""
+
+    @property
+    def megabytes(self) -> float:
+        """Return its size on disk."""
+        return sum(path.stat().st_size for path in self.manifest.parent.iterdir()) / 1e6
+
+
+def freeze_run(where: Path, folder: Path) -> Frozen:
+    """Return the archive of a run.
+
+    Args:
+        where: a revision, an event's folder (its latest revision), or a run file, whose pixels are then pulled anew.
+        folder: the archive; it must not exist.
+
+    Raises:
+        RequestError: no run there, its stack is gone or unfinished, it is simulated, or `folder` exists.
+        CoslideError: whatever the source raises.
+    """
+    if where.is_file():
+        run, layout, stack = resolve(make_request(), read_yaml(where, "run")), None, None
+    else:
+        layout = _layout(where)
+        run, stack = read_run(layout.config), _stack(layout)
+    if run.source.kind == "simulated":
+        raise RequestError(
+            "a simulated run replays as it is: the simulated Earth is the same every time",
+            "Give its run file to `coslide respond --config`.",
+        )
+    source = rooms.open_source(run)
+    plan = plan_of(stack) if stack else _plan(run)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    workplace.check_space(folder.parent, int(plan.geobox.shape[0]) * int(plan.geobox.shape[1]))
+    with progress("freezing") as advance:
+        manifest = freeze(source, plan, folder, stack=stack, progress=advance)
+    return Frozen(manifest, layout.config if layout else where, plan, stack is None)
+
+
+def _plan(run: RunConfig) -> Plan:
+    source = rooms.open_source(run)
+    return rooms.plan_of(run, source, rooms.candidates(run, source))
+
+
+def _layout(where: Path) -> RunLayout:
+    if RunLayout(where).config.exists():
+        return RunLayout(where)
+    revisions = EventFolder(where).revisions()
+    if not revisions:
+        raise RequestError(
+            f"{where} is no run", "Give a revision (runs/EVENT/r001), an event's folder (runs/EVENT), or a run file."
+        )
+    return revisions[max(revisions)]
+
+
+def _stack(layout: RunLayout) -> Stack:
+    if not layout.stack.exists():
+        raise RequestError(
+            f"the stack of {layout.folder} is gone: `keep` in its run file drops those of older revisions",
+            f"Freeze the latest revision, or pull anew: `coslide freeze {layout.config}`.",
+        )
+    return Stack(layout.stack)
