@@ -1,0 +1,128 @@
+"""What others read our products with: OGR's own tools, GDAL's GeoPackage rules, rio-cogeo, and QGIS itself, headless."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from PIL import Image
+from rio_cogeo.cogeo import cog_validate
+from small_scene import about, small_scene
+
+from configs.product import ProductConfig
+from inventory.colours import CONFIDENCE, rgb
+from inventory.publish import write_products
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""Debian's own: its packages python3-gdal and python3-qgis are for no other."""
+PACKAGES = ("landslides.gpkg", "ems.gpkg")
+
+DRAW = """
+import json, os, sys
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+from qgis.PyQt.QtCore import QSize
+from qgis.PyQt.QtGui import QColor
+from qgis.core import QgsApplication, QgsMapRendererSequentialJob, QgsMapSettings, QgsVectorLayer
+app = QgsApplication([], False)
+app.initQgis()
+package, picture, *names = sys.argv[1:]
+layers = [QgsVectorLayer(f"{package}|layername={name}", name, "ogr") for name in names]
+told = {each.name(): [each.isValid(), each.renderer().type() if each.isValid() else "",
+                      [item.label() for item in each.renderer().legendSymbolItems()] if each.isValid() else []] for each in layers}
+settings = QgsMapSettings()
+settings.setLayers(layers)
+settings.setOutputSize(QSize(480, 360))
+settings.setBackgroundColor(QColor(255, 255, 255))
+settings.setDestinationCrs(layers[0].crs())
+settings.setExtent(layers[-1].extent())
+job = QgsMapRendererSequentialJob(settings)
+job.start()
+job.waitForFinished()
+job.renderedImage().save(picture)
+print(json.dumps({"layers": told, "errors": [each.message for each in job.errors()]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    scene = small_scene(tmp_path_factory.mktemp("scene"))
+    target = tmp_path_factory.mktemp("readers") / "r001"
+    target.mkdir()
+    run = about()
+    rasters = scene.probability, scene.observation, scene.stack
+    write_products(
+        target, scene.outline(choice=run.choice), *rasters, run, product=ProductConfig(exports=("ems", "kml"))
+    )
+    return target
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("name", [*PACKAGES, "landslides.kml"])
+def test_ogrinfo_reads_everything_without_a_word_of_warning(folder: Path, name: str) -> None:
+    if shutil.which("ogrinfo") is None:
+        pytest.skip("ogrinfo is not on this machine (Debian: gdal-bin)")
+    done = _run("ogrinfo", "-al", "-q", str(folder / name))
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "L00001" in done.stdout
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_gdals_rules_of_geopackage_hold(folder: Path, name: str) -> None:
+    if _run(SYSTEM_PYTHON, "-c", "import osgeo_utils.samples.validate_gpkg").returncode != 0:
+        pytest.skip("GDAL's validate_gpkg is not on this machine (Debian: python3-gdal)")
+    done = _run(SYSTEM_PYTHON, "-m", "osgeo_utils.samples.validate_gpkg", str(folder / name))
+    assert done.returncode == 0, done.stderr
+
+
+def test_geopandas_reads_every_layer(folder: Path) -> None:
+    for name in PACKAGES:
+        for layer in gpd.list_layers(folder / name)["name"]:
+            assert len(gpd.read_file(folder / name, layer=layer)), (name, layer)
+
+
+@pytest.mark.parametrize("name", ["landslides.tif", "probability.tif", "observation.tif"])
+def test_rio_cogeo_is_content(folder: Path, name: str) -> None:
+    valid, errors, warnings = cog_validate(folder / name, strict=True, quiet=True)
+    assert valid, (errors, warnings)
+
+
+def _drawn(package: Path, picture: Path, *layers: str) -> dict[str, list[object]]:
+    if _run(SYSTEM_PYTHON, "-c", "import qgis.core").returncode != 0:
+        pytest.skip("QGIS is not on this machine (Debian: qgis, python3-qgis)")
+    done = _run(SYSTEM_PYTHON, "-c", DRAW, str(package), str(picture), *layers)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["errors"] == []
+    return dict(answer["layers"])
+
+
+def test_qgis_draws_the_inventory_in_our_colours(folder: Path, tmp_path: Path) -> None:
+    names = ("landslides", "rejected", "not_observed", "scenes", "event", "area")
+    told = _drawn(folder / "landslides.gpkg", tmp_path / "map.png", *names)
+    assert all(valid for valid, *_ in told.values())
+    assert told["landslides"] == [
+        True,
+        "categorizedSymbol",
+        ["high confidence", "medium confidence", "low confidence"],
+    ]
+    pixels = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).astype(int).reshape(-1, 3)
+    for name in ("high", "medium", "low"):
+        away = np.abs(pixels - rgb(CONFIDENCE[name])).sum(axis=1)
+        assert away.min() < 30, f"no outline of {name} confidence in the picture"
+
+
+def test_qgis_draws_the_ems_package(folder: Path, tmp_path: Path) -> None:
+    told = _drawn(folder / "ems.gpkg", tmp_path / "ems.png", "observedEventA", "imageFootprintA", "areaOfInterestA")
+    assert all(valid for valid, *_ in told.values())
+    assert told["imageFootprintA"][1] == "categorizedSymbol"
+    pixels = np.asarray(Image.open(tmp_path / "ems.png").convert("RGB")).astype(int).reshape(-1, 3)
+    assert np.abs(pixels - (168, 0, 0)).sum(axis=1).min() < 30
