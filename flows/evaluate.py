@@ -23,8 +23,12 @@ from configs.layout import RunLayout
 from configs.run import RunConfig, read_run
 from configs.vectors import Layer
 from flows.step import Step, plain
+from inventory.charts import sizes_compared
 from inventory.compare import compare_boundaries, compare_landslides, compare_pixels
 from inventory.geopackage import read_inventory
+from inventory.sizes import compare_sizes
+from inventory.statistics import area_density
+from inventory.words import words_of
 from models.metrics import Confusion
 from tiles import labels
 
@@ -46,12 +50,17 @@ def evaluate(
         reference: ``FILE[:LAYER]`` of polygons, or ``simulated``: the simulated Earth's own truth.
         extent: ``FILE[:LAYER]`` of what the reference's author has looked at; everything where None.
         ignore: ``FILE[:LAYER]`` of what counts neither way.
-        out: folder for ``evaluation.json`` and the false and missed landslides as layers; beside the event where None.
+        out: folder for ``evaluation.json``, the false and missed landslides as layers and the size-frequency plot; beside the
+            revision where None. With several revisions a folder each inside it.
 
     Raises:
         RequestError: no such revision or reference, or one that lies elsewhere.
     """
-    rows = [step(evaluate_one, name="evaluate")(Path(folder), reference, extent, ignore, out) for folder in revisions]
+    several = len(revisions) > 1
+    rows = []
+    for folder in map(Path, revisions):
+        target = out / f"{folder.resolve().parent.name}-{folder.name}" if out and several else out
+        rows.append(step(evaluate_one, name="evaluate")(folder, reference, extent, ignore, target))
     return {"status": "ok", "reference": reference, "evaluations": rows}
 
 
@@ -75,12 +84,28 @@ def evaluate_one(
         "pixels_imaged_unobserved_as_none": _pixels(predicted, truth, unobserved_as_none=True),
         "landslides": objects.as_plain(),
         "boundaries": {str(px): asdict(score) for px, score in compare_boundaries(predicted, truth).items()},
+        "sizes": compare_sizes(objects.reference_areas_m2, objects.predicted_areas_m2).as_plain(),
     }
     target = out or folder.parent / f"evaluation-{folder.name}"
     target.mkdir(parents=True, exist_ok=True)
-    write_text(target / "evaluation.json", json.dumps(scores, indent=1, default=float) + "\n")
+    write_text(target / "evaluation.json", json.dumps(_finite(scores), indent=1) + "\n")
     _layers(target / "evaluation.gpkg", {"missed": objects.missed, "false": objects.false})
+    ours, theirs = area_density(objects.predicted_areas_m2), area_density(objects.reference_areas_m2)
+    chart = sizes_compared(ours, theirs, words_of())
+    if chart is not None:
+        write_text(target / "size-frequency.svg", str(chart) + "\n")
     return {**scores, "files": str(target)}
+
+
+def _finite(value: Any) -> Any:
+    """Return scores as JSON knows them: what cannot be said (a ratio of nothing) is null."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _pixels(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], *, unobserved_as_none: bool) -> dict[str, float]:
@@ -118,28 +143,45 @@ def truth_of(
 
 
 def _layers(path: Path, frames: dict[str, gpd.GeoDataFrame]) -> None:
+    """Write the layers, empty ones too: a layer without a feature says that nothing was false, or missed."""
     path.unlink(missing_ok=True)
     for name, frame in frames.items():
-        if len(frame):
-            frame.to_file(path, layer=name, driver="GPKG", engine="pyogrio")
+        options = {"geometry_type": "MultiPolygon", "promote_to_multi": True, "dataset_options": {"VERSION": "1.3"}}
+        frame.to_file(path, layer=name, driver="GPKG", engine="pyogrio", **options)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.3f}"
 
 
 def words(result: dict[str, Any]) -> str:
     """Return the scores in words."""
-    lines = []
-    for scores in result["evaluations"]:
-        kind = "simulated truth" if scores["simulated"] else scores["reference"]
-        pixels, everything, objects = (
-            scores["pixels_observed"],
-            scores["pixels_imaged_unobserved_as_none"],
-            scores["landslides"],
+    return "\n".join(line for scores in result["evaluations"] for line in _told(scores))
+
+
+def _told(scores: dict[str, Any]) -> list[str]:
+    kind = "simulated truth" if scores["simulated"] else scores["reference"]
+    pixels, everything = scores["pixels_observed"], scores["pixels_imaged_unobserved_as_none"]
+    objects, sizes = scores["landslides"], scores["sizes"]
+    rims = ", ".join(f"{_share(score['f1'])} within {px} px" for px, score in scores["boundaries"].items())
+    lines = [
+        f"{scores['revision']} against {kind}",
+        f"  pixels observed      F1 {_share(pixels['f1'])}  precision {_share(pixels['precision'])}  "
+        f"recall {_share(pixels['recall'])}  IoU {_share(pixels['iou'])}",
+        f"  unobserved as none   F1 {_share(everything['f1'])}",
+        f"  boundaries           F1 {rims}",
+        f"  landslides           recall {_share(objects['recall'])} of {objects['reference_count']:,}  "
+        f"precision {_share(objects['precision'])} of {objects['predicted_count']:,}",
+        f"  one to one           F1 {_share(objects['one_to_one_f1'])}; the reference itself on this grid: "
+        f"{_share(objects['ceiling_f1'])}",
+    ]
+    for row in objects["by_size"]:
+        lines.append(
+            f"    {row['size']:<15}  recall {_share(row['recall'])} of {row['reference']:,}  "
+            f"precision {_share(row['precision'])} of {row['predicted']:,}"
         )
-        lines += [
-            f"{scores['revision']} against {kind}",
-            f"  pixels observed      F1 {pixels['f1']:.3f}  precision {pixels['precision']:.3f}  recall {pixels['recall']:.3f}  "
-            f"IoU {pixels['iou']:.3f}",
-            f"  unobserved as none   F1 {everything['f1']:.3f}",
-            f"  landslides           recall {objects['recall']:.3f}  precision {objects['precision']:.3f}",
-            f"  {scores['files']}/",
-        ]
-    return "\n".join(lines)
+    tails = [(side, sizes[side]["tail"]) for side in ("reference", "predicted")]
+    told = [f"{side} {tail['alpha']:.2f} ± {tail['standard_error']:.2f}" for side, tail in tails if tail]
+    gap = f"  sizes                largest gap of the distributions {_share(sizes['ks_distance'])}"
+    lines.append(f"{gap}; tail exponents: {', '.join(told)}" if told else gap)
+    return [*lines, f"  {scores['files']}/"]

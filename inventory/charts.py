@@ -13,7 +13,7 @@ from inventory.statistics import Density, Floats, Shares, Tail
 
 WIDTH, HEIGHT = 420, 280
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 44
-INK, GROUND = CONFIDENCE["high"], "#8d99a6"
+INK, GROUND, REFERENCE = CONFIDENCE["high"], "#8d99a6", "#08306b"
 
 
 @dataclass
@@ -43,9 +43,9 @@ class _Plot:
         box = f'x="{left + 1:.1f}" y="{top:.1f}" width="{max(right - left - 2, 1):.1f}" height="{bottom - top:.1f}"'
         self.parts.append(f'<rect {box} fill="{INK}" fill-opacity="0.75"/>')
 
-    def dot(self, x: float, y: float) -> None:
+    def dot(self, x: float, y: float, colour: str = INK) -> None:
         a, b = self.at(x, y)
-        self.parts.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.2" fill="{INK}"/>')
+        self.parts.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.2" fill="{colour}"/>')
 
     def axes(self, titles: tuple[str, str], x: Sequence[tuple[float, str]], y: Sequence[tuple[float, str]]) -> None:
         """Draw ticks (value, words) and titles."""
@@ -71,7 +71,7 @@ class _Plot:
 
     def svg(self, title: str) -> Markup:
         """Return the plot."""
-        head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" class="chart">'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" class="chart">'
         return Markup(head + "".join(self.parts) + "</svg>")
 
 
@@ -106,6 +106,22 @@ def area_frequency(density: Density, tail: Tail | None, total: int, words: dict[
         entries.append(("#08306b", f"{words['tail']}: A^-{tail.alpha:.2f} ± {tail.standard_error:.2f}"))
     plot.axes((words["area_axis"], words["density_axis"]), _powers(*plot.x), _powers(*plot.y))
     plot.legend(entries)
+    return plot.svg(words["area_title"])
+
+
+def sizes_compared(inventory: Density, reference: Density, words: dict[str, str]) -> Markup | None:
+    """Return the area-frequency densities of an inventory and of a reference; None where a side has none."""
+    if not len(inventory.area_m2) or not len(reference.area_m2):
+        return None
+    sides = [(np.log10(each.area_m2), np.log10(each.density)) for each in (reference, inventory)]
+    x, y = (np.concatenate([side[axis] for side in sides]) for axis in (0, 1))
+    plot = _Plot((x.min() - 0.2, x.max() + 0.2), (y.min() - 0.4, y.max() + 0.4))
+    for (across, up), colour in zip(sides, (REFERENCE, INK), strict=True):
+        for a, b in zip(across.tolist(), up.tolist(), strict=True):
+            plot.dot(a, b, colour)
+        plot.line(list(zip(across.tolist(), up.tolist(), strict=True)), colour, 1)
+    plot.axes((words["area_axis"], words["density_axis"]), _powers(*plot.x), _powers(*plot.y))
+    plot.legend([(INK, words["landslides"]), (REFERENCE, words["reference"])])
     return plot.svg(words["area_title"])
 
 

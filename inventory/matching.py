@@ -62,6 +62,9 @@ class LandslideScores:
     """Landslides of the reference that were not found, with `covered` (0-1)."""
     false: gpd.GeoDataFrame
     """Landslides of the inventory that are not in the reference, with `covered` (0-1)."""
+    reference_areas_m2: Floats
+    """Areas of the reference's landslides, as far as both observed them."""
+    predicted_areas_m2: Floats
 
     @property
     def recall(self) -> float:
@@ -235,4 +238,6 @@ def compare_landslides(
         by_size=_by_size(r.area, found, p.area, real, paired),
         missed=theirs.iloc[r.rows[~found]].assign(covered=r_covered[~found]),
         false=ours.iloc[p.rows[~real]].assign(covered=p_covered[~real]),
+        reference_areas_m2=r.area,
+        predicted_areas_m2=p.area,
     )
