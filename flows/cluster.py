@@ -176,7 +176,7 @@ class DaskCluster:
             scheme = "tls" if self._url.scheme.endswith("+tls") else "tcp"
             address = self._local.scheduler_address if self._local else f"{scheme}://{self._url.netloc}"
             try:
-                self._client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+                self._client = distributed.Client(address, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
             except (OSError, TimeoutError) as error:
                 raise MachineError(
                     f"the scheduler of {self._engine} does not answer: {' '.join(str(error).split())[:200]}",
