@@ -38,6 +38,8 @@ class Level(StrEnum):
     """Top-of-atmosphere reflectance."""
     SURFACE = "L2A"
     """Surface reflectance."""
+    DISPLAY = "display"
+    """Brightness, 0-1, of pictures made to be looked at (8-bit RGB): no reflectance, so only cards of such pictures fit."""
 
 
 class Requires(StrEnum):

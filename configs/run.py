@@ -85,7 +85,7 @@ class RunConfig(Frozen):
     area: dict[str, Any]
     """Outline in WGS 84 (WKT, lon lat) and where it comes from."""
     windows: Windows
-    resolution_m: float | None = Field(default=None, ge=2, le=100)
+    resolution_m: float | None = Field(default=None, ge=0.1, le=100)
     """Grid spacing; the card's own where null."""
     source: SourceConfig = SourceConfig()
     look: LookConfig = LookConfig()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from configs.area import around
+from configs.bands import parse_band
 from configs.errors import NothingNewError, NothingToSeeError, RequestError
 from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass
@@ -107,8 +109,17 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
     """
     Given.open(run.affected)  # a file that cannot be used is told now, not after hours of work
     area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
+    wanted = stack_bands(source, cards)
+    read = {parse_band(name).when for name in cards.bands}
+    modest = tuple(name for name in wanted if parse_band(name).when in (None, *read))
     try:
-        return source.plan(area, geobox, run.event, run.windows, stack_bands(source, cards))
+        try:
+            return source.plan(area, geobox, run.event, run.windows, wanted)
+        except NothingToSeeError:
+            if modest == wanted:
+                raise
+            logger.info("no image of the window that no checkpoint reads: the report does without")
+            return source.plan(area, geobox, run.event, run.windows, modest)
     except NothingToSeeError as error:
         if _swapped_would_hit(run, source):
             swapped = f"--epicentre {run.event.longitude:g},{run.event.latitude:g}"
@@ -116,6 +127,12 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
                 error.message, f"Latitude comes first: the imagery lies at {swapped}. {error.remedy}"
             ) from error
         raise
+
+
+def _planned(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the bands that the plan's windows hold: what is only wished for may be left out of it (`plan_of`)."""
+    windows = {parse_band(name).when for name in plan.bands}
+    return tuple(name for name in names if parse_band(name).when in (None, *windows))
 
 
 def _swapped_would_hit(run: RunConfig, source: Source) -> bool:
@@ -156,7 +173,7 @@ def pull(
         stack = assemble(
             source,
             plan,
-            stack_bands(source, cards),
+            _planned(plan, stack_bands(source, cards)),
             layout.stack,
             progress=advance,
             fill=fill,

@@ -114,7 +114,7 @@ class Manifest(Frozen):
     sensor: str = Field(min_length=1)
     """e.g. sentinel-2. Cards are chosen by it."""
     level: Level
-    """L1C (top of atmosphere) or L2A (surface reflectance)."""
+    """L1C (top of atmosphere), L2A (surface reflectance) or display (8-bit pictures: every band states its `scale`)."""
     resolution_m: float | None = Field(default=None, gt=0)
     """Ground resolution; that of the first band where not given."""
     resampling: Method = "bilinear"
@@ -133,6 +133,18 @@ class Manifest(Frozen):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two scenes are called {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _scaled(self) -> Manifest:
+        if self.level is Level.DISPLAY:
+            for scene in self.scenes:
+                for name, layer in scene.bands.items():
+                    if layer.scale is None:
+                        raise ValueError(
+                            f"scene {scene.id}, {name}: say what turns its numbers into brightness 0 to 1, "
+                            "e.g. `scale: 0.00392157` (1/255) for 8 bits"
+                        )
         return self
 
 

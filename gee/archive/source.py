@@ -21,7 +21,7 @@ from configs.area import Area
 from configs.bands import BANDS, DERIVED, StackBand, When, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
-from configs.records import ObservationClass, Offer, Scene
+from configs.records import Level, ObservationClass, Offer, Scene
 from gee.archive.composite import Candidate, compose, first_choice
 from gee.archive.coverage import looked, meets, outline, record
 from gee.archive.manifest import Layer, SceneEntry, read_manifest
@@ -263,7 +263,7 @@ class ArchiveSource:
                 continue
             chosen = (self._candidate(entries[one.id], when, names) for one in plan.scenes if one.when is when)
             found, seen[when], dates[when] = compose(chosen, names, block)
-            bands |= found
+            bands |= {name: self._bright(name, values) for name, values in found.items()}
         if "water" in self.manifest.static and seen:
             raster, method = self._static("water")
             wet = raster.warp(block, method) >= self.manifest.water_percent
@@ -274,6 +274,11 @@ class ArchiveSource:
                 raster, method = self._static(name)
                 bands[name] = raster.warp(block, method)
         return Pulled(bands, seen, dates)
+
+    def _bright(self, name: str, values: Array) -> Array:
+        """Return a scene's band; black in a picture is dark ground, where a reflectance of 0 could not be."""
+        least = np.float32(parse_band(name).band.low)
+        return np.maximum(values, least) if self.manifest.level is Level.DISPLAY else values
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return the archive's own elevation around a block; heights that cannot be are void."""
