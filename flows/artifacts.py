@@ -6,6 +6,7 @@ import base64
 import csv
 import json
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def headline(summary: dict[str, Any], layout: RunLayout) -> str:
     """Return the run's headline, map, warnings and links to the products as Markdown."""
     lines = [
         f"# {summary['event']}, revision {summary['revision']}",
-        f"**{summary['landslide_count']} landslides, {summary['landslide_area_km2']:.2f} km²** in {summary['area_km2']:.0f} km², "
+        f"**{summary['landslide_count']} {_kind(layout)}landslides, {summary['landslide_area_km2']:.2f} km²** in {summary['area_km2']:.0f} km², "
         f"of which {summary['observed_fraction']:.0%} was seen. Checkpoint `{summary['checkpoint']}`.",
         *(f"> ⚠ {warning}" for warning in summary["warnings"]),
         *_picture(layout.folder / "preview.png"),
@@ -40,6 +41,15 @@ def headline(summary: dict[str, Any], layout: RunLayout) -> str:
         *(f"- [{name}]({Path(path).absolute().as_uri()})" for name, path in summary["products"].items()),
     ]
     return "\n\n".join(lines)
+
+
+def is_simulated(layout: RunLayout) -> bool:
+    """Return whether the revision shows the simulated Earth: then everything about it says so."""
+    return bool(_provenance(layout).get("source", {}).get("kind") == "simulated")
+
+
+def _kind(layout: RunLayout) -> str:
+    return "simulated " if is_simulated(layout) else ""
 
 
 def _picture(path: Path) -> list[str]:
@@ -95,10 +105,9 @@ def _provenance(layout: RunLayout) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return (
-        value.item()
-        if hasattr(value, "item")
-        else str(value)
-        if value is not None and not isinstance(value, str | int | float)
-        else value
-    )
+    """Return a value as JSON can hold it; days without their midnight."""
+    if isinstance(value, date):
+        return f"{value:%Y-%m-%d}"
+    if hasattr(value, "item"):
+        return value.item()
+    return value if value is None or isinstance(value, str | int | float) else str(value)

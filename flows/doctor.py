@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.metadata
 import os
 import shutil
@@ -23,6 +24,7 @@ def examine(out: Path) -> list[Finding]:
         _cards,
         _earth_engine,
         _prefect,
+        _service,
     )
     findings: list[Finding] = []
     for room in rooms:
@@ -36,6 +38,7 @@ def examine(out: Path) -> list[Finding]:
 def _geodata() -> Iterator[Finding]:
     import pyproj
     import rasterio
+    from rasterio.env import GDALDataFinder
 
     transform = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32654", always_xy=True).transform(141.0, 0.0)
     good = abs(transform[0] - 500000) < 1e-3
@@ -46,9 +49,10 @@ def _geodata() -> Iterator[Finding]:
         "" if good else "Unset PROJ_DATA / PROJ_LIB.",
     )
     drivers = set(rasterio.drivers.raster_driver_extensions().values())
-    good = "GTiff" in drivers
-    remedy = "" if good else "Unset GDAL_DRIVER_PATH and reinstall rasterio."
-    yield Finding("GDAL", "ok" if good else "missing", f"GDAL {rasterio.__gdal_version__}", remedy)
+    data = GDALDataFinder().search() or os.environ.get("GDAL_DATA")
+    good = "GTiff" in drivers and bool(data)
+    remedy = "" if good else "Unset GDAL_DRIVER_PATH and GDAL_DATA, then `pip install --force-reinstall rasterio`."
+    yield Finding("GDAL", "ok" if good else "missing", f"GDAL {rasterio.__gdal_version__}, data {data}", remedy)
 
 
 def _disk(out: Path) -> Iterator[Finding]:
@@ -107,19 +111,42 @@ def _prefect() -> Iterator[Finding]:
     yield Finding("Prefect", "ok" if good else "missing", detail, remedy)
     url = os.environ.get("PREFECT_API_URL")
     if url:
-        yield _server(url)
+        yield from _server(url)
 
 
-def _server(url: str) -> Finding:
+def _server(url: str) -> Iterator[Finding]:
+    """Yield what a configured server says: does it answer, may we speak to it, does anybody serve it."""
     import httpx
 
+    what, start = "Prefect server", "Start it: `prefect server start`, or unset PREFECT_API_URL."
+    secret = os.environ.get("PREFECT_API_AUTH_STRING")
+    headers = {"authorization": "Basic " + base64.b64encode(secret.encode()).decode()} if secret else {}
     try:
-        httpx.get(f"{url.rstrip('/')}/health", timeout=5).raise_for_status()
-    except httpx.HTTPError as error:
-        return Finding(
-            "Prefect server",
-            "missing",
-            f"{url}: {error}",
-            "Start it: `prefect server start`, or unset PREFECT_API_URL.",
-        )
-    return Finding("Prefect server", "ok", url)
+        with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=5) as client:
+            client.get("/health").raise_for_status()
+            answer = client.post("/deployments/filter", json={"deployments": {"tags": {"all_": ["coslide"]}}})
+            if answer.status_code == 401:
+                yield Finding(what, "missing", f"{url} refuses us", "export PREFECT_API_AUTH_STRING=user:password")
+                return
+            found = sorted(one["name"] for one in answer.raise_for_status().json())
+            unguarded = not secret and not url.startswith(("http://127.0.0.1", "http://localhost"))
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        yield Finding(what, "missing", f"{url}: {type(error).__name__} {error}", start)
+        return
+    remedy = "Set PREFECT_SERVER_API_AUTH_STRING for the server and PREFECT_API_AUTH_STRING here."
+    yield Finding(what, "warn" if unguarded else "ok", url, remedy if unguarded else "")
+    known = ", ".join(found)
+    yield Finding(
+        "deployments", "ok" if found else "warn", known or "none", "" if found else "Serve them: `coslide serve`."
+    )
+
+
+def _service() -> Iterator[Finding]:
+    """Yield whether the operator's settings can be read and everybody they name can be told."""
+    from flows import notify
+    from flows.served import SERVICE, service
+
+    settings = service()
+    notify.check(settings.notify, settings.allow.webhooks)
+    path = os.environ.get(SERVICE)
+    yield Finding("service file", "ok", path or f"none (set {SERVICE}); the defaults hold")

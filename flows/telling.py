@@ -70,13 +70,14 @@ def show(summary: dict[str, Any]) -> None:
     layout, key = RunLayout(artifacts.folder_of(summary)), artifacts.key_of(summary)
     words = artifacts.headline(summary, layout)
     create_markdown_artifact(words, key=f"{key}-inventory", description="What was found, and how much was seen")
+    about = " (simulated)" if artifacts.is_simulated(layout) else ""
     for name, rows, words in (
         ("landslides", artifacts.landslides(layout), "The largest landslides"),
         ("checkpoints", artifacts.ranking(layout), "Checkpoints by MMD"),
         ("observation", artifacts.observation(layout), "What was seen, and what was not"),
         ("scenes", artifacts.scenes(layout), "Scenes used"),
     ):
-        create_table_artifact(rows, key=f"{key}-{name}", description=words)
+        create_table_artifact(rows, key=f"{key}-{name}", description=f"{words}{about}")
     for name in ("report.html", "landslides.gpkg"):
         if name in summary["products"]:
             link = Path(summary["products"][name]).absolute().as_uri()

@@ -37,6 +37,7 @@ def examine(config: EarthEngineConfig) -> Iterator[Finding]:
         ("network", _network),
         ("sign-in", _sign_in),
         ("data", _data),
+        ("quota", _quota),
     )
     for name, step in steps:
         finding = _look(f"Earth Engine {name}", step, config)
@@ -101,3 +102,15 @@ def _data(config: EarthEngineConfig) -> str:
     for asset in wanted:
         ee.data.getAsset(asset)
     return f"{len(wanted)} collections can be read"
+
+
+def _quota(config: EarthEngineConfig) -> str:
+    """Return what the service tells of the project's registration and limits, and how much of them a run takes."""
+    try:
+        told = ee.data.getProjectConfig()
+    except AttributeError:  # an endpoint whose description of itself does not know the question
+        told = {}
+    facts = [
+        f"{name} {value}" for name, value in told.items() if isinstance(value, str | int | float) and name != "name"
+    ]
+    return f"{', '.join(facts) or 'the endpoint tells no limits'}; a run has up to {config.workers} requests in flight"

@@ -122,7 +122,7 @@ def test_tokens_go_to_google_or_to_this_machine_only(
 def test_doctor_finds_nothing_missing(loopback: Loopback, config: EarthEngineConfig) -> None:
     found = list(findings(config))
     steps = [finding.what.removeprefix("Earth Engine ") for finding in found]
-    assert steps == ["client", "credentials", "project", "network", "sign-in", "data"]
+    assert steps == ["client", "credentials", "project", "network", "sign-in", "data", "quota"]
     assert all(finding.state == "ok" for finding in found)
     assert SECRET not in repr(found)
 
