@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.budget import rate_for
 from benchmarks.document import fill
 from configs.files import write_text
 from flows.samples import make_samples
@@ -36,7 +37,6 @@ GROUPS = [[0, 1, 2], [3, 4]]
 CHIPS, SIDE_PX = 8, 64
 STEPS, CHECK_EVERY = 300, 10
 WANTED_IOU = 0.9
-LEARNING_RATE = 1e-3
 SEED = 0
 INTERPOLATED = {
     "fcn8s": 8,
@@ -115,7 +115,7 @@ def overfit(name: str, x: Tensor, labels: Tensor, **arguments: object) -> Overfi
     if ARCHITECTURES[name].multi_input:
         arguments = {"groups": GROUPS, **arguments}
     network = channels_last(build(name, x.shape[1], **arguments))
-    optimiser, objective = torch.optim.Adam(network.parameters(), LEARNING_RATE), Objective(1.0, 1.0)
+    optimiser, objective = torch.optim.Adam(network.parameters(), rate_for(network)), Objective(1.0, 1.0)
     wanted = WANTED_IOU * (bound(labels, INTERPOLATED[name]) if name in INTERPOLATED else 1.0)
     x, best, at, since = x.contiguous(memory_format=torch.channels_last), 0.0, 0, time.process_time()
     for step in range(1, STEPS + 1):

@@ -29,6 +29,16 @@ class SampleSource(Frozen):
     """Mixture weight of the domain in the card's MMD reference sample."""
 
 
+class SampleLayout(Frozen):
+    """How a recipe's sample sets are meant to be cut: what `coslide samples` is told, kept beside the recipe that needs it."""
+
+    chip_px: int = Field(ge=32, le=512)
+    stride_px: int = Field(ge=8)
+    positive_share: float | None = Field(default=None, gt=0, le=1)
+    shares: tuple[float, float, float] | None = None
+    """Of blocks of ground: train, validation, test."""
+
+
 class Splits(Frozen):
     """Which splits of the sample sets play which part, by name."""
 
@@ -109,6 +119,8 @@ class TrainingConfig(Frozen):
     """One line for people; made from the network and the domains where empty."""
     samples: tuple[SampleSource, ...] = Field(min_length=1)
     splits: Splits = Splits()
+    cut_as: SampleLayout | None = None
+    """How the sample sets are meant to be cut; others are used with a warning."""
     bands: tuple[str, ...] | None = None
     """Ordered input bands; all of the sample sets' where null."""
     architecture: str = "resu_senet"
@@ -173,6 +185,7 @@ class TrainingConfig(Frozen):
     def identity(self) -> str:
         """Return the hash of all that changes the weights: a state on disk is only continued by the same recipe."""
         words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels", "calibration", "quick"}
+        words.add("cut_as")
         content = self.model_dump(mode="json", exclude=words)
         for later in ("start_from", "share", "freeze"):  # recipes older than these fields keep their identity
             if getattr(self, later) == type(self).model_fields[later].default:

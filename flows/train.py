@@ -16,7 +16,7 @@ from configs.checkpoint import TrainingDomain
 from configs.errors import RequestError
 from configs.records import Requires
 from configs.selection import read_selection
-from configs.training import Splits, TrainingConfig, read_training
+from configs.training import SampleLayout, Splits, TrainingConfig, read_training
 from flows.card_scores import probability_of, scores
 from flows.finetuning import inherited, like_parent, parent_of, tuned
 from flows.progress import progress
@@ -143,7 +143,7 @@ def train_card(
     sets = [SampleSet.open(path) for path in folders]
     bands = config.bands or sets[0].card.bands
     _check(sets, bands)
-    _told(config, sets)
+    _told(config.cut_as, sets)
     with progress(f"training {config.name}", "step") as advance:
         trained = training.train(
             config,
@@ -182,15 +182,13 @@ def _check(sets: list[SampleSet], bands: tuple[str, ...]) -> None:
             )
 
 
-def _told(config: TrainingConfig, sets: list[SampleSet]) -> None:
+def _told(wanted: SampleLayout | None, sets: list[SampleSet]) -> None:
     """Warn of sample sets that are cut otherwise than the recipe means."""
-    wanted = config.cut_as
-    for samples in sets if wanted else ():
-        card = samples.card
-        if (card.chip_px, card.stride_px) != (wanted.chip_px, wanted.stride_px):
+    for card in (samples.card for samples in sets):
+        if wanted is not None and (card.chip_px, card.stride_px) != (wanted.chip_px, wanted.stride_px):
             logger.warning(
                 "sample set `%s` has chips of %d px every %d px; the recipe means %d px every %d px",
-                *(samples.name, card.chip_px, card.stride_px, wanted.chip_px, wanted.stride_px),
+                *(card.origin.name, card.chip_px, card.stride_px, wanted.chip_px, wanted.stride_px),
             )
 
 

@@ -120,11 +120,15 @@ def write_card(folder: Path, card: CheckpointCard) -> None:
 
 
 def tiles_for(network: nn.Module, chip_px: int) -> CardTiles:
-    """Return how to run a network: cores with its reach as halo, or blended tiles of the size it was trained on."""
+    """Return how to run a network: cores with its reach as halo, or blended tiles.
+
+    Blended tiles are of the size the network was trained on where it pools over the tile, and large ones where it only
+    reaches too far for a halo (SCDnn: 496 px): a trimmed halo would then be most of the work.
+    """
     reach = getattr(network, "reach_px", None)
-    if reach is not None:
+    if reach is not None and reach <= _CORE_PX // 2:
         return CardTiles(size=_CORE_PX, mode="core", halo=int(reach))
-    size = min(1024, max(64, chip_px))
+    size = min(1024, max(64, chip_px)) if reach is None else 2 * _CORE_PX
     return CardTiles(size=size, mode="blend", halo=size // 4)
 
 
