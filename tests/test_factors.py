@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,7 @@ def _empty(path: Path) -> Path:
     return path
 
 
-BAD_LINES = {
+BAD_LINES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing.gpkg": (lambda p: p, "no such file"),
     "text.gpkg": (_text, "not a vector file"),
     "table.csv": (_text, "not a vector file coslide reads"),

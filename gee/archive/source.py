@@ -104,7 +104,7 @@ class ArchiveSource:
         name, layer = next(iter(scene.bands.items()))
         raster = self._raster(layer, f"scene {scene.id}, {name}")
         east, north = (abs(float(step[len(step) // 2, 0])) for step in spacing(raster.geobox))
-        return float(round(max(east, north), 1))
+        return float(f"{max(east, north):.3g}")  # three digits: 0.59 m is not 0.6
 
     def extent(self) -> BaseGeometry | None:
         """Return the union of the scenes' outlines in WGS 84; longitudes may exceed 180 at the antimeridian."""
