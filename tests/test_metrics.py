@@ -114,9 +114,16 @@ def test_sweep_equals_thresholding_one_by_one() -> None:
 # Paper 001, tables VII and VIII, %: OA, P, R, F1, kappa, MIoU.
 PAPER_001 = [
     (95.83, 82.87, 37.74, 51.86, 50.00, 65.37),
+    (95.52, 79.11, 33.62, 47.19, 45.24, 63.15),
+    (98.82, 95.49, 84.19, 89.48, 88.87, 89.87),
     (98.97, 96.84, 85.45, 90.79, 90.25, 91.02),
+    (99.08, 92.72, 91.82, 92.27, 91.78, 92.34),
     (99.42, 96.34, 93.77, 95.04, 94.72, 94.96),
     (90.99, 76.60, 49.56, 60.18, 55.36, 66.69),
+    (91.65, 75.84, 57.61, 65.48, 60.83, 69.81),
+    (97.45, 96.91, 84.14, 90.07, 88.62, 89.53),
+    (98.10, 96.46, 89.49, 92.85, 91.76, 92.24),
+    (98.11, 93.69, 92.51, 93.09, 92.00, 92.46),
     (98.71, 94.91, 95.72, 95.31, 94.56, 94.78),
 ]
 
@@ -135,3 +142,33 @@ def test_paper_003_table_4_from_its_counts() -> None:
     assert (100 * counts.precision, 100 * counts.recall, 100 * counts.iou) == pytest.approx(
         (94.25, 97.78, 92.28), abs=5e-3
     )
+
+
+# Paper 002, table 2 (PA, MPA, MIoU, FWIoU, %) beside table 3 (recall and IoU of landslide and background, %).
+PAPER_002 = [
+    ((88.75, 53.08, 47.64, 79.46), (7.02, 99.14)),
+    ((82.60, 70.98, 54.00, 75.26), (55.99, 85.97)),
+    ((94.13, 86.11, 76.41, 89.72), (75.75, 96.46)),
+    ((94.71, 84.38, 77.22, 90.42), (71.06, 97.71)),
+    ((96.16, 86.54, 82.14, 92.74), (74.11, 98.96)),
+]
+
+
+@pytest.mark.parametrize(("published", "recalls"), PAPER_002, ids=str)
+def test_paper_002_table_2_follows_from_table_3(published: tuple[float, ...], recalls: tuple[float, float]) -> None:
+    landslide, background = (recall / 100 for recall in recalls)
+    share = 0.113  # of landslide among the test pixels, the one number that makes all five rows agree
+    parts = (share * landslide, (1 - share) * (1 - background), share * (1 - landslide), (1 - share) * background)
+    counts = Confusion(*(round(part * 10**9) for part in parts))
+    found = (counts.oa, counts.mpa, counts.miou, counts.fwiou)
+    assert tuple(100 * value for value in found) == pytest.approx(published, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("recall", "precision", "f1"),
+    [(50.56, 46.95, 48.69), (53.77, 56.88, 55.28), (57.45, 47.49, 52.00), (69.74, 62.96, 66.18)],
+)
+def test_paper_004_f1_follows_from_precision_and_recall(recall: float, precision: float, f1: float) -> None:
+    tp = 10**9
+    counts = Confusion(tp, round(tp * (100 / precision - 1)), round(tp * (100 / recall - 1)))
+    assert 100 * counts.f1 == pytest.approx(f1, abs=0.01)
