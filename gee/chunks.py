@@ -42,7 +42,6 @@ def write_window(folder: Path, rows: slice, columns: slice, values: NDArray[Any]
     native = values.astype(values.dtype.newbyteorder("<"), copy=False)
     for top in range(rows.start, rows.stop, CHUNK_PX):
         line = folder / "c" / str(top // CHUNK_PX)
-        line.mkdir(parents=True, exist_ok=True)
         for left in range(columns.start, columns.stop, CHUNK_PX):
             part = native[
                 top - rows.start : top - rows.start + CHUNK_PX, left - columns.start : left - columns.start + CHUNK_PX
@@ -51,7 +50,15 @@ def write_window(folder: Path, rows: slice, columns: slice, values: NDArray[Any]
             if (part == fill).all():
                 file.unlink(missing_ok=True)
             else:
-                file.write_bytes(blosc.compress(_whole(part, fill), b"lz4", LEVEL, blosc.BITSHUFFLE))
+                _write(file, blosc.compress(_whole(part, fill), b"lz4", LEVEL, blosc.BITSHUFFLE))
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except FileNotFoundError:  # the first chunk of its line
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
 
 
 def _whole(part: NDArray[Any], fill: int) -> NDArray[Any]:

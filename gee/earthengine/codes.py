@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
+import ee
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,15 +39,18 @@ def first_code(slot: int) -> int:
     return 1 + CLASSES * slot
 
 
-def pack(values: Sequence[Any], code: Any) -> list[Any]:
-    """Return images of 15-bit counts with one bit of the code on top of each of the first eight: it costs no byte then.
+def pack(values: Any, names: Sequence[str], code: Any) -> Any:
+    """Return an image of 15-bit counts with one bit of the code on top of each of its first eight bands: it costs no byte then.
 
     Args:
-        values: `ee.Image` each, at most `COUNTS`; eight of them at least.
-        code: an 8-bit code.
+        values: `ee.Image` of counts, at most `COUNTS`.
+        names: its bands, eight of them at least.
+        code: `ee.Image` of one 8-bit band.
     """
-    bits = [code.bitwiseAnd(1 << place).neq(0).multiply(COUNTS + 1) for place in range(CODE_BITS)]
-    return [value.add(bit).toUint16() for value, bit in zip(values, bits, strict=False)] + list(values[CODE_BITS:])
+    bits = code.bitwiseAnd(ee.Image.constant([1 << place for place in range(CODE_BITS)])).neq(0).multiply(COUNTS + 1)
+    first, rest = list(names[:CODE_BITS]), list(names[CODE_BITS:])
+    packed = values.select(first).add(bits).toUint16()
+    return ee.Image.cat([packed, values.select(rest)]) if rest else packed
 
 
 def unpack(values: Sequence[NDArray[np.uint16]]) -> NDArray[np.uint8]:

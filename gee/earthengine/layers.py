@@ -29,8 +29,8 @@ class Travel:
 
     def read(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Return physical values, float32, NaN where not known."""
-        values = stored.astype(np.float32)
-        values *= np.float32(self.scale)
+        # Rounded once, as an archive reads the same integers: an index of two bands is then the same bit for bit.
+        values = (stored.astype(np.float64) * self.scale).astype(np.float32)
         unknown = stored == self.nodata
         if unknown.any():
             values[unknown] = np.nan
@@ -101,12 +101,14 @@ def layered(
         return blank(bands)
     # `mosaic` puts the last image on top.
     top = ee.ImageCollection.fromImages(list(reversed(images))).mosaic()
-    parts = [_travelling(top.select(name), travel) for name, travel in bands.items()]
+    values = ee.Image.cat(
+        [_travelling(top.select([name for name in bands if bands[name] == one]), one) for one in _kinds(bands)]
+    )
     code = top.select(CODE)
     if water is not None:
         seen = code.subtract(1).mod(CLASSES)
         code = code.where(water, code.subtract(seen).add(int(ObservationClass.WATER)))
-    return _recipe(parts, cast(code, dtype, not_imaged(dtype)), bands, scenes)
+    return _recipe(values, cast(code, dtype, not_imaged(dtype)), bands, scenes)
 
 
 def clear_first(
@@ -123,14 +125,24 @@ def clear_first(
 def blank(bands: Mapping[str, Travel]) -> Recipe:
     """Return what a window looks like that no scene shows."""
     dtype = code_dtype(0)
-    parts = [cast(ee.Image.constant(travel.nodata), travel.dtype, travel.nodata) for travel in bands.values()]
-    return _recipe(parts, cast(ee.Image.constant(not_imaged(dtype)), dtype, not_imaged(dtype)), bands, ())
+    values = ee.Image.cat(
+        [
+            cast(ee.Image.constant([one.nodata for name in bands if bands[name] == one]), one.dtype, one.nodata)
+            for one in _kinds(bands)
+        ]
+    ).rename([name for one in _kinds(bands) for name in bands if bands[name] == one])
+    return _recipe(values, cast(ee.Image.constant(not_imaged(dtype)), dtype, not_imaged(dtype)), bands, ())
 
 
-def _recipe(parts: list[Any], code: Any, bands: Mapping[str, Travel], scenes: tuple[Scene, ...]) -> Recipe:
-    packed = _packed(bands, len(scenes))
-    parts = codes.pack(parts, code) if packed else [*parts, code]
-    return Recipe(ee.Image.cat(parts).rename([*bands] if packed else [*bands, CODE]), bands, scenes)
+def _kinds(bands: Mapping[str, Travel]) -> list[Travel]:
+    """Return the ways that bands travel: all of one way are one operation in the graph."""
+    return list(dict.fromkeys(bands.values()))
+
+
+def _recipe(values: Any, code: Any, bands: Mapping[str, Travel], scenes: tuple[Scene, ...]) -> Recipe:
+    if _packed(bands, len(scenes)):
+        return Recipe(codes.pack(values, [*bands], code), bands, scenes)
+    return Recipe(ee.Image.cat([values.select([*bands]), code]).rename([*bands, CODE]), bands, scenes)
 
 
 def _travelling(image: Any, travel: Travel) -> Any:
