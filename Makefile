@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-overfit verify-comparison
+.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-comparison
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -38,7 +38,7 @@ check-imports: .venv/.dev
 unit: .venv/.dev
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-verify: verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
+verify: verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
@@ -59,13 +59,24 @@ verify-mmd: .venv/.dev  ## MMD of five cards against ten million pixels
 	@$(BIN)/python -m benchmarks.mmd
 
 verify-vectorise: .venv/.dev  ## twenty thousand landslides to polygons
-	@$(BIN)/python -m benchmarks.vectorise
+	@$(BIN)/python -m benchmarks.vectorise --tiles 4 --write
+
+verify-product: .venv/.dev  ## landslide-level scores on real pixels, and what a revision of 700 km² costs (after verify-iburi)
+	@$(BIN)/python -m benchmarks.product --write
 
 verify-overfit: .venv/.dev  ## every network learns eight real chips by heart
 	@$(BIN)/python -m benchmarks.overfit --write
 
 verify-comparison: .venv/.dev  ## every network, five CPU minutes on real patches
 	@$(BIN)/python -m benchmarks.comparison --write
+
+runs/verify/peers/.installed: benchmarks/peers.txt
+	@test -x runs/verify/peers/bin/python || $(PYTHON) -m venv runs/verify/peers
+	@runs/verify/peers/bin/pip --disable-pip-version-check install --quiet -r benchmarks/peers.txt
+	@touch $@
+
+verify-pull: .venv/.dev runs/verify/peers/.installed  ## pulling pixels beside xee and geedim, on a loopback Earth Engine
+	@$(BIN)/python -m benchmarks.pull --write --peers runs/verify/peers/bin/python
 
 cards: .venv/.dev  ## train the shipped cards again from their recipes, into runs/cards
 	@$(BIN)/python -m benchmarks.cards

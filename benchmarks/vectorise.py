@@ -1,9 +1,10 @@
 """Landslides from a probability raster: time and peak memory, beside rasterio.features.shapes + geopandas on the same pixels.
 
-    python benchmarks/vectorise.py                 a quarter of the side: 2 745 x 2 745 pixels, 1 250 landslides
-    python benchmarks/vectorise.py --tiles 4       a whole Sentinel-2 tile: 10 980 x 10 980 pixels, 20 000 landslides
+    python -m benchmarks.vectorise                    a quarter of the side: 2 745 x 2 745 pixels, 1 250 landslides
+    python -m benchmarks.vectorise --tiles 4 --write  a whole Sentinel-2 tile: 10 980 x 10 980 pixels, 20 000 landslides; docs/vectorise.md
 
-Each measurement runs in a process of its own. Both sides make the same: polygons only, or polygons with the same attributes.
+Each measurement runs in a process of its own. Both sides make the same, and the benchmark holds them against each other: valid
+polygons in a GeoDataFrame, or polygons with the same attributes. (coslide's further fields come on top.)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -33,6 +35,7 @@ from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
 from inventory.outline import outline
 from inventory.polygons import Tracer
 
+ROOT = Path(__file__).resolve().parent.parent
 SIDE_PX = 2745
 SLIDES = 1250
 EVERYTHING = CleanConfig(min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None)
@@ -87,19 +90,19 @@ def _open(folder: Path) -> tuple[zarr.Array, zarr.Array, Stack]:  # type: ignore
     return chance, seen, Stack(folder / "stack.zarr")
 
 
-def ours_polygons(folder: Path) -> int:
-    """Return the number of polygons coslide traces."""
+def ours_polygons(folder: Path) -> gpd.GeoDataFrame:
+    """Return the polygons coslide traces."""
     chance, _, stack = _open(folder)
     tracer = Tracer(chance.shape[1])
     for first in range(0, chance.shape[0], 512):
         tracer.add(chance[first : first + 512] >= 0.5)
-    return len(tracer.finish(stack.geobox.affine).geometry)
+    return gpd.GeoDataFrame(geometry=tracer.finish(stack.geobox.affine).geometry, crs=str(stack.geobox.crs))
 
 
-def theirs_polygons(folder: Path) -> int:
-    """Return the number of polygons rasterio finds, as a GeoDataFrame."""
+def theirs_polygons(folder: Path) -> gpd.GeoDataFrame:
+    """Return the polygons rasterio finds, made valid."""
     chance, _, stack = _open(folder)
-    return len(_theirs(chance[:] >= 0.5, stack))
+    return _theirs(chance[:] >= 0.5, stack)
 
 
 def _theirs(mask: NDArray[np.bool_], stack: Stack) -> gpd.GeoDataFrame:
@@ -109,14 +112,14 @@ def _theirs(mask: NDArray[np.bool_], stack: Stack) -> gpd.GeoDataFrame:
     return frame.set_geometry(frame.geometry.make_valid())
 
 
-def ours_attributes(folder: Path) -> int:
-    """Return the number of landslides coslide outlines, with all their fields."""
+def ours_attributes(folder: Path) -> gpd.GeoDataFrame:
+    """Return the landslides coslide outlines, with all their fields."""
     chance, seen, stack = _open(folder)
-    return len(outline(chance, seen, 0.5, stack, EVERYTHING).landslides)
+    return outline(chance, seen, 0.5, stack, EVERYTHING).landslides
 
 
-def theirs_attributes(folder: Path) -> int:
-    """Return the number of landslides with the same fields by the usual means: burnt ids and statistics by label."""
+def theirs_attributes(folder: Path) -> gpd.GeoDataFrame:
+    """Return the landslides with the same fields by the usual means: burnt ids and statistics by label."""
     chance, seen, stack = _open(folder)
     probability = chance[:]
     mask = (probability >= 0.5) & (seen[:] == 1)
@@ -125,6 +128,7 @@ def theirs_attributes(folder: Path) -> int:
     sides = np.linalg.norm(np.diff(boxes[:, :3], axis=1), axis=2)
     frame["area_m2"], frame["perimeter_m"] = frame.area, frame.length
     frame["length_m"], frame["width_m"] = sides.max(axis=1), sides.min(axis=1)
+    frame["length_width_ratio"] = frame["length_m"] / frame["width_m"]
     centres = frame.geometry.centroid.to_crs(4326)
     frame["lon"], frame["lat"] = centres.x, centres.y
     pairs = zip(frame.geometry, range(1, len(frame) + 1), strict=True)
@@ -135,10 +139,40 @@ def theirs_attributes(folder: Path) -> int:
     frame["probability_max"] = ndimage.maximum(probability, labels, index)
     frame["slope_mean_deg"] = ndimage.mean(slope, labels, index)
     frame["relief_m"] = ndimage.maximum(dem, labels, index) - ndimage.minimum(dem, labels, index)
-    return len(frame)
+    return frame.sort_values("area_m2", ascending=False, kind="stable").reset_index(drop=True)
 
 
-SIDES: dict[str, Callable[[Path], int]] = {
+COMPARED = {
+    "area_m2": 0.01,
+    "perimeter_m": 0.01,
+    "length_m": 0.01,
+    "width_m": 0.01,
+    "length_width_ratio": 0.001,
+    "lon": 1e-6,
+    "lat": 1e-6,
+    "probability_mean": 1e-3,
+    "probability_max": 1e-3,
+    "slope_mean_deg": 0.02,
+    "relief_m": 0.2,
+}
+"""Fields that both sides make, and how far their sums may differ, per landslide."""
+
+
+def digest(frame: gpd.GeoDataFrame) -> dict[str, float]:
+    """Return what the other side must agree with: count, area, and the mean of every field both make."""
+    told = {"count": float(len(frame)), "total_m2": float(frame.area.sum()), "valid": float(frame.is_valid.all())}
+    return told | {name: float(frame[name].mean()) for name in COMPARED if name in frame.columns}
+
+
+def check(one: dict[str, float], other: dict[str, float]) -> None:
+    """Refuse to compare what is not the same."""
+    for name, value in one.items():
+        allowed = COMPARED.get(name, 0.0) or 1e-6 * abs(value)
+        if abs(value - other[name]) > allowed:
+            raise SystemExit(f"the two sides differ in {name}: {value} and {other[name]}")
+
+
+SIDES: dict[str, Callable[[Path], gpd.GeoDataFrame]] = {
     "polygons, coslide": ours_polygons,
     "polygons, rasterio + geopandas": theirs_polygons,
     "with attributes, coslide": ours_attributes,
@@ -146,33 +180,49 @@ SIDES: dict[str, Callable[[Path], int]] = {
 }
 
 
-def measure(name: str, folder: Path) -> dict[str, float]:
-    """Return count, seconds on the clock and of CPU, and peak memory (MiB, the process as a whole) of one side."""
+def measure(name: str, folder: Path) -> dict[str, Any]:
+    """Return the digest, seconds on the clock and of CPU, and peak memory (MiB, the process as a whole) of one side."""
     begun, cpu = time.perf_counter(), time.process_time()
-    count = SIDES[name](folder)
+    frame = SIDES[name](folder)
     spent = {"seconds": time.perf_counter() - begun, "cpu": time.process_time() - cpu}
-    return {"count": count, **spent, "MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {**spent, "MiB": memory, "digest": digest(frame)}
+
+
+def table(tiles: int) -> str:
+    """Return the table of all sides, each measured in a process of its own and held against its partner."""
+    lines = ["| what | landslides | seconds | CPU seconds | peak MiB |", "|---|---|---|---|---|"]
+    digests: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        prepare(Path(scratch), tiles)
+        for name in SIDES:
+            command = [sys.executable, "-m", "benchmarks.vectorise", "--only", name, scratch]
+            done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+            row = json.loads(done.stdout)
+            digests.append(row["digest"])
+            count = int(row["digest"]["count"])
+            lines.append(f"| {name} | {count:,} | {row['seconds']:.1f} | {row['cpu']:.1f} | {row['MiB']:,.0f} |")
+    for ours, theirs in zip(digests[::2], digests[1::2], strict=True):
+        check(theirs, ours)
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Print a table of all sides."""
+    """Print the table; with --write, put it into docs/vectorise.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiles", type=int, default=1, help="side of the area in tiles of 2745 pixels")
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", nargs=2, metavar=("SIDE", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
         print(json.dumps(measure(arguments.only[0], Path(arguments.only[1]))))
         return
-    side = SIDE_PX * arguments.tiles
-    with tempfile.TemporaryDirectory() as scratch:
-        prepare(Path(scratch), arguments.tiles)
-        print(f"{side} x {side} pixels\n{'':40}{'count':>8}{'seconds':>9}{'cpu s':>8}{'MiB':>7}")
-        for name in SIDES:
-            done = subprocess.run(
-                [sys.executable, __file__, "--only", name, scratch], check=True, capture_output=True, text=True
-            )
-            row = json.loads(done.stdout)
-            print(f"{name:40}{row['count']:>8}{row['seconds']:>9.1f}{row['cpu']:>8.1f}{row['MiB']:>7.0f}")
+    made, side = table(arguments.tiles), SIDE_PX * arguments.tiles
+    print(f"{side} x {side} pixels\n{made}")
+    if arguments.write:
+        from benchmarks.document import fill
+
+        fill("vectorise", table=made, side=f"{side:,}")
 
 
 if __name__ == "__main__":
