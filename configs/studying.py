@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from configs.checkpoint import CardTiles
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
@@ -59,6 +60,8 @@ class Composition(Frozen):
     """Fields of the recipe that are different for this card (a trial of its own)."""
     trial: bool = False
     """A trial is scored beside the others, but is never a candidate of the choice."""
+    kind: str = ""
+    """What is tried; trials of one kind stand in one row of the table."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Composition:
@@ -98,6 +101,8 @@ class StudyConfig(Frozen):
     """Fields of a training recipe (configs/training.py), the same for every card."""
     domains: tuple[StudyDomain, ...] = Field(min_length=2)
     compositions: tuple[Composition, ...] = Field(min_length=1)
+    tiles: CardTiles | None = None
+    """How scenes are run through the cards of the study; as each card says where null. Large tiles are cheap."""
     family: Literal["simulated", "real"] = "simulated"
     """What the pixels are; every table says so."""
     writes_selection: bool = False

@@ -25,6 +25,7 @@ from models.ranking import thinned
 from models.reference import Reference, sample
 from models.registry import Found
 from models.transfer import Comparison, Sample, Scaling
+from models.trust import Judged
 from tiles.labels import IGNORED
 
 logger = logging.getLogger(__name__)
@@ -123,3 +124,16 @@ def _measured(scene: Sample, card: Sample, scaling: Scaling, shared: dict[str, f
     found = {name: compared.statistic(name) for name in transfer.statistics(scene.bands)}
     shares = np.bincount(card.domain)
     return found | {transfer.NOVELTY: transfer.novelty(scene, card), "diversity": transfer.diversity(shares.tolist())}
+
+
+def judged(done: Sequence[Answers], every: Sequence[Scene]) -> list[Judged]:
+    """Return every answer by the network's own log-odds, trials too."""
+    found = []
+    for one in done:
+        home = one.found.card.calibration
+        for scene in every:
+            raw = one.counts[scene.name].mapped(1 / home.scale, -home.shift / home.scale)
+            seen = scene.domain in one.job.made.domains
+            threshold = one.found.card.threshold
+            found.append(Judged(one.job.made.name, one.job.seed, scene.name, scene.domain, seen, raw, home, threshold))
+    return found

@@ -28,6 +28,7 @@ from configs.studying import Composition, SimulatedScenes, StudyConfig
 from flows.samples import make_samples
 from flows.train import probability_of, train_card
 from models.calibration import LogitCounts
+from models.predict import Predictor
 from models.registry import Found
 from tiles.labels import IGNORED
 from tiles.samples import SampleSet
@@ -188,7 +189,7 @@ def answers(config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: li
     known = _load(stored, key, found)
     fresh = [scene for scene in every if scene.key not in known]
     if fresh:
-        predictor = found.load(found_device(config), config.recipe.get("precision", "auto"))
+        predictor = _predictor(config, found)
         for scene in fresh:
             truth = scene.truth(scene.domain in job.made.domains)
             chance = probability_of(predictor, scene.samples, truth != IGNORED)
@@ -211,9 +212,10 @@ def stored_answers(config: StudyConfig, sets: dict[str, SampleSet], every: list[
     return done
 
 
-def found_device(config: StudyConfig) -> Any:
-    """Return where the study computes."""
-    return config.recipe.get("device", "auto")
+def _predictor(config: StudyConfig, found: Found) -> Predictor:
+    """Return a card at work as the study runs it."""
+    card = found.card.model_copy(update={"tiles": config.tiles}) if config.tiles else found.card
+    return Found(found.folder, card).load(config.recipe.get("device", "auto"), config.recipe.get("precision", "auto"))
 
 
 def _key(config: StudyConfig, job: Job, sets: dict[str, SampleSet]) -> str:

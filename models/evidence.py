@@ -71,7 +71,7 @@ def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
 def spearman(rows: Sequence[Row], score: Score) -> float:
     """Return the rank correlation of -score and F1 within one scene; NaN where either does not vary."""
     f1, distance = [row.f1 for row in rows], [score(row) for row in rows]
-    if len(rows) < 3 or len(set(f1)) < 2 or len(set(distance)) < 2:
+    if len(set(f1)) < 2 or len(set(distance)) < 2:
         return math.nan
     return float(spearmanr([-d for d in distance], f1).statistic)
 

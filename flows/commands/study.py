@@ -1,0 +1,50 @@
+"""`coslide study`: the leave-one-domain-out study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.cli import answer
+
+
+@click.command(short_help="Find out which checkpoint to trust where: leave one domain out.")
+@click.argument("name", default="standard")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs/study"), show_default=True, help="Work folder."
+)
+@click.option(
+    "--docs",
+    type=click.Path(path_type=Path),
+    help="Folder that study.md and its figures go to, instead of OUT/NAME/report.",
+)
+@click.option("--selection", type=click.Path(path_type=Path), help="Write what the choice goes by to this file.")
+@click.option("--so-far", is_flag=True, help="Train nothing; say what the cards that are done say.")
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+def command(name: str, out: Path, docs: Path | None, selection: Path | None, so_far: bool, as_json: bool) -> None:
+    """Train mixtures of domains, map domains they have not seen, and learn to choose among them.
+
+    NAME is a preset (quick, standard, full) or a YAML file of your own domains. An interrupted study goes on.
+    """
+    from flows.study import study
+
+    found = study(name, out, docs=docs, selection=selection, so_far=so_far)
+    answer(found, as_json, words(found))
+
+
+def words(found: dict[str, Any]) -> str:
+    """Return what came out in words."""
+    low, high = found["spearman_interval"]
+    return "\n".join(
+        [
+            f"study `{found['study']}`: {found['cards']} cards, {found['scenes']} scenes",
+            f"  rule: {found['rule']}",
+            f"  Spearman on unseen domains {found['spearman']:.2f} ({low:.2f} to {high:.2f}); "
+            f"joint MMD {found['plain_mmd_spearman']:.2f}",
+            f"  F1 chosen {found['chosen_f1']:.3f}, best {found['best_card_f1']:.3f}, average {found['average_card_f1']:.3f}; "
+            f"regret {found['regret']:.3f} (joint MMD {found['plain_mmd_regret']:.3f})",
+            f"  {found['report']}",
+        ]
+    )

@@ -1,0 +1,99 @@
+"""The leave-one-domain-out study: one pool of trainings tells how cards are chosen, when none can be trusted, and how
+probabilities are to be read. It writes `configs/selection.yaml`, which `models.select` only reads.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.errors import RequestError
+from configs.files import format_of, write_text
+from configs.selection import BandSetCalibration, SelectionConfig
+from configs.studying import StudyConfig, read_study
+from flows.step import Step, plain
+from flows.study_document import write_document
+from flows.study_evidence import judged, rows
+from flows.study_findings import Findings, find
+from flows.study_pool import Answers, answers, jobs, sample_sets, scenes, stored_answers
+
+logger = logging.getLogger(__name__)
+
+
+def study(
+    name: str,
+    out: Path,
+    *,
+    docs: Path | None = None,
+    selection: Path | None = None,
+    so_far: bool = False,
+    step: Step = plain,
+) -> dict[str, Any]:
+    """Return what a study found; its tables and figures lie in its folder under `out`, and in `docs` where given.
+
+    An interrupted study goes on: finished cards and answers are kept.
+
+    Args:
+        name: a preset of ``configs/study`` or a YAML file.
+        out: folder for everything the study makes.
+        docs: folder that ``study.md`` and its figures are written to, instead of ``report`` in the study's own.
+        selection: file to write what the choice of a card goes by to; only where the study says so.
+        so_far: train nothing; say what the cards that are done say.
+        step: how each part is called.
+
+    Raises:
+        RequestError: a study, sample set or recipe that cannot be used, or (`so_far`) nothing is done yet.
+    """
+    config, folder = read_study(name)
+    work = out / config.name
+    sets = step(sample_sets, name="sample sets")(config, folder)
+    every = step(scenes, name="scenes")(config, sets, folder, work)
+    if so_far:
+        done = stored_answers(config, sets, every, work)
+    else:
+        done = [step(answers, name=job.name)(config, job, sets, every, work) for job in jobs(config)]
+    if len({one.job.made.name for one in done if not one.job.made.trial}) < 2:
+        raise RequestError(
+            f"{work} holds the answers of {len(done)} cards: too few to compare", "Run the study without --so-far."
+        )
+    found = step(find, name="evidence")(config, rows(config, done, every, work), judged(done, every), done)
+    write_text(work / "findings.json", json.dumps(found.as_plain(), indent=1))
+    written = write_document(config, found, done, work / "report" if docs is None else docs)
+    if selection is not None:
+        _write_selection(config, found, done, selection)
+    return {"status": "ok", "study": config.name, "cards": len(done), "scenes": len(every), **found.summary()} | {
+        "report": str(written)
+    }
+
+
+def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], path: Path) -> None:
+    """Write what the choice goes by.
+
+    Raises:
+        RequestError: the study is not meant to, or is not finished.
+    """
+    if not config.writes_selection:
+        raise RequestError(
+            f"the study `{config.name}` is not meant to decide how cards are chosen",
+            "Set `writes_selection: true` in it, or leave --selection out.",
+        )
+    known = BandSetCalibration(
+        bands=done[0].found.card.bands,
+        simulated=config.family == "simulated",
+        statistic=found.rule.statistic,
+        diversity=round(found.rule.weight, 4),
+        distances=tuple(round(value, 4) for value in found.usual),
+        near=round(found.near, 4),
+        limits={name: round(value, 4) for name, value in found.limits.items()},
+        expected_f1=tuple((round(x, 4), round(y, 4)) for x, y in found.expected),
+    )
+    content = SelectionConfig(calibrations=(known,)).model_dump(mode="json", exclude_defaults=True)
+    head = (
+        f"# How cards are chosen, written by `coslide study {config.name} --selection`: {len(done)} cards of "
+        f"{len({one.job.made.name for one in done})} mixtures ({config.family} imagery). See docs/study.md.\n"
+    )
+    write_text(path, head + yaml.safe_dump({"format": format_of("selection"), **content}, sort_keys=False))

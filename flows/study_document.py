@@ -1,0 +1,274 @@
+"""The study in words, tables and pictures: ``study.md``, ``study.csv`` and four figures, every number from the evidence."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from configs.files import write_text
+from configs.studying import StudyConfig
+from flows.study_figures import draw
+from flows.study_findings import PLAIN, Findings
+from flows.study_pool import Answers
+from models.evidence import by_target, interval
+
+
+def write_document(config: StudyConfig, found: Findings, done: Sequence[Answers], folder: Path) -> Path:
+    """Return the document written to a folder, table and figures beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "study.csv", _csv(config, found))
+    pictures = draw(config, found, folder / "images")
+    parts = [
+        _head(config, found, done),
+        _mixtures(config, found),
+        _distances(config, found),
+        _choice(config, found),
+        _statistics(found),
+        _reference(config, found),
+        _alarm(found),
+        _calibration(found),
+        _thresholds(found),
+        _trials(found),
+        *(f"![{words}](images/{path.name})" for words, path in pictures),
+        _made(done),
+    ]
+    write_text(folder / "study.md", "\n\n".join(part for part in parts if part) + "\n")
+    return folder / "study.md"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _n(value: float, digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _span(pair: tuple[float, float]) -> str:
+    return f"{pair[0]:+.3f} to {pair[1]:+.3f}"
+
+
+def _head(config: StudyConfig, found: Findings, done: Sequence[Answers]) -> str:
+    kind = (
+        "**Simulated throughout: this says how mixtures, the choice and the alarm behave on a test bench, not how well a real event is mapped.**"
+        if config.family == "simulated"
+        else "**Real pixels; an indication, not a domain study.**"
+    )
+    seeds = sorted({one.job.seed for one in done if not one.job.made.trial})
+    full = sum(not made.trial for made in config.compositions) * len(config.seeds)
+    candidates = sum(not one.job.made.trial for one in done)
+    so_far = "" if candidates == full else f" **So far {candidates} of {full} trainings are done.**"
+    return (
+        f"<!-- made by `coslide study {config.name} --docs docs` -->\n"
+        f"# Choosing and trusting checkpoints: leave one domain out\n\n{kind}\n\n"
+        f"{config.title}. Every card was trained on {config.total} chips by one recipe (configs/study/{config.name}.yaml), seeds "
+        f"{', '.join(map(str, seeds))}; sets are split into disjoint blocks, and no card is judged as *unseen* on a domain it "
+        f"has chips of. {len({row.scene for row in found.rows})} scenes in {len({row.target for row in found.rows})} domains, none of them "
+        f"in any training.{so_far} Every card and scene: [study.csv](study.csv)."
+    )
+
+
+def _mixtures(config: StudyConfig, found: Findings) -> str:
+    return "## Every mixture on every domain: mean F1\n\n**Bold**: the card has seen the domain.\n\n" + _by_domain(
+        config, found, lambda row: row.f1, 3
+    )
+
+
+def _distances(config: StudyConfig, found: Findings) -> str:
+    return (
+        "## The same in distance: joint MMD over all bands\n\nPaper 000's table XI per band stands in every run's `selection.csv`.\n\n"
+        + _by_domain(config, found, lambda row: row.statistics[PLAIN], 2)
+    )
+
+
+def _by_domain(config: StudyConfig, found: Findings, value: object, digits: int) -> str:
+    assert callable(value)
+    domains = [domain.name for domain in config.domains]
+    names = [made.name for made in config.compositions if any(row.card == made.name for row in found.rows)]
+    rows = []
+    for name in names:
+        cells = [f"`{name}`"]
+        for domain in domains:
+            some = [row for row in found.rows if row.card == name and row.target == domain]
+            mean = _n(float(np.mean([value(row) for row in some])) if some else math.nan, digits)
+            cells.append(f"**{mean}**" if some and some[0].seen else mean)
+        rows.append(cells)
+    return table(["card", *domains], rows)
+
+
+def _choice(config: StudyConfig, found: Findings) -> str:
+    rows = []
+    for words, made in (
+        ("joint MMD (paper 000)", found.plain),
+        ("the study's rule, found without the domain", found.chosen),
+    ):
+        gain = interval(made.targets, made.chosen - made.average)
+        low, high = interval(made.targets, made.correlation)
+        rows.append(
+            [
+                words,
+                f"{made.spearman:.2f} ({low:.2f} to {high:.2f})",
+                _n(float(by_target(made.targets, made.chosen).mean())),
+                _n(float(by_target(made.targets, made.best).mean())),
+                _n(float(by_target(made.targets, made.average).mean())),
+                _n(float(np.nanmean(by_target(made.targets, made.single)))),
+                f"{made.regret:.3f}",
+                _span(gain),
+            ]
+        )
+    rules = ", ".join(f"{target}: {rule.words}" for target, rule in found.held_out.items())
+    head = [
+        "cards ordered by",
+        "Spearman of −distance and F1",
+        "chosen F1",
+        "best card",
+        "random card",
+        "best card elsewhere",
+        "regret",
+        "chosen − average, 95 %",
+    ]
+    return (
+        "## What choosing is worth on unseen domains\n\nWithin each scene, over the cards that have not seen its domain; means over "
+        "domains, 95 % intervals by drawing domains. *Best card elsewhere* is the one of the best mean on the other domains, taken "
+        f"without looking at the scene. A card's F1 differs between seeds by {_n(found.deviation)} (standard deviation); the goal for "
+        f"the regret is 0.03 more than that.\n\n{table(head, rows)}\n\n"
+        f"Rules found without each domain: {rules}. On all domains, and so in `configs/selection.yaml`: **{found.rule.words}**."
+    )
+
+
+def _statistics(found: Findings) -> str:
+    rows = [
+        [one.words, f"{one.spearman:.2f} ({one.low:.2f} to {one.high:.2f})", f"{one.regret:.3f}", f"{one.chosen:.3f}"]
+        for one in found.tried[:16]
+    ]
+    named = {one.words for one in found.tried[:16]}
+    rows += [
+        [one.words, f"{one.spearman:.2f} ({one.low:.2f} to {one.high:.2f})", f"{one.regret:.3f}", f"{one.chosen:.3f}"]
+        for one in found.tried[16:]
+        if one.words in (PLAIN, "bands/mean", "whitened/mmd") and one.words not in named
+    ]
+    return (
+        "## Which statistic tells F1\n\n`SPACE/MEASURE` (`models/transfer`): *mmd* joint, *nearest* to the nearest domain of the "
+        "mixture, *coverage* the mean distance of a scene's pixel to the card's nearest. The best on all domains together (optimistic: "
+        "the row above is the honest one), and the paper's.\n\n"
+        + table(["statistic", "Spearman", "regret", "chosen F1"], rows)
+    )
+
+
+def _reference(config: StudyConfig, found: Findings) -> str:
+    rows = [
+        [
+            domain.name,
+            _n(found.reference[domain.name][0]),
+            _n(found.reference[domain.name][1]),
+            _ratio(found.reference[domain.name]),
+        ]
+        for domain in config.domains
+        if domain.name in found.reference
+    ]
+    return (
+        "## The chosen card beside one trained in the domain\n\nSame budget, scenes of other epicentres of the domain (goal: 0.85).\n\n"
+        + table(["domain", "chosen, unseen", "trained there", "ratio"], rows)
+    )
+
+
+def _ratio(pair: tuple[float, float]) -> str:
+    return _n(pair[0] / pair[1], 2) if pair[1] else "–"
+
+
+def _alarm(found: Findings) -> str:
+    rows = [[name, f"{value:.3f}"] for name, value in found.limits.items()]
+    points = ", ".join(f"{x:.2f} → {y:.2f}" for x, y in found.expected)
+    return (
+        "## How far is too far\n\nLimits of the chosen card's signals, set on held-out domains so that at most one in twenty of those "
+        "scenes sets off any of them. Tested on scenes made wrong in eight ways: [ood.md](ood.md).\n\n"
+        + table(["signal", "limit"], rows)
+        + f"\n\nExpected F1 by the chosen card's score: {points}. On a domain that had no part in it the expectation is off by "
+        f"{_n(found.expected_error)} in the mean."
+    )
+
+
+def _calibration(found: Findings) -> str:
+    rows = [[one.method, _n(one.out, 4), _n(one.home, 4), _n(one.scene, 4)] for one in found.calibrated]
+    return (
+        "## Probabilities under shift: expected calibration error\n\nFitted on unseen scenes of *other* domains and judged on the one "
+        "left out; 15 bins, every scene with one weight.\n\n"
+        + table(["calibration", "unseen domains", "seen domains", "mean of an unseen scene"], rows)
+    )
+
+
+def _thresholds(found: Findings) -> str:
+    rows = [[name, _n(mean), _span((low, high))] for name, (mean, low, high) in found.thresholds.items()]
+    return (
+        "## Thresholds without labels\n\n*Expected F1*: the threshold of the highest F1 that the calibrated probabilities lead one to "
+        "expect; *own share*: after moving them to the share of landslides they themselves suggest.\n\n"
+        + table(["threshold", "F1 on unseen domains", "difference to the card's, 95 %"], rows)
+    )
+
+
+def _trials(found: Findings) -> str:
+    if not found.trials:
+        return ""
+    domains = sorted({target for one in found.trials.values() for target in one})
+    rows = [
+        [name, *(f"{one.get(target, math.nan):+.3f}" for target in domains), f"{np.mean(list(one.values())):+.3f}"]
+        for name, one in found.trials.items()
+    ]
+    return (
+        "## Better than mixing alone?\n\nF1 against the plain card of the same mixture and seed, on domains neither has seen.\n\n"
+        + table(["trial", *domains, "mean"], rows)
+    )
+
+
+def _made(done: Sequence[Answers]) -> str:
+    seconds = sum(float(one.found.card.training.get("seconds", 0)) for one in done)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return (
+        f"{len(done)} cards, {seconds / 60:.0f} minutes of training in all; {platform.machine()}, {gpu}, torch {torch.__version__}, "
+        f"{datetime.now(UTC):%Y-%m-%d}."
+    )
+
+
+def _csv(config: StudyConfig, found: Findings) -> str:
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    shown = [PLAIN, "bands/mean", found.rule.statistic]
+    names = list(dict.fromkeys(shown))
+    out.writerow(
+        [
+            "scene",
+            "domain",
+            "imagery",
+            "card",
+            "seed",
+            "seen",
+            "f1",
+            "precision",
+            "recall",
+            *names,
+            "diversity",
+            "score",
+        ]
+    )
+    for row in found.rows:
+        values = [
+            row.f1,
+            row.precision,
+            row.recall,
+            *(row.statistics[name] for name in names),
+            row.diversity,
+            found.rule(row),
+        ]
+        head = [row.scene, row.target, config.family, row.card, row.seed, int(row.seen)]
+        out.writerow([*head, *(f"{value:.4f}" for value in values)])
+    return text.getvalue()

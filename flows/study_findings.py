@@ -1,0 +1,249 @@
+"""What the evidence says: the rule that chooses, what choosing by it costs, when to raise the alarm, what to expect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from configs.checkpoint import Calibration
+from configs.studying import StudyConfig
+from flows.study_pool import Answers
+from models import trust
+from models.calibration import Reliability
+from models.evidence import (
+    Choices,
+    Row,
+    Rule,
+    best_rule,
+    by_target,
+    choices,
+    falling,
+    groups,
+    interval,
+    left_out,
+    rules,
+    seed_deviation,
+)
+from models.transfer import NOVELTY, SIGNALS
+from models.trust import Judged
+
+PLAIN = "all/mmd"
+"""What paper 000 proposes, over all bands at once."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One way to order the cards, over all unseen scenes."""
+
+    words: str
+    spearman: float
+    low: float
+    high: float
+    regret: float
+    chosen: float
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Expected calibration error of one method."""
+
+    method: str
+    out: float
+    """Pooled over unseen domains."""
+    home: float
+    """Pooled over domains the card has seen."""
+    scene: float
+    """Mean over unseen scenes of the scene's own error."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the study's document and `configs/selection.yaml` say."""
+
+    rule: Rule
+    """Found on all domains: what `models.select` goes by."""
+    held_out: Mapping[str, Rule]
+    """Found without each domain."""
+    tried: tuple[Tried, ...]
+    """Every statistic at its best weight, the best first."""
+    plain: Choices
+    chosen: Choices
+    """By the rules found without the domain."""
+    rows: tuple[Row, ...]
+    deviation: float
+    """Of a card's F1 between seeds."""
+    usual: tuple[float, ...]
+    near: float
+    limits: Mapping[str, float]
+    expected: tuple[tuple[float, float], ...]
+    expected_error: float
+    """Mean absolute error of the F1 expected for a held-out domain."""
+    reference: Mapping[str, tuple[float, float]]
+    """Domain -> F1 of the chosen unseen cards and of the card trained there."""
+    calibrated: tuple[Calibrated, ...]
+    diagrams: Mapping[str, tuple[Reliability, ...]]
+    thresholds: Mapping[str, tuple[float, float, float]]
+    """Way to set the threshold -> mean F1 on unseen domains, interval of the difference to the card's own."""
+    trials: Mapping[str, Mapping[str, float]]
+    """Trial -> domain -> F1 difference to the plain card of the same mixture and seed."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers that matter, for `--json`."""
+        made = self.chosen
+        return {
+            "rule": self.rule.words,
+            "spearman": made.spearman,
+            "spearman_interval": interval(made.targets, made.correlation),
+            "plain_mmd_spearman": self.plain.spearman,
+            "regret": made.regret,
+            "plain_mmd_regret": self.plain.regret,
+            "seed_deviation": self.deviation,
+            "chosen_f1": float(made.chosen.mean()),
+            "average_card_f1": float(made.average.mean()),
+            "best_card_f1": float(made.best.mean()),
+        }
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        plain = asdict(self) | {"summary": self.summary()}
+        return dict(_plain(plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], done: Sequence[Answers]) -> Findings:
+    """Return the findings of all evidence there is."""
+    candidates = rules(rows, [name for name in rows[0].statistics if name != NOVELTY])
+    rule = best_rule(rows, candidates)
+    chosen, held_out = left_out(rows, candidates)
+    signals, scores, f1 = _of_chosen(rows, rule)
+    expected = falling(scores, f1)
+    plain = [one for one in judged if not _is_trial(config, one.card)]
+    return Findings(
+        rule=rule,
+        held_out=held_out,
+        tried=_tried(rows, candidates),
+        plain=choices(rows, lambda _: Rule(PLAIN)),
+        chosen=chosen,
+        rows=tuple(rows),
+        deviation=seed_deviation([row for row in rows if not row.seen]),
+        usual=tuple(sorted(scores)),
+        near=_near(rows, rule),
+        limits=trust.limits(signals),
+        expected=tuple(expected),
+        expected_error=_expected_error(rows, rule),
+        reference=_references(config, rows, chosen),
+        calibrated=_calibrated(plain)[0],
+        diagrams=_calibrated(plain)[1],
+        thresholds=_thresholds(plain),
+        trials=_trials(config, judged),
+    )
+
+
+def _is_trial(config: StudyConfig, name: str) -> bool:
+    return next(made.trial for made in config.compositions if made.name == name)
+
+
+def _of_chosen(rows: Sequence[Row], rule: Rule) -> tuple[list[dict[str, float]], list[float], list[float]]:
+    """Return signals, score and F1 of the card chosen for every scene among those that have not seen its domain."""
+    taken = [min(some, key=lambda row: (rule(row), row.card)) for some in groups(rows).values()]
+    signals = [{name: row.statistics[name] for name in SIGNALS} for row in taken]
+    return signals, [rule(row) for row in taken], [row.f1 for row in taken]
+
+
+def _near(rows: Sequence[Row], rule: Rule) -> float:
+    """Return the median lead of the best card over the next."""
+    scores = [sorted(rule(row) for row in some) for some in groups(rows).values()]
+    return float(np.median([some[1] - some[0] for some in scores if len(some) > 1]))
+
+
+def _expected_error(rows: Sequence[Row], rule: Rule) -> float:
+    """Return how far off the expected F1 is on a domain that had no part in it."""
+    errors = []
+    for target in sorted({row.target for row in rows}):
+        _, scores, f1 = _of_chosen([row for row in rows if row.target != target], rule)
+        points = np.array(falling(scores, f1))
+        _, here, true = _of_chosen([row for row in rows if row.target == target], rule)
+        errors += list(np.abs(np.interp(here, points[:, 0], points[:, 1]) - true))
+    return float(np.mean(errors))
+
+
+def _tried(rows: Sequence[Row], candidates: Sequence[Rule]) -> tuple[Tried, ...]:
+    """Return each statistic without diversity and at its best weight of it."""
+    found = []
+    for name in dict.fromkeys(rule.statistic for rule in candidates):
+        some = [rule for rule in candidates if rule.statistic == name]
+        for rule in dict.fromkeys((some[0], best_rule(rows, some))):
+            made = choices(rows, lambda _, rule=rule: rule)  # type: ignore[misc]  # bound at once
+            low, high = interval(made.targets, made.correlation)
+            found.append(Tried(rule.words, made.spearman, low, high, made.regret, float(made.chosen.mean())))
+    return tuple(sorted(found, key=lambda one: one.regret - 0.1 * one.spearman))
+
+
+def _references(config: StudyConfig, rows: Sequence[Row], chosen: Choices) -> dict[str, tuple[float, float]]:
+    """Return, by domain, the F1 of the chosen cards and of the card trained on that domain alone."""
+    alone = {made.name: made.domains[0] for made in config.compositions if len(made.domains) == 1 and not made.trial}
+    found = {}
+    for target, mean in zip(sorted(set(chosen.targets)), by_target(chosen.targets, chosen.chosen), strict=True):
+        own = [row.f1 for row in rows if alone.get(row.card) == target and row.target == target]
+        found[target] = (float(mean), float(np.mean(own)) if own else math.nan)
+    return found
+
+
+def _calibrated(judged: Sequence[Judged]) -> tuple[tuple[Calibrated, ...], dict[str, tuple[Reliability, ...]]]:
+    unseen, seen = [one for one in judged if not one.seen], [one for one in judged if one.seen]
+    ways: dict[str, trust.Choose] = {"none": lambda _: Calibration(), "validation chips (Platt)": lambda one: one.home}
+    for method in trust.METHODS:
+        fitted = trust.held_out(judged, method)
+        ways[f"held-out domains, {method}"] = lambda one, fitted=fitted: fitted[one.target]  # type: ignore[misc]
+    found, diagrams = [], {}
+    for name, way in ways.items():
+        out, diagrams[name] = trust.pooled_error(unseen, way)
+        home = trust.pooled_error(seen, way)[0] if seen else math.nan
+        found.append(Calibrated(name, out, home, float(np.mean(trust.errors(unseen, way)))))
+    return tuple(found), diagrams
+
+
+def _thresholds(judged: Sequence[Judged]) -> dict[str, tuple[float, float, float]]:
+    unseen = [one for one in judged if not one.seen]
+    f1 = trust.thresholds(unseen, trust.held_out(judged, "platt"))
+    targets, own = tuple(one.target for one in unseen), f1["the card's"]
+    return {
+        name: (float(by_target(targets, values).mean()), *interval(targets, values - own))
+        for name, values in f1.items()
+    }
+
+
+def _trials(config: StudyConfig, judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
+    """Return, by trial, what it changes on scenes of domains it has not seen, against the plain card of its mixture."""
+    plain = {
+        (frozenset(made.domains), seed): made.name
+        for made in config.compositions
+        for seed in config.seeds
+        if not made.trial
+    }
+    f1 = {(one.card, one.seed, one.scene): one.own_f1() for one in judged}
+    found: dict[str, dict[str, float]] = {}
+    for made in config.compositions:
+        if not made.trial:
+            continue
+        differences: dict[str, list[float]] = {}
+        for one in judged:
+            beside = (plain.get((frozenset(made.domains), one.seed), ""), one.seed, one.scene)
+            if one.card == made.name and not one.seen and beside in f1:
+                differences.setdefault(one.target, []).append(f1[one.card, one.seed, one.scene] - f1[beside])
+        for target, values in differences.items():
+            found.setdefault(made.kind or made.name, {})[target] = float(np.mean(values))
+    return found

@@ -1,0 +1,143 @@
+"""The study end to end at the size of a test, and what it is made of: equal totals, blocks apart, resumption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from configs.errors import RequestError
+from configs.selection import read_selection
+from configs.studying import PRESETS, Composition, read_study
+from flows import study_pool
+from flows.study import study
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the quick preset as a file of its own, its sample sets beside it."""
+    folder = tmp_path_factory.mktemp("study")
+    content = yaml.safe_load((PRESETS / "quick.yaml").read_text(encoding="utf-8"))
+    for domain in content["domains"]:
+        domain["sets"] = [f"sets/{Path(path).name}" for path in domain["sets"]]
+    path = folder / "quick.yaml"
+    path.write_text(yaml.safe_dump(content | {"writes_selection": True}, sort_keys=False), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def found(small: Path) -> dict[str, Any]:
+    """Return what the quick study answers, its products written beside its configuration."""
+    folder = small.parent
+    return study(str(small), folder / "out", docs=folder / "docs", selection=folder / "selection.yaml")
+
+
+def test_the_whole_study_runs_and_writes_its_products(found: dict[str, Any], small: Path) -> None:
+    assert found["status"] == "ok"
+    assert (found["cards"], found["scenes"]) == (5, 3)
+    text = (small.parent / "docs" / "study.md").read_text(encoding="utf-8")
+    assert "simulated" in text.lower()
+    for heading in (
+        "Every mixture",
+        "Which statistic",
+        "How far is too far",
+        "Probabilities under shift",
+        "stronger light",
+    ):
+        assert heading in text
+    assert "nan" not in text
+    lines = (small.parent / "docs" / "study.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + 4 * 3  # trials are no candidates
+    assert len(list((small.parent / "docs" / "images").glob("study-*.png"))) == 3
+    assert not json.loads((small.parent / "out" / "quick" / "findings.json").read_text())["rule"]["statistic"] == ""
+
+
+def test_what_it_found_is_what_the_choice_reads(found: dict[str, Any], small: Path) -> None:
+    settings = read_selection(small.parent / "selection.yaml")
+    config, _ = read_study(str(small))
+    known = settings.calibration(tuple(config.recipe["bands"]), simulated=True)
+    assert known is not None
+    assert known.statistic in found["rule"]
+    assert list(known.distances) == sorted(known.distances)
+    assert set(known.limits) == {"all/mmd", "whitened/mmd", "whitened/coverage", "novelty"}
+    assert settings.calibration(tuple(config.recipe["bands"])) is None  # nothing is claimed of real cards
+
+
+def test_a_second_call_trains_nothing(found: dict[str, Any], small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(study_pool, "train_card", never)
+    monkeypatch.setattr(study_pool, "probability_of", never)
+    assert study(str(small), small.parent / "out")["rule"] == found["rule"]
+    assert study(str(small), small.parent / "out", so_far=True)["cards"] == found["cards"]
+    with pytest.raises(RequestError, match="too few"):
+        study(str(small), small.parent / "elsewhere", so_far=True)
+
+
+def test_no_card_has_a_chip_of_a_domain_it_is_called_blind_to(found: dict[str, Any], small: Path) -> None:
+    config, folder = read_study(str(small))
+    sets = study_pool.sample_sets(config, folder)
+    every = study_pool.scenes(config, sets, folder, small.parent / "out" / "quick")
+    for one in study_pool.stored_answers(config, sets, every, small.parent / "out" / "quick"):
+        trained = {domain.name for domain in one.found.card.domains}
+        assert trained == {Path(path).name for name in one.job.made.domains for path in config.domain(name).sets}
+        assert sum(domain.samples for domain in one.found.card.domains) == config.total
+        assert not trained & {scene.samples.name for scene in every}
+
+
+def test_another_recipe_does_not_go_by_old_cards(found: dict[str, Any], small: Path) -> None:
+    content = yaml.safe_load(small.read_text(encoding="utf-8"))
+    content["recipe"]["steps"] = 7
+    changed = small.with_name("changed.yaml")
+    changed.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(RequestError, match="another recipe"):
+        study(str(changed), small.parent / "out")
+
+
+@pytest.mark.parametrize("name", [path.stem for path in PRESETS.glob("*.yaml")])
+def test_presets_mix_equal_totals_and_leave_each_domain_out(name: str) -> None:
+    config, _ = read_study(name)
+    for made in config.compositions:
+        assert sum(made.chips(config.total).values()) == config.total
+        training = config.training(made, 1)
+        assert sum(source.count or 0 for source in training.samples) == config.total
+    if name != "quick":
+        for domain in config.domains:
+            blind = [made for made in config.compositions if domain.name not in made.domains]
+            assert len(blind) >= 6
+            assert any(len(made.domains) == len(config.domains) - 1 for made in blind)
+
+
+def test_shares_and_counts() -> None:
+    assert Composition(name="a", shares={"x": 200, "y": 500}).chips(350) == {"x": 100, "y": 250}
+    assert Composition(name="a", shares={"x": 1, "y": 1, "z": 1}).chips(10) == {"x": 4, "y": 3, "z": 3}
+    assert Composition(name="a", counts={"x": 3, "y": 7}).chips(10) == {"x": 3, "y": 7}
+    assert np.isclose(sum(Composition(name="a", shares={"x": 0.28, "y": 0.72}).chips(700).values()), 700)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"compositions": [{"name": "a", "shares": {"nowhere": 1}}]}, "no domain"),
+        ({"compositions": [{"name": "a", "counts": {"tephra-hills": 3}}]}, "add up to 3"),
+        ({"compositions": [{"name": "a"}]}, "one of them"),
+        ({"recipe": {"step": 3}}, "step"),
+        ({"format": "coslide/study/9"}, "newer"),
+    ],
+)
+def test_a_wrong_study_is_refused_by_name(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    content = yaml.safe_load((PRESETS / "quick.yaml").read_text(encoding="utf-8")) | change
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(RequestError, match=says):
+        read_study(str(path))
+
+
+def test_no_such_study() -> None:
+    with pytest.raises(RequestError, match="quick"):
+        read_study("nothing")
