@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from configs.clean import CleanConfig
 from inventory.measure import Floats, Measures
+from inventory.words import words_of
 
-Verdict = tuple[NDArray[np.bool_], Floats, str]
-"""Which patches a rule rejects, the value it looked at, and the sentence with a place for that value."""
+SEPARATOR = "; "
+"""Between several reasons of one patch."""
+
+
+class Verdict(NamedTuple):
+    """What a rule says of all patches."""
+
+    rule: str
+    """Its field in `CleanConfig`, and its sentence among the words."""
+    rejected: NDArray[np.bool_]
+    values: Floats
+    """What it looked at, in the unit of its sentence."""
+    limit: float
 
 
 def _share(part: Floats, whole: Floats) -> Floats:
@@ -26,31 +40,54 @@ def _verdicts(patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig
     sums = measures.sums
     if (limit := config.min_area_m2) is not None:
         area = patches["area_m2"].to_numpy()
-        verdicts.append((area < limit, area, f"area {{:.0f}} m² is below {limit:g} m²"))
+        verdicts.append(Verdict("min_area_m2", area < limit, area, limit))
     if (limit := config.max_length_width_ratio) is not None:
         ratio = patches["length_width_ratio"].to_numpy()
-        verdicts.append((ratio > limit, ratio, f"length by width {{:.1f}} is above {limit:g}"))
+        verdicts.append(Verdict("max_length_width_ratio", ratio > limit, ratio, limit))
     if (limit := config.min_slope_deg) is not None:
         slope = patches["slope_mean_deg"].to_numpy()
-        verdicts.append((slope < limit, slope, f"mean slope {{:.1f}}° is below {limit:g}°"))
+        verdicts.append(Verdict("min_slope_deg", slope < limit, slope, limit))
     if (limit := config.max_water_fraction) is not None:
         water = np.minimum(_share(sums["water"], sums["pixels"]), 1)
-        verdicts.append((water > limit, 100 * water, f"water on {{:.0f}} % of it, more than {100 * limit:g} %"))
+        verdicts.append(Verdict("max_water_fraction", water > limit, 100 * water, 100 * limit))
     if (limit := config.bare_before_ndvi) is not None:
         pre, post = (_share(sums[when], sums["ndvi_pixels"]) for when in ("pre", "post"))
         bare = (pre < limit) & (pre - post < config.bare_min_drop)
-        verdicts.append((bare, pre, f"already bare before the event: NDVI {{:.2f}} is below {limit:g}"))
+        verdicts.append(Verdict("bare_before_ndvi", bare, pre, limit))
     if (limit := config.max_edge_fraction) is not None:
         edge = patches["edge_fraction"].to_numpy()
-        words = f"{{:.0f}} % of its outline borders on what was not observed, more than {100 * limit:g} %"
-        verdicts.append((edge > limit, 100 * edge, words))
+        verdicts.append(Verdict("max_edge_fraction", edge > limit, 100 * edge, 100 * limit))
     return verdicts
 
 
 def reasons(patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig) -> NDArray[Any]:
     """Return for each patch why it is rejected, all reasons in one line; empty for those that stay."""
+    words = words_of()["rules"]
     found: list[list[str]] = [[] for _ in range(len(patches))]
-    for rejected, values, words in _verdicts(patches, measures, config):
-        for i in np.flatnonzero(rejected):
-            found[i].append(words.format(values[i]))
-    return np.array(["; ".join(each) for each in found], dtype=object)
+    for verdict in _verdicts(patches, measures, config):
+        for i in np.flatnonzero(verdict.rejected):
+            found[i].append(words[verdict.rule]["reason"].format(value=verdict.values[i], limit=verdict.limit))
+    return np.array([SEPARATOR.join(each) for each in found], dtype=object)
+
+
+def counted(reasons_given: pd.Series[Any]) -> dict[str, int]:
+    """Return the rules that rejected something, in words without the single values, and how often; most first."""
+    words = words_of()["rules"]
+    patterns = [(_pattern(rule["reason"]), rule["rule"]) for rule in words.values()]
+    given = reasons_given.str.split(SEPARATOR).explode()
+    general = given.map(lambda reason: _general(str(reason), patterns))
+    return {str(rule): int(count) for rule, count in general.value_counts().items()}
+
+
+def _pattern(sentence: str) -> re.Pattern[str]:
+    """Return the pattern of a sentence with places for `value` and `limit`."""
+    parts = re.split(r"{(value|limit)[^}]*}", sentence)
+    named = (f"(?P<{part}>[-+.\\w]+)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    return re.compile("".join(named))
+
+
+def _general(reason: str, patterns: list[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, rule in patterns:
+        if match := pattern.fullmatch(reason):
+            return rule.format(limit=match["limit"])
+    return reason  # a person's own words

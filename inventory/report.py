@@ -25,6 +25,7 @@ from configs.stack import Rows, Stack
 from inventory import charts
 from inventory.about import About
 from inventory.affected import Affected
+from inventory.clean import counted
 from inventory.colours import AFFECTED, CONFIDENCE, OBSERVATION
 from inventory.outline import Inventory
 from inventory.pictures import NOT_IMAGED
@@ -137,15 +138,6 @@ def _affected(page: Page, w: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _rejections(inventory: Inventory) -> list[tuple[str, int]]:
-    """Return the rules that removed something, in words without the single values, and how often; most first."""
-    words = inventory.rejected["reason"].str.split("; ").explode()
-    general = words.str.replace(r"(?<=[a-z] )-?[\d.]+[^ ]*(?: m²| %)? (?=is |of )", "", regex=True)
-    general = general.str.replace(r"on -?[\d.]+ % of it", "on most of it", regex=True)
-    general = general.str.replace(r"^[\d.]+ % of its outline", "its outline", regex=True)
-    return [(str(reason), int(count)) for reason, count in general.value_counts().items()]
-
-
 def _told(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
@@ -199,7 +191,7 @@ def write_report(path: Path, page: Page, probability: Rows, observation: Rows, s
         charts=_charts(page, stack, probability, observation, w),
         coverage=_coverage(page.summary, w),
         bands=list(dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)),
-        rejections=_rejections(page.inventory) if len(page.inventory.rejected) else [],
+        rejections=list(counted(page.inventory.rejected["reason"]).items()) if len(page.inventory.rejected) else [],
         files=[(name, w["file_words"][name]) for name in w["file_words"] if name in (*page.files, *WRITTEN_LATER)],
         facts=list(_facts(page.provenance)),
         style=Markup(_text("report.css")),
