@@ -100,6 +100,15 @@ class EarthEngineSource:
         read = puller.fetch(asked.image, asked.types, block, asked.check)
         return asked.pulled(plan.bands, read)
 
+    def image(self, plan: Plan) -> Any:
+        """Return `ee.Image` of all that a plan shows, bands under their stack names, in the integers they travel in.
+
+        Raises:
+            SourceError: no credentials, no quota, no network.
+        """
+        connect(self.config)
+        return self._asked(plan, plan.geobox).image
+
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return heights on the elevation model's own grid, `margin_px` of its pixels around the block.
 

@@ -106,6 +106,8 @@ class Loopback:
         """Whether a download link is made without waiting: what it costs the real service is not published."""
         self.faults: list[Fault] = []
         self.entries: list[Entry] = []
+        self.maps: list[dict[str, Any]] = []
+        """What was asked to be shown as map tiles."""
         self.peak = 0
         self.stopped = False
         self._tokens: set[str] = set()
@@ -232,6 +234,9 @@ class Loopback:
             return json.dumps({"name": name}).encode(), JSON
         if path.endswith(":getPixels"):
             return self.engine.download(self._links[path.removeprefix("/v1/").removesuffix(":getPixels")]), "image/tiff"
+        if path.endswith("/maps"):
+            self.maps.append(json.loads(body))
+            return json.dumps({"name": f"{path.removeprefix('/v1/')}/{uuid.uuid4().hex}"}).encode(), JSON
         if "/assets/" in path and handler.command == "GET":
             return json.dumps(self.engine.asset(path.split("/assets/")[1])).encode(), JSON
         raise Refused(404, f"no route {path}")

@@ -4,6 +4,7 @@ archive that `coslide freeze` made of the second. The inventories are the same."
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import rasterio
 import yaml
 
 from configs.bands import When, parse_band
+from configs.errors import RequestError
 from configs.records import ObservationClass
 from configs.stack import Stack
 from earthengine.conftest import write_key
@@ -43,6 +45,7 @@ class Made:
     replayed: Path
     archive: Path
     asked_while_replaying: int
+    server: Loopback
 
 
 def call(*arguments: object) -> int:
@@ -59,7 +62,7 @@ def respond(out: Path, *more: object) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, private_key: str) -> Made:
+def made(tmp_path_factory: pytest.TempPathFactory, private_key: str) -> Iterator[Made]:
     """Return the three revisions; `capsys` is for functions only, so the answer of `freeze` goes through a file."""
     folder = tmp_path_factory.mktemp("replay")
     simulated = respond(folder / "simulated", "--source", SIMULATED)
@@ -90,8 +93,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, private_key: str) -> Made:
         )
         assert call("respond", *options, "--json") == 0
         asked = len(server.entries) - asked
+        yield Made(simulated, live, folder / "again" / "quake" / "r001", folder / "archive", asked, server)
         disconnect()
-    return Made(simulated, live, folder / "again" / "quake" / "r001", folder / "archive", asked)
 
 
 def inventory(revision: Path) -> gpd.GeoDataFrame:
@@ -171,3 +174,44 @@ def test_a_stack_that_is_gone_or_unfinished_is_refused(
     assert call("freeze", made.live, "--out", made.archive, "--json") == 2
     assert "exists" in json.loads(capsys.readouterr().out)["message"]
     assert ObservationClass.CLEAR in Stack(made.live / "stack" / "stack.zarr").observation(When.POST)
+
+
+def test_a_run_s_layers_are_added_to_a_geemap_map(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    geemap = pytest.importorskip("geemap", reason="needs coslide[notebook]")
+    from flows.notebook import add_run
+
+    board = geemap.Map(ee_initialize=False)
+    start = len(board.layers)
+    names = add_run(board, made.live)
+    assert [name.split(": ")[1] for name in names] == ["after the event", "observation", "probability", "landslides"]
+    assert len(board.layers) == start + 4
+    asked = json.dumps(made.server.maps[-1])
+    shown = [
+        scene["id"]
+        for scene in Stack(made.live / "stack" / "stack.zarr").attributes["scenes"]
+        if scene["when"] == "post"
+    ]
+    assert shown
+    assert all(scene in asked for scene in shown), "the image shows other scenes than the run's"
+    overlay = board.layers[start + 2]
+    (south, west), (north, east) = overlay.bounds
+    assert south < 42.7 < north
+    assert west < 141.95 < east
+    assert len(board.layers[start + 3].data["features"]) == len(inventory(made.live))
+    assert "simulated" in add_run(board, made.simulated)[0]
+    with pytest.raises(RequestError, match="is no revision"):
+        add_run(board, made.archive)
+
+
+def test_the_pipeline_never_imports_the_notebook_room() -> None:
+    root = Path(__file__).parent.parent.parent
+    rooms = [
+        path
+        for name in ("configs", "gee", "tiles", "models", "inventory", "flows")
+        for path in (root / name).rglob("*.py")
+    ]
+    assert len(rooms) > 100
+    for path in rooms:
+        text = path.read_text(encoding="utf-8")
+        others = path.name == "notebook.py"
+        assert others or ("geemap" not in text and "flows.notebook" not in text and "import notebook" not in text), path
