@@ -17,6 +17,8 @@ STATISTICS = {
     "B2": BandStatistics(minimum=0.0, maximum=0.3, mean=0.1, std=0.04),
     "B3": BandStatistics(minimum=0.0, maximum=0.3, mean=0.1, std=0.04),
     "B4": BandStatistics(minimum=0.0, maximum=0.4, mean=0.12, std=0.05),
+    "VV": BandStatistics(minimum=-30.0, maximum=5.0, mean=-9.0, std=3.0),
+    "VH": BandStatistics(minimum=-35.0, maximum=0.0, mean=-15.0, std=3.0),
     "slope": BandStatistics(minimum=0.0, maximum=60.0, mean=20.0, std=10.0),
     "hillshade": BandStatistics(minimum=0.0, maximum=255.0, mean=180.0, std=40.0),
     "aspect_sin": BandStatistics(minimum=-1.0, maximum=1.0, mean=0.0, std=0.7),

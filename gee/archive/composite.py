@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from configs.bands import When
+from configs.bands import RADAR, When, parse_band
 from configs.event import Event
 from configs.records import ObservationClass
 from gee.archive.manifest import CloudMask, SceneEntry
@@ -36,6 +36,16 @@ class Candidate:
     mask: Raster | None
     imaged_fraction: float = 0.0
     clear_fraction: float = 0.0
+
+
+def groups(names: Iterable[str], scenes: Iterable[SceneEntry]) -> list[tuple[str, ...]]:
+    """Return bands of one window as they are to be composited: together where a scene has them all, else optical, then radar."""
+    asked = tuple(names)
+    if any({parse_band(name).band.name for name in asked} <= scene.bands.keys() for scene in scenes):
+        return [asked]
+    radar = tuple(name for name in asked if parse_band(name).band.name in RADAR)
+    optical = tuple(name for name in asked if name not in radar)
+    return [group for group in (optical, radar) if group]
 
 
 def first_choice(candidates: Iterable[Candidate], event: Event) -> list[Candidate]:

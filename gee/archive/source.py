@@ -18,15 +18,16 @@ from shapely import ops
 from shapely.geometry.base import BaseGeometry
 
 from configs.area import Area
-from configs.bands import BANDS, DERIVED, StackBand, When, parse_band
+from configs.bands import BANDS, DERIVED, RADAR, StackBand, When, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
-from gee.archive.composite import Candidate, compose, first_choice
+from gee.archive.composite import Candidate, compose, first_choice, groups
 from gee.archive.coverage import looked, meets, outline, record
 from gee.archive.manifest import Layer, SceneEntry, read_manifest
 from gee.carry import FINGERPRINTS
 from gee.derive import spacing
+from gee.join import beside
 from gee.rasters import Array, Raster, look_at
 from gee.resample import Method
 from gee.source import Elevation, Plan, Pulled, Source
@@ -86,7 +87,9 @@ class ArchiveSource:
             for scene in manifest.scenes
             if scene.date_assumed
         ]
-        blind = [scene.id for scene in manifest.scenes if scene.cloud_mask is None]
+        blind = [
+            scene.id for scene in manifest.scenes if scene.cloud_mask is None and not scene.bands.keys() <= set(RADAR)
+        ]
         if blind:
             found.append(f"no cloud mask for {', '.join(blind)}: clouds and their shadows pass for clear ground")
         supplied = [name for name in _FROM_DEM if name in manifest.static]
@@ -141,8 +144,9 @@ class ArchiveSource:
         scenes: list[Scene] = []
         for when in When:
             names = tuple(name for name in measured if parse_band(name).when is when)
-            if names:
-                scenes += [record(one) for one in self._ranked(when, names, area, geobox, event, windows)]
+            inside = [scene for scene in self.manifest.scenes if scene.belongs(when, event, windows)]
+            for group in groups(names, inside) if names else ():
+                scenes += [record(one) for one in self._ranked(when, group, area, geobox, event, windows)]
         files = sorted({raster.path for raster in self._rasters.values()})
         megabytes = sum(path.stat().st_size for path in files) / 1e6
         details = {
@@ -261,9 +265,15 @@ class ArchiveSource:
             names = tuple(name for name in plan.bands if parse_band(name).when is when)
             if not names:
                 continue
-            chosen = (self._candidate(entries[one.id], when, names) for one in plan.scenes if one.when is when)
-            found, seen[when], dates[when] = compose(chosen, names, block)
-            bands |= {name: self._bright(name, values) for name, values in found.items()}
+            scenes = [entries[one.id] for one in plan.scenes if one.when is when]
+            both = Pulled({}, {}, {})
+            for group in groups(names, scenes):
+                bases = {parse_band(name).band.name for name in group}
+                chosen = (self._candidate(one, when, group) for one in scenes if bases <= one.bands.keys())
+                found, classes, days = compose(chosen, group, block)
+                both = beside(both, Pulled(found, {when: classes}, {when: days}))
+            seen[when], dates[when] = both.observation[when], both.date[when]
+            bands |= {name: self._bright(name, values) for name, values in both.bands.items()}
         if "water" in self.manifest.static and seen:
             raster, method = self._static("water")
             wet = raster.warp(block, method) >= self.manifest.water_percent

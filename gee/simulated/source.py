@@ -20,6 +20,7 @@ from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
+from gee.join import beside
 from gee.simulated import geology, orbit, radar, sentinel2, spectra
 from gee.simulated.composite import compose, preferred, reach
 from gee.simulated.cover import Place, place, struck
@@ -153,8 +154,8 @@ def _seen(earth: World, plan: Plan, asked: Mapping[When, tuple[str, ...]], resam
     found = Pulled({}, {}, {})
     for when, names in asked.items():
         ground = struck(before, shaken(earth, plan.event)) if when is When.POST else before
-        found = _joined(found, _optical(ground, plan, when, names, resample, align))
-        found = _joined(found, _radar(ground, plan, when, names, resample))
+        found = beside(found, _optical(ground, plan, when, names, resample, align))
+        found = beside(found, _radar(ground, plan, when, names, resample))
     return found
 
 
@@ -219,16 +220,6 @@ def _radar(ground: Place, plan: Plan, when: When, names: Iterable[str], resample
     seen = np.where(swath, ObservationClass.CLEAR, ObservationClass.NOT_IMAGED).astype(np.uint8)
     days = np.where(swath, (scene.acquired.date() - EPOCH).days, 0).astype(np.int32)
     return Pulled(bands, {when: seen}, {when: days})
-
-
-def _joined(first: Pulled, second: Pulled) -> Pulled:
-    """Return both; of a window that both saw the first tells what was seen, but where the second saw nothing."""
-    observation, days = dict(first.observation), dict(first.date)
-    for when, seen in second.observation.items():
-        days.setdefault(when, second.date[when])
-        both = observation.get(when, seen)
-        observation[when] = np.where(seen == ObservationClass.NOT_IMAGED, seen, both)
-    return Pulled({**first.bands, **second.bands}, observation, days)
 
 
 def _probes(area: Area, geobox: GeoBox) -> tuple[Grid, NDArray[np.bool_]]:
