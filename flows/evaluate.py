@@ -26,6 +26,7 @@ from flows.step import Step, plain
 from inventory.charts import sizes_compared
 from inventory.compare import compare_boundaries, compare_landslides, compare_pixels
 from inventory.geopackage import read_inventory
+from inventory.review import as_reviewed, read_review
 from inventory.sizes import compare_sizes
 from inventory.statistics import area_density
 from inventory.words import words_of
@@ -42,6 +43,7 @@ def evaluate(
     ignore: str | None = None,
     out: Path | None = None,
     step: Step = plain,
+    review: Path | None = None,
 ) -> dict[str, Any]:
     """Return the scores of revisions against a reference.
 
@@ -52,20 +54,29 @@ def evaluate(
         ignore: ``FILE[:LAYER]`` of what counts neither way.
         out: folder for ``evaluation.json``, the false and missed landslides as layers and the size-frequency plot; beside the
             revision where None. With several revisions a folder each inside it.
+        step: how a room is called.
+        review: a GeoPackage that an analyst has edited; the inventory is scored as it would be with that taken up.
 
     Raises:
         RequestError: no such revision or reference, or one that lies elsewhere.
     """
     several = len(revisions) > 1
+    if several and review is not None:
+        raise RequestError("--review goes with one revision", "Evaluate the revisions one by one.")
     rows = []
     for folder in map(Path, revisions):
         target = out / f"{folder.resolve().parent.name}-{folder.name}" if out and several else out
-        rows.append(step(evaluate_one, name="evaluate")(folder, reference, extent, ignore, target))
+        rows.append(step(evaluate_one, name="evaluate")(folder, reference, extent, ignore, target, review))
     return {"status": "ok", "reference": reference, "evaluations": rows}
 
 
 def evaluate_one(
-    folder: Path, reference: str, extent: str | None, ignore: str | None, out: Path | None
+    folder: Path,
+    reference: str,
+    extent: str | None,
+    ignore: str | None,
+    out: Path | None,
+    review: Path | None = None,
 ) -> dict[str, Any]:
     """Return one revision's scores, written to `out` too."""
     layout = RunLayout(folder)
@@ -75,11 +86,14 @@ def evaluate_one(
     predicted, geobox = read_mask(folder / "landslides.tif")
     truth, slides = truth_of(run, geobox, reference, extent, ignore)
     found = read_inventory(folder / "landslides.gpkg")
+    if review is not None:
+        found, predicted = as_reviewed(found, predicted, read_review(review))
     objects = compare_landslides(found.landslides, slides, predicted, truth, geobox)
     scores: dict[str, Any] = {
         "revision": str(folder),
         "simulated": run.source.kind == "simulated",
         "reference": reference,
+        "review": str(review) if review else None,
         "pixels_observed": _pixels(predicted, truth, unobserved_as_none=False),
         "pixels_imaged_unobserved_as_none": _pixels(predicted, truth, unobserved_as_none=True),
         "landslides": objects.as_plain(),

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from configs.errors import RequestError
 from inventory.attributes import STATUSES, shape_fields
-from inventory.cog import burnt
+from inventory.cog import UNSEEN, burnt
 from inventory.geopackage import read_metadata
 from inventory.outline import Inventory
 from inventory.polygons import polygonise
+from inventory.revisions import last_number
 
 logger = logging.getLogger(__name__)
 
@@ -251,6 +252,13 @@ def counted(inventory: Inventory) -> Inventory:
     """Return the inventory without the landslides that an analyst dismissed: what headline, mask and report count."""
     frame = inventory.landslides
     return replace(inventory, landslides=frame[frame["status"] != DISMISSED].reset_index(drop=True))
+
+
+def as_reviewed(old: Inventory, predicted: NDArray[np.uint8], review: Review) -> tuple[Inventory, NDArray[np.uint8]]:
+    """Return a published inventory and its mask `(y, x)` as they are with a review taken up."""
+    told = counted(reviewed(old, review, predicted, last_number(old)).inventory)
+    drawn = burnt(told.landslides, told.geobox, slice(0, len(predicted)))
+    return told, np.where(predicted == UNSEEN, predicted, drawn)
 
 
 def verdicts_of(inventory: Inventory) -> dict[str, str]:

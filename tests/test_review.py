@@ -22,8 +22,9 @@ from configs.errors import RequestError
 from configs.files import sha256
 from configs.layout import EventFolder
 from flows import reviews
+from inventory.geopackage import read_inventory
 from inventory.publish import Published, write_item, write_products
-from inventory.review import ANALYST, CUT, read_review
+from inventory.review import ANALYST, CUT, as_reviewed, read_review
 
 Edit = Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame]
 
@@ -306,3 +307,17 @@ def test_unsaved_and_competing_reviews_are_refused(event: Event) -> None:
     event.edit(status("L00001", "confirmed"), copied)
     with pytest.raises(RequestError, match="holds edits too"):
         reviews.give(event.folder, copied)
+
+
+def test_a_review_can_be_scored_before_it_is_taken_up(event: Event) -> None:
+    """Against the outlines as they are, dismissing one costs its pixels and its landslide, redrawing it half of them."""
+    folder = event.folder.revision(1).folder
+    found = read_inventory(folder / "landslides.gpkg")
+    with rasterio.open(folder / "landslides.tif") as file:
+        predicted = np.asarray(file.read(1))
+    for edit, lost in ((status("L00001", "dismissed"), 600), (shape("L00001", left_half), 300)):
+        event.folder.review.unlink(missing_ok=True)
+        told, drawn = as_reviewed(found, predicted, read_review(event.edit(edit)))
+        assert (predicted == 1).sum() - (drawn == 1).sum() == lost
+        assert ((drawn == 255) == (predicted == 255)).all()
+        assert ("L00001" in set(told.landslides["id"])) == (lost == 300)

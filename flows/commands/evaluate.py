@@ -19,6 +19,12 @@ from flows.cli import answer
     "--out", type=click.Path(path_type=Path), help="Folder for scores and layers [default: beside the revision]."
 )
 @click.option(
+    "--review",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Score the revision as an analyst left it: a review.gpkg, or an edited landslides.gpkg.",
+)
+@click.option(
     "--checkpoint", "checkpoints", multiple=True, metavar="NAME|DIR", help="A checkpoint to score; repeatable."
 )
 @click.option("--samples", multiple=True, metavar="DIR", help="A sample set to score checkpoints on; repeatable.")
@@ -33,6 +39,7 @@ def command(
     extent: str | None,
     ignore: str | None,
     out: Path | None,
+    review: Path | None,
     as_json: bool,
     **cards: tuple[str, ...],
 ) -> None:
@@ -49,7 +56,7 @@ def command(
         )
     from flows.evaluate import evaluate, words
 
-    result = evaluate(list(revisions), reference, extent, ignore, out)
+    result = evaluate(list(revisions), reference, extent, ignore, out, review=review)
     answer(result, as_json, words(result))
 
 
