@@ -15,11 +15,13 @@ import shapely
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 from small_scene import SmallScene, about, small_scene
 
 from configs.area import Area
 from configs.errors import RequestError
 from configs.product import AffectedConfig
+from flows.cli import main
 from inventory.affected import assess
 from inventory.given import Given
 from inventory.publish import Published, write_products
@@ -299,6 +301,22 @@ def test_a_bad_file_is_named_with_a_remedy(tmp_path: Path, field: str, name: str
     assert f"affected.{field}" in caught.value.message
     assert caught.value.remedy
     assert caught.value.code == 2
+
+
+def test_a_bad_file_stops_a_run_before_anything_is_fetched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_archive(tmp_path / "archive")
+    preset = make_preset(
+        tmp_path / "run.yaml", make_cards(tmp_path / "cards"), affected={"roads": str(tmp_path / "no.gpkg")}
+    )
+    source = f"archive:{tmp_path / 'archive'}"
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as left:
+        main(["-q", "respond", *RUN, *AREA, "--config", str(preset), "--source", source, "--out", str(out), "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert (left.value.code, answer["code"]) == (2, 2)
+    assert "affected.roads: no such file" in answer["message"]
+    assert answer["remedy"]
+    assert not [path for path in out.rglob("*") if path.is_file()]
 
 
 def test_the_map_draws_them(done: Published) -> None:

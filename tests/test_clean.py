@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
 from small_scene import (
@@ -26,7 +27,9 @@ from small_scene import (
 from configs.clean import CleanConfig
 from configs.errors import RequestError
 from configs.stack import encode
+from inventory.clean import counted
 from inventory.outline import outline
+from inventory.words import words_of
 
 OFF = CleanConfig(min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None)
 
@@ -136,3 +139,23 @@ def test_strips_do_not_matter(scene: SmallScene, strip_rows: int) -> None:
 def test_rasters_of_another_shape_are_refused(scene: SmallScene) -> None:
     with pytest.raises(RequestError, match="not on one grid"):
         outline(scene.probability[:-1], scene.observation, 0.5, scene.stack, OFF)
+
+
+def test_reasons_are_counted_by_rule(scene: SmallScene) -> None:
+    everything = CleanConfig(
+        min_area_m2=1e9,
+        max_length_width_ratio=1.0,
+        min_slope_deg=80,
+        max_water_fraction=0.0,
+        bare_before_ndvi=0.9,
+        bare_min_drop=2,
+        max_edge_fraction=0.0,
+    )
+    rejected = scene.outline(everything).rejected["reason"]
+    found = counted(rejected)
+    assert sum(found.values()) == rejected.str.split("; ").map(len).sum()
+    assert found["area is below 1e+09 m²"] == len(rejected)
+    assert found["mean slope is below 80°"] == len(rejected)
+    assert "more than 0 % of its outline borders on what was not observed" in found
+    assert len(found) == len(words_of()["rules"]) == 6
+    assert counted(pd.Series(["a person's own words", "a person's own words"])) == {"a person's own words": 2}

@@ -104,6 +104,10 @@ def test_the_answer_is_the_contracts(first: tuple[Path, dict[str, Any]]) -> None
         "selection.csv",
     } <= names
     assert {"log.jsonl", "run.yaml", "provenance.json", "item.json"} <= names
+    assert {"landslides.geojson", "landslides.kml"} <= names
+    assert {"catalog.json", "quake"} <= {
+        path.name for path in Path(answer["products"]["item.json"]).parents[2].iterdir()
+    }
     assert all(Path(path).exists() for path in answer["products"].values())
 
 
