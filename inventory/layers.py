@@ -14,7 +14,7 @@ from inventory.about import About
 from inventory.attributes import AFFECTED, DATES, FIELDS, TEXTS
 from inventory.colours import CHANGE
 from inventory.outline import Inventory
-from inventory.summary import Summary
+from inventory.summary import Summary, headline
 
 Kind = Literal["text", "real", "integer", "boolean", "date", "datetime"]
 Geometry = Literal["MultiPolygon", "MultiLineString", "Point"]
@@ -196,7 +196,8 @@ def event_layer(about: About, summary: Summary, inventory: Inventory) -> Layer:
     }
     points = gpd.GeoSeries.from_xy([event.longitude], [event.latitude], crs=WGS84).to_crs(crs)
     frame = gpd.GeoDataFrame([row], geometry=points.to_numpy(), crs=crs)
-    return Layer("event", "Epicentre", "The earthquake, and the headline", "Point", EVENT_FIELDS, frame)
+    words = " ".join((*headline(summary)[:1], "The earthquake, and the headline")) if about.choice.out_of_domain else ""
+    return Layer("event", "Epicentre", words or "The earthquake, and the headline", "Point", EVENT_FIELDS, frame)
 
 
 def changes_layer(frame: gpd.GeoDataFrame) -> Layer:

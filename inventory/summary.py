@@ -75,6 +75,8 @@ class Summary:
     """Area of each observation class, by its name."""
     resolution_m: float
     """Spacing of the grid."""
+    expected_f1: float | None = None
+    """What the checkpoint reaches on imagery at this distance, where a study knows."""
     affected: Mapping[str, float] | None = None
     """Who may be affected, as far as the user gave layers (`affected.Affected.totals`); indicative."""
 
@@ -96,6 +98,7 @@ class Summary:
             "landslide_area_km2": self.landslide_area_km2,
             "checkpoint": self.checkpoint,
             "out_of_domain": self.out_of_domain,
+            "expected_f1": None if self.expected_f1 is None else round(self.expected_f1, 3),
             "simulated": self.simulated,
             "warnings": list(self.warnings),
             **affected,
@@ -124,6 +127,7 @@ def summarise(inventory: Inventory, seen: Seen, about: About, affected: Mapping[
         rejected_count=len(inventory.rejected),
         classes_km2={OBSERVATION[each][0]: round(px * km2, 4) for each, px in seen.classes_px.items()},
         resolution_m=abs(inventory.geobox.affine.a),
+        expected_f1=about.choice.expected_f1,
         affected=affected,
     )
 
@@ -170,20 +174,31 @@ def spoken(affected: Mapping[str, float]) -> list[tuple[str, str, str]]:
 
 
 def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
-    """Return the headline in sentences: what was found, how much was seen, how sure it is, who may be affected."""
+    """Return the headline in sentences: that no card is known to work here, where that is so; what was found, how much was
+    seen, how sure it is, who may be affected."""
     w = words_of(language)["headline"]
     label = w["simulated"] if summary.simulated else ""
     area = {"seen": percent(summary.observed_fraction), "area": number(summary.area_km2)}
     seen = [w["seen"].format(**area)] + ([] if summary.observed_fraction == 1 else [w["unseen"]])
+    beware = _out_of_domain(summary, w)
     if not summary.landslide_count:
-        return [w["none"].format(simulated=label), *seen]
+        return [*beware, w["none"].format(simulated=label), *seen]
     count, total = f"{summary.landslide_count:,}", number(summary.landslide_area_km2)
     found = w["one" if summary.landslide_count == 1 else "found"].format(count=count, simulated=label, area=total)
     sizes = {"largest": extent(summary.largest_m2), "median": extent(summary.median_m2)}
     size = [w["size"].format(**sizes, resolution=f"{summary.resolution_m:g}")] if summary.landslide_count > 1 else []
     names = words_of(language)["confidence"]
     sure = ", ".join(f"{count:,} {names[name]}" for name, count in summary.by_confidence.items() if count)
-    return [found, *seen, *size, w["sure"].format(counts=sure), *_affected_sentence(summary, language)]
+    return [*beware, found, *seen, *size, w["sure"].format(counts=sure), *_affected_sentence(summary, language)]
+
+
+def _out_of_domain(summary: Summary, w: Mapping[str, str]) -> list[str]:
+    """Return the first line of every product where no card is known to work on the imagery."""
+    if not summary.out_of_domain:
+        return []
+    if summary.expected_f1 is None:
+        return [w["out_of_domain"]]
+    return [w["out_of_domain_f1"].format(f1=f"{summary.expected_f1:.2f}")]
 
 
 def _affected_sentence(summary: Summary, language: str) -> list[str]:

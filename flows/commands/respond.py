@@ -22,7 +22,12 @@ from flows.cli import answer
 @click.option("--pre", metavar="FROM/TO", help="Days of the image before the event, both included.")
 @click.option("--post", metavar="FROM/TO", help="Days of the image after the event, both included.")
 @click.option("--source", metavar="SOURCE", help="earthengine, archive:DIR or simulated[:LANDSCAPE].")
-@click.option("--checkpoint", default=None, metavar="auto|NAME", help="Which checkpoint maps; auto chooses by MMD.")
+@click.option(
+    "--checkpoint",
+    default=None,
+    metavar="auto|average|NAME",
+    help="Which checkpoint maps; auto chooses by the scene, average takes the mean of the best.",
+)
 @click.option("--config", type=click.Path(path_type=Path), metavar="RUN.yaml", help="A run file, or parts of one.")
 @click.option("--as-of", metavar="DATE", help="Pretend it is this day: later images do not exist.")
 @click.option("--out", default=None, metavar="DIR", help="Output folder [default: runs].")
