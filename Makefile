@@ -38,7 +38,7 @@ check-imports: .venv/.dev
 unit: .venv/.dev
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-verify: verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
+verify: verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-ui verify-load verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
@@ -77,6 +77,12 @@ runs/verify/peers/.installed: benchmarks/peers.txt
 
 verify-pull: .venv/.dev runs/verify/peers/.installed  ## pulling pixels beside xee and geedim, on a loopback Earth Engine
 	@$(BIN)/python -m benchmarks.pull --write --peers runs/verify/peers/bin/python
+
+verify-ui: .venv/.dev  ## map-event from the Prefect UI in a headless Chromium, its command line and curl; screenshots into docs/
+	@$(BIN)/python -m benchmarks.ui --write
+
+verify-load: .venv/.dev  ## fifty triggers in a minute, one run at a time: all finish, the server answers quickly
+	@$(BIN)/python -m benchmarks.load
 
 cards: .venv/.dev  ## train the shipped cards again from their recipes, into runs/cards
 	@$(BIN)/python -m benchmarks.cards

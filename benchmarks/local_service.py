@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 BIN = Path(sys.executable).parent
 
 

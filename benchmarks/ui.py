@@ -114,8 +114,9 @@ def refused(page: Page, service: LocalService, picture: Callable[[str, Page], No
     """Return the words with which wrong requests are refused: by the form, by the API, and as the run's state."""
     fill_form(page, service, {**QUAKE, "Latitude": "95"})
     page.get_by_role("button", name="Submit").click()
-    words = page.get_by_text("Latitude").locator("xpath=ancestor::*[3]").first
+    words = page.locator(".schema-form-property", has=page.get_by_text("Latitude (Optional)", exact=True)).last
     page.wait_for_timeout(2000)
+    page.get_by_text("Date (UTC) (Optional)").scroll_into_view_if_needed()
     picture("refused-field", page)
     said = [" ".join(words.inner_text().split())]
     status, answer = service.trigger("map-event", {"request": {"latitude": 95, "longitude": 142.4}})

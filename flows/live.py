@@ -73,8 +73,15 @@ def _failed(error: CoslideError, runs: Runs) -> State[Any]:
             policy = FlowRunPolicy(retries=runs.retries, retry_delay=pause)
             client.update_flow_run(UUID(this_run.id), empirical_policy=policy)
         raise error
+    logging.getLogger("prefect.flow_runs").addFilter(_no_traceback)
     name = next((name for kind, name in NAMES.items() if isinstance(error, kind)), "Failed")
     return Failed(name=name, message=message)
+
+
+def _no_traceback(record: logging.LogRecord) -> bool:
+    """Let records pass, without the traceback of a failure that was foreseen: its message is the state's."""
+    record.exc_info, record.exc_text = None, None
+    return True
 
 
 @contextmanager

@@ -32,8 +32,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Usgs]:
     folder = tmp_path_factory.mktemp("told")
     certificate = make_certificate(folder)
     with serving(Usgs(), certificate) as loopback:
-        loopback.vs30["certificate"] = 0
-        (folder / "path").write_text(str(certificate[0]))
         loopback.url += f"#{certificate[0]}"
         yield loopback
 
