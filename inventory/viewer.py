@@ -46,6 +46,8 @@ OVERLAY_BYTES = 700_000
 """With outlines and table a report of 700 km² stays below 5 MB, which most mail systems carry."""
 MOST_VERTICES = 250_000
 MOST_REJECTED_VERTICES = 60_000
+MOST_STROKES = 10_000
+"""Stretches of road on the map."""
 
 
 def _rings(geometry: Any, to_pixel: Affine) -> list[list[int]]:
@@ -108,9 +110,10 @@ def _images(stack: Stack, probability: Rows, observation: Rows) -> dict[str, dic
 
 
 def _strokes(layer: Layer | None, to_pixel: Affine) -> list[list[float]]:
-    """Return the lines of a layer in grid pixels: the first vertex, then differences, tenths of a pixel."""
+    """Return the longest lines of a layer in grid pixels: the first vertex, then differences, tenths of a pixel."""
+    lines = shapely.get_parts(layer.frame.geometry.to_numpy()) if layer else np.empty(0, dtype=object)
     strokes = []
-    for line in shapely.get_parts(layer.frame.geometry.to_numpy()) if layer else ():
+    for line in lines[np.argsort(-shapely.length(lines), kind="stable")][:MOST_STROKES]:
         xy = np.round(through(to_pixel, shapely.get_coordinates(shapely.simplify(line, 5.0))), 1)
         steps = np.round(np.vstack([xy[:1], np.diff(xy, axis=0)]), 1)
         strokes.append([float(n) for n in steps.ravel()])
