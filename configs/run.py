@@ -64,11 +64,15 @@ class ModelConfig(Frozen):
     """Which checkpoints may map, and what to do when none is known to work here."""
 
     checkpoint: str = "auto"
-    """auto (chosen by MMD) or a card's name."""
+    """auto (chosen by the scene), average (the near-equal best of them map together), or a card's name."""
     card_dirs: tuple[str, ...] = ()
     """Further folders with cards of your own (`NAME/card.yaml`)."""
     fill_with_post_only: bool = True
     """Let a post-only card map what has no clear pre-event pixel (design 2.8)."""
+    subtract_pre: bool = False
+    """Map the image from before the event with the same post-only card too, and take away what it shows already (paper 003)."""
+    match_histograms: bool = False
+    """Before that, give the earlier image the later one's distribution, band by band (paper 003: where they differ strongly)."""
     out_of_domain: Literal["warn", "refuse"] = "warn"
     """warn: go on and say so everywhere; refuse: stop (exit 3)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -141,13 +145,13 @@ class RunConfig(Frozen):
         write_text(
             path,
             "\n".join(
-                ["# The configuration of this run: `coslide respond --config run.yaml` repeats it.", *_commented(self)]
+                ["# The configuration of this run: `coslide respond --config run.yaml` repeats it.", *commented(self)]
             )
             + "\n",
         )
 
 
-def _commented(model: BaseModel, indent: str = "") -> list[str]:
+def commented(model: BaseModel, indent: str = "") -> list[str]:
     """Return the YAML lines of a model with its field descriptions as comments."""
     lines: list[str] = []
     plain = model.model_dump(mode="json")
@@ -156,7 +160,7 @@ def _commented(model: BaseModel, indent: str = "") -> list[str]:
             lines += [f"{indent}# {line}" for line in field.description.splitlines()]
         value = getattr(model, name)
         if isinstance(value, BaseModel):
-            lines += [f"{indent}{name}:", *_commented(value, indent + "  ")]
+            lines += [f"{indent}{name}:", *commented(value, indent + "  ")]
             continue
         leaves_inline = None if isinstance(plain[name], dict | list) else False
         dumped = yaml.safe_dump(

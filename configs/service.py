@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from configs.errors import RequestError
 from configs.event import Frozen
-from configs.files import check_format, format_of, read_yaml
-from configs.run import as_request_error
+from configs.files import check_format, format_of, read_yaml, write_text
+from configs.run import as_request_error, commented
 from configs.watch import WatchConfig
 
 
@@ -135,6 +135,18 @@ def read_service(path: Path | None) -> ServiceConfig:
     preset = (path.parent / service.preset).absolute()
     read_yaml(preset, "run")
     return service.model_copy(update={"preset": str(preset)})
+
+
+def write_service(service: ServiceConfig, path: Path) -> None:
+    """Write the settings as YAML, every one with its value and what it means.
+
+    Raises:
+        RequestError: the file exists; somebody's settings are never overwritten.
+    """
+    if path.exists():
+        raise RequestError(f"{path} exists", "Choose another name, or move it away.")
+    head = "# coslide as a service, for `coslide serve --config` and `coslide watch --config`. What is left out keeps its default."
+    write_text(path, "\n".join([head, *commented(service)]) + "\n")
 
 
 def allowed_file(name: str, folders: tuple[str, ...], what: str) -> Path:

@@ -14,7 +14,7 @@ import yaml
 from usgs import HOST, Usgs, make_certificate, serving
 
 from configs.errors import RequestError
-from configs.service import Schedule, ServiceConfig, allowed_address, allowed_file, read_service
+from configs.service import Schedule, ServiceConfig, allowed_address, allowed_file, read_service, write_service
 from flows import notify
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -85,7 +85,9 @@ class Mailbox(socketserver.StreamRequestHandler):
                 if in_data:
                     continue
             in_data = text.upper() == "DATA"
-            self.wfile.write(b"354 go on\r\n" if in_data else b"221 bye\r\n" if text.lower() == "quit" else b"250 fine\r\n")
+            self.wfile.write(
+                b"354 go on\r\n" if in_data else b"221 bye\r\n" if text.lower() == "quit" else b"250 fine\r\n"
+            )
 
 
 def test_a_mailbox_is_told() -> None:
@@ -145,6 +147,16 @@ def test_a_wrong_service_file_is_refused_with_the_field(tmp_path: Path, change: 
     with pytest.raises(RequestError) as refused:
         read_service(path)
     assert words in str(refused.value)
+
+
+def test_the_written_settings_are_the_settings(tmp_path: Path) -> None:
+    given = settings(timezone="Asia/Tokyo", watch={"rules": [{"name": "Japan", "region": [128, 30, 147, 46]}]})
+    write_service(given, tmp_path / "service.yaml")
+    assert read_service(tmp_path / "service.yaml") == given
+    text = (tmp_path / "service.yaml").read_text()
+    assert "# Time zone of all schedules." in text
+    with pytest.raises(RequestError, match="exists"):
+        write_service(given, tmp_path / "service.yaml")
 
 
 def test_the_work_pool_file_says_what_the_service_says() -> None:

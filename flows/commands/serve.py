@@ -24,10 +24,19 @@ _PATIENCE_S = 30
     help="Run file that triggered runs start from, instead of the service's.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Runs at once, instead of the service file's.")
+@click.option(
+    "--write-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Only write all settings, explained, into a new file.",
+)
 @click.option("--part", type=click.Choice(PARTS), help="Only the runs, or only the watch and the tending.")
-def command(config: Path | None, preset: Path | None, limit: int | None, part: str | None) -> None:
+def command(
+    config: Path | None, preset: Path | None, limit: int | None, write_config: Path | None, part: str | None
+) -> None:
     """Serve map-event, refresh-events, watch-earthquakes, train, evaluate and tend to PREFECT_API_URL, until stopped."""
     from configs.files import read_yaml
+    from configs.service import write_service
     from flows import notify
     from flows.served import LIMIT, PRESET, SERVICE, service
 
@@ -39,6 +48,9 @@ def command(config: Path | None, preset: Path | None, limit: int | None, part: s
     if limit:
         os.environ[LIMIT] = str(limit)
     settings = service()
+    if write_config:
+        write_service(settings, write_config)
+        return
     notify.check(settings.notify, settings.allow.webhooks)
     if part is not None:
         from flows.deployments import serve_deployments
