@@ -34,7 +34,7 @@ pytestmark = pytest.mark.faults
 GRID = world.AREA.geobox(2.5)  # 960 px: sixteen blocks of 256
 BANDS = ("post_B4", "dem")
 QUICK = EarthEngineConfig(
-    block_px=256, deadline_s=2, silence_s=0.4, attempts=4, patience_s=5, workers=8, scenes_per_tile=2
+    block_px=256, deadline_s=2, silence_s=0.4, attempts=4, patience_s=2, workers=8, scenes_per_tile=2
 )
 BLOCKS = 16
 
@@ -78,6 +78,7 @@ def at(
     monkeypatch.setenv("COSLIDE_EE_URL", server.url)
     write_key(tmp_path / "key.json", private_key, server.url)
     monkeypatch.setattr(pixels, "PAUSE_S", 0.02)
+    monkeypatch.setattr(gates, "UNSAID_RETRY_S", 0.2)
     return server
 
 
