@@ -37,6 +37,21 @@ class Style:
     """Field written beside each feature."""
     kind: Kind = "fill"
     """What it is drawn with: an area, a line, or a mark."""
+    unless: tuple[str, Drawn] | None = None
+    """A field and how features with that value of it are drawn instead."""
+
+    @property
+    def field(self) -> str:
+        """Return the field that QGIS draws by, or the expression where some features are drawn otherwise."""
+        if self.unless is None:
+            return self.attribute or ""
+        name, drawn = self.unless
+        return f"CASE WHEN \"{name}\" = '{drawn.value}' THEN '{drawn.value}' ELSE \"{self.attribute}\" END"
+
+    @property
+    def all_classes(self) -> tuple[Drawn, ...]:
+        """Return every class that a feature may be drawn as."""
+        return (*self.classes, self.unless[1]) if self.unless else self.classes
 
 
 def _shaded(value: str, label: str, colour: str) -> Drawn:
@@ -48,6 +63,7 @@ STYLES = (
         "landslides",
         "confidence",
         tuple(_shaded(name, f"{name} confidence", colour) for name, colour in CONFIDENCE.items()),
+        unless=("status", Drawn("dismissed", "dismissed by an analyst", "#ffffff", 0, "#737373", 0.3, "dot")),
     ),
     Style(
         "affected_roads",
@@ -134,13 +150,13 @@ def qml(style: Style) -> str:
     kind = "categorizedSymbol" if style.attribute else "singleSymbol"
     renderer = ET.SubElement(root, "renderer-v2", type=kind, enableorderby="0", forceraster="0")
     if style.attribute:
-        renderer.set("attr", style.attribute)
+        renderer.set("attr", style.field)
         categories = ET.SubElement(renderer, "categories")
-        for number, drawn in enumerate(style.classes):
+        for number, drawn in enumerate(style.all_classes):
             words = {"render": "true", "symbol": str(number), "value": drawn.value, "label": drawn.label}
             ET.SubElement(categories, "category", words)
     symbols = ET.SubElement(renderer, "symbols")
-    for number, drawn in enumerate(style.classes):
+    for number, drawn in enumerate(style.all_classes):
         _symbol(symbols, str(number), drawn, style.kind)
     if style.label:
         labels = ET.SubElement(root, "labeling", type="simple")
@@ -177,6 +193,12 @@ def _sld_symbol(rule: ET.Element, drawn: Drawn, kind: Kind) -> None:
         ET.SubElement(graphic, f"{{{_SLD}}}Size").text = f"{_MARK_MM[kind] / 0.28:.0f}"
 
 
+def _equal(parent: ET.Element, how: str, name: str, value: str) -> None:
+    test = ET.SubElement(parent, f"{{{_OGC}}}{how}")
+    ET.SubElement(test, f"{{{_OGC}}}PropertyName").text = name
+    ET.SubElement(test, f"{{{_OGC}}}Literal").text = value
+
+
 def sld(style: Style) -> str:
     """Return a style as OGC Styled Layer Descriptor 1.0."""
     ET.register_namespace("", _SLD)
@@ -186,13 +208,18 @@ def sld(style: Style) -> str:
     ET.SubElement(layer, f"{{{_SLD}}}Name").text = style.layer
     user = ET.SubElement(layer, f"{{{_SLD}}}UserStyle")
     rules = ET.SubElement(user, f"{{{_SLD}}}FeatureTypeStyle")
-    for drawn in style.classes:
+    for drawn in style.all_classes:
         rule = ET.SubElement(rules, f"{{{_SLD}}}Rule")
         ET.SubElement(rule, f"{{{_SLD}}}Title").text = drawn.label
         if style.attribute:
             test = ET.SubElement(rule, f"{{{_OGC}}}Filter")
-            equal = ET.SubElement(test, f"{{{_OGC}}}PropertyIsEqualTo")
-            ET.SubElement(equal, f"{{{_OGC}}}PropertyName").text = style.attribute
-            ET.SubElement(equal, f"{{{_OGC}}}Literal").text = drawn.value
+            if style.unless is None:
+                _equal(test, "PropertyIsEqualTo", style.attribute, drawn.value)
+            elif drawn is style.unless[1]:
+                _equal(test, "PropertyIsEqualTo", style.unless[0], drawn.value)
+            else:
+                both = ET.SubElement(test, f"{{{_OGC}}}And")
+                _equal(both, "PropertyIsEqualTo", style.attribute, drawn.value)
+                _equal(both, "PropertyIsNotEqualTo", style.unless[0], style.unless[1].value)
         _sld_symbol(rule, drawn, style.kind)
     return ET.tostring(root, encoding="unicode")

@@ -112,7 +112,7 @@ def test_qgis_draws_the_inventory_in_our_colours(folder: Path, tmp_path: Path) -
     assert told["landslides"] == [
         True,
         "categorizedSymbol",
-        ["high confidence", "medium confidence", "low confidence"],
+        ["high confidence", "medium confidence", "low confidence", "dismissed by an analyst"],
     ]
     pixels = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).astype(int).reshape(-1, 3)
     for name in ("high", "medium", "low"):

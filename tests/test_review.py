@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -25,6 +26,29 @@ from flows import reviews
 from inventory.geopackage import read_inventory
 from inventory.publish import Published, write_item, write_products
 from inventory.review import ANALYST, CUT, as_reviewed, read_review
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""Debian's own: its package python3-qgis is for no other."""
+IN_QGIS = """
+import os, sys
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+from qgis.core import QgsApplication, QgsFeature, QgsGeometry, QgsRectangle, QgsVectorLayer
+app = QgsApplication([], False)
+app.initQgis()
+layer = QgsVectorLayer(f"{sys.argv[1]}|layername=landslides", "landslides", "ogr")
+layer.startEditing()
+for feature in layer.getFeatures():
+    box = feature.geometry().boundingBox()
+    if feature["id"] == "L00001":
+        half = QgsRectangle(box.xMinimum(), box.yMinimum(), box.center().x(), box.yMaximum())
+        layer.changeGeometry(feature.id(), QgsGeometry.fromRect(half))
+    if feature["id"] == "L00002":
+        layer.changeAttributeValue(feature.id(), layer.fields().indexOf("status"), "dismissed")
+drawn = QgsFeature(layer.fields())
+drawn.setGeometry(QgsGeometry.fromRect(QgsRectangle(580700, 4729840, 580780, 4729900)))
+assert layer.addFeature(drawn)
+assert layer.commitChanges(), layer.commitErrors()
+"""
 
 Edit = Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame]
 
@@ -102,6 +126,22 @@ def mask_of(published: Published) -> np.ndarray[Any, Any]:
 def left_half(geometry: Any) -> Any:
     west, south, east, north = geometry.bounds
     return shapely.box(west, south, (west + east) / 2, north)
+
+
+def test_edits_made_in_qgis_itself_are_read_back(event: Event) -> None:
+    if subprocess.run([SYSTEM_PYTHON, "-c", "import qgis.core"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("QGIS is not on this machine (Debian: qgis, python3-qgis)")
+    path = reviews.begin(event.folder)
+    done = subprocess.run([SYSTEM_PYTHON, "-c", IN_QGIS, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    review = read_review(path)
+    assert review.status == {"L00002": "dismissed"}
+    assert list(review.shapes) == ["L00001"]
+    assert len(review.added) == 1
+    found = event.publish()
+    assert row(found, "L00001")["area_m2"] == 30_000
+    assert row(found, "L00002")["status"] == "dismissed"
+    assert row(found, "L00005")["area_m2"] == 4800
 
 
 def test_an_untouched_copy_changes_nothing(event: Event) -> None:
