@@ -58,7 +58,14 @@ class LocalService:
 
     def deployment(self, name: str) -> dict[str, Any]:
         """Return a deployment, waiting until it is registered."""
-        return dict(wait_for(lambda: _found(self.call(f"deployments/name/{name}/{name}")), f"deployment {name}"))
+
+        def look() -> dict[str, Any] | None:
+            if any(process.poll() is not None for process in self.processes):
+                raise RuntimeError(f"a process of the service ended: see the logs in {self.folder}")
+            status, answer = self.call(f"deployments/name/{name}/{name}")
+            return dict(answer) if status == 200 else None
+
+        return dict(wait_for(look, f"deployment {name}"))
 
     def trigger(self, name: str, parameters: dict[str, Any], **more: Any) -> tuple[int, Any]:
         """Return (HTTP status, flow run or refusal) of a trigger, as `curl` would send it."""
@@ -105,10 +112,6 @@ class LocalService:
                 return
             except subprocess.TimeoutExpired:
                 continue
-
-
-def _found(answer: tuple[int, Any]) -> dict[str, Any] | None:
-    return answer[1] if answer[0] == 200 else None
 
 
 def wait_for(look: Any, what: str, seconds: float = PATIENCE_S) -> Any:

@@ -24,7 +24,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.schedules import Cron
 from prefect.states import Cancelled
 
@@ -99,7 +99,10 @@ def prepare(settings: ServiceConfig) -> None:
             "Lower the one in the preset or raise the other in the service file.",
         )
     with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(LIMIT, limit)
+        try:
+            client.upsert_global_concurrency_limit_by_name(LIMIT, limit)
+        except ObjectAlreadyExists:  # the other part of the service made it at the same moment
+            client.upsert_global_concurrency_limit_by_name(LIMIT, limit)
         for flow in (tracked.refresh_events_flow, tracked.watch_flow, tracked.tend_flow):
             _drop_missed(client, flow.name)
 
