@@ -9,7 +9,7 @@ from email.utils import formatdate
 import pytest
 
 from configs.errors import SourceError
-from gee.earthengine.gate import Gate, gate_for, retry_after_s
+from gee.earthengine.gate import STARTS_PER_SECOND, Gate, gate_for, retry_after_s
 
 
 class Clock:
@@ -124,3 +124,29 @@ def test_few_requests_are_wasted_against_a_cap() -> None:
         thread.join()
     assert refused[0] <= 0.15 * total
     assert 2 <= gate.limit <= 5
+
+
+def test_a_burst_may_start_at_once_but_no_second_sees_more_than_the_quota() -> None:
+    clock = Clock()
+    gate = Gate(1000, clock)
+    starts = []
+    for _ in range(STARTS_PER_SECOND):
+        gate.enter(1000, never)
+        starts.append(clock.now)
+    assert starts[0] == starts[-1]  # a full round of connections does not wait for one another
+    waited: list[float] = []
+
+    class Waiting(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            waited.append(timeout)
+            clock.now += timeout
+            return True
+
+    gate._free = Waiting()
+    for _ in range(2 * STARTS_PER_SECOND):
+        gate.enter(1000, never)
+        starts.append(clock.now)
+    for start in starts:
+        assert sum(start <= other < start + 1 for other in starts) <= STARTS_PER_SECOND
+    assert starts[-1] - starts[0] == pytest.approx(2.0, abs=0.1)
