@@ -62,6 +62,7 @@ def publish(
         review = earlier.review if earlier else None
         plan = replace(plan, scenes=(*plan.scenes, *kept_scenes(stack, plan)))
         about = _about(run, source, cards, plan, choice, number)
+        about = replace(about, warnings=(*about.warnings, *observed.warnings))
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         provenance |= _reviewed(review)
         published = write_products(

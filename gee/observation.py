@@ -51,6 +51,16 @@ class Observed:
         return self.counts[ObservationClass.CLEAR]
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what every product must say about how its pixels were seen."""
+        if not self.radar_only_px:
+            return ()
+        share = self.radar_only_px / max(self.clear_px, 1)
+        return (
+            f"{share:.0%} of what counts as observed was seen by radar alone: the optical image is not clear there",
+        )
+
+    @property
     def observed_fraction(self) -> float:
         """Return clear / (area - permanent water), 0-1 (contract)."""
         land = self.area_px - self.counts[ObservationClass.WATER]

@@ -70,6 +70,7 @@ def seen(stack: Stack, tmp_path: Path, bands: tuple[str, ...], requires: Require
     assert sum(found.counts.values()) == found.area_px
     if requires is Requires.CLEAR:
         assert found.radar_only_px == 0
+    assert bool(found.warnings) == bool(found.radar_only_px)
     return found.counts | {ObservationClass.NO_PRE: found.radar_only_px}
 
 
