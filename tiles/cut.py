@@ -74,13 +74,7 @@ def cut(
     shape = (int(geobox.shape[0]), int(geobox.shape[1]))
     _check(pixels, shape, label, splits, out, bands)
     seen = np.ones(shape, np.bool_) if observed is None else np.asarray(observed[:, :]).astype(np.bool_)
-    usable = seen & np.isin(splits.numbers, list(splits.names))
-    label = np.where(usable, label, np.uint8(IGNORED)).astype(np.uint8)
-    if not (label != IGNORED).any():
-        raise RequestError(
-            f"no pixel of `{origin.name}` is labelled, observed and of a split",
-            "Check the truth's extent, the clouds and the guard strips.",
-        )
+    label = _usable(label, seen, splits, origin.name)
     table, share = chips(label, splits, chipping)
     with replacing(out) as folder:
         folder.mkdir()
@@ -89,24 +83,49 @@ def cut(
         statistics = _write_bands(store, pixels, bands, label, splits, keep, progress)
         for name, array in (("label", label), ("split", splits.numbers), ("chips", table), ("chip_positive", share)):
             store.write(name, array)
+        grid = grid_attributes(geobox)
+        counts = _counts(label, splits, table, share)
         card = SampleCard(
             origin=origin,
             bands=tuple(bands),
             requires=requires,
-            grid=grid_attributes(geobox),
-            chip_px=chipping.chip_px,
-            stride_px=chipping.stride_px,
-            positive_share=chipping.positive_share,
-            seed=chipping.seed,
-            split_names=dict(splits.names),
-            split_description=splits.description,
-            counts=_counts(label, splits, table, share),
-            positive_fraction=float((label == 1).sum() / (label != IGNORED).sum()),
+            grid=grid,
+            counts=counts,
+            positive_fraction=_positive_fraction(counts),
             statistics=statistics,
-            fingerprint=store.fingerprint(repr((tuple(bands), grid_attributes(geobox)))),
+            fingerprint=store.fingerprint(repr((tuple(bands), grid))),
+            **_told(chipping, splits),
         )
         write_card(folder, card)
     return SampleSet.open(out)
+
+
+def _usable(label: NDArray[np.uint8], seen: NDArray[np.bool_], splits: Splits, name: str) -> NDArray[np.uint8]:
+    """Return the labels of what was seen and is of a split, 255 elsewhere."""
+    usable = seen & np.isin(splits.numbers, list(splits.names))
+    kept = np.where(usable, label, np.uint8(IGNORED)).astype(np.uint8)
+    if not (kept != IGNORED).any():
+        raise RequestError(
+            f"no pixel of `{name}` is labelled, observed and of a split",
+            "Check the truth's extent, the clouds and the guard strips.",
+        )
+    return kept
+
+
+def _told(chipping: Chipping, splits: Splits) -> dict[str, Any]:
+    """Return what the data card says of chips and splits."""
+    return {
+        "chip_px": chipping.chip_px,
+        "stride_px": chipping.stride_px,
+        "positive_share": chipping.positive_share,
+        "seed": chipping.seed,
+        "split_names": dict(splits.names),
+        "split_description": splits.description,
+    }
+
+
+def _positive_fraction(counts: dict[str, Counts]) -> float:
+    return sum(part.positive for part in counts.values()) / sum(part.pixels for part in counts.values())
 
 
 class _Store:
