@@ -68,6 +68,16 @@ class RunLayout:
         return self.stores / "probability.zarr"
 
     @property
+    def observed_before(self) -> Path:
+        """Return the Zarr array of where the image from before the event is clear (`model.subtract_pre`)."""
+        return self.stores / "observed_before.zarr"
+
+    @property
+    def probability_before(self) -> Path:
+        """Return the Zarr array of what the card finds in the image from before the event (`model.subtract_pre`)."""
+        return self.stores / "probability_before.zarr"
+
+    @property
     def filled(self) -> Path:
         """Return the Zarr array of the probability that a post-only card fills in."""
         return self.stores / "filled.zarr"

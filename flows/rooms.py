@@ -15,11 +15,11 @@ from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass
 from configs.run import RunConfig, SourceConfig
 from configs.stack import Rows, Stack
-from flows import engine, journal, workplace
+from flows import difference, engine, journal, workplace
 from flows.mapping import map_card
 from flows.progress import progress
 from flows.pulling import by_workers
-from flows.views import Filled
+from flows.views import Filled, Mean
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from gee.source import Plan, Source
@@ -89,15 +89,22 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
         RequestError: the named one does not exist or does not fit, or none fits.
     """
     found = registry.candidates(run.model.checkpoint, source.offer(), run.model.card_dirs)
+    found = difference.subtractable(found) if run.model.subtract_pre else found
     logger.info("%d checkpoints fit: %s", len(found), ", ".join(one.card.name for one in found))
     return found
 
 
-def stack_bands(source: Source, cards: Candidates) -> tuple[str, ...]:
+def card_bands(run: RunConfig, cards: Candidates) -> tuple[str, ...]:
+    """Return what the cards read, and what is to be subtracted from it."""
+    before = difference.bands_to_pull(cards) if run.model.subtract_pre else ()
+    return tuple(dict.fromkeys((*cards.bands, *before)))
+
+
+def stack_bands(run: RunConfig, source: Source, cards: Candidates) -> tuple[str, ...]:
     """Return the bands of the run's stack: what the cards read, what attributes need, what readers wish."""
     offered = source.offer().bands
     extra = tuple(band for band in (*ALWAYS, *WISHED) if band in offered)
-    return tuple(dict.fromkeys((*cards.bands, *extra)))
+    return tuple(dict.fromkeys((*card_bands(run, cards), *extra)))
 
 
 def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
@@ -109,8 +116,8 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
     """
     Given.open(run.affected)  # a file that cannot be used is told now, not after hours of work
     area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
-    wanted = stack_bands(source, cards)
-    read = {parse_band(name).when for name in cards.bands}
+    wanted = stack_bands(run, source, cards)
+    read = {parse_band(name).when for name in card_bands(run, cards)}
     modest = tuple(name for name in wanted if parse_band(name).when in (None, *read))
     try:
         try:
@@ -173,7 +180,7 @@ def pull(
         stack = assemble(
             source,
             plan,
-            _planned(plan, stack_bands(source, cards)),
+            _planned(plan, stack_bands(run, source, cards)),
             layout.stack,
             progress=advance,
             fill=fill,
@@ -243,16 +250,27 @@ def observe(run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, lay
 def map_probability(
     run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, observed: Observed, layout: RunLayout
 ) -> Rows:
-    """Return landslide probability, `(y, x)` on disk; the fallback card fills what has no clear pre-event pixel."""
+    """Return landslide probability, `(y, x)` on disk; the fallback card fills what has no clear pre-event pixel.
+
+    Where the choice names several members, it is their mean.
+    """
 
     def by(found: Found, where: ObservationClass, path: Path) -> Rows:
         with progress(f"mapping with {found.card.name}", "tile") as advance:
             return map_card(found, run.model, stack, observed, where, path, advance)
 
-    chance = by(cards.by_name(choice.card), ObservationClass.CLEAR, layout.probability)
+    chance: Rows = by(cards.by_name(choice.card), ObservationClass.CLEAR, layout.probability)
+    if choice.members:
+        beside = [
+            by(cards.by_name(name), ObservationClass.CLEAR, layout.probability.with_name(f"probability-{name}.zarr"))
+            for name in choice.members[1:]
+        ]
+        chance = Mean((chance, *beside))
     if choice.fallback and observed.counts[ObservationClass.NO_PRE]:
         fill = by(cards.by_name(choice.fallback), ObservationClass.NO_PRE, layout.filled)
         chance = Filled(chance, fill)
+    if run.model.subtract_pre:
+        chance = difference.subtract(run, cards.by_name(choice.card), stack, observed, chance, layout)
     journal.note(pixels=int(np.prod(stack.shape)))
     return chance
 
@@ -267,7 +285,7 @@ def outline_landslides(
 ) -> Inventory:
     """Return the landslides and what the rules rejected."""
     fallback = threshold_of(run, cards.by_name(choice.fallback)) if choice.fallback else None
-    threshold = threshold_of(run, cards.by_name(choice.card))
+    threshold = float(np.mean([threshold_of(run, cards.by_name(name)) for name in choice.members or (choice.card,)]))
     slides = outline(chance, observed.array, threshold, stack, run.clean, choice=choice, fallback_threshold=fallback)
     journal.note(landslides=len(slides.landslides), rejected=len(slides.rejected))
     return slides

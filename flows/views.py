@@ -43,3 +43,38 @@ class Filled:
     def __getitem__(self, key: Any) -> NDArray[np.float32]:
         values = np.asarray(self.raster[key], dtype=np.float32)
         return np.where(np.isnan(values), np.asarray(self.fill[key], dtype=np.float32), values)
+
+
+@dataclass(frozen=True)
+class Without:
+    """A raster of probability `(y, x)` float32, 0 wherever another one reaches a threshold; NaN of the other changes nothing."""
+
+    raster: Rows
+    other: Rows
+    threshold: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (y, x)."""
+        return tuple(self.raster.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        values = np.asarray(self.raster[key], dtype=np.float32)
+        already = np.asarray(self.other[key], dtype=np.float32) >= self.threshold
+        return np.where(already & np.isfinite(values), np.float32(0), values)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of rasters `(y, x)` float32 on one grid; NaN where any of them is."""
+
+    rasters: tuple[Rows, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (y, x)."""
+        return tuple(self.rasters[0].shape)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        total = sum(np.asarray(raster[key], dtype=np.float64) for raster in self.rasters)
+        return np.asarray(total / len(self.rasters), dtype=np.float32)

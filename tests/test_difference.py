@@ -1,0 +1,128 @@
+"""Pre/post differencing and histogram matching: what was there before is no new landslide, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_archive import AREA, RUN, make_archive, make_cards, make_preset
+
+from configs.checkpoint import CARD
+from configs.errors import RequestError
+from flows.cli import main
+from flows.difference import earlier
+from flows.views import Without
+from models.histogram import BandHistogram
+from models.matching import Matching
+
+CLOSE = 2e-3
+"""What the rounding of the product's raster may change."""
+
+
+def call(
+    ground: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    card: str = "post",
+    threshold: float | None = None,
+    **model: Any,
+) -> dict[str, Any]:
+    preset = ground / f"{name}.yaml"
+    make_preset(preset, ground / "cards", card)
+    content = yaml.safe_load(preset.read_text())
+    content["clean"]["threshold"] = threshold
+    preset.write_text(yaml.safe_dump({**content, "model": content["model"] | model}))
+    source = f"archive:{ground / 'archive'}"
+    with pytest.raises(SystemExit):
+        main(["-q", "respond", *RUN, *AREA, "--config", str(preset), "--source", source,
+              "--out", str(ground / "out"), "--name", name, "--json"])  # fmt: skip
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def probability(answer: dict[str, Any]) -> np.ndarray:
+    with rasterio.open(answer["products"]["probability.tif"]) as file:
+        return np.asarray(file.read(1, masked=True).filled(np.nan))
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an archive whose pre image lacks its north, and cards for one and for both dates."""
+    folder = tmp_path_factory.mktemp("ground")
+    make_archive(folder / "archive", gap=True)
+    make_cards(folder / "cards")
+    card = folder / "cards" / "post" / CARD
+    soft = {"calibration": {"method": "platt", "scale": 0.02, "shift": 0.0}}  # an untrained network shouts otherwise
+    card.write_text(yaml.safe_dump({**yaml.safe_load(card.read_text()), **soft}))
+    return folder
+
+
+def test_what_the_earlier_image_shows_already_is_taken_away(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = probability(call(ground, capsys, "plain"))
+    half = float(np.nanmedian(plain))  # an untrained network says about as much of either image
+    less = probability(call(ground, capsys, "less", threshold=half, subtract_pre=True))
+    assert np.array_equal(np.isnan(plain), np.isnan(less))
+    seen = np.isfinite(plain)
+    gone = seen & (np.abs(less - plain) > CLOSE)
+    assert gone.any()
+    assert (less[gone] == 0).all()
+    assert not gone[:40].any(), "without an earlier image nothing is taken away"
+    assert gone[-80:].any()
+    matched = probability(call(ground, capsys, "matched", threshold=half, subtract_pre=True, match_histograms=True))
+    assert not np.array_equal(np.nan_to_num(matched), np.nan_to_num(less)), "matching changes the earlier image"
+    assert ((matched == 0) | (np.abs(matched - plain) <= CLOSE))[seen].all()
+
+
+def test_a_card_that_reads_both_dates_cannot_subtract(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = call(ground, capsys, "both", card="both", subtract_pre=True)
+    assert (answer["code"], answer["error"]) == (2, "request")
+    assert "`both` reads the image from before the event" in answer["message"]
+    assert call(ground, capsys, "auto", card="auto", subtract_pre=True)["checkpoint"] in ("post", "iburi-post")
+
+
+def test_the_earlier_bands_stand_for_the_later_ones() -> None:
+    assert earlier(("post_B4", "slope", "post_NDVI")) == ("pre_B4", "slope", "pre_NDVI")
+
+
+def test_zero_where_the_other_reaches_the_threshold_only() -> None:
+    chance = np.array([[0.9, 0.9, 0.9, np.nan]], np.float32)
+    other = np.array([[0.5, 0.4, np.nan, 0.9]], np.float32)
+    np.testing.assert_array_equal(Without(chance, other, 0.5)[:, :], np.array([[0, 0.9, 0.9, np.nan]], np.float32))
+
+
+def histogram(values: np.ndarray, name: str) -> BandHistogram:
+    return BandHistogram.of(values.astype(np.float32), name)
+
+
+def test_an_image_matched_to_itself_stays_and_a_changed_one_comes_back() -> None:
+    rng = np.random.default_rng(0)
+    later = rng.gamma(4, 0.03, 20_000)
+    same = Matching.between(histogram(later, "pre_B4"), histogram(later, "post_B4"))
+    np.testing.assert_allclose(same(later.astype(np.float32)), later, atol=2e-4)
+    brighter = Matching.between(histogram(later * 1.5 + 0.02, "pre_B4"), histogram(later, "post_B4"))
+    back = brighter((later * 1.5 + 0.02).astype(np.float32))
+    inner = (later > np.quantile(later, 0.01)) & (later < np.quantile(later, 0.99))
+    np.testing.assert_allclose(back[inner], later[inner], atol=1e-3)
+    assert np.isnan(brighter(np.array([np.nan], np.float32)))[0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.3, 3), st.floats(-0.05, 0.05))
+def test_matching_never_turns_the_order_around(seed: int, gain: float, offset: float) -> None:
+    rng = np.random.default_rng(seed)
+    image, like = rng.gamma(3, 0.04, 500), rng.gamma(3, 0.04, 500) * gain + offset
+    matching = Matching.between(histogram(image, "pre_B3"), histogram(like, "post_B3"))
+    assert (np.diff(matching(np.sort(image).astype(np.float32))) >= -1e-6).all()
+
+
+def test_nothing_to_match_is_refused() -> None:
+    empty = BandHistogram.empty("pre_B4")
+    with pytest.raises(RequestError, match="no pixel is clear in both"):
+        Matching.between(empty, histogram(np.array([0.1]), "post_B4"))
