@@ -115,7 +115,7 @@ def fit(
 def _rising(counts: LogitCounts) -> tuple[tuple[float, float], ...]:
     """Return (logit, probability) points of the best map that never falls (pool adjacent violators).
 
-    Each side counts one pixel more than was seen (the rule of succession): nothing is ever certain.
+    Nothing is ever certain: probabilities stay one pixel in all that were counted away from 0 and 1.
     """
     blocks: list[tuple[float, float, float]] = []  # logit times pixels, landslide pixels, pixels
     total = counts.positives + counts.negatives
@@ -124,7 +124,8 @@ def _rising(counts: LogitCounts) -> tuple[tuple[float, float], ...]:
         while len(blocks) > 1 and blocks[-1][1] * blocks[-2][2] <= blocks[-2][1] * blocks[-1][2]:
             last, before = blocks.pop(), blocks.pop()
             blocks.append((last[0] + before[0], last[1] + before[1], last[2] + before[2]))
-    return tuple((float(z / n), float((hits + 1) / (n + 2))) for z, hits, n in blocks)
+    least = 1 / (total.sum() + 2)
+    return tuple((float(z / n), float(np.clip(hits / n, least, 1 - least))) for z, hits, n in blocks)
 
 
 def apply(logits: NDArray[np.floating[Any]], calibration: Calibration) -> NDArray[np.float64]:

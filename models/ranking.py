@@ -26,6 +26,8 @@ from models.registry import Found
 from models.transfer import Comparison, Sample, Scaling, diversity, signal
 
 SCORE = "score"
+OWN = "own score"
+"""The score before cards of other bands were put beside it: what the F1 to be expected goes by."""
 _TOO_FEW = 200
 """Usable pixels below which flat ground is let in as well: a distance of fewer says little."""
 
@@ -119,7 +121,7 @@ def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advan
     mixed = len({frozenset(one.found.card.bands) for one in compared}) > 1
     bands_of = [tuple(common) if mixed and common else one.found.card.bands for one in compared]
     own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
-    ranked, told = [], _told(compared, settings)
+    ranked, known = [], told(compared, settings)
     for done, (one, bands) in enumerate(zip(compared, bands_of, strict=True), 1):
         scene, reference = (_blocked(sample, bands, spread) for sample in (one.scene, one.reference))
         width = 2.0 * len(bands)
@@ -137,15 +139,15 @@ def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advan
                 p_value=gram.p_value(settings.permutations, settings.seed),
                 validation_f1=one.found.card.validation_f1,
                 note=_note(one, bands, mixed),
-                score=told[one.found.card.name].get(SCORE, distance),
-                signals={name: value for name, value in told[one.found.card.name].items() if name != SCORE},
+                score=known[one.found.card.name].get(SCORE, distance),
+                signals={name: value for name, value in known[one.found.card.name].items() if name != SCORE},
             )
         )
         advance(done, len(compared))
     return ranked
 
 
-def _told(compared: Sequence[Compared], settings: SelectionConfig) -> dict[str, dict[str, float]]:
+def told(compared: Sequence[Compared], settings: SelectionConfig) -> dict[str, dict[str, float]]:
     """Return, by card, its score and signals as the study's calibration of its bands asks for them.
 
     Without a calibration a card has no score of its own. Cards of different bands have one if all are calibrated: where
@@ -156,16 +158,15 @@ def _told(compared: Sequence[Compared], settings: SelectionConfig) -> dict[str, 
     for one in compared:
         alike.setdefault((frozenset(one.found.card.bands), one.found.card.simulated, id(one.scene)), []).append(one)
     known = {key: settings.calibration(some[0].found.card.bands, key[1]) for key, some in alike.items()}
-    if any(one is None for one in known.values()):
-        return found
     several = len({key[:2] for key in alike}) > 1
     for key, some in alike.items():
         calibration = known[key]
-        assert calibration is not None  # of the line above; for the type checker
-        for one, told in zip(some, _scores(some, calibration), strict=True):
-            if several and SCORE in told:
-                told[SCORE] = usual(told[SCORE], calibration.distances)
-            found[one.found.card.name] = told
+        if calibration is None:
+            return {name: {} for name in found}
+        for one, values in zip(some, _scores(some, calibration), strict=True):
+            if several and SCORE in values:
+                values[SCORE] = usual(values[SCORE], calibration.distances)
+            found[one.found.card.name] = values
     return found
 
 
@@ -180,7 +181,7 @@ def _scores(some: Sequence[Compared], known: BandSetCalibration) -> list[dict[st
         values = {name: signal(comparison, name) for name in known.limits}
         if known.statistic != JOINT:
             variety = diversity(np.bincount(card.domain).tolist())
-            values[SCORE] = comparison.statistic(known.statistic) - known.diversity * variety
+            values[SCORE] = values[OWN] = comparison.statistic(known.statistic) - known.diversity * variety
         told.append(values)
     return told
 

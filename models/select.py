@@ -18,7 +18,7 @@ from configs.files import write_text
 from configs.records import Advance, Choice, Ranked, silent
 from configs.selection import JOINT, BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
-from models.ranking import compare, rank
+from models.ranking import OWN, compare, rank
 from models.registry import AUTO, AVERAGE, Found
 
 
@@ -117,8 +117,9 @@ def _verdict(
     cards = {one.card.name: one for one in found}
     mine = next(one for one in ranking if one.card == chosen)
     known = _known(cards[chosen], settings)
-    beyond = _beyond(mine, known) if known else []
-    expected = _expected(known.expected_f1, mine.score) if known else None
+    beyond = beyond_known(mine, known) if known else []
+    score = mine.signals.get(OWN, mine.score)
+    expected = _expected(known.expected_f1, score) if known else None
     fallback = None
     if fill and cards[chosen].card.needs_pre:
         others = (r.card for r in ranking if not cards[r.card].card.needs_pre and not math.isnan(r.distance))
@@ -130,7 +131,7 @@ def _verdict(
     return Choice(chosen, fallback, ranking, bool(beyond), expected, reason, warnings)
 
 
-def _beyond(mine: Ranked, known: BandSetCalibration) -> list[str]:
+def beyond_known(mine: Ranked, known: BandSetCalibration) -> list[str]:
     """Return, in words, each signal that lies beyond what is known to work."""
     found = []
     if known.alarm is not None and mine.distance > known.alarm:

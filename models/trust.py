@@ -158,10 +158,12 @@ def limits(signals: Sequence[Mapping[str, float]], share: float = 0.05) -> dict[
     All signals stand at the same quantile of held-out domains: the lowest at which at most `share` of them would set
     off any alarm.
     """
-    names = sorted(signals[0]) if signals else []
+    if not signals:
+        return {}
+    names = sorted(signals[0])
     table = np.array([[one[name] for name in names] for one in signals])
     for quantile in np.linspace(1 - share, 1, 11):
         found = np.quantile(table, quantile, axis=0)
         if (table > found).any(axis=1).mean() <= share:
             break
-    return {name: float(value) for name, value in zip(names, found, strict=True)} if names else {}
+    return {name: float(value) for name, value in zip(names, found, strict=True)}

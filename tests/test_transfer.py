@@ -1,0 +1,229 @@
+"""Distances between scene and card, what they are worth, and what is trusted under shift."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from configs.checkpoint import Calibration
+from configs.errors import RequestError
+from models import calibration, evidence, transfer, trust
+from models.calibration import LogitCounts
+from models.evidence import Row, Rule
+from models.mmd import mmd2
+from models.transfer import Comparison, Sample, Scaling
+from models.trust import Judged
+
+BANDS = ("slope", "pre_B4", "post_B4", "pre_NDVI", "post_NDVI")
+
+
+def drawn(seed: int, shift: float = 0.0, spread: float = 1.0, domains: int = 1, points: int = 300) -> Sample:
+    rng = np.random.default_rng(seed)
+    values = shift + spread * rng.normal(size=(points, len(BANDS)))
+    return Sample(BANDS, values, np.arange(points, dtype=np.int32), (np.arange(points) % domains).astype(np.int32))
+
+
+def compared(scene: Sample, card: Sample) -> Comparison:
+    return Comparison(scene, card, Scaling.of(scene, [card]))
+
+
+def test_joint_mmd_is_that_of_the_pixels_in_one_scaling() -> None:
+    scene, card = drawn(0), drawn(1, 0.7)
+    scaling = Scaling.of(scene, [card])
+    x, y = scene.values / scaling.spread, card.values / scaling.spread
+    expected = mmd2(x, y, unbiased=True, bandwidth=2.0 * len(BANDS))
+    assert compared(scene, card).statistic("all/mmd") == pytest.approx(math.sqrt(expected), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["all/mmd", "all/coverage", "whitened/mmd", "post/mmd", "bands/mean", "band/slope"])
+def test_statistics_grow_with_a_shift(name: str) -> None:
+    cards = [drawn(1, shift) for shift in (0.2, 1.0, 2.5)]
+    scaling = Scaling.of(drawn(0), cards)  # one scaling for the ranking
+    values = [Comparison(drawn(0), card, scaling).statistic(name) for card in cards]
+    assert values == sorted(values)
+    assert values[2] > values[0] + 0.1
+
+
+def test_a_samples_own_scale_is_blind_to_gain_and_offset() -> None:
+    scene = drawn(0)
+    brighter = Sample(BANDS, 3 + 2 * scene.values, scene.block, scene.domain)
+    both = compared(scene, brighter)
+    assert both.statistic("own/coverage") == pytest.approx(0, abs=1e-6)
+    assert both.statistic("all/mmd") > 0.5
+
+
+def test_whitening_sees_bands_that_no_longer_go_together() -> None:
+    rng = np.random.default_rng(5)
+    common = rng.normal(size=(600, 1))
+    usual = common + 0.1 * rng.normal(size=(600, 5))
+    broken = usual * np.array([1, 1, -1, 1, 1])  # every band alone looks as before
+    number = np.arange(600, dtype=np.int32)
+    scene, card = (Sample(BANDS, v, number, np.zeros(600, np.int32)) for v in (broken, usual))
+    both = compared(scene, card)
+    assert both.statistic("band/post_B4") < 0.2
+    assert both.statistic("whitened/mmd") > 0.35
+    assert transfer.novelty(scene, card) > 0.5
+    assert transfer.novelty(drawn(3), drawn(4)) < 0.1
+
+
+def test_nearest_is_the_nearest_domain_of_a_mixture() -> None:
+    far, near = drawn(1, 3.0), drawn(2)
+    mixed = Sample(
+        BANDS,
+        np.concatenate([far.values, near.values]),
+        np.arange(600, dtype=np.int32),
+        np.repeat([0, 1], 300).astype(np.int32),
+    )
+    both = compared(drawn(0), mixed)
+    assert both.statistic("all/nearest") < 0.15 < both.statistic("all/mmd")
+    assert both.statistic("all/coverage") < compared(drawn(0), far).statistic("all/coverage")
+
+
+def test_spaces_follow_the_bands_and_unknown_names_are_refused() -> None:
+    assert set(transfer.spaces_of(("post_B4", "slope"))) == {
+        "all",
+        "whitened",
+        "post",
+        "optical",
+        "terrain",
+        "own",
+        "own-whitened",
+    }
+    assert "change" in transfer.spaces_of(BANDS)
+    with pytest.raises(RequestError, match="no statistic"):
+        compared(drawn(0), drawn(1)).statistic("all/guess")
+    with pytest.raises(RequestError, match="no space"):
+        compared(drawn(0), drawn(1)).statistic("everything/mmd")
+
+
+def test_diversity_is_the_entropy_of_the_shares() -> None:
+    assert transfer.diversity([5]) == 0
+    assert transfer.diversity([1, 1, 1, 0]) == pytest.approx(math.log(3))
+    assert transfer.diversity({"a": 2, "b": 5}) < math.log(2)
+
+
+def row(scene: str, card: str, f1: float, seen: bool = False, seed: int = 0, **statistics: float) -> Row:
+    return Row(scene, scene[0], card, seed, seen, f1, f1, f1, statistics, {"mix": 1.0}.get(card, 0.0), 0.5)
+
+
+def table() -> list[Row]:
+    """Return four domains in which `good` orders the cards as F1 does, `bad` the other way round."""
+    rows = []
+    rng = np.random.default_rng(0)
+    for domain in "abcd":
+        for number in range(2):
+            for card in ("one", "two", "three", "mix"):
+                f1 = float(rng.uniform(0.1, 0.9))
+                rows.append(row(f"{domain}{number}", card, f1, good=1 - f1, bad=f1, flat=1.0))
+            rows.append(row(f"{domain}{number}", "home", 0.99, seen=True, good=0.0, bad=0.0, flat=1.0))
+    return rows
+
+
+def test_the_rule_is_found_without_the_domain_it_is_judged_on() -> None:
+    rows = table()
+    made, found = evidence.left_out(rows, evidence.rules(rows, ("good", "bad", "flat"), (0.0,)))
+    assert {rule.statistic for rule in found.values()} == {"good"}
+    assert made.regret == 0
+    assert made.spearman == pytest.approx(1)
+    assert "home" not in made.names  # a card that has seen the domain is no candidate
+    worst = evidence.choices(rows, lambda _: Rule("bad"))
+    assert worst.spearman == pytest.approx(-1)
+    assert worst.chosen.mean() < made.average.mean() < made.chosen.mean() == made.best.mean()
+    low, high = evidence.interval(made.targets, made.chosen - made.average)
+    assert 0 < low < np.mean(made.chosen - made.average) < high
+
+
+def test_a_domain_is_not_credited_with_a_rule_found_on_it() -> None:
+    rows = [
+        row(f"{domain}{n}", card, f1, one=(f1 if domain == "a" else 1 - f1))
+        for domain in "abc"
+        for n in range(3)
+        for card, f1 in (("x", 0.2), ("y", 0.5), ("z", 0.7))
+    ]
+    inverse = [Row(**{**r.__dict__, "statistics": {**r.statistics, "two": -r.statistics["one"]}}) for r in rows]
+    made, found = evidence.left_out(inverse, evidence.rules(inverse, ("one", "two"), (0.0,)))
+    assert found["a"].statistic == "one"  # what suits the others, though it fails here
+    assert made.regret > 0
+
+
+def test_diversity_counts_where_it_tells() -> None:
+    rows = [
+        row(f"{d}{n}", card, f1, flat=flat)
+        for d in "abc"
+        for n in range(2)
+        for card, f1, flat in (("x", 0.3, 1.0), ("y", 0.4, 1.02), ("mix", 0.8, 1.01))
+    ]
+    best = evidence.best_rule(rows, evidence.rules(rows, ("flat",)))
+    assert best.weight > 0
+    assert evidence.choices(rows, lambda _: best).regret == 0
+
+
+def test_falling_is_the_best_curve_that_never_rises() -> None:
+    points = evidence.falling([3, 1, 2, 4], [0.5, 0.6, 0.8, 0.1])
+    assert [f1 for _, f1 in points] == pytest.approx([0.7, 0.5, 0.1])
+    assert [x for x, _ in points] == pytest.approx([1.5, 3, 4])
+
+
+def answers(shift: float, seed: int = 0) -> list[Judged]:
+    """Return what an overconfident network says on four domains with rare landslides."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for domain in "abcd":
+        true = rng.normal(-3, 1.5, 20_000)
+        labels = (rng.random(20_000) < 1 / (1 + np.exp(-true))).astype(np.uint8)
+        raw = LogitCounts.of(3 * true + shift, labels)
+        found.append(Judged("card", 0, domain, domain, False, raw, Calibration(), 0.5))
+    return found
+
+
+def test_calibration_of_other_domains_halves_the_error() -> None:
+    judged = answers(4.0)
+    plain, _ = trust.pooled_error(judged, lambda _: Calibration())
+    for method in ("platt", "isotonic"):
+        fitted = trust.held_out(judged, method)  # type: ignore[arg-type]
+        error, diagram = trust.pooled_error(judged, lambda one, fitted=fitted: fitted[one.target])  # type: ignore[misc]
+        assert error < plain / 4
+        assert sum(one.pixels for one in diagram) == pytest.approx(1e6, rel=1e-3)
+    assert set(trust.held_out(judged, "platt")) == set("abcd")
+
+
+def test_isotonic_never_falls_and_is_never_certain() -> None:
+    counts = answers(2.0)[0].raw
+    fitted = calibration.fit(counts, "isotonic")
+    chance = calibration.apply(np.linspace(-30, 30, 500), fitted)
+    assert (np.diff(chance) >= 0).all()
+    assert 0 < chance.min() < chance.max() < 1
+    assert counts.calibration_error(fitted) < 0.01
+    with pytest.raises(ValueError, match="points"):
+        Calibration(method="isotonic")
+
+
+def test_counts_moved_by_a_calibration_are_those_of_the_moved_logits() -> None:
+    rng = np.random.default_rng(1)
+    z, y = rng.normal(0, 3, 4000), rng.integers(0, 2, 4000)
+    moved, direct = LogitCounts.of(z, y).mapped(0.5, -1.0), LogitCounts.of(0.5 * z - 1, y)
+    assert moved.positives.sum() == direct.positives.sum()
+    assert np.abs(np.cumsum(moved.positives - direct.positives)).max() < 40  # a bin's width apart at most
+    by_hand = calibration.expected_calibration_error(1 / (1 + np.exp(-z)), y)
+    assert LogitCounts.of(z, y).calibration_error(Calibration()) == pytest.approx(by_hand, abs=2e-3)
+
+
+def test_thresholds_without_labels_are_near_the_best_one() -> None:
+    judged = answers(4.0)
+    f1 = trust.thresholds(judged, trust.held_out(judged, "platt"))
+    for number, one in enumerate(judged):
+        best = max(one.f1(one.raw.logits >= z) for z in np.linspace(-10, 10, 81))
+        assert f1["expected F1"][number] > best - 0.02
+        assert f1["the card's"][number] < best
+
+
+def test_limits_leave_one_in_twenty_outside_whatever_the_number_of_signals() -> None:
+    rng = np.random.default_rng(2)
+    signals: list[dict[str, float]] = [dict(zip("uvw", rng.normal(size=3).tolist(), strict=True)) for _ in range(200)]
+    found = trust.limits(signals)
+    outside: list[Any] = [one for one in signals if any(one[name] > found[name] for name in found)]
+    assert 0 < len(outside) <= 10
+    assert trust.limits([]) == {}
