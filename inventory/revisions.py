@@ -64,17 +64,35 @@ def _overlaps(new: gpd.GeoDataFrame, old: gpd.GeoDataFrame) -> list[_Overlap]:
     return sorted(found, key=lambda each: (-each.area_m2, each.new, each.old))
 
 
-def observed_share(geometry: Any, crs: str, mask: Path) -> float:
-    """Return which share of a polygon a revision's ``landslides.tif`` observed; 0 outside it or without the file."""
-    try:
-        with rasterio.open(mask) as file:
+class Observed:
+    """What a revision observed: its ``landslides.tif``, opened once however many landslides are asked about."""
+
+    def __init__(self, mask: Path) -> None:
+        try:
+            self._file = rasterio.open(mask, driver="GTiff")
+        except RasterioIOError:
+            self._file = None
+
+    def __enter__(self) -> Observed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def share(self, geometry: Any, crs: str) -> float:
+        """Return which share of a polygon was observed; 0 outside the raster or without the file."""
+        if self._file is None:
+            return 0.0
+        file = self._file
+        try:
             plain = transform_geom(crs, file.crs, shapely.geometry.mapping(geometry))
             window = geometry_window(file, [plain], boundless=True)
             values = file.read(1, window=window, boundless=True, fill_value=UNSEEN)
             inside = geometry_mask([plain], values.shape, file.window_transform(window), invert=True)
-    except (RasterioIOError, ValueError):
-        return 0.0
-    return float((values[inside] != UNSEEN).mean()) if inside.any() else 0.0
+        except (RasterioIOError, ValueError):
+            return 0.0
+        return float((values[inside] != UNSEEN).mean()) if inside.any() else 0.0
 
 
 def number_of(identity: str) -> int:
@@ -158,8 +176,8 @@ _SAME_IMAGE = {
 class _Looks:
     """What both revisions observed, and whether pixels seen before have kept their image."""
 
-    before: Path
-    after: Path
+    before: Observed
+    after: Observed
     crs: str
     kept: bool
 
@@ -168,7 +186,7 @@ class _Looks:
         if kind not in _SAME_IMAGE:
             return _NOTES[kind]
         ground = shape if kind in ("new", "gone") else shapely.symmetric_difference(shape, shapely.union_all(was))
-        if observed_share(ground, self.crs, self.before) < SEEN_SHARE:
+        if self.before.share(ground, self.crs) < SEEN_SHARE:
             return {"new": FIRST_SEEN, "grown": "larger: more of it could be seen"}.get(kind, _NOTES[kind])
         return _SAME_IMAGE[kind] if self.kept else _NOTES[kind]
 
@@ -200,7 +218,7 @@ def _rows(match: _Match, frame: gpd.GeoDataFrame, looks: _Looks, notes: Mapping[
             continue
         shape, was = match.old.geometry.iloc[j], float(match.old["area_m2"].iloc[j])
         heirs = [new_ids[k] for k in match.children[j]]
-        seen = observed_share(shape, looks.crs, looks.after) >= SEEN_SHARE
+        seen = looks.after.share(shape, looks.crs) >= SEEN_SHARE
         kind = "merged" if heirs else "gone" if seen else "not observed"
         note(
             old_ids[j],
@@ -242,7 +260,8 @@ def match_revisions(
     crs = str(new.geobox.crs)
     match = _Match(new.landslides, old.landslides.to_crs(crs))
     frame = _inherited(match, last)
-    rows = _rows(match, frame, _Looks(before, after, crs, kept), notes or {})
+    with Observed(before) as then, Observed(after) as now:
+        rows = _rows(match, frame, _Looks(then, now, crs, kept), notes or {})
     names = ["id", "change", "area_before_m2", "area_after_m2", "related", "note"]
     changes = gpd.GeoDataFrame(
         pd.DataFrame([{name: row[name] for name in names} for row in rows], columns=names),
