@@ -281,7 +281,6 @@ def in_words(matched: Matched, before: int) -> str:
     note = matched.changes["note"].astype(str)
     first, same = int(note.str.startswith(FIRST_SEEN).sum()), int(note.str.contains("on the same image").sum())
     tail = f"; {first:,} of the new ones lie where nothing had been seen before" if first else ""
-    tail += (
-        f"; {same:,} changes are on unchanged images, seen differently with more of the scene around" if same else ""
-    )
+    where = "change is on an unchanged image" if same == 1 else "changes are on unchanged images"
+    tail += f"; {same:,} {where}, seen differently with more of the scene around" if same else ""
     return f"Since revision {before}: {', '.join([*told, unchanged])}{tail}."
