@@ -33,7 +33,7 @@ LISTS: tuple[tuple[str, dict[str, Any]], ...] = (
 def timed(service: LocalService, path: str, body: dict[str, Any]) -> float:
     """Return the seconds that a call took."""
     begun = time.perf_counter()
-    status, answer = service.call(path, body)
+    status, answer = service.call(path, body, tries=1)
     assert status in (200, 201), (status, answer)
     return time.perf_counter() - begun
 

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,13 +41,26 @@ class LocalService:
         """Return the folder that events are written to."""
         return self.folder / "out"
 
-    def call(
-        self, path: str, body: Any = None, *, method: str | None = None, auth: str | None = "own"
-    ) -> tuple[int, Any]:
-        """Return (HTTP status, answer) of an API call; `auth` goes before the service's own, None for none."""
-        request = urllib.request.Request(f"{self.url}/api/{path}", method=method)
+    def call(self, path: str, body: Any = None, *, auth: str | None = "own", tries: int = 5) -> tuple[int, Any]:
+        """Return (HTTP status, answer) of an API call; `auth` goes before the service's own, None for none.
+
+        SQLite on a busy machine is locked now and then: server errors and silence are asked again.
+        """
+        for number in range(1, tries + 1):
+            try:
+                status, answer = self._call(path, body, self.auth if auth == "own" else auth)
+            except (TimeoutError, urllib.error.URLError):
+                if number == tries:
+                    raise
+                continue
+            if status < 500 or number == tries:
+                break
+            time.sleep(2)
+        return status, answer
+
+    def _call(self, path: str, body: Any, secret: str | None) -> tuple[int, Any]:
+        request = urllib.request.Request(f"{self.url}/api/{path}")
         request.add_header("content-type", "application/json")
-        secret = self.auth if auth == "own" else auth
         if secret:
             request.add_header("authorization", "Basic " + b64encode(secret.encode()).decode())
         try:
@@ -68,8 +82,8 @@ class LocalService:
         return dict(wait_for(look, f"deployment {name}"))
 
     def trigger(self, name: str, parameters: dict[str, Any], **more: Any) -> tuple[int, Any]:
-        """Return (HTTP status, flow run or refusal) of a trigger, as `curl` would send it."""
-        body = {"parameters": parameters, **more}
+        """Return (HTTP status, flow run or refusal) of a trigger, as `curl` would send it; asked again it is the same run."""
+        body = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex, **more}
         return self.call(f"deployments/{self.deployment(name)['id']}/create_flow_run", body)
 
     def run(self, identity: str) -> dict[str, Any]:

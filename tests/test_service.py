@@ -16,6 +16,7 @@ import yaml
 from small_archive import make_archive, make_cards, make_preset
 from usgs import HOST, Usgs, make_certificate, serving
 
+from benchmarks import ui
 from benchmarks.local_service import LocalService, local_server, wait_for
 from configs.layout import EventFolder
 
@@ -45,8 +46,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, told: Usgs) -> Iterator[Lo
     preset = yaml.safe_load(make_preset(ground / "small.yaml", make_cards(ground / "cards"), "post").read_text())
     settings = {
         "watch_every": {"cron": "* * * * *", "active": False},
-        "tend_every": {"cron": "* * * * *"},
-        "runs": {"retries": 1, "heartbeat_seconds": 1, "silent_minutes": 5},
+        "tend_every": {"cron": "*/2 * * * *"},
+        "runs": {"retries": 1, "retry_minutes": 0.05, "heartbeat_seconds": 1, "silent_minutes": 5},
         "allow": {"hosts": ["nowhere.example"], "webhooks": [HOST]},
         "notify": {"webhooks": ["COSLIDE_TEST_HOOK"]},
     }
@@ -94,7 +95,7 @@ def test_two_triggers_of_one_event_make_one_revision(service: LocalService, told
     """The same key is the same run; another trigger of the same request finds the revision made while it waited."""
     parameters = {"request": {**REQUEST, "name": "quake"}}
     made = [service.trigger("map-event", parameters, idempotency_key=key) for key in ("one", "one", "two")]
-    assert [status for status, _ in made] == [201, 200, 201]
+    assert made[1][0] == 200, "the same key is an old run"
     assert made[0][1]["id"] == made[1][1]["id"]
     runs = [service.finished(run["id"]) for _, run in (made[0], made[2])]
     assert {run["state_name"] for run in runs} == {"Completed", "Mapped already"}, [run["state"] for run in runs]
@@ -127,18 +128,24 @@ def test_what_contradicts_itself_ends_before_the_first_step(service: LocalServic
     wait_for(lambda: [one for one in told.asked if "Wrong request" in one] or None, "the webhook", 30)
 
 
-def test_files_of_parameters_lie_where_the_operator_allowed(service: LocalService) -> None:
+def test_files_lie_where_the_operator_allowed_and_blocks_are_told(service: LocalService, told: Usgs) -> None:
     code = (
         "import json; from flows.tracked import train_flow, evaluate_flow\n"
         "def end(state): return [state.name, state.message]\n"
         "out = [end(train_flow('/etc/passwd', return_state=True)),"
         " end(evaluate_flow('../../etc', return_state=True)),"
         " end(evaluate_flow('quake/r001', '/etc/passwd', return_state=True))]\n"
+        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Hook; from flows import telling\n"
+        "Hook(name='duty', url=__import__('os').environ['COSLIDE_TEST_HOOK'], method='POST',"
+        " json_data={'said': '{{subject}}: {{body}}'}).save('duty')\n"
+        "from configs.service import ServiceConfig\n"
+        "telling.tell(ServiceConfig(notify={'blocks': ['custom-webhook/duty', 'custom-webhook/none']}), 'by block', 'hello')\n"
         "print(json.dumps(out))"
     )
     for name, message in python(service, code):
         assert name == "Wrong request"
         assert "in none of the allowed folders" in message or "leads out of" in message, message
+    assert any("by block: hello" in one for one in told.asked)
 
 
 DEAD = """
@@ -175,6 +182,62 @@ def test_the_dead_are_found_and_go_on(service: LocalService) -> None:
     assert list(EventFolder(service.out / "zombie").revisions()) == [1]
     assert handles[0] == handles[1]
     assert service.finished(handles[0])["state_name"] == "Wrong request"
+
+
+def test_what_may_pass_is_tried_again_and_goes_on(service: LocalService) -> None:
+    """Somebody else works on the same request: tried again after the pause, in one process, and one revision is made."""
+    from configs.files import read_yaml
+    from flows import workplace
+    from flows.resolve import make_request, resolve
+
+    config = resolve(make_request(**REQUEST, name="busy"), read_yaml(service.folder / "preset.yaml", "run"))
+    work = EventFolder(service.out / "busy").work(f"{config.request_id}.lock").folder
+    with workplace.locked(work, "testing"):
+        _, run = service.trigger("map-event", {"request": {**REQUEST, "name": "busy"}})
+        waiting = wait_for(lambda: _named(service.run(run["id"]), "AwaitingRetry"), "a pause before the next try")
+        assert "another coslide is already" in waiting["state"]["message"]
+    ended = service.finished(run["id"])
+    assert (ended["state_type"], ended["run_count"]) == ("COMPLETED", 2), ended["state"]
+    assert list(EventFolder(service.out / "busy").revisions()) == [1]
+
+
+def _named(run: dict[str, Any], name: str) -> dict[str, Any] | None:
+    return run if run["state_name"] == name else None
+
+
+@pytest.mark.browser
+def test_a_run_from_the_form_of_the_ui(service: LocalService) -> None:
+    """Log in, fill in the form, submit; a field out of its limits makes no run. `make verify-ui` does it with pictures."""
+    if ui.CHROMIUM is None:
+        pytest.skip("there is no chromium: apt install chromium")
+    from playwright.sync_api import sync_playwright
+
+    fields = {"Latitude": "42.70", "Longitude": "142.11", "Date (UTC)": "2018-09-05", "Radius (km)": "1.2"}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=ui.CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(180_000)
+        foreign = []
+        page.on(
+            "request",
+            lambda asked: (
+                foreign.append(asked.url) if not asked.url.startswith((service.url, "data:", "blob:")) else None
+            ),
+        )
+        page.goto(service.url)
+        page.locator("input[type=password]").fill(AUTH)
+        page.keyboard.press("Enter")
+        page.get_by_text("Deployments").first.wait_for()
+        ui.fill_form(page, service, {**fields, "As of": "2018-12-01", "Event name": "from-the-form"})
+        status, answer = ui.submit(page)
+        ui.fill_form(page, service, {**fields, "Latitude": "95"})
+        page.get_by_role("button", name="Submit").click()
+        page.wait_for_timeout(2000)
+        assert "/run" in page.url, "the form stays"
+        browser.close()
+    assert status == 201, answer
+    assert foreign == []
+    assert service.finished(json.loads(answer)["id"])["state_type"] == "COMPLETED"
 
 
 def test_a_schedule_produced_a_run(service: LocalService) -> None:
