@@ -142,7 +142,8 @@ def write_products(
     products[GEOPACKAGE] = write_geopackage(folder / GEOPACKAGE, layers, metadata, about.stamp)
     words = [*headline(summary), *verdict_words(found), *told.words]
     products |= write_exports(folder, (product or ProductConfig()).exports, exported)
-    page = Page(about, inventory, summary, tuple(words), provenance or {}, affected, tuple(sorted(products)))
+    used_km2 = tuple(scenes.frame["used_km2"].tolist())
+    page = Page(about, inventory, summary, tuple(words), provenance or {}, affected, tuple(sorted(products)), used_km2)
     products["report.html"] = write_report(folder / "report.html", page, probability, observation, stack)
     products["preview.png"] = write_preview(folder / "preview.png", inventory, probability, observation, stack)
     return Published(about, inventory, summary, products, tuple(words))

@@ -20,7 +20,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from configs.bands import When
 from configs.files import write_text
+from configs.records import Scene
 from configs.stack import Rows, Stack
 from inventory import charts
 from inventory.about import About
@@ -55,6 +57,8 @@ class Page:
     affected: Affected | None = None
     files: tuple[str, ...] = ()
     """Files written so far that lie beside the page."""
+    used_km2: tuple[float, ...] = ()
+    """For every scene of the run the area drawn from acquisitions of its day."""
 
 
 def _text(name: str) -> str:
@@ -65,7 +69,8 @@ def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
     """Return what to beware of, the gravest first."""
     grave = [w["simulated"]] if page.about.simulated else []
     grave += [w["out_of_domain"]] if page.about.choice.out_of_domain else []
-    return [*grave, *page.about.warnings]
+    told = page.about.simulated  # the source says so itself, in fewer words
+    return [*grave, *(line for line in page.about.warnings if not (told and line.startswith("simulated imagery")))]
 
 
 def _cards(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str]]:
@@ -98,6 +103,14 @@ def _charts(page: Page, stack: Stack, probability: Rows, observation: Rows, w: d
         (w["distance_title"], charts.distances(distance_shares(away_km, areas, on), w), ""),
     ]
     return [entry for entry in found if entry[1] is not None and len(areas)]
+
+
+def _scenes(page: Page) -> tuple[list[tuple[Scene, float]], list[tuple[Scene, float]]]:
+    """Return the scenes with the area drawn from each: those that were used, most first, and the others."""
+    used_km2 = page.used_km2 or (float("nan"),) * len(page.about.scenes)
+    rows = list(zip(page.about.scenes, used_km2, strict=True))
+    used = [row for row in rows if not row[1] <= 0]
+    return sorted(used, key=lambda row: (row[0].when != When.PRE, -row[1])), [row for row in rows if row[1] <= 0]
 
 
 def _coverage(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str, float, float]]:
@@ -169,7 +182,7 @@ def write_report(path: Path, page: Page, probability: Rows, observation: Rows, s
     w = words_of()
     data = payload(page.inventory, page.about, stack, probability, observation, w, page.affected)
     drawn, count = sum(map(bool, data["rings"])), page.summary.landslide_count
-    script = _text("viewer.js")
+    script, (used, unused) = _text("viewer.js"), _scenes(page)
     environment = Environment(loader=PackageLoader("inventory"), autoescape=True, undefined=StrictUndefined)
     html = environment.get_template("report.html.j2").render(
         w=w,
@@ -193,7 +206,9 @@ def write_report(path: Path, page: Page, probability: Rows, observation: Rows, s
         bands=list(dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)),
         rejections=list(counted(page.inventory.rejected["reason"]).items()) if len(page.inventory.rejected) else [],
         files=[(name, w["file_words"][name]) for name in w["file_words"] if name in (*page.files, *WRITTEN_LATER)],
-        facts=list(_facts(page.provenance)),
+        used=used,
+        unused=unused,
+        facts=list(_facts({key: value for key, value in page.provenance.items() if key != "scenes"})),
         style=Markup(_text("report.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
