@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +22,7 @@ from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
 from gee.archive.composite import Candidate, compose, first_choice, groups
 from gee.archive.coverage import looked, meets, outline, record
+from gee.archive.fingerprints import fingerprints
 from gee.archive.manifest import Layer, SceneEntry, read_manifest
 from gee.carry import FINGERPRINTS
 from gee.derive import spacing
@@ -154,24 +153,11 @@ class ArchiveSource:
             "manifest_sha256": hashlib.sha256(self._path.read_bytes()).hexdigest(),
             "files": {path.relative_to(self._folder.resolve()).as_posix(): path.stat().st_size for path in files},
             "attribution": list(self.manifest.attribution),
-            FINGERPRINTS: self._fingerprints(),
+            FINGERPRINTS: fingerprints(self.manifest, self._folder),
         }
         return Plan(
             measured, needs_elevation, geobox, area, event, windows, tuple(scenes), megabytes=megabytes, details=details
         )
-
-    def _fingerprints(self) -> dict[str, str]:
-        """Return what each scene, and all static layers, are made of: entry and file sizes. A changed one is another image."""
-        parts: dict[str, Any] = {scene.id: scene.model_dump(mode="json") for scene in self.manifest.scenes}
-        parts["static"] = {name: layer.model_dump(mode="json") for name, layer in self.manifest.static.items()}
-        common = [self.manifest.resampling, self.manifest.water_percent]
-
-        def print_of(part: dict[str, Any]) -> str:
-            paths = {name: self._folder / name for name in sorted(_files(part))}
-            sizes = {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
-            return hashlib.sha256(json.dumps([common, part, sizes], sort_keys=True).encode()).hexdigest()[:16]
-
-        return {name: print_of(part) for name, part in parts.items()}
 
     def _measured(self, bands: Iterable[str]) -> tuple[tuple[str, ...], bool]:
         """Return (bands to pull, whether elevation is needed): terrain from the dem where there is one, else as supplied."""
@@ -296,13 +282,6 @@ class ArchiveSource:
         with np.errstate(invalid="ignore"):
             possible = (values >= BANDS["dem"].low) & (values <= BANDS["dem"].high)
         return Elevation(np.where(possible, values, np.float32(np.nan)), geobox)
-
-
-def _files(part: Any) -> set[str]:
-    """Return every file that a part of the manifest names and that is there."""
-    if not isinstance(part, dict):
-        return set()
-    return {str(part["file"])} if "file" in part else set[str]().union(*(_files(each) for each in part.values()))
 
 
 def open_archive(where: Path) -> Source:
