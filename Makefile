@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-comparison
+.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-comparison verify-study verify-ood
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -38,13 +38,20 @@ check-imports: .venv/.dev
 unit: .venv/.dev
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-verify: verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-ui verify-load verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
+verify: verify-iburi verify-simulated verify-study verify-ood verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-ui verify-load verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
 
 verify-simulated: .venv/.dev  ## how hard the simulated Earth is, and how like real tiles
 	@$(BIN)/python -m benchmarks.simulated_difficulty --write
+
+verify-study: .venv/.dev  ## leave one domain out: mixtures, the choice, calibration; writes configs/selection.yaml (simulated)
+	@$(BIN)/coslide study standard --docs docs --selection configs/selection.yaml
+	@$(BIN)/python -m benchmarks.study_baselines --write
+
+verify-ood: .venv/.dev  ## the out-of-domain warning on scenes made wrong in eight ways (simulated)
+	@$(BIN)/python -m benchmarks.ood --write
 
 verify-selection: .venv/.dev  ## the card chosen by MMD against the best one, simulated
 	@$(BIN)/python -m benchmarks.selection --write
@@ -67,7 +74,8 @@ verify-product: .venv/.dev  ## landslide-level scores on real pixels, and what a
 verify-overfit: .venv/.dev  ## every network learns eight real chips by heart
 	@$(BIN)/python -m benchmarks.overfit --write
 
-verify-comparison: .venv/.dev  ## every network, five CPU minutes on real patches
+verify-comparison: .venv/.dev  ## every network, five CPU minutes on real patches; factors and radar on the simulated Earth
+	@$(BIN)/python -m benchmarks.simulated_comparison --write
 	@$(BIN)/python -m benchmarks.comparison --write
 
 runs/verify/peers/.installed: benchmarks/peers.txt

@@ -53,7 +53,7 @@ def train_for(network: nn.Module, draw: Draw, cpu_seconds: float, seed: int) -> 
     """Train `network` in place until the budget is used, and return what that took. bfloat16, one thread, deterministic draws."""
     torch.manual_seed(seed)
     channels_last(network).train()
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=OPTIMISER.weight_decay)
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=OPTIMISER.weight_decay, fused=True)
     losses: list[float] = []
     peak = rate_for(network)
     since = time.process_time()

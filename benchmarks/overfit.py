@@ -115,7 +115,7 @@ def overfit(name: str, x: Tensor, labels: Tensor, **arguments: object) -> Overfi
     if ARCHITECTURES[name].multi_input:
         arguments = {"groups": GROUPS, **arguments}
     network = channels_last(build(name, x.shape[1], **arguments))
-    optimiser, objective = torch.optim.Adam(network.parameters(), rate_for(network)), Objective(1.0, 1.0)
+    optimiser, objective = torch.optim.Adam(network.parameters(), rate_for(network), fused=True), Objective(1.0, 1.0)
     wanted = WANTED_IOU * (bound(labels, INTERPOLATED[name]) if name in INTERPOLATED else 1.0)
     x, best, at, since = x.contiguous(memory_format=torch.channels_last), 0.0, 0, time.process_time()
     for step in range(1, STEPS + 1):
