@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 Score = Callable[["Row"], float]
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
@@ -73,7 +73,8 @@ def spearman(rows: Sequence[Row], score: Score) -> float:
     f1, distance = [row.f1 for row in rows], [score(row) for row in rows]
     if len(set(f1)) < 2 or len(set(distance)) < 2:
         return math.nan
-    return float(spearmanr([-d for d in distance], f1).statistic)
+    a, b = (rankdata(values) - (len(rows) + 1) / 2 for values in (f1, distance))
+    return float(-(a @ b) / np.sqrt((a @ a) * (b @ b)))
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,13 @@ class Choices:
     @property
     def spearman(self) -> float:
         """Return the correlation within a scene, the mean over domains of their mean."""
-        return float(np.nanmean(by_target(self.targets, self.correlation)))
+        return _mean(by_target(self.targets, self.correlation))
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Return the mean of what is a number; 0 where nothing is: no order was told."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def by_target(targets: Sequence[str], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,13 +129,16 @@ def interval(
 
 def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
     """Return what choosing among unseen cards gives; `rule` answers a target domain with the score used there."""
-    every = groups(rows)
+    every, elsewhere = groups(rows), dict[str, dict[str, float]]()
     targets, chosen, best, average, single, correlation, names = [], [], [], [], [], [], []
     for (_, _), some in sorted(every.items()):
         target = some[0].target
         score = rule(target)
         taken = min(some, key=lambda row: (score(row), row.card))
-        favourite = _favourite(rows, some, target)
+        if target not in elsewhere:
+            elsewhere[target] = _means(rows, target)
+        known = [row for row in some if row.card in elsewhere[target]]
+        favourite = max(known, key=lambda row: elsewhere[row.target][row.card]).f1 if known else math.nan
         targets.append(target)
         chosen.append(taken.f1)
         best.append(max(row.f1 for row in some))
@@ -147,14 +157,13 @@ def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
     )
 
 
-def _favourite(rows: Sequence[Row], some: Sequence[Row], target: str) -> float:
-    """Return the F1 of the candidate with the best mean F1 on unseen scenes of other domains."""
-    mean: dict[str, list[float]] = {}
+def _means(rows: Sequence[Row], target: str) -> dict[str, float]:
+    """Return each card's mean F1 on unseen scenes of other domains."""
+    found: dict[str, list[float]] = {}
     for row in rows:
         if not row.seen and row.target != target:
-            mean.setdefault(row.card, []).append(row.f1)
-    known = [row for row in some if row.card in mean]
-    return max(known, key=lambda row: float(np.mean(mean[row.card]))).f1 if known else math.nan
+            found.setdefault(row.card, []).append(row.f1)
+    return {card: float(np.mean(values)) for card, values in found.items()}
 
 
 def rules(rows: Sequence[Row], names: Iterable[str], weights: Sequence[float] = WEIGHTS) -> list[Rule]:
@@ -169,12 +178,14 @@ def rules(rows: Sequence[Row], names: Iterable[str], weights: Sequence[float] = 
 
 def best_rule(rows: Sequence[Row], candidates: Sequence[Rule], without: str | None = None) -> Rule:
     """Return the rule of the least regret on every domain but one; among equals the one that correlates best."""
-    kept = [row for row in rows if row.target != without]
+    every = [some for some in groups(rows).values() if some[0].target != without]
+    targets = [some[0].target for some in every]
 
     def cost(rule: Rule) -> tuple[float, float]:
-        made = choices(kept, lambda _: rule)
+        regret = [max(r.f1 for r in some) - min(some, key=lambda r: (rule(r), r.card)).f1 for some in every]
+        correlation = by_target(targets, np.array([spearman(some, rule) for some in every]))
         # Regret alone hangs on one card a scene; the correlation looks at all of them. A tenth of it counts as F1.
-        return made.regret - 0.1 * made.spearman, rule.weight
+        return float(np.mean(regret)) - 0.1 * _mean(correlation), rule.weight
 
     return min(candidates, key=cost)
 

@@ -267,3 +267,85 @@ def test_chips_give_the_same_kind_of_sample() -> None:
     assert np.bincount(drawn.block)[1] == pytest.approx(500, abs=80)
     with pytest.raises(RequestError, match="no pixel is observed"):
         reference.from_chips(chips[:1], ("post_B4", "slope"), domain="d", count=10, slope_min_deg=5)
+
+
+def studied(**changes: Any) -> SelectionConfig:
+    known = BandSetCalibration(bands=POST, **({"statistic": "all/mmd", "distances": (0.2, 0.4)} | changes))
+    return QUICK.model_copy(update={"calibrations": (known,)})
+
+
+def test_a_study_decides_what_cards_are_ordered_by(tmp_path: Path, cards: list[Found]) -> None:
+    stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.15))
+    plain = chosen(cards, stack, settings=studied())
+    assert plain.card == "middle"
+    assert [one.score for one in plain.ranking] == sorted(one.score for one in plain.ranking)
+    for one in plain.ranking:
+        assert one.score == pytest.approx(one.distance, abs=0.15)  # the same distance on fewer pixels
+    blind = chosen(cards, stack, settings=studied(statistic="terrain/mmd"))
+    assert max(one.score for one in blind.ranking) < 0.3 < plain.ranking[-1].score
+
+
+def test_variety_of_training_counts_as_the_study_says(tmp_path: Path) -> None:
+    one = card_of(tmp_path, "one", POST, landscape(1), 0.9)
+    parts = [sampled(make_stack(tmp_path / f"p{i}.zarr", landscape(i + 2)), POST, domain=f"d{i}") for i in range(3)]
+    mixed = reference.mixture([(part, 1) for part in parts], 600)
+    several = Found(
+        tmp_path / "several", save_card(make_card(POST, name="several"), tmp_path / "several", reference=mixed)
+    )
+    stack = make_stack(tmp_path / "scene.zarr", landscape(1))
+    assert chosen([one, several], stack, settings=studied()).card == "one"
+    assert chosen([one, several], stack, settings=studied(diversity=0.5)).card == "several"
+
+
+def test_any_signal_beyond_its_limit_raises_the_alarm(tmp_path: Path, cards: list[Found]) -> None:
+    near = make_stack(tmp_path / "near.zarr", landscape(9, brightness=0.08))
+    far = make_stack(tmp_path / "far.zarr", landscape(9, brightness=0.7))
+    limits = {"whitened/mmd": 5.0, "novelty": 0.5}
+    settings = studied(limits=limits, expected_f1=((0.0, 0.6), (1.0, 0.2)))
+    inside, outside = chosen(cards, near, settings=settings), chosen(cards, far, settings=settings)
+    assert not inside.out_of_domain
+    assert "not known" not in inside.reason
+    assert outside.out_of_domain
+    assert "novelty" in outside.warnings[0]
+    assert "whitened" not in outside.warnings[0]
+    assert outside.expected_f1 is not None
+    assert f"F1 {outside.expected_f1:.2f}" in outside.warnings[0]
+    real_only = settings.model_copy(
+        update={"calibrations": (settings.calibrations[0].model_copy(update={"simulated": True}),)}
+    )
+    assert not chosen(cards, far, settings=real_only).out_of_domain  # what simulated cards taught holds for them alone
+
+
+def test_cards_of_different_bands_meet_where_both_are_calibrated(tmp_path: Path) -> None:
+    pair = [card_of(tmp_path, "both", BOTH, landscape(1), 0.8), card_of(tmp_path, "post", POST, landscape(2), 0.1)]
+    stack = make_stack(tmp_path / "scene.zarr", landscape(9))
+
+    def order(both: tuple[float, ...], post: tuple[float, ...]) -> list[str]:
+        known = tuple(
+            BandSetCalibration(bands=bands, statistic="all/mmd", distances=distances)
+            for bands, distances in ((BOTH, both), (POST, post))
+        )
+        choice = chosen(pair, stack, settings=QUICK.model_copy(update={"calibrations": known}))
+        assert all(0 <= one.score for one in choice.ranking)
+        return [one.card for one in choice.ranking]
+
+    assert order((1.0, 2.0), (0.001, 0.002)) == ["both", "post"]
+    assert order((0.001, 0.002), (1.0, 2.0)) == ["post", "both"]
+
+
+def test_the_average_takes_the_near_equal_best_of_the_same_bands(tmp_path: Path, cards: list[Found]) -> None:
+    stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.11))
+    alone = chosen(cards, stack, checkpoint="average", settings=studied(near=1e-6))
+    assert alone.members == (alone.card,)
+    choice = chosen(cards, stack, checkpoint="average", settings=studied(near=0.7))
+    assert choice.members[0] == choice.card == alone.card
+    assert set(choice.members) == {"dark", "middle"}
+    assert "mean of" in choice.reason
+    assert chosen(cards, stack, settings=studied(near=0.7)).members == ()
+    everything = chosen(
+        [*cards, card_of(tmp_path, "more", POST, landscape(5), 0.1)],
+        stack,
+        checkpoint="average",
+        settings=studied(near=9),
+    )
+    assert len(everything.members) == select.MEMBERS
