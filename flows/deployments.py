@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPS
 from prefect.schedules import Cron
 from prefect.states import Cancelled
 
-from configs.errors import NothingToSeeError, RequestError, SourceError
+from configs.errors import MachineError, NothingToSeeError, RequestError, SourceError
 from configs.service import Schedule, ServiceConfig
 from flows import tracked
 from flows.live import NAMES
@@ -169,7 +169,10 @@ class DeploymentRuns:
         message = state.message or str(state.name)
         if state.is_completed():
             return Outcome("done", message)
-        return Outcome("nothing" if state.name == NAMES[NothingToSeeError] else "failed", message)
+        if state.name == NAMES[NothingToSeeError]:
+            return Outcome("nothing", message)
+        passing = state.is_crashed() or state.name in (NAMES[SourceError], NAMES[MachineError])
+        return Outcome("again" if passing else "failed", message)
 
 
 def _usgs_id(run: Run) -> str:
