@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypedDict, cast
 from prefect import Flow, State
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 
 from configs.layout import RunLayout
@@ -52,7 +53,9 @@ ON_FAILURE: Hooks = {**HOOKS, "on_completion": []}
 
 
 def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    tell(service(), f"{flow.name} {flow_run.name}: {state.name}", state.message or f"flow run {flow_run.id}")
+    with get_client(sync_client=True) as client:
+        name = client.read_flow_run(flow_run.id).name  # the run has named itself after its event meanwhile
+    tell(service(), f"{flow.name} {name}: {state.name}", state.message or f"flow run {flow_run.id}")
 
 
 def tell(settings: ServiceConfig, subject: str, body: str) -> None:
