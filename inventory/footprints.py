@@ -75,8 +75,16 @@ def _day(moment: datetime) -> int:
     return (moment.astimezone(UTC).date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
 
 
-def scene_footprints(scenes: tuple[Scene, ...], stack: Stack) -> gpd.GeoDataFrame:
-    """Return for each scene where pixels of its day were used, and their area `used_km2`; empty shapes where none were."""
+def _days(stack: Stack, when: When, rows: slice, observation: Rows | None) -> NDArray[np.int32]:
+    days = stack.date(when, rows)
+    return days if observation is None else np.where(np.asarray(observation[rows, :]) == OUTSIDE, 0, days)
+
+
+def scene_footprints(scenes: tuple[Scene, ...], stack: Stack, observation: Rows | None = None) -> gpd.GeoDataFrame:
+    """Return for each scene where pixels of its day were used, and their area `used_km2`; empty shapes where none were.
+
+    Pixels outside the area (255 in `observation`) do not count, where it is given.
+    """
     step = step_for(stack.shape)
     affine = stack.geobox.affine @ Affine.scale(step)
     days: dict[When, NDArray[np.int32]] = {}
@@ -84,7 +92,9 @@ def scene_footprints(scenes: tuple[Scene, ...], stack: Stack) -> gpd.GeoDataFram
         if f"{when}_date" in stack.group:
             height = stack.shape[0]
             blocks = (slice(first, min(first + 512, height)) for first in range(0, height, 512))
-            days[when] = np.concatenate([thinned(stack.date(when, rows), rows, stack.shape, step) for rows in blocks])
+            days[when] = np.concatenate(
+                [thinned(_days(stack, when, rows, observation), rows, stack.shape, step) for rows in blocks]
+            )
     shapes = [
         _outline(days[scene.when] == _day(scene.acquired), affine) if scene.when in days else shapely.MultiPolygon()
         for scene in scenes

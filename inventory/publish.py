@@ -125,7 +125,7 @@ def write_products(
     totals = affected.totals if affected else None
     summary = summarise(inventory, count_seen(probability, observation), about, totals)
     unseen = unseen_layer(not_observed(probability, observation, stack))
-    scenes = scenes_layer(about, scene_footprints(about.scenes, stack))
+    scenes = scenes_layer(about, scene_footprints(about.scenes, stack, observation))
     area = area_layer(about, summary, inventory)
     exported = Exported(about, inventory, summary, inventory_layers(inventory)[0], area, scenes, unseen)
     layers = inventory_layers(_dismissed_too(inventory, found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -332,3 +333,26 @@ def test_the_map_draws_them(done: Published) -> None:
         "people",
         "people_below",
     ]
+
+
+@pytest.mark.browser
+def test_the_map_shows_and_hides_them(done: Published) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
+    with playwright.sync_playwright() as play:
+        engine = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = engine.new_context(offline=True).new_page()
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(done.products["report.html"].as_uri())
+        page.wait_for_selector("#map[data-ready=yes]", timeout=60_000)
+        shown = page.locator("#map").screenshot()
+        page.locator("#show-affected").uncheck()
+        page.wait_for_timeout(300)
+        assert page.locator("#map").screenshot() != shown
+        page.locator("#slides tbody tr").first.click()
+        assert "people below" in page.locator("#about").inner_text()
+        assert faults == []
+        engine.close()

@@ -10,6 +10,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import zarr
 from PIL import Image
 from small_scene import SmallScene, about, small_scene
 
+from configs.records import Scene
 from inventory.publish import write_products
 from inventory.statistics import area_density, power_law_tail
 from inventory.summary import count_seen, headline, percent, summarise
@@ -119,6 +122,33 @@ def test_what_is_not_known_is_a_dash_and_without_a_pre_image_there_is_no_swipe(t
 def test_the_same_run_gives_the_same_page(report: Path, scene: SmallScene, tmp_path: Path) -> None:
     first, second = (_write(tmp_path / name, scene).read_bytes() for name in ("a", "b"))
     assert first == second
+
+
+def _a_year_of_scenes() -> tuple[Scene, ...]:
+    first = about().scenes
+    return (
+        *first,
+        *(replace(first[0], id=f"never-{i}", acquired=first[0].acquired - timedelta(days=i)) for i in range(1, 90)),
+    )
+
+
+def test_scenes_that_were_used_come_first_and_the_others_are_folded_away(scene: SmallScene, tmp_path: Path) -> None:
+    html = _write(tmp_path / "r", scene, scenes=_a_year_of_scenes()).read_text()
+    shown, folded = html.split("<details>")
+    assert all(each.id in shown for each in about().scenes)
+    assert "never-1<" not in shown
+    assert "never-89<" in folded
+    assert words_of()["unused"].format(count="89") in html
+
+
+def test_no_word_is_missing() -> None:
+    template = (resources.files("inventory") / "templates" / "report.html.j2").read_text()
+    for path in re.findall(r"\bw((?:\.\w+)+)", template):
+        words: Any = words_of()
+        for name in path.strip(".").split("."):
+            if name in ("format", "items"):
+                break
+            words = words[name]
 
 
 def test_all_products_are_small_enough_to_mail(report: Path) -> None:
@@ -292,6 +322,7 @@ def test_a_row_flies_to_its_landslide_and_headings_sort(browser: Any, report: Pa
 
 
 @pytest.mark.browser
-def test_it_prints_on_a_few_pages(browser: Any, report: Path) -> None:
+def test_it_prints_on_two_to_four_pages_however_many_scenes(browser: Any, scene: SmallScene, tmp_path: Path) -> None:
+    report = _write(tmp_path / "r", scene, scenes=_a_year_of_scenes())
     pdf = Visit(browser, report).page.pdf(prefer_css_page_size=True)
-    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 4
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 4
