@@ -94,9 +94,16 @@ def describe(ahead: dict[str, Any]) -> str:
         f"would fetch {ahead['megabytes']} MB in {ahead['requests']} requests; checkpoints: {', '.join(ahead['checkpoints'])}",
     ]
     for scene in ahead["scenes"]:
-        share = "clear share unknown" if scene["clear_fraction"] is None else f"{scene['clear_fraction']:.0%} clear"
+        share = _share(scene["clear_fraction"], scene["cloud_fraction"])
         lines.append(f"  {scene['window']:<4} {scene['acquired'][:16]}  {share:<20} {scene['id']}")
     return "\n".join([*lines, *(f"  note: {warning}" for warning in ahead["warnings"])])
+
+
+def _share(clear: float | None, cloud: float | None) -> str:
+    """Return how much can be seen, in words: of the area where that is known, else of the whole scene."""
+    if clear is not None:
+        return f"{clear:.0%} clear"
+    return "clear share unknown" if cloud is None else f"scene {cloud:.0%} cloud"
 
 
 def headline(summary: dict[str, Any]) -> str:

@@ -155,9 +155,10 @@ def blocks_of(geobox: GeoBox, area: Area, block_px: int) -> list[GeoBox]:
     """Return the blocks of a grid that touch the area."""
     outline = area.projected(str(geobox.crs))
     blocks = []
-    for top in range(0, int(geobox.shape[0]), block_px):
-        for left in range(0, int(geobox.shape[1]), block_px):
-            block = geobox[top : top + block_px, left : left + block_px]
+    height, width = (int(side) for side in geobox.shape)
+    for top in range(0, height, block_px):
+        for left in range(0, width, block_px):
+            block = geobox[top : min(top + block_px, height), left : min(left + block_px, width)]
             if block.extent.geom.intersects(outline):
                 blocks.append(block)
     return blocks
@@ -173,7 +174,8 @@ def choose_side(geobox: GeoBox, area: Area, want: Wanted, config: EarthEngineCon
 
     def seconds(side: int) -> float:
         rounds = math.ceil(len(blocks_of(geobox, area, side)) / config.workers)
-        return rounds * (USUAL_WAIT_S + side * side * _bytes_per_px(want) / USUAL_BYTES_PER_S)
+        pixels = min(side, int(geobox.shape[0])) * min(side, int(geobox.shape[1]))
+        return rounds * (USUAL_WAIT_S + pixels * _bytes_per_px(want) / USUAL_BYTES_PER_S)
 
     return min(SIDES_PX, key=seconds)
 

@@ -106,6 +106,7 @@ def test_clean(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path) -> No
     assert np.count_nonzero(clean["post_B4"]) > 0.99 * clean["post_B4"].size
     assert len(at.requests()) == 2 * BLOCKS  # one for the bands, one for the heights
     assert plan.requests == 2 * BLOCKS + 1
+    assert plan.megabytes * 1e6 == pytest.approx(source.account["bytes"], rel=0.05)  # the estimate, and what it took
     _row("none", "clean", source, time.monotonic() - start)
 
 
