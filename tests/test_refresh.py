@@ -83,12 +83,12 @@ def first_run(out: Path, cards: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def story(cards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[EventFolder, dict[int, dict[str, Any]]]:
-    """Return an event that was looked at every morning for three weeks, and what each look said."""
+    """Return an event that was looked at on many mornings of three weeks, and what each look said."""
     out = tmp_path_factory.mktemp("story")
     first_run(out, cards)
     event = EventFolder(out / "quake")
     before = sums(event.revision(1).folder)
-    turns = {day: refresh_events(out, now=on(9, day)) for day in range(12, 31)}
+    turns = {day: refresh_events(out, now=on(9, day)) for day in (12, 13, 14, 15, 18, 19, 20, 23, 24, 25, 30)}
     assert sums(event.revision(1).folder) == before, "a revision never changes an earlier file"
     return event, turns
 
@@ -100,7 +100,7 @@ def test_it_is_refreshed_until_the_target_and_then_left_alone(
     told = {day: turn["events"][0]["action"] if turn["events"] else "" for day, turn in turns.items()}
     assert [day for day, action in told.items() if action == "refreshed"] == [14, 19, 24]
     assert {told[day] for day in (12, 13, 15, 18, 20, 23)} == {"waiting"}
-    assert {told[day] for day in range(25, 31)} == {""}, "an event that is closed is not even looked at"
+    assert {told[25], told[30]} == {""}, "an event that is closed is not even looked at"
     assert list(event.revisions()) == [1, 2, 3, 4]
     shares = [turns[day]["events"][0]["observed_fraction"] for day in (14, 19, 24)]
     assert shares == sorted(shares)
