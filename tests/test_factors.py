@@ -122,6 +122,19 @@ def test_polygons_become_codes_and_gaps_are_not_known(tmp_path: Path) -> None:
     assert opened("lithology", half, attribute="rock", codes=table, elsewhere=9).on(GRID)[100, -10] == 9
 
 
+def test_a_condition_chooses_features_and_may_leave_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = halves(tmp_path / "g.gpkg", (7, 12))
+    found = opened("lithology", path, attribute="rock", where="rock = 12", elsewhere=0).on(GRID)
+    assert set(np.unique(found)) == {0, 12}
+    with pytest.raises(RequestError, match="no polygon in the area where rock = 3"):
+        opened("lithology", path, attribute="rock", where="rock = 3")
+    with pytest.raises(RequestError, match="cannot read"):
+        opened("lithology", path, attribute="rock", where="no such thing")
+    away = opened("river_distance", path, where="rock = 3", cap_m=700).on(GRID)
+    assert (away == 700).all()
+    assert "no line" in caplog.text
+
+
 def test_whole_numbers_are_their_own_codes(tmp_path: Path) -> None:
     path = halves(tmp_path / "numbered.gpkg", (7, 12))
     found = opened("lithology", path, attribute="rock").on(GRID)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from configs.factors import HIGHEST_CODE, ClassFile, FactorFile
 from configs.vectors import Layer, layer_name
 from gee.factors.distance import NO_SEGMENTS, Segments, segments_of
 from gee.resample import crs_of
+
+logger = logging.getLogger(__name__)
 
 
 def is_vector(config: FactorFile) -> bool:
@@ -95,6 +98,9 @@ def lines(config: FactorFile, path: Path, what: str, whole: GeoBox, cap_m: float
     """
     found = near(config, path, what, whole, cap_m)
     if found.empty:
+        logger.warning(
+            "%s: no line of %s within %g m of the area: the distance is that everywhere", what, path.name, cap_m
+        )
         return NO_SEGMENTS, gpd.GeoSeries(crs=found.crs)
     kinds = set(found.geom_type)
     if not kinds & {"LineString", "MultiLineString", "Polygon", "MultiPolygon", "LinearRing"}:
@@ -124,6 +130,12 @@ def coded(config: ClassFile, path: Path, what: str, whole: GeoBox) -> tuple[gpd.
     found = near(config, path, what, whole, 0.0)
     flat = found.explode(index_parts=False)
     flat = flat[flat.geom_type == "Polygon"]
+    if found.empty and config.elsewhere is None:
+        condition = f" where {config.where}" if config.where else ""
+        raise RequestError(
+            f"{what}: {path.name} has no polygon in the area{condition}",
+            "Check that it is of this region, or give the code there as `elsewhere:`.",
+        )
     if len(found) and flat.empty:
         kinds = ", ".join(sorted(set(found.geom_type)))
         raise RequestError(f"{what}: {path.name} holds {kinds}, no polygon", "Name a layer of polygons.")
