@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-comparison verify-study verify-ood
+.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-comparison verify-study verify-ood verify-kill verify-dask
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -38,7 +38,7 @@ check-imports: .venv/.dev
 unit: .venv/.dev
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-verify: verify-iburi verify-simulated verify-study verify-ood verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-ui verify-load verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
+verify: verify-iburi verify-simulated verify-study verify-ood verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
@@ -91,6 +91,12 @@ verify-ui: .venv/.dev  ## map-event from the Prefect UI in a headless Chromium, 
 
 verify-load: .venv/.dev  ## fifty triggers in a minute, one run at a time: all finish, the server answers quickly
 	@$(BIN)/python -m benchmarks.load
+
+verify-kill: .venv/.dev  ## flow, Dask worker and Prefect server killed at seeded moments, on SQLite and PostgreSQL: the same products
+	@$(BIN)/python -m benchmarks.kill --write
+
+verify-dask: .venv/.dev  ## throughput of Dask workers against one process, and what large events amount to
+	@$(BIN)/python -m benchmarks.dask_scale --write
 
 cards: .venv/.dev  ## train the shipped cards again from their recipes, into runs/cards
 	@$(BIN)/python -m benchmarks.cards
