@@ -279,7 +279,7 @@ def strike_all(folder: Path, kinds: list[str], moments: int, seed: int = 0) -> l
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     book = folder / "moments.jsonl"
-    told = [json.loads(line) for line in book.read_text().splitlines()] if book.exists() else []
+    told = _read(book)
     for kind in kinds:
         todo = [n for n in range(moments) if not any((one["kind"], one["number"]) == (kind, n) for one in told)]
         if not todo:
@@ -296,6 +296,10 @@ def strike_all(folder: Path, kinds: list[str], moments: int, seed: int = 0) -> l
                     file.write(json.dumps(told[-1]) + "\n")
                 print(told[-1], flush=True)
     return [one for one in told if one["kind"] in kinds and one["number"] < moments]
+
+
+def _read(book: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in book.read_text().splitlines()] if book.exists() else []
 
 
 def table(told: list[dict[str, Any]]) -> str:
@@ -320,10 +324,14 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--told", action="store_true", help="strike no more; tell of what has been struck")
     parser.add_argument("--write", action="store_true", help="fill docs/kill.md")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends what it started
     kinds = [kind for kind in options.kinds if programs() or "PostgreSQL" not in kind]
-    told = strike_all(options.folder, kinds, options.moments, options.seed)
+    told = _read(options.folder / "moments.jsonl")
+    if not options.told:
+        told = strike_all(options.folder, kinds, options.moments, options.seed)
     print(table(told))
     good = sum(one["same"] and not one["left_running"] for one in told)
     if options.write:

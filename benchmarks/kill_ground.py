@@ -1,4 +1,4 @@
-"""What the kill tests run on: a small archive made of noise and smooth hills, mapped by a shipped card, and its one request."""
+"""What the kill tests and the Dask benchmark run on: an archive of noise and smooth hills, a shipped card, one request."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ PRODUCTS = (
 """Products that tell neither time nor machine."""
 
 
-def make_archive(folder: Path) -> Path:
+def make_archive(folder: Path, height: int = HEIGHT, width: int = WIDTH) -> Path:
     """Return the folder of the archive: B2 B3 B4 after the event, the same before it, and a 30 m elevation."""
     if (folder / "archive.yaml").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[: HEIGHT // 3 + 30, : WIDTH // 3 + 30] * 30.0
+    y, x = np.mgrid[: height // 3 + 30, : width // 3 + 30] * 30.0
     _write(folder / "dem.tif", (300 + 120 * np.sin(x / 240) + 90 * np.cos(y / 180)).astype(np.float32), 30.0, -9999)
     bands = {}
     for band, level in {"B2": 900, "B3": 800, "B4": 700}.items():
-        values = level + rng.normal(0, 300, (HEIGHT, WIDTH))
+        values = level + rng.normal(0, 300, (height, width))
         _write(folder / f"{band}.tif", np.clip(values, 1, 10_000).astype(np.uint16), 10.0, 0)
         bands[band] = {"file": f"{band}.tif", "scale": 0.0001, "offset": 0, "nodata": 0}
     content = {
@@ -63,21 +63,21 @@ def _write(path: Path, values: Any, pixel_m: float, nodata: float) -> None:
         file.write(values, 1)
 
 
-def preset(folder: Path) -> dict[str, Any]:
+def preset(folder: Path, height: int = HEIGHT, width: int = WIDTH) -> dict[str, Any]:
     """Return the run file's parts: the archive, and no rule that noise would have to satisfy."""
     rules = ("min_area_m2", "min_slope_deg", "max_edge_fraction", "max_water_fraction")
     return {
         "format": "coslide/run/1",
-        "source": {"kind": "archive", "archive": str(make_archive(folder / "archive"))},
+        "source": {"kind": "archive", "archive": str(make_archive(folder / "archive", height, width))},
         "model": {"checkpoint": CARD, "device": "cpu", "fill_with_post_only": False},
         "clean": dict.fromkeys(rules) | {"threshold": 0.5},
     }
 
 
-def request() -> dict[str, Any]:
+def request(height: int = HEIGHT, width: int = WIDTH) -> dict[str, Any]:
     """Return the request that every run of the kill tests makes."""
     to_wgs84 = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
-    corners = (WEST + 50, NORTH - 10 * HEIGHT + 50, WEST + 10 * WIDTH - 50, NORTH - 50)
+    corners = (WEST + 50, NORTH - 10 * height + 50, WEST + 10 * width - 50, NORTH - 50)
     bounds = ",".join(f"{side:.6f}" for side in to_wgs84.transform_bounds(*corners))
     return {
         "latitude": 42.6,
