@@ -297,3 +297,12 @@ def test_balance_that_cannot_be_had_is_refused(tmp_path: Path) -> None:
     barren = make(tmp_path / "s", chipping=Chipping(48, 24, positive_share=0.0))
     with pytest.raises(RequestError, match="no chip with landslides"):
         ChipDataset([Share(barren, ("train",))], BANDS, crop_px=48, length=4, positive_share=0.5)
+
+
+def test_every_chip_can_be_asked_to_hold_a_landslide(tmp_path: Path) -> None:
+    """Paper 004: each patch with at least one landslide."""
+    every = make(tmp_path / "every")
+    some = make(tmp_path / "some", chipping=Chipping(chip_px=48, stride_px=24, positive_share=1.0, seed=1))
+    assert (some.chips.positive > 0).all()
+    assert len(some.chips.rows) == (every.chips.positive > 0).sum() < len(every.chips.rows)
+    assert some.card.positive_share == 1.0

@@ -26,7 +26,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a plain card, one with two branches, and a sample set whose third band says nothing."""
     folder = tmp_path_factory.mktemp("ground")
     save_card(make_card(BANDS, name="plain"), folder / "plain")
-    branches = {"architecture": "multi_input_unet", "arguments": {"width": 4, "groups": [[0, 1], [2]]}}
+    branches = {"architecture": "multi_input_unet", "arguments": {"width": 8, "groups": [[0, 1], [2]]}}
     save_card(
         make_card(BANDS, name="branched", tiles=CardTiles(size=64, mode="core", halo=112), **branches),
         folder / "branched",

@@ -54,7 +54,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ground")
     small_samples(folder / "valley", simulated=True)
     small_samples(folder / "event", seed=5, name="event")
-    parent = recipe(folder / "parent.yaml", architecture="resu_net", arguments={"width": 4})
+    parent = recipe(folder / "parent.yaml", architecture="resu_net", arguments={"width": 8})
     train(parent, str(folder / "cards"))
     return folder
 
@@ -71,7 +71,7 @@ def test_frozen_layers_stand_still_and_the_rest_moves(ground: Path) -> None:
     assert any("running_mean" in name for name in still), "statistics of frozen norms are among what is held"
     assert not moved & still
     assert any("running_mean" in name for name in moved)
-    learnt = {name for name, _ in build("resu_net", 3, width=4).named_parameters()} - still
+    learnt = {name for name, _ in build("resu_net", 3, width=8).named_parameters()} - still
     assert learnt <= moved
 
 
@@ -91,7 +91,7 @@ def test_without_freezing_everything_moves(ground: Path) -> None:
     path = recipe(ground / "free.yaml", samples=[{"path": "event"}], start_from="parent")
     train(path, str(ground / "cards"), Overrides(share=0.25))
     before, after = (load_file(ground / "cards" / name / WEIGHTS) for name in ("parent", "free"))
-    assert all(not torch.equal(before[n], after[n]) for n, _ in build("resu_net", 3, width=4).named_parameters())
+    assert all(not torch.equal(before[n], after[n]) for n, _ in build("resu_net", 3, width=8).named_parameters())
     assert read_card(ground / "cards" / "free").training["share"] == 0.25
 
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_is_refused(ground: Path, changes: dict[str, Any], messag
 
 
 def test_freezing_everything_leaves_nothing_to_learn() -> None:
-    network = build("resu_net", 3, width=4)
+    network = build("resu_net", 3, width=8)
     with pytest.raises(RequestError, match="nothing to learn"):
         freeze(network, [name for name, _ in network.named_children()])
     with pytest.raises(RequestError, match="no layer '' to freeze"):
@@ -137,10 +137,10 @@ def test_a_share_of_the_chips_is_drawn_by_the_seed(ground: Path, share: float, t
 
 def test_the_quick_variant_changes_only_what_it_names(tmp_path: Path) -> None:
     path = Path(recipe(tmp_path / "whole.yaml", epochs=7, steps=None, arguments={"width": 64},
-                       quick={"steps": 3, "arguments": {"width": 4}, "optimiser": {"name": "sgd"}}))  # fmt: skip
+                       quick={"steps": 3, "arguments": {"width": 8}, "optimiser": {"name": "sgd"}}))  # fmt: skip
     whole = read_training(path)
     quick = whole.quickened()
-    assert (quick.name, quick.steps, quick.epochs, quick.arguments) == ("whole-quick", 3, None, {"width": 4})
+    assert (quick.name, quick.steps, quick.epochs, quick.arguments) == ("whole-quick", 3, None, {"width": 8})
     assert (quick.optimiser.name, quick.optimiser.learning_rate) == ("sgd", 0.01)
     assert quick.batch == whole.batch
     with pytest.raises(RequestError, match="no quick variant"):

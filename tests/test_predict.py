@@ -110,3 +110,10 @@ def test_refuses_tiles_of_other_bands(batch: np.ndarray) -> None:
         with pytest.raises(RequestError, match="no CUDA GPU"):
             pick_device("cuda")
         assert pick_device("auto").type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
+def test_a_gpu_says_what_the_cpu_says(batch: np.ndarray) -> None:
+    card = make_card(BANDS)
+    here, there = (Predictor(card, make_network(card), device, "float32")(batch) for device in ("cpu", "auto"))
+    np.testing.assert_allclose(there, here, atol=1e-3)

@@ -246,6 +246,17 @@ def test_jitter_changes_seen_reflectance_only() -> None:
     assert torch.equal(varied.at(3)[0], varied.at(3)[0])
 
 
+def test_blur_softens_seen_reflectance_only() -> None:
+    samples = chips(4)
+    normaliser = Normaliser.of(fit(samples, BANDS, "zscore"), BANDS)
+    plain = Batches(samples, BANDS, Order(4, 4, 0), normaliser, recipe().augmentation)
+    blurred = Batches(samples, BANDS, Order(4, 4, 0), normaliser, recipe(augmentation={"blur_px": 2}).augmentation)
+    (a, _), (b, _) = plain.at(0), blurred.at(0)
+    assert torch.equal(a[:, 1], b[:, 1])
+    assert b[:, 0].diff(dim=-1).abs().mean() < 0.9 * a[:, 0].diff(dim=-1).abs().mean()
+    assert torch.equal(b[:, 0, :2, :3], torch.zeros(4, 2, 3))
+
+
 def test_geometry_comes_from_outside_with_the_steps_own_generator(tmp_path: Path) -> None:
     drawn: list[float] = []
 
