@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from configs.errors import SourceError
+from configs.errors import RequestError, SourceError
 from flows.cli import answer
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from configs.service import ServiceConfig
@@ -41,8 +44,10 @@ def command(
     """
     from configs.service import read_service
 
+    if as_of and not (once or dry_run):
+        raise RequestError("--as-of: a watch that goes on cannot stand still in time", "Add --once or --dry-run.")
     service = read_service(config)
-    with watch(service, out=out, prefect=prefect, dry=dry_run, as_of=as_of if once or dry_run else None) as watching:
+    with watch(service, out=out, prefect=prefect, dry=dry_run, as_of=as_of) as watching:
         while True:
             turn = watching.turn(dry=dry_run)
             if not (once and turn.feed_error):
@@ -72,6 +77,10 @@ def watch(
     from flows.watchruns import Launcher, LocalRuns
 
     preset = read_yaml(Path(service.preset), "run") if service.preset else {}
+    if preset.get("source", {}).get("kind", "simulated") == "simulated":
+        logger.warning(
+            "no real source is set (preset, `source.kind`): real earthquakes are mapped on the simulated Earth"
+        )
     preset["out"] = out or preset.get("out", "runs")
     folder = Path(preset["out"]) / FOLDER
     launcher: Launcher = LocalRuns(folder)
