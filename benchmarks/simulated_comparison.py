@@ -158,11 +158,12 @@ def main() -> None:
     """Train whatever is not yet on record; with --write, put the table into docs/simulated-comparison.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--seed", type=int, choices=SEEDS, help="Only this one; all where none is given.")
     parser.add_argument("--no-training", action="store_true", help="Only what is on record.")
     given = parser.parse_args()
     torch.set_num_threads(1)
     done: dict[str, dict[str, Any]] = json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {}
-    for seed in () if given.no_training else SEEDS:
+    for seed in () if given.no_training else SEEDS if given.seed is None else (given.seed,):
         for row in ROWS:
             if key(row, seed) not in done:
                 done[key(row, seed)] = measure(row, seed)
