@@ -177,7 +177,7 @@ class DaskCluster:
             address = self._local.scheduler_address if self._local else f"{scheme}://{self._url.netloc}"
             try:
                 self._client = distributed.Client(address, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
-            except (OSError, TimeoutError) as error:
+            except (OSError, RuntimeError) as error:  # RuntimeError: TLS is required, and not spoken here
                 raise MachineError(
                     f"the scheduler of {self._engine} does not answer: {' '.join(str(error).split())[:200]}",
                     "Start it (`dask scheduler`), or leave out --engine to go on in this process.",

@@ -11,6 +11,7 @@ from typing import Any
 
 from configs.run import SourceConfig
 from flows import journal
+from flows.earth import make_source
 from flows.engine import Cluster, Report
 from flows.shards import Begun, check_worker, versions
 from gee.source import Source
@@ -57,8 +58,6 @@ def by_workers(cluster: Cluster, config: SourceConfig) -> Fill:
 
 def pull_shard(shard: PullShard) -> Report:
     """Fill the blocks of a shard that are not done, in the shared store. What a worker runs."""
-    from flows.rooms import make_source  # the rooms send the shards: an import at the top would go in a circle
-
     begun, filling = Begun.now(), shard.filling
     check_worker(shard.versions, filling.path)
     missing = [block for block in shard.blocks if not is_done(filling.path, block, filling.key, filling.names)]

@@ -10,12 +10,13 @@ import numpy as np
 
 from configs.area import around
 from configs.bands import parse_band
-from configs.errors import NothingNewError, NothingToSeeError, RequestError
+from configs.errors import NothingNewError, NothingToSeeError
 from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass
 from configs.run import RunConfig, SourceConfig
 from configs.stack import Rows, Stack
 from flows import difference, engine, journal, workplace
+from flows.earth import make_source
 from flows.mapping import map_card
 from flows.progress import progress
 from flows.pulling import by_workers
@@ -54,32 +55,6 @@ def source_config(run: RunConfig) -> SourceConfig:
         live = config.earthengine.model_copy(update={"post_policy": "latest"})
         config = config.model_copy(update={"earthengine": live})
     return config
-
-
-def make_source(config: SourceConfig) -> Source:
-    """Return a source by its configuration, factor files beside it; imports only what it needs."""
-    source = _imagery(config)
-    if not config.factors.given:
-        return source
-    from gee.factors.source import FactoredSource
-
-    return FactoredSource(source, config.factors)
-
-
-def _imagery(config: SourceConfig) -> Source:
-    if config.kind == "archive":
-        from gee.archive import open_archive
-
-        if config.archive is None:
-            raise RequestError("source.archive names no folder", "Give --source archive:DIR.")
-        return open_archive(Path(config.archive))
-    if config.kind == "earthengine":
-        from gee.earthengine import EarthEngineSource
-
-        return EarthEngineSource(config.earthengine)
-    from gee.simulated import LANDSCAPES, SimulatedSource
-
-    return SimulatedSource(config.landscape or next(iter(LANDSCAPES)), config.seed)
 
 
 def candidates(run: RunConfig, source: Source) -> Candidates:

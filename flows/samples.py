@@ -18,9 +18,9 @@ from configs.run import RunConfig, as_request_error
 from configs.sampling import SamplingConfig, SplitConfig, VectorLayer, read_sampling
 from configs.stack import Stack
 from configs.vectors import Layer
+from flows.earth import make_source
 from flows.progress import progress
 from flows.resolve import make_request, resolve
-from flows.rooms import make_source
 from flows.truth import simulated_mask
 from flows.views import Is
 from gee.observation import observe

@@ -25,7 +25,7 @@ from configs.errors import RequestError
 from configs.event import default_windows
 from configs.factors import FactorsConfig
 from configs.run import SourceConfig
-from flows.rooms import make_source
+from flows.earth import make_source
 from gee.factors.distance import distance_m, segments_of
 from gee.factors.layers import Factors
 from gee.factors.source import FactoredSource
