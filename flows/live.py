@@ -64,7 +64,7 @@ def followed(function: Callable[P, R]) -> Callable[P, R | State[Any]]:
 
 def _failed(error: CoslideError, runs: Runs) -> State[Any]:
     """Return the run's last state; where it is to be tried again, let the error pass on after saying so to the server."""
-    message = " ".join(str(error).split())
+    message = " ".join(f"{error.message.rstrip('.')}. {error.remedy}".split())
     logger.error("%s", message)
     tries = this_run.run_count or 1
     if isinstance(error, SourceError | MachineError) and tries <= runs.retries and this_run.id:

@@ -37,11 +37,8 @@ def _run_name() -> str:
     asked = parameters.get("request") or parameters.get("config") or {}
     content = asked if isinstance(asked, dict) else asked.model_dump(mode="json")
     event = content.get("event", content)
-    return str(
-        event.get("name")
-        or event.get("usgs")
-        or f"{event.get('latitude')},{event.get('longitude')} {event.get('date')}"
-    )
+    place = f"{event.get('latitude')},{event.get('longitude')} {event.get('date') or ''}".strip()
+    return str(event.get("name") or event.get("usgs") or place)
 
 
 @flow(name="respond", flow_run_name=_run_name, persist_result=False)
