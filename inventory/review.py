@@ -280,5 +280,4 @@ def verdict_words(inventory: Inventory) -> list[str]:
     confirmed, dismissed = int(counts.get(CONFIRMED, 0)), int(counts.get(DISMISSED, 0))
     if not confirmed and not dismissed:
         return []
-    tail = " (status in landslides.gpkg); they are not counted" if dismissed else ""
-    return [f"Reviewed by an analyst: {confirmed:,} confirmed, {dismissed:,} dismissed{tail}."]
+    return [f"Reviewed by an analyst: {confirmed:,} confirmed; {dismissed:,} dismissed and not counted (see `status`)."]

@@ -164,10 +164,10 @@ _NOTES = {
 
 FIRST_SEEN = "first seen: not observed in the revision before"
 _SAME_IMAGE = {
-    "new": "drawn now on the same image, with more of the scene around it",
-    "grown": "drawn larger on the same image, with more of the scene around it",
-    "shrunk": "drawn smaller on the same image, with more of the scene around it",
-    "gone": "not drawn any more on the same image, with more of the scene around it",
+    "new": "drawn now on the same image",
+    "grown": "drawn larger on the same image",
+    "shrunk": "drawn smaller on the same image",
+    "gone": "not drawn any more on the same image",
 }
 """Where pixels keep their image, nothing has changed on the ground: the checkpoint sees it differently."""
 
@@ -282,5 +282,5 @@ def in_words(matched: Matched, before: int) -> str:
     first, same = int(note.str.startswith(FIRST_SEEN).sum()), int(note.str.contains("on the same image").sum())
     tail = f"; {first:,} of the new ones lie where nothing had been seen before" if first else ""
     where = "change is on an unchanged image" if same == 1 else "changes are on unchanged images"
-    tail += f"; {same:,} {where}, seen differently with more of the scene around" if same else ""
+    tail += f"; {same:,} {where}: drawn differently, not changed on the ground" if same else ""
     return f"Since revision {before}: {', '.join([*told, unchanged])}{tail}."

@@ -161,10 +161,7 @@ def test_a_dismissed_landslide_stays_dismissed_and_is_counted_nowhere(event: Eve
         assert found.summary.landslide_count == 3
         assert (mask_of(found)[LARGE] == 0).all(), "what is no landslide is none in the mask"
         assert "L00001" not in (event.folder.revision(number).folder / "report.html").read_text(encoding="utf-8")
-        assert (
-            "Reviewed by an analyst: 0 confirmed, 1 dismissed (status in landslides.gpkg); they are not counted."
-            in found.words
-        )
+        assert "Reviewed by an analyst: 0 confirmed; 1 dismissed and not counted (see `status`)." in found.words
     assert (event.folder.reviews / "r002.gpkg").exists()
     assert not event.folder.review.exists()
 
