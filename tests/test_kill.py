@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ def test_moments_are_seeded_written_down_and_never_struck_twice(
 
 
 @pytest.mark.slow
-def test_a_killed_server_costs_nothing(tmp_path: Path) -> None:
+def test_a_killed_server_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL of the Prefect server while a run is under way, and a restart: the same products, nothing left running."""
+    monkeypatch.setattr(kill, "preset", partial(kill.preset, height=600))
+    monkeypatch.setattr(kill, "request", partial(kill.request, height=600))
     (told,) = strike_all(tmp_path, ["server on SQLite"], 1)
     assert told["same"]
     assert told["left_running"] == 0
