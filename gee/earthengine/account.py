@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -13,8 +14,8 @@ class Account:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self.eecu_seconds: float | None = None
-        """Compute as the service reports it; None: it did not."""
+        self.reported: Mapping[str, str] = {}
+        """What the service says about itself in its replies' ``x-earth-engine-*`` headers: quota status, perhaps compute."""
 
     def add(self, what: str, number: int = 1) -> None:
         """Count `number` more of something: requests, bytes, rate limited, tried again, split."""
@@ -26,7 +27,9 @@ class Account:
             return self._counts[what]
 
     def as_plain(self) -> dict[str, Any]:
-        """Return the counts for the provenance; ``eecu_seconds`` is "unknown" where the service did not say."""
+        """Return the counts for the provenance, and what the service reported; compute it did not report is "unknown"."""
         with self._lock:
             counts = dict(sorted(self._counts.items()))
-        return {**counts, "eecu_seconds": "unknown" if self.eecu_seconds is None else self.eecu_seconds}
+        reported = dict(self.reported)
+        eecu = next((value for name, value in reported.items() if "eecu" in name), "unknown")
+        return {**counts, "eecu": eecu, **({"reported": reported} if reported else {})}

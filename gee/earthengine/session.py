@@ -67,6 +67,8 @@ class Session:
     url: str
     credentials: str
     """Which kind."""
+    reported: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """What the service's replies last said about the service (`transport.REPORTS`)."""
 
 
 def endpoint_url(config: EarthEngineConfig) -> str:
@@ -205,7 +207,7 @@ def _sign_in(config: EarthEngineConfig, session: Session, credentials: Credentia
                 credentials.held,
                 url=session.url,
                 project=session.project,
-                http_transport=Transport(config.workers + 2, config.deadline_s, config.silence_s),
+                http_transport=Transport(config.workers + 2, config.deadline_s, config.silence_s, session.reported),
             )
             return
         except CoslideError:

@@ -125,6 +125,7 @@ class EarthEngineSource:
     @cached_property
     def _puller(self) -> Puller:
         session = connect(self.config)
+        self.account.reported = session.reported
         return Puller(self.config, gate_for(session.project, session.url), self.account)
 
     def _asked(self, plan: Plan, block: GeoBox) -> Asked:

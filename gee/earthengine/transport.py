@@ -17,12 +17,17 @@ from requests.adapters import HTTPAdapter
 CONNECT_S: Final = 10.0
 """Longest wait for a connection; a network that drops packets is told apart from a slow answer."""
 PIECE_BYTES: Final = 1 << 18
+REPORTS: Final = "x-earth-engine-"
+"""Headers in which the service reports on itself, such as ``x-earth-engine-quota-status``."""
 
 
 class Transport:
     """An `httplib2.Http` in the few ways that googleapiclient and google-auth use one."""
 
-    def __init__(self, connections: int, deadline_s: float, silence_s: float) -> None:
+    def __init__(
+        self, connections: int, deadline_s: float, silence_s: float, reported: dict[str, str] | None = None
+    ) -> None:
+        self._reported = {} if reported is None else reported
         self._deadline_s = deadline_s
         self._silence_s = min(silence_s, deadline_s)
         self._session = requests.Session()
@@ -59,6 +64,9 @@ class Transport:
             if "timed out" in str(error).lower():
                 raise TimeoutError(f"{_host(uri)} fell silent in mid-answer") from error
             raise ConnectionError(f"connection to {_host(uri)} failed ({type(error).__name__})") from error
+        for name, value in response.headers.items():
+            if name.lower().startswith(REPORTS):
+                self._reported[name.lower()] = value
         return httplib2.Response({**response.headers, "status": response.status_code}), content
 
     def _read(self, response: requests.Response, end: float) -> bytes | bytearray:

@@ -102,6 +102,8 @@ class Loopback:
         self.latency_s = 0.0
         self.bytes_per_s = 0.0
         """Pace of one connection; 0 is unbounded."""
+        self.reports: dict[str, str] = {}
+        """Headers of every good reply."""
         self.free_links = False
         """Whether a download link is made without waiting: what it costs the real service is not published."""
         self.faults: list[Fault] = []
@@ -129,7 +131,7 @@ class Loopback:
 
     def reset(self) -> None:
         """Forget faults, entries and limits of an earlier test."""
-        self.faults, self.entries, self.peak = [], [], 0
+        self.faults, self.entries, self.peak, self.reports = [], [], 0, {}
         self.concurrent, self.per_second, self.latency_s, self.require_token = 40, 100, 0.0, False
 
     def revoke_tokens(self) -> None:
@@ -183,7 +185,7 @@ class Loopback:
             data, kind = self._route(handler, path, body)
             if ":" in path or (path.endswith("/thumbnails") and not self.free_links):
                 time.sleep(max(0.0, self.latency_s - (time.monotonic() - begun)))
-            return 200, data, kind, {}
+            return 200, data, kind, self.reports
         except Refused as refused:
             reason = REASONS.get(refused.status, "UNKNOWN")
             error = {"error": {"code": refused.status, "message": refused.message, "status": reason}}

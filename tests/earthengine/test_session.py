@@ -11,9 +11,10 @@ import pytest
 
 from configs.earthengine import EarthEngineConfig
 from configs.errors import RequestError, SourceError
+from earthengine import world
 from earthengine.conftest import SECRET, write_key
 from earthengine.loopback import Fault, Loopback
-from gee.earthengine import connect, disconnect
+from gee.earthengine import EarthEngineSource, connect, disconnect
 from gee.earthengine.session import find_credentials
 from gee.earthengine.verdict import safe
 from gee.session import findings
@@ -173,3 +174,14 @@ def test_secrets_are_taken_out_of_words() -> None:
     text = safe(f'refused: Bearer abc.def, "private_key": "{SECRET}" -----BEGIN PRIVATE KEY----- xyz ya29.token-1')
     for secret in ("abc.def", SECRET, "xyz", "ya29"):
         assert secret not in text
+
+
+def test_what_the_service_reports_is_kept_as_it_said_it(loopback: Loopback, config: EarthEngineConfig) -> None:
+    loopback.reports = {"X-Earth-Engine-Quota-Status": "restricted", "X-Earth-Engine-EECU": "12.5"}
+    source = EarthEngineSource(config)
+    plan = source.plan(world.AREA, world.AREA.geobox(10)[:32, :32], world.EVENT, world.WINDOWS, ("post_B4",))
+    source.pull(plan, plan.geobox)
+    told = source.account.as_plain()
+    assert told["eecu"] == "12.5"
+    assert told["reported"]["x-earth-engine-quota-status"] == "restricted"
+    assert EarthEngineSource(config).account.as_plain()["eecu"] == "unknown"
