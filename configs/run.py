@@ -34,6 +34,8 @@ class SourceConfig(Frozen):
     """Landscape of the simulated Earth; chosen from the place where null."""
     seed: int = Field(default=0, ge=0)
     """Seed of the simulated Earth: another number is another world."""
+    sensor: Literal["sentinel-2", "landsat-8"] = "sentinel-2"
+    """Optical sensor of the simulated Earth; that of Earth Engine is `earthengine.sensor`."""
     earthengine: EarthEngineConfig = EarthEngineConfig()
     """Where kind is earthengine."""
     factors: FactorsConfig = FactorsConfig()

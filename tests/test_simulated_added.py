@@ -15,10 +15,13 @@ from configs.bands import When
 from configs.errors import NothingToSeeError
 from configs.event import DateRange, Event, Windows
 from configs.records import ObservationClass
-from gee.simulated import SimulatedSource, fingerprint, geology, orbit, radar, sentinel2, spectra
+from gee.simulated import SimulatedSource, fingerprint, geology, landsat, orbit, radar, sentinel2, spectra
+from gee.simulated.cover import place
 from gee.simulated.fingerprint import added_fingerprint
 from gee.simulated.lattice import Grid
 from gee.simulated.relief import ground
+from gee.simulated.scene import render
+from gee.simulated.sky import Acquisition
 from gee.simulated.slides import shaken
 from gee.simulated.truth import truth_mask
 from gee.simulated.world import world
@@ -73,7 +76,7 @@ def slope_deg(landscape: str, plan: Plan) -> NDArray[np.float64]:
 def test_both_fingerprints_are_frozen() -> None:
     """The first one decides whether cards and studies still hold; the second names the fields that were added later."""
     assert fingerprint() == "6daac6c8bf2e1b84"
-    assert added_fingerprint() == "f1a9e040dd8258c1"
+    assert added_fingerprint() == "bb09453393dca101"
 
 
 def test_the_first_six_bands_keep_every_bit_beside_others() -> None:
@@ -109,6 +112,43 @@ def test_windows_agree_on_other_grids_too() -> None:
     whole, part = source.pull(plan, askew), source.pull(plan, askew[7:30, 5:33])
     for name in (*MORE, *ECHOES, *STILL):
         np.testing.assert_array_equal(part.bands[name], whole.bands[name][7:30, 5:33], err_msg=name)
+
+
+def test_landsat_has_its_own_pixels_days_and_windows() -> None:
+    source, event = SimulatedSource("deep-gorge", seed=3, sensor="landsat-8"), quake()
+    offer = source.offer()
+    assert (offer.sensor, offer.resolution_m) == ("landsat-8", 15.0)
+    assert "post_B5" not in offer.bands
+    assert {"post_B1", "post_NDVI", "post_MNDWI", "post_VV", "lithology"} <= offer.bands
+    area = around(event.latitude, event.longitude, 1.0)
+    names = tuple(f"post_{band}" for band in landsat.BANDS)
+    plan = source.plan(area, area.geobox(15), event, windows(), names)
+    tracks: dict[str, set[int]] = {}
+    for one in plan.scenes:
+        tracks.setdefault(one.id.rsplit("_", 1)[1], set()).add(one.acquired.toordinal() % landsat.REVISIT_DAYS)
+    assert all(len(days) == 1 for days in tracks.values())
+    whole = source.pull(plan, plan.geobox)
+    rows, columns = slice(21, 90), slice(33, 118)
+    part = source.pull(plan, plan.geobox[rows, columns])
+    for name in names:
+        np.testing.assert_array_equal(part.bands[name], whole.bands[name][rows, columns], err_msg=name)
+
+
+def test_landsat_and_sentinel_see_the_same_ground_at_their_own_sharpness() -> None:
+    earth, window = world("deep-gorge", 3, "EPSG:32648"), Grid(10.0, -327_600, 41_300, 90, 90)
+    one = Acquisition(earth, 0, 17_790)
+    here = place(earth, landsat.reach(window))
+    oli = landsat.render(here, one, window, landsat.BANDS)
+    msi = dict(zip(spectra.BANDS, render(here, one, window), strict=True))
+    for name, values in msi.items():
+        assert float(oli[name].mean()) == pytest.approx(float(values.mean()), rel=0.03)
+        assert np.corrcoef(oli[name].ravel(), values.ravel())[0, 1] > 0.95
+    # The visible bands keep the detail of the pan band, the others that of 30 m.
+    rough = {
+        name: float(np.abs(np.diff(oli[name], axis=1)).mean() / np.abs(np.diff(msi[name], axis=1)).mean())
+        for name in msi
+    }
+    assert rough["B4"] > rough["B8"]
 
 
 def test_a_mixture_of_covers_has_the_mixture_of_their_spectra() -> None:

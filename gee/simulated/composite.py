@@ -50,23 +50,27 @@ def preferred(overpasses: Sequence[Acquisition], when: When, event: Event) -> li
     return sorted(overpasses, key=cost)
 
 
-def reach(window: Grid, align: int) -> Grid:
-    """Return the window that the ground must cover so that bands with pixels of `align` native ones can be rendered."""
-    return aligned(window, align).grown(MARGIN_PX)
+Reach = Callable[[Grid], Grid]
+"""The window that the ground must cover for another to be rendered."""
+
+
+def reach_of(align: int) -> Reach:
+    """Return the reach of bands with pixels of up to `align` native ones."""
+    return lambda window: aligned(window, align).grown(MARGIN_PX)
 
 
 def compose(
-    ground: Place, candidates: Sequence[Acquisition], window: Grid, names: Sequence[str], render: Render, align: int
+    ground: Place, candidates: Sequence[Acquisition], window: Grid, names: Sequence[str], render: Render, reach: Reach
 ) -> Image:
     """Return the best pixels of a native window; where nothing is clear, the first scene that imaged it, as it was.
 
     Args:
-        ground: the place, over at least `reach(window, align)`.
+        ground: the place, over at least `reach(window)`.
         candidates: overpasses, the ones to prefer first.
         window: native pixels.
         names: the bands that `render` returns.
         render: one scene's pixels.
-        align: side of its largest pixels, native ones.
+        reach: of that.
     """
     inside = window.inside(ground.grid)
     found = np.zeros(window.shape, np.uint8)
@@ -85,7 +89,7 @@ def compose(
         here, one = chosen == number, candidates[number]
         part = _bounding(here, window)
         rows, columns = part.inside(window)
-        for name, image in render(cut_out(ground, reach(part, align)), one, part).items():
+        for name, image in render(cut_out(ground, reach(part)), one, part).items():
             values[name][rows, columns] = np.where(here[rows, columns], image, values[name][rows, columns])
         days[here] = (one.acquired.date() - one.date).days + one.day
     return Image(values, found, days)

@@ -13,7 +13,7 @@ PHYSICS = (
     "cover", "sky", "scene",
 )  # fmt: skip
 """Rooms whose code or numbers change pixels or truth. How a request is answered (`source`, `grids`) is not among them."""
-ADDED = ("sentinel2", "orbit", "radar", "geology")
+ADDED = ("sentinel2", "orbit", "radar", "geology", "landsat")
 """Rooms that lay further fields over the same ground, for systems that read more; they have a hash of their own."""
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 

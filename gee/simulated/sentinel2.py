@@ -107,10 +107,10 @@ def _laid(ground: Place, acquisition: Acquisition, names: list[str]) -> dict[str
     return found
 
 
-def _lit(ground: Place, acquisition: Acquisition, names: list[str]) -> dict[str, F32]:
+def lit(ground: Place, acquisition: Acquisition, names: list[str]) -> dict[str, F32]:
     """Return top-of-atmosphere reflectance before the sensor, band -> `(y, x)`; light and air as in `scene`."""
     over = sky(acquisition, ground.grid)
-    lit = light(ground, acquisition, over.shade)
+    shone = light(ground, acquisition, over.shade)
     thick = haze(acquisition, ground.grid)
     thin = np.exp(-ground.height / np.float32(spectra.SCALE_HEIGHT_M))
     vapour = np.float32(_VAPOUR * (0.5 + acquisition.chance("vapour")))
@@ -120,7 +120,7 @@ def _lit(ground: Place, acquisition: Acquisition, names: list[str]) -> dict[str,
     for name, laid in _laid(ground, acquisition, names).items():
         band = BANDS.index(name)
         share = _SKY[band]
-        light_here = lit.direct * (1 - share) + lit.sky * share * (np.float32(1) - np.float32(0.35) * over.shade)
+        light_here = shone.direct * (1 - share) + shone.sky * share * (np.float32(1) - np.float32(0.35) * over.shade)
         path = (_PATH[band] + thick * (_PATH[band] / spectra.PATH[0])) * thin
         passed = _TRANSMITTANCE[band] * (moist if name == "B9" else np.float32(1))
         seen = path + passed * laid * light_here
@@ -142,12 +142,12 @@ def render(ground: Place, acquisition: Acquisition, window: Grid, names: Iterabl
     east, north = acquisition.shift_m
     across, down = _taps(east / window.step_m), _taps(-north / window.step_m)
     found = {}
-    for name, lit in _lit(ground, acquisition, list(names)).items():
+    for name, image in lit(ground, acquisition, list(names)).items():
         side = PIXEL[name]
         own = Grid(
             whole.step_m * side, whole.row // side, whole.column // side, whole.height // side, whole.width // side
         )
-        seen = blocks(_blurred(lit[part], across, down), side)
+        seen = blocks(_blurred(image[part], across, down), side)
         seen = seen + white(own, acquisition.key("noise", name)) * np.float32(NOISE)
         seen = np.repeat(np.repeat(seen, side, 0), side, 1)[window.inside(whole)]
         found[name] = np.maximum(seen, np.float32(1e-4))

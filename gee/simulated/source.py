@@ -21,8 +21,8 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
 from gee.join import beside
-from gee.simulated import geology, orbit, radar, sentinel2, spectra
-from gee.simulated.composite import compose, preferred, reach
+from gee.simulated import geology, landsat, orbit, radar, sentinel2, spectra
+from gee.simulated.composite import Reach, compose, preferred, reach_of
 from gee.simulated.cover import Place, place, struck
 from gee.simulated.fingerprint import added_fingerprint, fingerprint
 from gee.simulated.grids import Resampler, native_window
@@ -30,7 +30,7 @@ from gee.simulated.landscapes import LANDSCAPES
 from gee.simulated.lattice import F32, TERRAIN_M, Grid, covering
 from gee.simulated.relief import measured_elevation
 from gee.simulated.scene import render
-from gee.simulated.sky import EPOCH, Acquisition, acquisitions, imaged, sky
+from gee.simulated.sky import EPOCH, REVISIT_DAYS, Acquisition, acquisitions, imaged, sky
 from gee.simulated.slides import shaken
 from gee.simulated.world import World, world
 from gee.source import Elevation, Plan, Pulled, Source
@@ -55,6 +55,8 @@ class SimulatedSource:
     block_px: int = 512
     workers: int = 2
     name: str = "simulated"
+    sensor: str = "sentinel-2"
+    """Or ``landsat-8``."""
 
     def __post_init__(self) -> None:
         if self.landscape not in LANDSCAPES:
@@ -64,12 +66,17 @@ class SimulatedSource:
 
     def offer(self) -> Offer:
         """Return what the simulated Earth can deliver."""
-        bases = {*OPTICAL, *radar.BANDS}
+        bases = {*(landsat.BANDS if self._landsat else OPTICAL), *radar.BANDS}
         bases |= {name for name, inputs in DERIVED.items() if set(inputs) <= {*bases, "dem"}}
         static = {"dem", *(name for name, inputs in DERIVED.items() if inputs == ("dem",))}
         timed = {f"{when}_{name}" for when in When for name in bases - static}
         bands = frozenset({*static, *geology.LAYERS, *timed})
-        return Offer("simulated", "sentinel-2", Level.TOA, 10.0, bands, True, (WARNING,))
+        finest = landsat.RESOLUTION_M if self._landsat else 10.0
+        return Offer("simulated", self.sensor, Level.TOA, finest, bands, True, (WARNING,))
+
+    @property
+    def _landsat(self) -> bool:
+        return self.sensor == "landsat-8"
 
     def extent(self) -> BaseGeometry | None:
         """Return None: it covers the whole Earth."""
@@ -94,8 +101,10 @@ class SimulatedSource:
                 scenes.append(_radar_scene(earth, area, geobox, event, windows, when))
         details = {"landscape": self.landscape, "seed": self.seed, "simulator": fingerprint()}
         measured = tuple(name for name in bands if name != "dem")
-        if any(parse_band(name).band.name not in spectra.BANDS for name in measured):
+        if self._landsat or any(parse_band(name).band.name not in spectra.BANDS for name in measured):
             details["simulator_added"] = added_fingerprint()
+        if self._landsat:
+            details["sensor"] = self.sensor
         return Plan(measured, "dem" in bands, geobox, area, event, windows, tuple(scenes), details=details)
 
     def _scenes(
@@ -103,7 +112,9 @@ class SimulatedSource:
     ) -> list[Scene]:
         probes, inside = _probes(area, geobox)
         scenes = []
-        for one in acquisitions(earth, probes, *_days(windows, when)):
+        passing = landsat.overpasses if self._landsat else acquisitions
+        product = landsat.PRODUCT if self._landsat else PRODUCT
+        for one in passing(earth, probes, *_days(windows, when)):
             seen = imaged(one, probes)[inside] > 0
             if not windows.holds(when, one.acquired, event) or not seen.any():
                 continue
@@ -111,10 +122,11 @@ class SimulatedSource:
             cloudy = (over.cloud[inside] > 0.1)[seen]
             clear = seen.mean() * (1 - (cloudy | (over.shade[inside] > 0.3)[seen]).mean())
             scenes.append(
-                Scene(_id(one), when, one.acquired, PRODUCT, round(float(clear), 4), round(float(cloudy.mean()), 4))
+                Scene(_id(one), when, one.acquired, product, round(float(clear), 4), round(float(cloudy.mean()), 4))
             )
         if not scenes:
-            raise _nothing("", when, windows, "one overpass every 5 days")
+            often = landsat.REVISIT_DAYS if self._landsat else REVISIT_DAYS
+            raise _nothing("", when, windows, f"one overpass every {often} days")
         return sorted(
             scenes, key=lambda s: (-round(s.clear_fraction or 0.0, 1), abs((s.acquired - event.time).total_seconds()))
         )
@@ -123,7 +135,7 @@ class SimulatedSource:
         """Return the bands, observation classes and dates of one block."""
         earth, resample = world(self.landscape, self.seed, block.crs), Resampler(native_window(block), block)
         asked = _by_window(plan.bands)
-        found = _seen(earth, plan, asked, resample) if asked else Pulled({}, {}, {})
+        found = _seen(earth, plan, asked, resample, self._landsat) if asked else Pulled({}, {}, {})
         quake = shaken(earth, plan.event)
         still = {name: geology.layer(name, quake, resample) for name in plan.bands if name in geology.LAYERS}
         bands = {**found.bands, **still}
@@ -147,14 +159,17 @@ def _by_window(bands: Iterable[str]) -> dict[When, tuple[str, ...]]:
     return {when: names for when in When if (names := tuple(one.band.name for one in parsed if one.when is when))}
 
 
-def _seen(earth: World, plan: Plan, asked: Mapping[When, tuple[str, ...]], resample: Resampler) -> Pulled:
+def _seen(
+    earth: World, plan: Plan, asked: Mapping[When, tuple[str, ...]], resample: Resampler, of_landsat: bool
+) -> Pulled:
     """Return what the instruments saw of a block."""
-    align = sentinel2.ALIGN if any(set(names) & set(sentinel2.BANDS) for names in asked.values()) else 2
-    before = place(earth, reach(resample.window, align))
+    fine = any(set(names) & set(sentinel2.BANDS) for names in asked.values())
+    reach = landsat.reach if of_landsat else reach_of(sentinel2.ALIGN if fine else 2)
+    before = place(earth, reach(resample.window))
     found = Pulled({}, {}, {})
     for when, names in asked.items():
         ground = struck(before, shaken(earth, plan.event)) if when is When.POST else before
-        found = beside(found, _optical(ground, plan, when, names, resample, align))
+        found = beside(found, _optical(ground, plan, when, names, resample, reach, of_landsat))
         found = beside(found, _radar(ground, plan, when, names, resample))
     return found
 
@@ -186,23 +201,33 @@ def _radar_scene(earth: World, area: Area, geobox: GeoBox, event: Event, windows
     return Scene(one.id, when, one.acquired, radar.PRODUCT)
 
 
-def _optical(ground: Place, plan: Plan, when: When, names: Iterable[str], resample: Resampler, align: int) -> Pulled:
+def _optical(
+    ground: Place,
+    plan: Plan,
+    when: When,
+    names: Iterable[str],
+    resample: Resampler,
+    reach: Reach,
+    of_landsat: bool,
+) -> Pulled:
     """Return the optical bands of one window on the block's grid; nothing where none is asked for."""
-    first = [name for name in names if name in spectra.BANDS]
-    more = [name for name in names if name in sentinel2.BANDS]
-    if not first and not more:
+    asked = [name for name in names if name in OPTICAL]
+    if not asked:
         return Pulled({}, {}, {})
+    first = [name for name in asked if name in spectra.BANDS]
+    more = [name for name in asked if name in sentinel2.BANDS]
 
     def rendered(here: Place, one: Acquisition, part: Grid) -> dict[str, F32]:
+        if of_landsat:
+            return landsat.render(here, one, part, asked)
         image = dict(zip(spectra.BANDS, render(here, one, part), strict=True)) if first else {}
         return {name: image[name] for name in first} | (sentinel2.render(here, one, part, more) if more else {})
 
     wanted = {scene.id for scene in plan.scenes if scene.when is when}
-    overpasses = acquisitions(ground.world, resample.window, *_days(plan.windows, when))
+    passing = landsat.overpasses if of_landsat else acquisitions
+    overpasses = passing(ground.world, resample.window, *_days(plan.windows, when))
     candidates = preferred([one for one in overpasses if _id(one) in wanted], when, plan.event)
-    if plan.latest_first and when is When.POST:
-        candidates.reverse()
-    image = compose(ground, candidates, resample.window, [*first, *more], rendered, align)
+    image = compose(ground, candidates, resample.window, asked, rendered, reach)
     bands = {f"{when}_{name}": resample.values(layer) for name, layer in image.values.items()}
     return Pulled(bands, {when: resample.nearest(image.classes)}, {when: resample.nearest(image.days)})
 
