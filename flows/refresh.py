@@ -68,8 +68,11 @@ def _turn(
     verdict = Refresh("asked for with --force") if force else verdict_of(event, run)
     logger.info("%s: %s", run.event.name, verdict.reason)
     if isinstance(verdict, Stop):
-        return told(standing.stop(event, verdict).state, event, run, verdict.reason)
-    standing.write_state(event, checked=run.windows.as_of)
+        with workplace.waiting(event.lock):
+            state = standing.stop(event, verdict).state
+        return told(state, event, run, verdict.reason)
+    with workplace.waiting(event.lock):
+        standing.write_state(event, checked=run.windows.as_of)
     if isinstance(verdict, Wait):
         return told("waiting", event, run, verdict.reason)
     try:
@@ -127,7 +130,8 @@ def next_run(event: EventFolder, as_of: datetime, checkpoint: str | None = None)
 def _after(event: EventFolder) -> dict[str, Any]:
     """Return what became of the event: closed at once where the new revision has reached the target."""
     stop = settled(standing.standing(event, standing.latest_run(event).windows.post.last))
-    state = standing.stop(event, stop) if stop else standing.read_state(event)
+    with workplace.waiting(event.lock):
+        state = standing.stop(event, stop) if stop else standing.read_state(event)
     return {"event_state": state.state, "event_reason": state.reason}
 
 

@@ -53,7 +53,7 @@ def command(
     analyst decided in EVENT_DIR/review.gpkg (`coslide review`) is taken up.
     """
     from configs.errors import RequestError
-    from flows import standing
+    from flows import standing, workplace
     from flows.refresh import refresh
 
     if close is not None and (force or reopen):
@@ -69,12 +69,14 @@ def command(
         return
     found = standing.open_existing(event)
     if close is not None:
-        state = standing.close(found, close.strip() or "closed by the operator")
+        with workplace.waiting(found.lock):
+            state = standing.close(found, close.strip() or "closed by the operator")
         content = {"status": "ok", "event": found.folder.absolute().name, "action": "closed", "reason": state.reason}
         answer(content, as_json, f"{content['event']}: closed: {state.reason}")
         return
     if reopen:
-        standing.reopen(found)
+        with workplace.waiting(found.lock):
+            standing.reopen(found)
     result = refresh(event, as_of=moment, checkpoint=checkpoint, review=review, force=force, run_it=_by(engine))
     answer(result, as_json, words(result))
 
