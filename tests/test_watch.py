@@ -148,7 +148,6 @@ def test_a_replayed_fortnight_gives_exactly_the_right_runs(
 ) -> None:
     """Duplicates, updates, a deleted, an offshore, a flat and two deep ones, time-outs, malformed answers, restarts, a kill."""
     fill(usgs, real)
-    monkeypatch.setattr(fetching, "TIMEOUT_S", 0.8)
     ledger, faults, kills, turns = Ledger(), fault_plan(), [0], list[Turn]()
     none = Outcome("nothing", "no image yet")
     ledger.script["ci3144585.m6.7-34.21--118.54", 1] = lambda: none
@@ -164,6 +163,8 @@ def test_a_replayed_fortnight_gives_exactly_the_right_runs(
     standing.write_state(event)
     for now in ticks():
         usgs.now = now
+        silent = any(moment == now and kind == "timeout" for (moment, _), kind in faults.items())
+        monkeypatch.setattr(fetching, "TIMEOUT_S", 0.8 if silent else 60.0)  # patient: this machine may be busy
         usgs.fault = lambda path, now=now: faults.get((now, path.split("/")[1]))  # type: ignore[misc]
         try:
             with Book.open(tmp_path / "book.sqlite") as book:  # a process of its own every time
@@ -391,7 +392,7 @@ def test_killed_with_its_run_it_makes_one_revision(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list((event.folder / ".work").glob("*/run.yaml")) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
@@ -400,7 +401,8 @@ def test_killed_with_its_run_it_makes_one_revision(
     assert (code, answer["intended"]) == (0, [])
     assert answer["ended"][key] == "running"
     os.killpg(process.pid, signal.SIGKILL)  # the orphan too
-    code, answer = run(capsys, arguments(service, tmp_path))
+    while answer["ended"][key] == "running" and time.monotonic() < deadline:  # the kernel takes its time to bury it
+        code, answer = run(capsys, arguments(service, tmp_path))
     assert answer["ended"][key].startswith("done: revision 1")
     assert list(event.revisions()) == [1]
     with Book.open(tmp_path / ".watch" / "book.sqlite") as book:  # as if it had been killed before writing that down
