@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
-import struct
 import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlparse
 
+from earthengine.sending import send
+
 CLIENT_TESTS = files("ee") / "tests"
 JSON = "application/json; charset=UTF-8"
-PIECE_BYTES = 1 << 19
 REASONS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -164,7 +162,7 @@ class Loopback:
             status, data, kind, headers = self._answered(handler, path, body, fault, crowded)
             with self._lock:  # before the client can see the answer and ask what was asked
                 self.entries.append(Entry(path, status, len(data), start, time.monotonic()))
-            _send(handler, status, data, kind, headers, fault, self.bytes_per_s if counted else 0.0, leave)
+            send(handler, status, data, kind, headers, fault, self.bytes_per_s if counted else 0.0, leave)
         except (BrokenPipeError, ConnectionResetError):
             handler.close_connection = True
         finally:
@@ -259,68 +257,6 @@ def _discovery(url: str) -> bytes:
     document = json.loads(text.replace("v1alpha", "v1"))  # the client's copy is of the older version
     document["rootUrl"] = document["baseUrl"] = f"{url}/"
     return json.dumps(document).encode()
-
-
-def _send(
-    handler: BaseHTTPRequestHandler,
-    status: int,
-    data: bytes,
-    kind: str,
-    headers: dict[str, str],
-    fault: Fault | None,
-    bytes_per_s: float,
-    leave: Callable[[], None],
-) -> None:
-    damage: Callable[[bytes], bytes] | None = _DAMAGES.get(fault.kind) if fault and status == 200 else None
-    if damage:
-        data = damage(data)
-    handler.send_response(status)
-    for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    if fault and fault.kind in ("truncate", "stall", "reset"):
-        handler.wfile.write(data[: len(data) // 2])
-        handler.wfile.flush()
-        if fault.kind == "stall":
-            time.sleep(fault.seconds)
-        if fault.kind == "reset":  # a linger of zero sends RST
-            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            handler.connection.close()
-        handler.close_connection = True
-        return
-    began, whole = time.monotonic(), memoryview(data)
-    for start in range(0, len(data), PIECE_BYTES):
-        piece = whole[start : start + PIECE_BYTES]
-        if bytes_per_s:  # a piece goes out when its last byte is due
-            time.sleep(max(0.0, began + (start + len(piece)) / bytes_per_s - time.monotonic()))
-        if start + PIECE_BYTES >= len(whole):
-            leave()
-        handler.wfile.write(piece)
-
-
-def _zeros(data: bytes) -> bytes:
-    return data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
-
-
-def _reorder(data: bytes) -> bytes:
-    import io
-
-    import numpy as np
-
-    table = np.load(io.BytesIO(data), allow_pickle=False)
-    turned = np.empty(table.shape, [(name, table.dtype[name]) for name in reversed(table.dtype.names)])
-    for name in table.dtype.names:
-        turned[name] = table[name]
-    file = io.BytesIO()
-    np.save(file, turned)
-    return file.getvalue()
-
-
-_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "short": lambda data: data[: len(data) // 2],
-    "zeros": _zeros,
-    "reorder": _reorder,
-}
 
 
 def _server(loopback: Loopback) -> ThreadingHTTPServer:
