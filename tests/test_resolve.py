@@ -113,3 +113,25 @@ def test_a_swapped_epicentre_is_recognised() -> None:
         with pytest.raises(RequestError, match="--epicentre"):
             parse_epicentre(text)
     assert parse_epicentre("-17.5,179.9") == (-17.5, 179.9)
+
+
+def test_a_run_file_says_where_it_looked_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeating a run must not depend on what the event's ShakeMap has become since; a request for the event itself does."""
+    from gee import shakemap
+
+    def ask(*given: Any, **more: Any) -> None:
+        raise AssertionError("the ShakeMap was asked for")
+
+    monkeypatch.setattr(shakemap, "fetch", ask)
+    first = run(radius_km=7)
+    event = first.event.model_copy(update={"shakemap_url": "https://usgs.example/grid.xml"}).model_dump(mode="json")
+    preset = {"event": event, "area": first.area}
+    assert resolve(make_request(), preset, now=NOW).area == first.area
+    with pytest.raises(AssertionError, match="asked for"):
+        resolve(make_request(), {"event": event}, now=NOW)
+
+
+def test_a_served_run_asks_no_other_host() -> None:
+    for hosts in ((), ("nowhere.example",)):
+        with pytest.raises(RequestError, match=r"earthquake\.usgs\.gov is not on the list of hosts"):
+            resolve(make_request(usgs="us2000h8ty"), {}, now=NOW, hosts=hosts)
