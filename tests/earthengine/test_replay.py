@@ -140,6 +140,22 @@ def test_the_archive_replays_the_live_run_bit_for_bit(made: Made) -> None:
         assert list(first[column]) == list(second[column]), column
 
 
+def test_a_run_file_is_pulled_anew_into_the_same_archive(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COSLIDE_EE_URL", made.server.url)
+    monkeypatch.setenv("EE_SERVICE_ACCOUNT_KEY", str(made.archive.parent / "key.json"))
+    assert call("freeze", made.live / "run.yaml", "--out", tmp_path / "anew", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["pulled_anew"]
+    assert str(tmp_path / "anew") in told["replay"]
+    rasters = sorted(path.name for path in made.archive.glob("*.tif"))
+    assert rasters == sorted(path.name for path in (tmp_path / "anew").glob("*.tif"))
+    for name in rasters:
+        with rasterio.open(made.archive / name) as a, rasterio.open(tmp_path / "anew" / name) as b:
+            np.testing.assert_array_equal(a.read(1), b.read(1), err_msg=name)
+
+
 def test_compute_is_told_as_reported_or_unknown(made: Made) -> None:
     account = json.loads((made.live / "provenance.json").read_text())["account"]
     assert account["eecu"] == "unknown"
