@@ -96,6 +96,8 @@ class Ranked:
     note: str = ""
     score: float = float("nan")
     """What the ranking is ordered by, smaller is better: found by the study for the card's bands, else the distance."""
+    advantage: float | None = None
+    """What the card reached beyond others on unseen domains, where that was measured."""
     signals: dict[str, float] = field(default_factory=dict)
     """Further distances that tell a scene unlike anything a card is known to work on."""
 

@@ -28,6 +28,8 @@ class BandSetCalibration(Frozen):
     """What orders the cards (`models.transfer`), found by the study; `joint` is the joint MMD that every ranking shows."""
     diversity: float = Field(default=0.0, ge=0)
     """What a card is credited for the variety of its training: so much of the statistic a unit of entropy."""
+    advantage: float = Field(default=0.0, ge=0)
+    """What a card is credited for what it did on other domains it had not seen: so much of the statistic per F1."""
     distances: tuple[float, ...] = ()
     """Score of the chosen card on held-out domains, ascending: what is usual. Cards of different bands are compared by
     where they fall in it."""

@@ -53,7 +53,7 @@ def study(
     sets = step(sample_sets, name="sample sets")(config, folder)
     every = step(scenes, name="scenes")(config, sets, folder, work)
     if so_far:
-        done = stored_answers(config, sets, every, work)
+        done = whole_seeds(config, stored_answers(config, sets, every, work))
     else:
         done = [step(answers, name=job.name)(config, job, sets, every, work) for job in jobs(config)]
     if len({one.job.made.name for one in done if not one.job.made.trial}) < 2:
@@ -68,6 +68,14 @@ def study(
     return {"status": "ok", "study": config.name, "cards": len(done), "scenes": len(every), **found.summary()} | {
         "report": str(written)
     }
+
+
+def whole_seeds(config: StudyConfig, done: list[Answers]) -> list[Answers]:
+    """Return the answers of the seeds whose candidates are all there (all, where no seed is whole): a choice among the few
+    that happen to be done would tell nothing."""
+    candidates = {made.name for made in config.compositions if not made.trial}
+    whole = {seed for seed in config.seeds if candidates <= {one.job.made.name for one in done if one.job.seed == seed}}
+    return [one for one in done if one.job.seed in whole] if whole else done
 
 
 def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], path: Path) -> None:
@@ -86,6 +94,7 @@ def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], 
         simulated=config.family == "simulated",
         statistic=found.rule.statistic,
         diversity=round(found.rule.weight, 4),
+        advantage=round(found.rule.skill, 4),
         distances=tuple(round(value, 4) for value in found.usual),
         near=round(found.near, 4),
         limits={name: round(value, 4) for name, value in found.limits.items()},

@@ -189,14 +189,19 @@ def answers(config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: li
     known = _load(stored, key, found)
     fresh = [scene for scene in every if scene.key not in known]
     if fresh:
-        predictor = _predictor(config, found)
+        predictor = predictor_of(config, found)
         for scene in fresh:
             truth = scene.truth(scene.domain in job.made.domains)
-            chance = probability_of(predictor, scene.samples, truth != IGNORED)
-            known[scene.key] = LogitCounts.of(logit(np.clip(chance, _NEVER, 1 - _NEVER)), truth)
+            known[scene.key] = logit_counts(predictor, scene, truth)
         _save(stored, key, found, known)
         logger.info("%s has answered %d scenes", job.name, len(fresh))
     return Answers(job, found, {scene.name: known[scene.key] for scene in every})
+
+
+def logit_counts(predictor: Predictor, scene: Scene, truth: NDArray[np.uint8]) -> LogitCounts:
+    """Return a scene's pixels by the calibrated log-odds of a card, against the truth `(y, x)`."""
+    chance = probability_of(predictor, scene.samples, truth != IGNORED)
+    return LogitCounts.of(logit(np.clip(chance, _NEVER, 1 - _NEVER)), truth)
 
 
 def stored_answers(config: StudyConfig, sets: dict[str, SampleSet], every: list[Scene], work: Path) -> list[Answers]:
@@ -212,7 +217,7 @@ def stored_answers(config: StudyConfig, sets: dict[str, SampleSet], every: list[
     return done
 
 
-def _predictor(config: StudyConfig, found: Found) -> Predictor:
+def predictor_of(config: StudyConfig, found: Found) -> Predictor:
     """Return a card at work as the study runs it."""
     card = found.card.model_copy(update={"tiles": config.tiles}) if config.tiles else found.card
     return Found(found.folder, card).load(config.recipe.get("device", "auto"), config.recipe.get("precision", "auto"))

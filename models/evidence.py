@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 Score = Callable[["Row"], float]
-WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
+WEIGHTS = (0.0, 0.5, 1.0)
 """Weights of diversity that are tried, in standard deviations of the statistic per unit of entropy."""
+SKILLS = (0.0, 1.0, 2.0, 4.0)
+"""Weights of the advantage that are tried, in standard deviations of the statistic per standard deviation of it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Row:
     diversity: float
     """Logarithm of the effective number of domains trained on."""
     validation_f1: float
+    advantage: float = 0.0
+    """What the card reached beyond the other blind cards on unseen domains but the scene's own, in the mean; 0 where it
+    has no other unseen domain."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,19 @@ class Rule:
     statistic: str
     weight: float = 0.0
     """Of diversity, in units of the statistic."""
+    skill: float = 0.0
+    """Of a card's advantage on other domains it had not seen, in units of the statistic per F1."""
 
     def __call__(self, row: Row) -> float:
         """Return the score of a card for a scene, smaller is better."""
-        return row.statistics[self.statistic] - self.weight * row.diversity
+        return row.statistics[self.statistic] - self.weight * row.diversity - self.skill * row.advantage
 
     @property
     def words(self) -> str:
         """Return its name in a table."""
-        return self.statistic if not self.weight else f"{self.statistic} − {self.weight:.2g} · diversity"
+        parts = [f"{self.weight:.2g} · diversity"] if self.weight else []
+        parts += [f"{self.skill:.2g} · advantage"] if self.skill else []
+        return " − ".join([self.statistic, *parts])
 
 
 def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
@@ -166,13 +175,38 @@ def _means(rows: Sequence[Row], target: str) -> dict[str, float]:
     return {card: float(np.mean(values)) for card, values in found.items()}
 
 
-def rules(rows: Sequence[Row], names: Iterable[str], weights: Sequence[float] = WEIGHTS) -> list[Rule]:
-    """Return the rules to be tried: every statistic with every weight of diversity."""
+def with_advantage(rows: Sequence[Row], without: str | None = None) -> list[Row]:
+    """Return the rows with each card's advantage, found on unseen scenes of neither the row's own domain nor `without`."""
+    table: dict[str, dict[str, list[float]]] = {}
+    for some in groups(rows).values():
+        mean = float(np.mean([row.f1 for row in some]))
+        for row in some:
+            table.setdefault(row.card, {}).setdefault(row.target, []).append(row.f1 - mean)
+
+    def advantage(row: Row) -> float:
+        known = [
+            v
+            for target, values in table.get(row.card, {}).items()
+            if target not in (row.target, without)
+            for v in values
+        ]
+        return float(np.mean(known)) if known else 0.0
+
+    found = {(row.card, row.target): advantage(row) for row in rows}
+    return [replace(row, advantage=found[row.card, row.target]) for row in rows]
+
+
+def rules(
+    rows: Sequence[Row], names: Iterable[str], weights: Sequence[float] = WEIGHTS, skills: Sequence[float] = SKILLS
+) -> list[Rule]:
+    """Return the rules to be tried: every statistic with every weight of diversity and of advantage."""
+    unseen = [row for row in rows if not row.seen]
+    spread = float(np.std([row.advantage for row in unseen]))
     found = []
     for name in names:
-        values = [row.statistics[name] for row in rows if not row.seen]
-        unit = float(np.nanstd(values)) or 1.0
-        found += [Rule(name, weight * unit) for weight in weights]
+        unit = float(np.nanstd([row.statistics[name] for row in unseen])) or 1.0
+        some = {Rule(name, w * unit, s * unit / spread if spread else 0.0): None for w in weights for s in skills}
+        found += list(some)
     return found
 
 
@@ -185,14 +219,17 @@ def best_rule(rows: Sequence[Row], candidates: Sequence[Rule], without: str | No
         regret = [max(r.f1 for r in some) - min(some, key=lambda r: (rule(r), r.card)).f1 for some in every]
         correlation = by_target(targets, np.array([spearman(some, rule) for some in every]))
         # Regret alone hangs on one card a scene; the correlation looks at all of them. A tenth of it counts as F1.
-        return float(np.mean(regret)) - 0.1 * _mean(correlation), rule.weight
+        return float(np.mean(regret)) - 0.1 * _mean(correlation), rule.weight + rule.skill
 
     return min(candidates, key=cost)
 
 
 def left_out(rows: Sequence[Row], candidates: Sequence[Rule]) -> tuple[Choices, dict[str, Rule]]:
     """Return what choosing gives where each domain's rule was found on the others, and those rules."""
-    found = {target: best_rule(rows, candidates, target) for target in sorted({row.target for row in rows})}
+    found = {
+        target: best_rule(with_advantage(rows, target), candidates, target)
+        for target in sorted({row.target for row in rows})
+    }
     return choices(rows, lambda target: found[target]), found
 
 

@@ -139,6 +139,7 @@ def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advan
                 p_value=gram.p_value(settings.permutations, settings.seed),
                 validation_f1=one.found.card.validation_f1,
                 note=_note(one, bands, mixed),
+                advantage=one.found.card.unseen_advantage,
                 score=known[one.found.card.name].get(SCORE, distance),
                 signals={name: value for name, value in known[one.found.card.name].items() if name != SCORE},
             )
@@ -176,12 +177,13 @@ def _scores(some: Sequence[Compared], known: BandSetCalibration) -> list[dict[st
     scene, cards = thinned(some[0].scene, bands), [thinned(one.reference, bands) for one in some]
     scaling, shared = Scaling.of(scene, cards), dict[str, float]()
     told = []
-    for card in cards:
+    for one, card in zip(some, cards, strict=True):
         comparison = Comparison(scene, card, scaling, shared)
         values = {name: signal(comparison, name) for name in known.limits}
         if known.statistic != JOINT:
             variety = diversity(np.bincount(card.domain).tolist())
-            values[SCORE] = values[OWN] = comparison.statistic(known.statistic) - known.diversity * variety
+            credit = known.diversity * variety + known.advantage * (one.found.card.unseen_advantage or 0.0)
+            values[SCORE] = values[OWN] = comparison.statistic(known.statistic) - credit
         told.append(values)
     return told
 

@@ -1,5 +1,5 @@
 """Which card for this scene, and whether any is near enough: ordered by what the leave-one-domain-out study found to tell
-F1 (`configs/selection.yaml`); where no study knows a card's bands, by joint MMD, ties by validation score."""
+F1 (`configs/selection.yaml`); where no study knows a card's bands, by joint MMD, ties by what cards did on unseen domains."""
 
 from __future__ import annotations
 
@@ -96,14 +96,17 @@ def _known(found: Found, settings: SelectionConfig) -> BandSetCalibration | None
 
 
 def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
-    """Return the nearest card; among those within the standard error of it, the one of the best validation F1."""
+    """Return the nearest card; among those within the standard error of it, the one that did best on unseen domains.
+
+    Validation F1 decides only between cards equally near: it says nothing about unseen domains (docs/study.md).
+    """
     nearest = ranking[0]
 
     def within(one: Ranked) -> bool:
         error = max(e for e in (one.standard_error, nearest.standard_error, 0.0) if not math.isnan(e))
         return one.distance - nearest.distance <= error
 
-    return max(filter(within, ranking), key=lambda one: (one.validation_f1 or 0.0, -one.distance))
+    return max(filter(within, ranking), key=lambda one: (one.advantage or 0.0, -one.distance, one.validation_f1 or 0.0))
 
 
 def _verdict(
@@ -177,7 +180,7 @@ def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked
     if by_name:
         return f"{words}: named by the user; by distance `{best.card}` would be taken"
     if mine is not nearest:
-        return f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the error, and validated worse"
+        return f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the error, and did worse on unseen domains"
     return f"{words}: nearest of {len(seen)}, next `{seen[1].card}` ({seen[1].distance:.2f})"
 
 
