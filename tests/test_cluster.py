@@ -18,6 +18,7 @@ from cards import make_card, save_card
 from small_archive import CRS, NORTH, POST, WEST, make_preset, write
 from worker_tasks import refuse, stumble, who
 
+from benchmarks.dask_workers import Workers
 from configs.checkpoint import BandStatistics, CardTiles, Normalisation, TrainingDomain
 from configs.errors import MachineError, RequestError
 from configs.files import sha256
@@ -142,71 +143,6 @@ def plain(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-class Workers:
-    """A scheduler and two worker processes, as an operator starts them; the second one offers a GPU it does not have."""
-
-    def __init__(self, folder: Path, **more: str) -> None:
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self._folder, self._environment = folder, environment(**more)
-        self.file = folder / "scheduler.json"
-        self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file)
-        )
-        for name, resources in (("1", ()), ("2", ("--resources", "GPU=1"))):
-            options = (
-                "--name",
-                name,
-                "--nthreads",
-                "1",
-                "--no-nanny",
-                "--no-dashboard",
-                "--host",
-                "127.0.0.1",
-                "--local-directory",
-                str(folder),
-            )
-            self._start("worker", "--scheduler-file", str(self.file), *options, *resources)
-        deadline = time.monotonic() + 60
-        while not self._registered() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        self.engine = "dask://" + json.loads(self.file.read_text())["address"].removeprefix("tcp://")
-
-    def _start(self, *arguments: str) -> None:
-        log = (self._folder / f"{arguments[0]}{len(self.processes)}.log").open("wb")
-        with log:
-            self.processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "dask", *arguments],
-                    stdout=log,
-                    stderr=log,
-                    env=self._environment,
-                    cwd=self._folder,
-                )
-            )
-
-    def busy(self) -> subprocess.Popen[bytes]:
-        """Return a worker that has a task."""
-        from distributed import Client
-
-        with Client(self.engine.replace("dask", "tcp"), set_as_default=False) as client:
-            names = {address: worker["name"] for address, worker in client.scheduler_info()["workers"].items()}
-            return next(self.processes[int(names[address])] for address, tasks in client.processing().items() if tasks)
-
-    def _registered(self) -> bool:
-        logs = [self._folder / f"worker{number}.log" for number in (1, 2)]
-        return all("Registered to" in log.read_text() for log in logs)
-
-    def close(self) -> None:
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 class Bucket(NamedTuple):
     """An S3 bucket: the environment in which it is reached, and a client."""
 
@@ -243,7 +179,9 @@ def bucket() -> Iterator[Bucket]:
 
 @pytest.fixture(scope="module")
 def workers(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
-    started = Workers(tmp_path_factory.mktemp("dask"), **bucket.environment)
+    """Return a scheduler and two workers; the second one offers a GPU it does not have."""
+    there = environment(**bucket.environment)
+    started = Workers(tmp_path_factory.mktemp("dask"), ("", "GPU=1"), **there)
     yield started
     started.close()
 
@@ -280,7 +218,7 @@ def test_a_killed_worker_costs_its_shard_only_and_the_products_are_those_of_a_pl
     )  # fmt: skip
     while process.poll() is None and not bucket.holds("stack.zarr.blocks/"):
         time.sleep(0.02)
-    workers.busy().kill()
+    workers.kill(workers.busy())
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, out + err
     assert json.loads(out)["revision"] == 1
