@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.checkpoint import CARD
+from configs.clean import CleanConfig
 from configs.errors import RequestError
+from configs.run import ModelConfig
 from flows.cli import main
 from flows.difference import earlier
 from flows.views import Without
@@ -126,3 +128,14 @@ def test_nothing_to_match_is_refused() -> None:
     empty = BandHistogram.empty("pre_B4")
     with pytest.raises(RequestError, match="no pixel is clear in both"):
         Matching.between(empty, histogram(np.array([0.1]), "post_B4"))
+
+
+def test_the_geology_preset_is_one_word_away(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    preset = Path(__file__).resolve().parent.parent / "configs" / "presets" / "geology.yaml"
+    content = yaml.safe_load(preset.read_text())
+    assert ModelConfig.model_validate(content["model"]).subtract_pre
+    assert CleanConfig.model_validate(content["clean"]).max_length_width_ratio == 10
+    with pytest.raises(SystemExit) as left:
+        main(["-q", "respond", *RUN, *AREA, "--config", str(preset), "--source", f"archive:{ground / 'archive'}",
+              "--checkpoint", "iburi-post", "--out", str(ground / "out"), "--dry-run", "--json"])  # fmt: skip
+    assert left.value.code == 0, capsys.readouterr().out
