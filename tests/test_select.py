@@ -318,7 +318,7 @@ def test_any_signal_beyond_its_limit_raises_the_alarm(tmp_path: Path, cards: lis
 
 def test_cards_of_different_bands_meet_where_both_are_calibrated(tmp_path: Path) -> None:
     pair = [card_of(tmp_path, "both", BOTH, landscape(1), 0.8), card_of(tmp_path, "post", POST, landscape(2), 0.1)]
-    stack = make_stack(tmp_path / "scene.zarr", landscape(9))
+    stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.16))
 
     def order(both: tuple[float, ...], post: tuple[float, ...]) -> list[str]:
         known = tuple(
