@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from configs.errors import MachineError, RequestError
+from configs.errors import MachineError, RequestError, SourceError
 from configs.files import write_text
 from configs.layout import EventFolder, RunLayout
 from configs.places import drop
@@ -81,16 +81,37 @@ def begin(event: EventFolder, run: RunConfig) -> tuple[RunLayout, RunConfig]:
     """Return the work folder of a request and the configuration to work by: the unfinished one where there is one."""
     layout = event.work(run.request_id)
     if layout.config.exists():
+        _prove(layout)
         logger.info("going on with unfinished work in %s", layout.folder)
         return layout, read_run(layout.config).model_copy(update={"engine": run.engine})
     layout.scratch.mkdir(parents=True, exist_ok=True)
-    if run.store and not layout.pointer.exists():
+    layout.pointer.unlink(missing_ok=True)
+    if run.store:
         name = (
             f"{event.folder.name}/{run.request_id}-{secrets.token_hex(4)}"  # a later run of the request is another one
         )
         write_text(layout.pointer, f"{run.store.rstrip('/')}/{name}")
+    _prove(layout)
     run.write(layout.config)
     return layout, run
+
+
+def _prove(layout: RunLayout) -> None:
+    """Make sure that a store elsewhere can be written.
+
+    Raises:
+        SourceError: it cannot.
+    """
+    if layout.stores == layout.scratch:
+        return
+    try:
+        write_text(layout.stores / "probe", "coslide")
+        (layout.stores / "probe").unlink()
+    except Exception as error:  # every object store has errors of its own
+        raise SourceError(
+            f"the store {layout.stores} cannot be written: {' '.join(str(error).split())[:200]}",
+            "Check `store` in the run file, and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL in the environment.",
+        ) from error
 
 
 def check_space(folder: Path, pixels: int) -> None:

@@ -20,13 +20,13 @@ from worker_tasks import refuse, stumble, who
 
 from benchmarks.dask_workers import Workers
 from configs.checkpoint import BandStatistics, CardTiles, Normalisation, TrainingDomain
-from configs.errors import MachineError, RequestError
+from configs.errors import MachineError, RequestError, SourceError
 from configs.files import sha256
 from configs.layout import RunLayout
 from configs.records import ObservationClass, silent
-from configs.run import ModelConfig, RunConfig
+from configs.run import ModelConfig, RunConfig, read_run
 from configs.stack import CHUNK_PX, Stack
-from flows import cluster, engine, mapping
+from flows import cluster, engine, mapping, workplace
 from flows.cluster import DaskCluster
 from flows.engine import Report
 from flows.mapping import map_card, shards_of
@@ -297,7 +297,7 @@ def test_an_engine_is_no_part_of_the_request_and_a_wrong_one_is_refused(ground: 
 
 
 def test_engine_and_store_leave_the_identity_of_a_request_alone(plain: Path) -> None:
-    from configs.run import read_run, use_engine
+    from configs.run import use_engine
 
     run = read_run(plain / "quake" / "r001" / "run.yaml")
     other = use_engine(run, "dask://10.0.0.7:8786").model_copy(update={"store": "s3://bucket/x"})
@@ -320,3 +320,26 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     with DaskCluster("dask://127.0.0.1:9") as dask, pytest.raises(MachineError, match="does not answer"):
         list(dask.work(who, [1]))
+
+
+def test_a_store_elsewhere_is_proven_used_and_dropped_with_its_stack(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = read_run(plain / "quake" / "r001" / "run.yaml")
+    event = workplace.open_event(tmp_path / "out", "quake")
+    layout, _ = workplace.begin(event, run.model_copy(update={"store": str(tmp_path / "store")}))
+    assert layout.stack.is_relative_to(tmp_path / "store" / "quake")
+    layout.stack.mkdir()
+    workplace.publish(event, layout, 1, "latest")
+    assert event.revision(1).stack.is_dir(), "a revision finds its stack where it was written"
+    workplace.forget(event.revision(1))
+    assert not list((tmp_path / "store" / "quake").iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match="cannot be written"):
+        workplace.begin(event, run.model_copy(update={"store": str(tmp_path / "file")}))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    with pytest.raises(SourceError, match="s3://nowhere"):
+        workplace.begin(event, run.model_copy(update={"store": "s3://nowhere"}))
