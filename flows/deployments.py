@@ -152,7 +152,10 @@ class DeploymentRuns:
             except ObjectNotFound:
                 raise SourceError(f"no deployment {self._deployment}", "Start `coslide serve`.") from None
             except PrefectHTTPStatusError as error:
-                return Outcome("failed", f"the server refused the run: {error}")
+                words = f"the server refused the run: {error.response.text[:500]}"
+                if error.response.is_server_error:  # its database was locked: the debt stays in the book
+                    raise SourceError(words, "It is asked again at the next turn.") from None
+                return Outcome("failed", words)
         return Outcome("running", "triggered", str(made.id))
 
     def look(self, run: Run) -> Outcome:
