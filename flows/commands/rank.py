@@ -29,14 +29,26 @@ def command(revision: Path, as_json: bool) -> None:
             "card": one.card,
             "mmd": one.distance,
             "standard_error": one.standard_error,
+            "score": one.score,
+            "signals": one.signals,
             "per_band": one.per_band,
             "note": one.note,
         }
         for one in choice.ranking
     ]
-    lines = [f"{one.card:<20} MMD {one.distance:.3f} ± {one.standard_error:.3f}  {one.note}" for one in choice.ranking]
+    lines = [
+        f"{one.card:<20} MMD {one.distance:.3f} ± {one.standard_error:.3f}  score {one.score:.3f}  {one.note}"
+        for one in choice.ranking
+    ]
     answer(
-        {"status": "ok", "chosen": choice.card, "reason": choice.reason, "ranking": rows},
+        {
+            "status": "ok",
+            "chosen": choice.card,
+            "reason": choice.reason,
+            "out_of_domain": choice.out_of_domain,
+            "expected_f1": choice.expected_f1,
+            "ranking": rows,
+        },
         as_json,
-        "\n".join([*lines, choice.reason]),
+        "\n".join([*lines, choice.reason, *choice.warnings]),
     )
