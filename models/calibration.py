@@ -125,7 +125,8 @@ def _rising(counts: LogitCounts) -> tuple[tuple[float, float], ...]:
             last, before = blocks.pop(), blocks.pop()
             blocks.append((last[0] + before[0], last[1] + before[1], last[2] + before[2]))
     least = 1 / (total.sum() + 2)
-    return tuple((float(z / n), float(np.clip(hits / n, least, 1 - least))) for z, hits, n in blocks)
+    points = [(float(z / n), float(np.clip(hits / n, least, 1 - least))) for z, hits, n in blocks]
+    return tuple(points) if len(points) > 1 else ((-_LIMIT, points[0][1]), (_LIMIT, points[0][1]))  # no order at all
 
 
 def apply(logits: NDArray[np.floating[Any]], calibration: Calibration) -> NDArray[np.float64]:

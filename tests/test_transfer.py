@@ -201,6 +201,11 @@ def test_isotonic_never_falls_and_is_never_certain() -> None:
         Calibration(method="isotonic")
 
 
+def test_isotonic_of_scores_that_tell_nothing_is_level() -> None:
+    upside_down = calibration.fit(LogitCounts.of(np.array([-1.0, 1.0]), np.array([1, 0])), "isotonic")
+    assert calibration.apply(np.array([-5.0, 0.0, 5.0]), upside_down) == pytest.approx([0.5] * 3)
+
+
 def test_counts_moved_by_a_calibration_are_those_of_the_moved_logits() -> None:
     rng = np.random.default_rng(1)
     z, y = rng.normal(0, 3, 4000), rng.integers(0, 2, 4000)
