@@ -54,8 +54,12 @@ def _n(value: float, digits: int = 3) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
+def _within(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} ({low:.2f} to {high:.2f})" if math.isfinite(low) else "–"
+
+
 def _span(pair: tuple[float, float]) -> str:
-    return f"{pair[0]:+.3f} to {pair[1]:+.3f}"
+    return f"{pair[0]:+.3f} to {pair[1]:+.3f}" if math.isfinite(pair[0]) else "–"
 
 
 def _head(config: StudyConfig, found: Findings, done: Sequence[Answers]) -> str:
@@ -117,7 +121,7 @@ def _choice(config: StudyConfig, found: Findings) -> str:
         rows.append(
             [
                 words,
-                f"{made.spearman:.2f} ({low:.2f} to {high:.2f})",
+                _within(made.spearman, low, high),
                 _n(float(by_target(made.targets, made.chosen).mean())),
                 _n(float(by_target(made.targets, made.best).mean())),
                 _n(float(by_target(made.targets, made.average).mean())),
@@ -148,16 +152,16 @@ def _choice(config: StudyConfig, found: Findings) -> str:
 
 def _statistics(found: Findings) -> str:
     rows = [
-        [one.words, f"{one.spearman:.2f} ({one.low:.2f} to {one.high:.2f})", f"{one.regret:.3f}", f"{one.chosen:.3f}"]
+        [one.words, _within(one.spearman, one.low, one.high), f"{one.regret:.3f}", f"{one.chosen:.3f}"]
         for one in found.tried[:16]
     ]
     named = {one.words for one in found.tried[:16]}
     blind = [
-        [one.words, f"{one.spearman:.2f} ({one.low:.2f} to {one.high:.2f})", f"{one.regret:.3f}", f"{one.chosen:.3f}"]
+        [one.words, _within(one.spearman, one.low, one.high), f"{one.regret:.3f}", f"{one.chosen:.3f}"]
         for one in found.covariates
     ]
     rows += [
-        [one.words, f"{one.spearman:.2f} ({one.low:.2f} to {one.high:.2f})", f"{one.regret:.3f}", f"{one.chosen:.3f}"]
+        [one.words, _within(one.spearman, one.low, one.high), f"{one.regret:.3f}", f"{one.chosen:.3f}"]
         for one in found.tried[16:]
         if one.words in (PLAIN, "bands/mean", "whitened/mmd") and one.words not in named
     ]
