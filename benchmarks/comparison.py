@@ -196,6 +196,11 @@ def missing(rows: dict[str, dict[str, Any]]) -> str:
     return f"Not measured yet: {', '.join(absent)}; the same command goes on." if absent else "All networks are there."
 
 
+def on_record() -> dict[str, dict[str, Any]]:
+    """Return the rows measured so far."""
+    return json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {}
+
+
 def main() -> None:
     """Train and score whatever is not yet on record; with --write, put the table into docs/comparison.md."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -204,11 +209,11 @@ def main() -> None:
     parser.add_argument("--no-training", action="store_true", help="Only what is on record.")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    rows: dict[str, dict[str, Any]] = json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {}
-    parts = splits()
+    rows, parts = on_record(), splits()
     for name in () if given.no_training else given.only or ORDER:
         if name not in rows:
-            rows[name] = measure(name, parts)
+            row = measure(name, parts)
+            rows = {**on_record(), name: row}  # another process may have measured another network meanwhile
             STATE.parent.mkdir(parents=True, exist_ok=True)
             write_text(STATE, json.dumps(rows, indent=1))
             print(
