@@ -198,7 +198,8 @@ def missing(rows: dict[str, dict[str, Any]]) -> str:
 
 def on_record() -> dict[str, dict[str, Any]]:
     """Return the rows measured so far."""
-    return json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {}
+    rows: dict[str, dict[str, Any]] = json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {}
+    return rows
 
 
 def main() -> None:
