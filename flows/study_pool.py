@@ -92,9 +92,10 @@ class Answers:
 
 
 def jobs(config: StudyConfig) -> list[Job]:
-    """Return the trainings in the order they are done: all candidates of a seed before the next, trials last."""
+    """Return the trainings in the order they are done: all candidates of a seed before the next, trials (of the first
+    seed) last."""
     candidates = [Job(made, seed) for seed in config.seeds for made in config.compositions if not made.trial]
-    return candidates + [Job(made, seed) for seed in config.seeds for made in config.compositions if made.trial]
+    return candidates + [Job(made, config.seeds[0]) for made in config.compositions if made.trial]
 
 
 def sample_sets(config: StudyConfig, folder: Path) -> dict[str, SampleSet]:
