@@ -38,7 +38,7 @@ check-imports: .venv/.dev
 unit: .venv/.dev
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-verify: verify-iburi verify-simulated verify-study verify-ood verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
+verify: verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
@@ -52,6 +52,9 @@ verify-study: .venv/.dev  ## leave one domain out: mixtures, the choice, calibra
 
 verify-ood: .venv/.dev  ## the out-of-domain warning on scenes made wrong in eight ways (simulated)
 	@$(BIN)/python -m benchmarks.ood --write
+
+verify-sim-to-real: .venv/.dev  ## what simulated training is worth on the real Iburi scene (needs ../shared/real)
+	@$(BIN)/python -m benchmarks.sim_to_real --write
 
 verify-selection: .venv/.dev  ## the card chosen by MMD against the best one, simulated
 	@$(BIN)/python -m benchmarks.selection --write
