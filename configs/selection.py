@@ -40,7 +40,8 @@ class BandSetCalibration(Frozen):
     limits: dict[str, float] = Field(default_factory=dict)
     """Further signals (`models.transfer`) and the value of each beyond which no card is known to work."""
     expected_f1: tuple[tuple[float, float], ...] = ()
-    """(score, F1) points, ascending in score, between which the F1 to be expected is interpolated."""
+    """(statistic, F1) points, ascending, between which the F1 to be expected is interpolated; a card's own advantage on
+    unseen domains is added."""
 
 
 class SelectionConfig(Frozen):

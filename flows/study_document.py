@@ -204,7 +204,8 @@ def _alarm(found: Findings) -> str:
         "## How far is too far\n\nLimits of the chosen card's signals, set on held-out domains so that at most one in twenty of those "
         "scenes sets off any of them. Tested on scenes made wrong in eight ways: [ood.md](ood.md).\n\n"
         + table(["signal", "limit"], rows)
-        + f"\n\nExpected F1 by the chosen card's score: {points}. On a domain that had no part in it the expectation is off by "
+        + f"\n\nF1 to be expected by the chosen card's `{found.rule.statistic}`, before its "
+        f"advantage is added: {points}. On a domain that had no part in it the expectation is off by "
         f"{_n(found.expected_error)} in the mean."
     )
 

@@ -43,8 +43,6 @@ def _distance(figure: Any, config: StudyConfig, found: Findings) -> None:
                 [rule(r) for r in some], [r.f1 for r in some], s=9, color=f"C{number}", alpha=0.6, label=domain.name
             )
         axis.set(xlabel=rule.words, ylim=(0, 1))
-    points = np.array(found.expected)
-    axes[1].plot(points[:, 0], points[:, 1], color="0.2", lw=1.2)
     axes[0].set(ylabel="F1")
     axes[0].legend(fontsize=7)
 

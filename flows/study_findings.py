@@ -138,8 +138,7 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], don
     candidates = rules(rows, [name for name in rows[0].statistics if name in CANDIDATES])
     rule = best_rule(rows, candidates)
     chosen, held_out = left_out(rows, candidates)
-    signals, scores, f1 = _of_chosen(rows, rule)
-    expected = falling(scores, f1)
+    taken = _of_chosen(rows, rule)
     plain = [one for one in judged if not _is_trial(config, one.card)]
     return Findings(
         rule=rule,
@@ -150,10 +149,10 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], don
         chosen=chosen,
         rows=tuple(rows),
         deviation=seed_deviation([row for row in rows if not row.seen]),
-        usual=tuple(sorted(scores)),
+        usual=tuple(sorted(rule(row) for row in taken)),
         near=_near(rows, rule),
-        limits=trust.limits(signals),
-        expected=tuple(expected),
+        limits=trust.limits([{name: row.statistics[name] for name in SIGNALS} for row in taken]),
+        expected=tuple(_expected(taken, rule)),
         expected_error=_expected_error(rows, rule),
         reference=_references(config, rows, chosen),
         calibrated=_calibrated(plain)[0],
@@ -167,11 +166,14 @@ def _is_trial(config: StudyConfig, name: str) -> bool:
     return next(made.trial for made in config.compositions if made.name == name)
 
 
-def _of_chosen(rows: Sequence[Row], rule: Rule) -> tuple[list[dict[str, float]], list[float], list[float]]:
-    """Return signals, score and F1 of the card chosen for every scene among those that have not seen its domain."""
-    taken = [min(some, key=lambda row: (rule(row), row.card)) for some in groups(rows).values()]
-    signals = [{name: row.statistics[name] for name in SIGNALS} for row in taken]
-    return signals, [rule(row) for row in taken], [row.f1 for row in taken]
+def _of_chosen(rows: Sequence[Row], rule: Rule) -> list[Row]:
+    """Return the row of the card chosen for every scene among those that have not seen its domain."""
+    return [min(some, key=lambda row: (rule(row), row.card)) for some in groups(rows).values()]
+
+
+def _expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
+    """Return how F1, less what the card is better than others by, falls with the distance."""
+    return falling([row.statistics[rule.statistic] for row in taken], [row.f1 - row.advantage for row in taken])
 
 
 def _near(rows: Sequence[Row], rule: Rule) -> float:
@@ -185,10 +187,10 @@ def _expected_error(rows: Sequence[Row], rule: Rule) -> float:
     errors = []
     for target in sorted({row.target for row in rows}):
         others = with_advantage([row for row in rows if row.target != target])
-        _, scores, f1 = _of_chosen(others, rule)
-        points = np.array(falling(scores, f1))
-        _, here, true = _of_chosen([row for row in rows if row.target == target], rule)
-        errors += list(np.abs(np.interp(here, points[:, 0], points[:, 1]) - true))
+        points = np.array(_expected(_of_chosen(others, rule), rule))
+        for row in _of_chosen([row for row in rows if row.target == target], rule):
+            said = np.interp(row.statistics[rule.statistic], points[:, 0], points[:, 1]) + row.advantage
+            errors.append(abs(float(said) - row.f1))
     return float(np.mean(errors))
 
 

@@ -26,8 +26,8 @@ from models.registry import Found
 from models.transfer import Comparison, Sample, Scaling, diversity, signal
 
 SCORE = "score"
-OWN = "own score"
-"""The score before cards of other bands were put beside it: what the F1 to be expected goes by."""
+OWN = "distance of the rule"
+"""The rule's statistic without a card's credits: what the F1 to be expected goes by."""
 _TOO_FEW = 200
 """Usable pixels below which flat ground is let in as well: a distance of fewer says little."""
 
@@ -183,7 +183,8 @@ def _scores(some: Sequence[Compared], known: BandSetCalibration) -> list[dict[st
         if known.statistic != JOINT:
             variety = diversity(np.bincount(card.domain).tolist())
             credit = known.diversity * variety + known.advantage * (one.found.card.unseen_advantage or 0.0)
-            values[SCORE] = values[OWN] = comparison.statistic(known.statistic) - credit
+            values[OWN] = comparison.statistic(known.statistic)
+            values[SCORE] = values[OWN] - credit
         told.append(values)
     return told
 

@@ -121,8 +121,7 @@ def _verdict(
     mine = next(one for one in ranking if one.card == chosen)
     known = _known(cards[chosen], settings)
     beyond = beyond_known(mine, known) if known else []
-    score = mine.signals.get(OWN, mine.score)
-    expected = _expected(known.expected_f1, score) if known else None
+    expected = _expected(known.expected_f1, mine.signals.get(OWN, mine.score), mine.advantage) if known else None
     fallback = None
     if fill and cards[chosen].card.needs_pre:
         others = (r.card for r in ranking if not cards[r.card].card.needs_pre and not math.isnan(r.distance))
@@ -188,10 +187,11 @@ MEMBERS = 3
 """Cards that are averaged at most: each one more costs a whole mapping."""
 
 
-def _expected(points: Sequence[tuple[float, float]], distance: float) -> float | None:
+def _expected(points: Sequence[tuple[float, float]], distance: float, advantage: float | None) -> float | None:
     if not points:
         return None
-    return float(np.interp(distance, [d for d, _ in points], [f1 for _, f1 in points]))
+    usual = float(np.interp(distance, [d for d, _ in points], [f1 for _, f1 in points]))
+    return min(1.0, max(0.0, usual + (advantage or 0.0)))
 
 
 FIELDS = (
