@@ -15,11 +15,11 @@ from configs.checkpoint import read_card
 from configs.studying import StudyConfig, read_study
 from configs.training import read_training
 from flows.commands.train import words
-from flows.samples import make_samples
+from flows.learning.samples import make_samples
+from flows.learning.train import train
 from flows.study import whole_seeds
 from flows.study_evidence import confusion
 from flows.study_pool import Scene, logit_counts, predictor_of, sample_sets, scenes, stored_answers
-from flows.train import train
 from models.finish import write_card
 from models.registry import SHIPPED as SHELF
 from models.registry import Found

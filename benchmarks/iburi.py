@@ -18,8 +18,8 @@ from benchmarks.document import fill
 from benchmarks.iburi_fill import filled_counts, with_deposits
 from configs.checkpoint import CheckpointCard, read_card
 from configs.training import Splits
-from flows.samples import make_samples
-from flows.train import Overrides, fold_of, train
+from flows.learning.samples import make_samples
+from flows.learning.train import Overrides, fold_of, train
 from models.metrics import Confusion
 from tiles.labels import IGNORED
 from tiles.samples import SampleSet

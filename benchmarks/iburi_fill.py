@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from configs.checkpoint import read_card
 from configs.sampling import read_sampling
 from configs.vectors import Layer
-from flows.card_scores import probability_of
-from flows.train import fold_of
+from flows.learning.card_scores import probability_of
+from flows.learning.train import fold_of
 from models.metrics import Confusion
 from models.registry import Found
 from tiles import labels

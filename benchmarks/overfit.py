@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from benchmarks.budget import rate_for
 from benchmarks.document import fill
 from configs.files import write_text
-from flows.samples import make_samples
+from flows.learning.samples import make_samples
 from models.architectures import ARCHITECTURES, build
 from models.blocks import upsample
 from models.losses import Objective

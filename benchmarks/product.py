@@ -33,9 +33,9 @@ from configs.run import RunConfig
 from configs.sampling import read_sampling
 from configs.stack import CHUNK_PX, Stack, grid_attributes
 from configs.vectors import Layer
+from flows.learning.train import fold_of
 from flows.resolve import make_request, parse_source, resolve
 from flows.respond import respond
-from flows.train import fold_of
 from inventory.about import About
 from inventory.compare import compare_landslides
 from inventory.geopackage import read_inventory

@@ -23,7 +23,7 @@ from benchmarks.selection import scenario
 from configs.layout import RunLayout
 from configs.stack import Rows
 from flows import rooms
-from flows.card_scores import sample_rows
+from flows.learning.card_scores import sample_rows
 from flows.truth import simulated_mask
 from models.architectures import ARCHITECTURES
 from models.metrics import Confusion

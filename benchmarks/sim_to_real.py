@@ -17,8 +17,8 @@ from benchmarks.document import fill
 from benchmarks.iburi import samples_of
 from configs.checkpoint import read_card
 from configs.studying import Composition, StudyConfig, read_study
+from flows.learning.train import probability_of, train_card
 from flows.study_pool import sample_sets
-from flows.train import probability_of, train_card
 from gee.simulated import fingerprint
 from models.metrics import Confusion, Sweep
 from models.registry import Found

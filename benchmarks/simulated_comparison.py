@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.budget import probability, train_for
 from benchmarks.document import fill
 from configs.files import write_text
-from flows.samples import make_samples
+from flows.learning.samples import make_samples
 from gee.simulated import fingerprint
 from models import normalise
 from models.architectures import build

@@ -31,12 +31,12 @@ from prefect.states import Cancelled
 from configs.errors import MachineError, NothingToSeeError, RequestError, SourceError
 from configs.service import Schedule, ServiceConfig
 from flows import tracked
-from flows.live import NAMES
-from flows.served import preset_of
-from flows.steps import LIMIT
-from flows.tending import TAG
-from flows.watchbook import Run
-from flows.watchruns import Outcome
+from flows.service.live import NAMES
+from flows.service.served import preset_of
+from flows.service.steps import LIMIT
+from flows.service.tending import TAG
+from flows.watching.watchbook import Run
+from flows.watching.watchruns import Outcome
 
 HEALTH_SECONDS = 5
 Part = Literal["runs", "duties"]

@@ -15,7 +15,8 @@ from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
-from flows import journal, reviews, standing, workplace
+from flows import journal, workplace
+from flows.refreshing import reviews, standing
 from gee.carry import kept_scenes
 from gee.observation import Observed
 from gee.source import Plan, Source

@@ -25,8 +25,8 @@ from configs.errors import RequestError
 from configs.event import Event, default_windows
 from configs.files import format_of, replacing, write_text
 from configs.studying import Composition, SimulatedScenes, StudyConfig
-from flows.samples import make_samples
-from flows.train import probability_of, train_card
+from flows.learning.samples import make_samples
+from flows.learning.train import probability_of, train_card
 from models.calibration import LogitCounts
 from models.predict import Predictor
 from models.registry import Found

@@ -22,13 +22,13 @@ from configs.files import inside
 from configs.request import Request
 from configs.run import RunConfig
 from configs.service import allowed_file
-from flows import live, telling
-from flows.answered import answered
 from flows.resolve import resolve
 from flows.respond import respond
-from flows.served import output_folder, preset_of, service
+from flows.service import live, telling
+from flows.service.answered import answered
+from flows.service.served import output_folder, preset_of, service
+from flows.service.steps import steps_for
 from flows.step import Step
-from flows.steps import steps_for
 
 
 def _run_name() -> str:
@@ -66,7 +66,7 @@ def map_event_flow(request: Request) -> dict[str, Any] | State[Any]:
 @live.followed
 def refresh_events_flow() -> dict[str, Any]:
     """Refresh every open event that is due, until its coverage target or its age limit."""
-    from flows.refresh_events import refresh_events
+    from flows.refreshing.refresh_events import refresh_events
 
     output_folder().mkdir(parents=True, exist_ok=True)
     result = refresh_events(output_folder(), run_it=_refresh_run)
@@ -86,7 +86,7 @@ def _refresh_run(config: RunConfig, step: Step, insist: bool) -> dict[str, Any]:
 @live.followed
 def train_flow(config: str) -> dict[str, Any]:
     """Train a checkpoint from a recipe in one of the operator's folders."""
-    from flows.train import train
+    from flows.learning.train import train
 
     recipe = allowed_file(config, service().allow.folders, "config")
     return train(str(recipe), step=steps_for(None))
@@ -122,6 +122,6 @@ def watch_flow() -> dict[str, Any] | State[Any]:
 @flow(name="tend", persist_result=False, **telling.ON_FAILURE)
 def tend_flow() -> list[str]:
     """Find runs that died without a word; start them again where they have tries left, else mark them as crashed."""
-    from flows.tending import tend
+    from flows.service.tending import tend
 
     return tend(service())

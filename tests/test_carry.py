@@ -76,7 +76,7 @@ def test_clear_pixels_keep_image_and_date_and_gaps_are_filled(first: Stack, tmp_
     first_day, later = int(old["post_date"].max()), int(new["post_date"].max())
     assert later == first_day + LATER - 20
     assert (new["post_date"][filled] == later).all()
-    assert (second.read("post_B4")[filled] == pytest.approx(brighter(cloudy()).bands["post_B4"][filled], abs=1e-4))
+    assert second.read("post_B4")[filled] == pytest.approx(brighter(cloudy()).bands["post_B4"][filled], abs=1e-4)
 
 
 def test_only_blocks_that_were_not_clear_are_asked_for_and_only_their_window(first: Stack, tmp_path: Path) -> None:

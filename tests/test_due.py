@@ -10,7 +10,7 @@ import pytest
 from configs.bands import When
 from configs.records import Scene
 from configs.refresh import EventState
-from flows.due import Refresh, Standing, Stop, Wait, is_look_due, is_refresh_due, settled
+from flows.refreshing.due import Refresh, Standing, Stop, Wait, is_look_due, is_refresh_due, settled
 
 QUAKE = datetime(2018, 9, 5, 18, tzinfo=UTC)
 OPEN = EventState(coverage_target=0.9, age_limit_days=60, latest_revision=1, observed_fraction=0.5)
@@ -95,7 +95,9 @@ def test_the_end_of_the_post_window_is_a_limit_too() -> None:
 
 
 def test_without_a_revision_any_image_is_new() -> None:
-    none = replace(STANDING, state=OPEN.model_copy(update={"latest_revision": 0, "observed_fraction": None}), as_of=None)
+    none = replace(
+        STANDING, state=OPEN.model_copy(update={"latest_revision": 0, "observed_fraction": None}), as_of=None
+    )
     none = replace(none, known=frozenset())
     assert isinstance(is_refresh_due(none, [scene(5)], on(6)), Refresh)
     assert is_refresh_due(none, [], on(6)) == Wait("no new image")

@@ -13,9 +13,9 @@ from cards import make_card, make_network, save_card
 from sklearn import metrics as theirs
 from small_samples import BANDS, small_samples
 
-from flows.card_scores import probability_of
 from flows.cli import main
-from flows.evaluate_cards import SHOWN, card_named, megaflops_per_pixel, seconds_per_megapixel
+from flows.learning.card_scores import probability_of
+from flows.learning.evaluate_cards import SHOWN, card_named, megaflops_per_pixel, seconds_per_megapixel
 from models.metrics import RATIOS
 
 

@@ -15,8 +15,8 @@ from small_samples import BANDS, small_samples
 from configs.checkpoint import CardTiles
 from configs.errors import RequestError
 from flows.cli import main
-from flows.evaluate_cards import card_named
-from flows.explain import look_at
+from flows.learning.evaluate_cards import card_named
+from flows.learning.explain import look_at
 from models.heatmaps import visible
 from models.importance import gini_importance
 

@@ -14,7 +14,7 @@ from small_samples import BANDS, small_samples
 from configs.checkpoint import WEIGHTS, read_card
 from configs.errors import RequestError
 from configs.training import TrainingConfig, read_training
-from flows.train import Overrides, train
+from flows.learning.train import Overrides, train
 from models import curves
 from models.architectures import build
 from models.finetune import freeze

@@ -15,7 +15,7 @@ from usgs import HOST, Usgs, make_certificate, serving
 
 from configs.errors import RequestError
 from configs.service import Schedule, ServiceConfig, allowed_address, allowed_file, read_service, write_service
-from flows import notify
+from flows.service import notify
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.overfit import INTERPOLATED, ROOT, bound, iburi_chips, overfit
-from flows.samples import make_samples
+from flows.learning.samples import make_samples
 
 torch.set_num_threads(1)
 

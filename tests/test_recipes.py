@@ -14,8 +14,8 @@ import yaml
 from configs.checkpoint import read_card
 from configs.training import read_training
 from flows.cli import main
-from flows.samples import make_samples
-from flows.train import Overrides, train
+from flows.learning.samples import make_samples
+from flows.learning.train import Overrides, train
 from models import curves
 from tiles.samples import SampleSet
 

@@ -23,10 +23,11 @@ from configs.files import sha256
 from configs.layout import EventFolder
 from configs.records import ObservationClass
 from configs.stack import Stack
-from flows import standing, workplace
+from flows import workplace
 from flows.cli import main
-from flows.refresh import refresh
-from flows.refresh_events import refresh_events, words
+from flows.refreshing import standing
+from flows.refreshing.refresh import refresh
+from flows.refreshing.refresh_events import refresh_events, words
 from flows.resolve import make_request, resolve
 from flows.respond import respond
 

@@ -22,7 +22,7 @@ from small_scene import LARGE, SmallScene, about, small_scene
 from configs.errors import RequestError
 from configs.files import sha256
 from configs.layout import EventFolder
-from flows import reviews
+from flows.refreshing import reviews
 from inventory.geopackage import read_inventory
 from inventory.publish import Published, write_item, write_products
 from inventory.review import ANALYST, CUT, as_reviewed, read_review

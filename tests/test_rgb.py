@@ -28,7 +28,7 @@ from configs.event import default_windows
 from configs.records import Level
 from configs.stack import Stack
 from flows.cli import main
-from flows.samples import make_samples
+from flows.learning.samples import make_samples
 from gee.archive import ArchiveSource
 from gee.fake import an_event
 from gee.stack import assemble

@@ -326,7 +326,7 @@ def test_cards_of_different_bands_meet_where_both_are_calibrated(tmp_path: Path)
             for bands, distances in ((BOTH, both), (POST, post))
         )
         choice = chosen(pair, stack, settings=QUICK.model_copy(update={"calibrations": known}))
-        assert all(0 <= one.score for one in choice.ranking)
+        assert all(one.score >= 0 for one in choice.ranking)
         return [one.card for one in choice.ranking]
 
     assert order((1.0, 2.0), (0.001, 0.002)) == ["both", "post"]

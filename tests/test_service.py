@@ -135,7 +135,7 @@ def test_files_lie_where_the_operator_allowed_and_blocks_are_told(service: Local
         "out = [end(train_flow('/etc/passwd', return_state=True)),"
         " end(evaluate_flow('../../etc', return_state=True)),"
         " end(evaluate_flow('quake/r001', '/etc/passwd', return_state=True))]\n"
-        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Hook; from flows import telling\n"
+        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Hook; from flows.service import telling\n"
         "Hook(name='duty', url=__import__('os').environ['COSLIDE_TEST_HOOK'], method='POST',"
         " json_data={'said': '{{subject}}: {{body}}'}).save('duty')\n"
         "from configs.service import ServiceConfig\n"
@@ -154,8 +154,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from configs.service import read_service
 from flows.deployments import DeploymentRuns
-from flows.tending import tend
-from flows.watchbook import Run
+from flows.service.tending import tend
+from flows.watching.watchbook import Run
 settings = read_service(Path(sys.argv[1] if len(sys.argv) > 1 else %r))
 now = datetime.now(UTC)
 told = [tend(settings, now), tend(settings, now + timedelta(minutes=6)), tend(settings, now + timedelta(minutes=6))]

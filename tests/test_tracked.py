@@ -13,7 +13,7 @@ from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.files import sha256
 from configs.layout import RunLayout
-from flows import artifacts
+from flows.service import artifacts
 
 SAME = (
     "landslides.gpkg",

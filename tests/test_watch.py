@@ -23,12 +23,12 @@ from configs.errors import RequestError, SourceError
 from configs.layout import EventFolder
 from configs.service import read_service
 from configs.watch import Rule, WatchConfig
-from flows import standing
 from flows.cli import main
-from flows.watch import Turn, Watch
-from flows.watchbook import Book, Run
-from flows.watchrules import screen
-from flows.watchruns import Outcome
+from flows.refreshing import standing
+from flows.watching.watch import Turn, Watch
+from flows.watching.watchbook import Book, Run
+from flows.watching.watchrules import screen
+from flows.watching.watchruns import Outcome
 from gee import fetch as fetching
 from gee.feed import Quake, read_detail, read_feed
 

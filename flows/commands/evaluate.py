@@ -69,7 +69,7 @@ def _cards(
         )
     if not given["checkpoints"] or not given["samples"]:
         raise RequestError("--checkpoint and --samples go together", "Give at least one of each.")
-    from flows.evaluate_cards import evaluate_cards, words
+    from flows.learning.evaluate_cards import evaluate_cards, words
 
     folders = [Path(folder) for folder in given["samples"]]
     result = evaluate_cards(given["checkpoints"], folders, out, given["splits"], given["card_dirs"])

@@ -37,7 +37,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Draw what a checkpoint looks at on the chips richest in landslides, and rank bands and factors."""
-    from flows.explain import explain, words
+    from flows.learning.explain import explain, words
 
     result = explain(samples, out, checkpoint, splits, chips, seed, card_dirs)
     answer(result, as_json, words(result))

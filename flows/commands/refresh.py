@@ -53,8 +53,9 @@ def command(
     analyst decided in EVENT_DIR/review.gpkg (`coslide review`) is taken up.
     """
     from configs.errors import RequestError
-    from flows import standing, workplace
-    from flows.refresh import refresh
+    from flows import workplace
+    from flows.refreshing import standing
+    from flows.refreshing.refresh import refresh
 
     if close is not None and (force or reopen):
         raise RequestError("--close goes with neither --force nor --reopen", "Give one of them.")
@@ -62,7 +63,7 @@ def command(
     if every:
         if close is not None or force or reopen or checkpoint or review:
             raise RequestError("--all goes with --as-of, --engine and --json only", "Name one event for the others.")
-        from flows import refresh_events
+        from flows.refreshing import refresh_events
 
         turn = refresh_events.refresh_events(event, now=moment, run_it=_by(engine))
         answer(turn, as_json, refresh_events.words(turn))

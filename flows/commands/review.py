@@ -18,7 +18,7 @@ def command(event: Path, as_json: bool) -> None:
     Set `status` to confirmed or dismissed, move outlines, draw landslides that are missing; save. The next `coslide refresh
     EVENT_DIR` takes it up. Dismiss instead of deleting: a deleted row says nothing, and the landslide is drawn again.
     """
-    from flows import reviews, standing
+    from flows.refreshing import reviews, standing
 
     found = standing.open_existing(event)
     path = reviews.begin(found)

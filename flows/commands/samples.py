@@ -15,7 +15,7 @@ from flows.cli import answer
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(config: Path, out: Path, as_json: bool) -> None:
     """Make the sample set that CONFIG describes: which event and imagery, which polygons, which split."""
-    from flows.samples import make_samples
+    from flows.learning.samples import make_samples
 
     card = make_samples(config, out).card
     lines = [f"{card.origin.name}: {card.positive_fraction:.1%} of the labelled pixels are landslide"]

@@ -37,8 +37,8 @@ def command(
     """Serve map-event, refresh-events, watch-earthquakes, train, evaluate and tend to PREFECT_API_URL, until stopped."""
     from configs.files import read_yaml
     from configs.service import write_service
-    from flows import notify
-    from flows.served import LIMIT, PRESET, SERVICE, service
+    from flows.service import notify
+    from flows.service.served import LIMIT, PRESET, SERVICE, service
 
     if preset:
         read_yaml(preset, "run")

@@ -26,7 +26,7 @@ from flows.cli import answer
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(config: Path, out: str, samples: tuple[str, ...], as_json: bool, **changes: Any) -> None:
     """Train the checkpoint that the recipe CONFIG describes; an interrupted training goes on."""
-    from flows.train import Overrides, train
+    from flows.learning.train import Overrides, train
 
     result = train(str(config), out, Overrides(samples=tuple(str(Path(s).resolve()) for s in samples), **changes))
     answer(result, as_json, words(result))

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from configs.service import ServiceConfig
-    from flows.watch import Turn, Watch
+    from flows.watching.watch import Turn, Watch
 
 
 @click.command(short_help="Watch the USGS feed and map what qualifies.")
@@ -72,9 +72,9 @@ def watch(
     from configs.event import parse_moment
     from configs.files import read_yaml
     from flows import workplace
-    from flows.watch import FOLDER, Watch
-    from flows.watchbook import Book
-    from flows.watchruns import Launcher, LocalRuns
+    from flows.watching.watch import FOLDER, Watch
+    from flows.watching.watchbook import Book
+    from flows.watching.watchruns import Launcher, LocalRuns
 
     preset = read_yaml(Path(service.preset), "run") if service.preset else {}
     if preset.get("source", {}).get("kind", "simulated") == "simulated":
@@ -104,7 +104,7 @@ def watch(
 
 def announce(service: ServiceConfig, subject: str, body: str) -> None:
     """Tell everybody who wants to know how a run of the watch ended."""
-    from flows.notify import tell
+    from flows.service.notify import tell
 
     wanted = service.notify.done if subject.endswith("done") else service.notify.failed
     if wanted:

@@ -17,8 +17,8 @@ from configs.errors import RequestError
 from configs.records import Requires
 from configs.selection import read_selection
 from configs.training import SampleLayout, Splits, TrainingConfig, read_training
-from flows.card_scores import probability_of, scores
-from flows.finetuning import inherited, like_parent, parent_of, tuned
+from flows.learning.card_scores import probability_of, scores
+from flows.learning.finetuning import inherited, like_parent, parent_of, tuned
 from flows.progress import progress
 from flows.step import Step, plain
 from models import training, trainstate

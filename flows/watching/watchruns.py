@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from configs.errors import CoslideError
 from configs.layout import EventFolder
 from configs.run import RunConfig, read_run
-from flows.watchbook import Run
+from flows.watching.watchbook import Run
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
 
 from configs.run import RunConfig
-from flows import progressing
+from flows.service import progressing
 from flows.step import Step, plain
 
 P = ParamSpec("P")

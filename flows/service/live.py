@@ -21,7 +21,7 @@ from prefect.states import Failed
 from configs.errors import CoslideError, MachineError, NothingToSeeError, RequestError, SourceError, from_os_error
 from configs.event import Event
 from configs.service import Runs
-from flows.served import service
+from flows.service.served import service
 
 logger = logging.getLogger(__name__)
 

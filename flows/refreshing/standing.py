@@ -15,7 +15,7 @@ from configs.files import check_format, read_yaml, write_text
 from configs.layout import EventFolder, RunLayout
 from configs.refresh import EventState
 from configs.run import RunConfig, as_request_error, read_run
-from flows.due import Standing, Stop
+from flows.refreshing.due import Standing, Stop
 
 
 def read_state(event: EventFolder) -> EventState:

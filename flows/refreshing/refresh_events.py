@@ -10,9 +10,10 @@ from typing import Any
 
 from configs.errors import CoslideError, RequestError
 from configs.layout import EventFolder
-from flows import reviews, standing, workplace
-from flows.due import is_look_due
-from flows.refresh import Run, refresh
+from flows import workplace
+from flows.refreshing import reviews, standing
+from flows.refreshing.due import is_look_due
+from flows.refreshing.refresh import Run, refresh
 from flows.respond import respond
 from flows.step import Step, plain
 

@@ -19,11 +19,12 @@ from configs.event import Event, check_name
 from configs.layout import EventFolder
 from configs.run import LookConfig
 from configs.watch import WatchConfig
-from flows import standing, workplace
+from flows import workplace
+from flows.refreshing import standing
 from flows.resolve import make_request, resolve
-from flows.watchbook import OPEN, Book, Run
-from flows.watchrules import judge, overlap, screen
-from flows.watchruns import Launcher, Outcome
+from flows.watching.watchbook import OPEN, Book, Run
+from flows.watching.watchrules import judge, overlap, screen
+from flows.watching.watchruns import Launcher, Outcome
 from gee import shakemap
 from gee.feed import LARGEST_FEED_BYTES, Detail, Quake, read_detail, read_feed
 from gee.fetch import NotThereError, fetch

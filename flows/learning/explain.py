@@ -16,7 +16,7 @@ import numpy as np
 
 from configs.errors import RequestError
 from configs.files import write_text
-from flows.evaluate_cards import card_named
+from flows.learning.evaluate_cards import card_named
 from flows.progress import progress
 from models import gradcam, heatmaps
 from models.blocks import Segmenter

@@ -23,8 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from configs.checkpoint import CARD, CheckpointCard, read_card
 from configs.errors import RequestError
 from configs.files import write_text
-from flows.card_scores import probability_of
 from flows.journal import Peak
+from flows.learning.card_scores import probability_of
 from inventory.compare import compare_boundaries, compare_landslides
 from inventory.polygons import polygonise
 from models.architectures import build

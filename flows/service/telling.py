@@ -14,9 +14,9 @@ from prefect.client.schemas.objects import FlowRun
 
 from configs.layout import RunLayout
 from configs.service import ServiceConfig
-from flows import artifacts, notify
-from flows.served import service
-from flows.watch import Turn
+from flows.service import artifacts, notify
+from flows.service.served import service
+from flows.watching.watch import Turn
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ from configs.errors import NothingNewError, NothingToSeeError, RequestError
 from configs.layout import EventFolder
 from configs.records import Scene
 from configs.run import RunConfig
-from flows import reviews, rooms, standing, workplace
-from flows.due import Refresh, Standing, Stop, Verdict, Wait, is_refresh_due, settled
+from flows import rooms, workplace
+from flows.refreshing import reviews, standing
+from flows.refreshing.due import Refresh, Standing, Stop, Verdict, Wait, is_refresh_due, settled
 from flows.respond import respond
 from flows.step import Step, plain
 

@@ -21,8 +21,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed, Scheduled
 
 from configs.service import ServiceConfig
-from flows import telling
-from flows.live import ALIVE
+from flows.service import telling
+from flows.service.live import ALIVE
 
 logger = logging.getLogger(__name__)
 

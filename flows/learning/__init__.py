@@ -1,0 +1,1 @@
+"""From imagery and polygons to cards, and what cards are worth."""

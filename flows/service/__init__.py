@@ -1,0 +1,1 @@
+"""What a tracked run is made of: steps as Prefect tasks, signs of life, artifacts, notices, the tending of the dead."""

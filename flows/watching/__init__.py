@@ -1,0 +1,1 @@
+"""The watch: the USGS feed in, exactly the right runs out."""
