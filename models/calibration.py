@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from configs.checkpoint import Calibration
@@ -107,6 +106,8 @@ def fit(
         return counts.loss(float(np.exp(parameters[0])), float(parameters[1]) if len(parameters) > 1 else 0.0)
 
     # The scale is searched as its logarithm; both functions are smooth and have one minimum.
+    from scipy.optimize import minimize  # only training fits: a run needs not wait for it
+
     found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-12, "maxiter": 2000}).x
     shift = float(found[1]) if method == "platt" else 0.0
     return Calibration(method=method, scale=float(np.exp(found[0])), shift=shift, fitted_on=fitted_on)
