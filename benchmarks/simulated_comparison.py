@@ -34,6 +34,8 @@ from tiles.samples import SampleSet
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "runs" / "verify"
 STATE = WORK / "simulated_comparison.json"
+UNLEARNT = 0.2
+"""Best F1 of a pair below which its order says nothing."""
 CPU_SECONDS, BATCH, SEEDS = 60.0, 8, (0, 1)
 SHARED = tuple(f"post_{band}" for band in ("B1", "B2", "B3", "B4", "B8", "B11", "B12"))
 """The seven bands that Landsat-8 and Sentinel-2 share."""
@@ -119,7 +121,12 @@ def table(done: dict[str, dict[str, Any]]) -> str:
         for seed in SEEDS:
             if (found := done.get(key(row, seed))) is None:
                 continue
-            what = [row.title, row.paper, f"{row.samples}, {found['chips']} chips", str(found["channels"])]
+            what = [
+                row.title.replace("|", "\\|"),
+                row.paper,
+                f"{row.samples}, {found['chips']} chips",
+                str(found["channels"]),
+            ]
             spent = [f"{found['parameters']:,}", str(seed), str(found["steps"]), f"{found['cpu_seconds']:.0f}"]
             lines.append(
                 [*what, *spent, *(f"{found[name]:.3f}" for name in ("f1", "iou", "precision", "recall", "mcc"))]
@@ -151,6 +158,10 @@ def verdict(done: dict[str, dict[str, Any]]) -> str:
         words.append(
             f"{ROWS[rich].title} {sure} {ROWS[poor].title} ({gain:+.3f} F1; seeds differ by up to {spread:.3f})."
         )
+        if max(map(max, f1)) < UNLEARNT:
+            words.append(
+                f"Below F1 {UNLEARNT:g} neither has learnt its task in this budget: that pair decides nothing."
+            )
     return " ".join(words)
 
 
