@@ -72,7 +72,9 @@ class Findings:
     """All that the study's document and `configs/selection.yaml` say."""
 
     rule: Rule
-    """Found on all domains: what `models.select` goes by."""
+    """What `models.select` goes by: the one found on all domains where such rules chose better on domains left out, else plain MMD."""
+    best: Rule
+    """Found on all domains."""
     held_out: Mapping[str, Rule]
     """Found without each domain."""
     tried: tuple[Tried, ...]
@@ -100,11 +102,18 @@ class Findings:
     trials: Mapping[str, Mapping[str, float]]
     """Trial -> domain -> F1 difference to the plain card of the same mixture and seed."""
 
+    @property
+    def proven(self) -> bool:
+        """Return whether rules found without a domain chose better there than plain joint MMD."""
+        return self.chosen.regret < self.plain.regret
+
     def summary(self) -> dict[str, Any]:
         """Return the numbers that matter, for `--json`."""
-        made = self.chosen
+        made = self.chosen if self.proven else self.plain
         return {
             "rule": self.rule.words,
+            "rule_proven": self.proven,
+            "left_out_rules_regret": self.chosen.regret,
             "spearman": made.spearman,
             "spearman_interval": interval(made.targets, made.correlation),
             "plain_mmd_spearman": self.plain.spearman,
@@ -136,16 +145,19 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], don
     """Return the findings of all evidence there is."""
     rows = with_advantage(rows)
     candidates = rules(rows, [name for name in rows[0].statistics if name in CANDIDATES])
-    rule = best_rule(rows, candidates)
+    best = best_rule(rows, candidates)
     chosen, held_out = left_out(rows, candidates)
+    by_mmd = choices(rows, lambda _: Rule(PLAIN))
+    rule = best if chosen.regret < by_mmd.regret else Rule(PLAIN)
     taken = _of_chosen(rows, rule)
     plain = [one for one in judged if not _is_trial(config, one.card)]
     return Findings(
         rule=rule,
+        best=best,
         held_out=held_out,
         tried=_tried(rows, rules(rows, [name for name in rows[0].statistics if name != NOVELTY])),
         covariates=_covariates(rows),
-        plain=choices(rows, lambda _: Rule(PLAIN)),
+        plain=by_mmd,
         chosen=chosen,
         rows=tuple(rows),
         deviation=seed_deviation([row for row in rows if not row.seen]),
@@ -154,7 +166,7 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], don
         limits=trust.limits([{name: row.statistics[name] for name in SIGNALS} for row in taken]),
         expected=tuple(_expected(taken, rule)),
         expected_error=_expected_error(rows, rule),
-        reference=_references(config, rows, chosen),
+        reference=_references(config, rows, by_mmd if rule == Rule(PLAIN) else chosen),
         calibrated=_calibrated(plain)[0],
         diagrams=_calibrated(plain)[1],
         thresholds=_thresholds(plain),
