@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.document import fill
 from benchmarks.iburi import samples_of
 from benchmarks.selection import scenario
-from configs.layout import RunLayout
+from configs.layout import EventFolder
 from configs.stack import Rows
 from flows import rooms
 from flows.learning.card_scores import sample_rows
@@ -55,11 +55,12 @@ def scene_of(found: Found, folder: Path) -> Scene:
             sample_rows(samples, card.bands), samples.label(samples.numbers(names)), f"real, {samples.name} {names[0]}"
         )
     run = scenario("tephra-hills", 99)
-    layout = RunLayout(folder)
+    event = EventFolder(folder)
+    layout = event.work(run.request_id)
     layout.scratch.mkdir(parents=True, exist_ok=True)
     source = rooms.open_source(run)
     cards = rooms.candidates(run, source)
-    stack = rooms.pull(source, cards, rooms.plan_of(run, source, cards), layout)
+    stack = rooms.pull(run, event, source, cards, rooms.plan_of(run, source, cards), layout)
     return Scene(stack.view(card.bands), simulated_mask(run, stack.geobox), "simulated, unseen tephra-hills")
 
 

@@ -22,7 +22,7 @@ from benchmarks.document import fill
 from configs import area as areas
 from configs.event import Event, default_windows
 from configs.files import write_text
-from configs.layout import RunLayout
+from configs.layout import EventFolder
 from configs.run import ModelConfig, RunConfig, SourceConfig
 from configs.selection import read_selection
 from flows import rooms
@@ -72,11 +72,12 @@ def scenario(landscape: str, number: int) -> RunConfig:
 def measure(run: RunConfig) -> dict[str, Any]:
     """Return every card's F1 and distance on one scene, and which one MMD chose."""
     with tempfile.TemporaryDirectory() as folder:
-        layout = RunLayout(Path(folder))
+        event = EventFolder(Path(folder))
+        layout = event.work(run.request_id)
         layout.scratch.mkdir(parents=True)
         source = rooms.open_source(run)
         cards = rooms.candidates(run, source)
-        stack = rooms.pull(source, cards, rooms.plan_of(run, source, cards), layout)
+        stack = rooms.pull(run, event, source, cards, rooms.plan_of(run, source, cards), layout)
         choice = rooms.choose(run, cards, stack, layout)
         truth = simulated_mask(run, stack.geobox)
         f1 = {}
