@@ -106,9 +106,9 @@ def rule_of() -> str:
     known = next((one for one in read_selection().calibrations if one.simulated), None)
     if known is None:
         return "the nearest by joint MMD"
-    return (
-        f"{known.statistic} less {known.diversity:g} · diversity and {known.advantage:g} · advantage on unseen domains"
-    )
+    less = [f"{known.diversity:g} · diversity"] if known.diversity else []
+    less += [f"{known.advantage:g} · advantage on unseen domains"] if known.advantage else []
+    return f"the least {known.statistic}" + (f" less {' and '.join(less)}" if less else "")
 
 
 def collect(epicentres: int) -> list[dict[str, Any]]:
