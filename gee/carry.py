@@ -145,9 +145,8 @@ def scene_attributes(scene: Scene) -> dict[str, Any]:
     }
 
 
-def kept_scenes(stack: Stack, plan: Plan) -> tuple[Scene, ...]:
-    """Return the scenes of a stack that its plan does not name: those that only pixels of earlier revisions come from."""
-    named = {(scene.id, str(scene.when)) for scene in plan.scenes}
+def scenes_of(stack: Stack) -> tuple[Scene, ...]:
+    """Return the scenes that a stack's pixels come from, as it keeps them."""
     return tuple(
         Scene(
             one["id"],
@@ -158,8 +157,13 @@ def kept_scenes(stack: Stack, plan: Plan) -> tuple[Scene, ...]:
             date_assumed=one["date_assumed"],
         )
         for one in stack.attributes["scenes"]
-        if (one["id"], one["when"]) not in named
     )
+
+
+def kept_scenes(stack: Stack, plan: Plan) -> tuple[Scene, ...]:
+    """Return the scenes of a stack that its plan does not name: those that only pixels of earlier revisions come from."""
+    named = {(scene.id, scene.when) for scene in plan.scenes}
+    return tuple(scene for scene in scenes_of(stack) if (scene.id, scene.when) not in named)
 
 
 def _day(scene: Mapping[str, Any]) -> int:

@@ -28,6 +28,7 @@ from configs.files import format_of, replacing
 from configs.records import Advance, ObservationClass, Scene, silent
 from configs.stack import CHUNK_PX, Stack
 from gee.archive.manifest import MANIFEST, CloudMask, Layer, Manifest, SceneEntry
+from gee.carry import scenes_of
 from gee.resample import lattice
 from gee.source import Plan, Source
 from gee.stack import assemble
@@ -51,17 +52,7 @@ def plan_of(stack: Stack) -> Plan:
     if not told.get("complete"):
         raise RequestError(f"the stack {stack.path} is not finished", "Give the same `coslide respond` command again.")
     measured = inputs_of(stack.band_names)
-    scenes = tuple(
-        Scene(
-            one["id"],
-            When(one["when"]),
-            datetime.fromisoformat(one["acquired"]),
-            one["product"],
-            one["clear_fraction"],
-            date_assumed=one["date_assumed"],
-        )
-        for one in told["scenes"]
-    )
+    scenes = scenes_of(stack)
     return Plan(
         tuple(name for name in measured if name != "dem"),
         "dem" in measured,
