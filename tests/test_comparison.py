@@ -90,7 +90,7 @@ def test_the_verdict_says_when_richer_inputs_do_not_win() -> None:
     def done(*f1: tuple[float, float]) -> dict[str, dict[str, Any]]:
         return {
             simulated_comparison.key(row, seed): {"f1": values[seed]}
-            for row, values in zip(simulated_comparison.ROWS, f1, strict=False)
+            for row, values in zip(simulated_comparison.FACTORS, f1, strict=True)
             for seed in simulated_comparison.SEEDS
         }
 
