@@ -65,7 +65,7 @@ def _bands_and_factors(samples: str, cpu_seconds: float) -> tuple[Row, Row]:
     )
 
 
-FACTORS = _bands_and_factors("sim-factors-tropical-range", 360.0)
+FACTORS = _bands_and_factors("sim-factors-tropical-range", 240.0)
 LOESS = _bands_and_factors("sim-factors-loess-basin", 60.0)
 OPTICAL_ONLY = Row("U-Net, 12 optical bands", "004", "sim-twobranch-cloudy", "unet", OPTICAL, {"width": 16})
 ALL_CHANNELS = Row("U-Net, radar + optical + terrain", "004", "sim-twobranch-cloudy", "unet", None, {"width": 16})
