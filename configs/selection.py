@@ -13,6 +13,8 @@ from configs.errors import RequestError
 from configs.event import Frozen
 from configs.files import format_of, read_yaml
 
+AGREEMENT = "agreement/others"
+"""1 - agreement of a card's landslides with those of the other candidates (`models.agreement`)."""
 JOINT = "joint"
 """The joint MMD of a ranking (paper 000 eq. 8 over all bands at once)."""
 CALIBRATION = Path(__file__).resolve().parent / "selection.yaml"
@@ -25,7 +27,8 @@ class BandSetCalibration(Frozen):
     simulated: bool = False
     """Whether the experiments were made on simulated imagery: they then hold for simulated cards alone."""
     statistic: str = JOINT
-    """What orders the cards (`models.transfer`), found by the study; `joint` is the joint MMD that every ranking shows."""
+    """What orders the cards, found by the study: of `models.transfer`, or `agreement/others`; `joint` is the joint MMD that
+    every ranking shows."""
     diversity: float = Field(default=0.0, ge=0)
     """What a card is credited for the variety of its training: so much of the statistic a unit of entropy."""
     advantage: float = Field(default=0.0, ge=0)
@@ -56,6 +59,12 @@ class SelectionConfig(Frozen):
     """Least side of the blocks whose pixels are taken as one draw, metres."""
     slope_min_deg: float = Field(default=5.0, ge=0, le=90)
     """Flatter ground is left out of scene and reference alike: landslides hardly start there, fields and towns would."""
+    windows: int = Field(default=64, ge=1, le=10_000)
+    """Parts of the scene that every candidate maps where the choice goes by how far cards agree; of a smaller scene, all."""
+    window_px: int = Field(default=128, ge=64, le=512)
+    """Side of such a part, pixels."""
+    halo_px: int = Field(default=32, ge=0, le=256)
+    """Context read around it, pixels."""
     bootstraps: int = Field(default=200, ge=20)
     permutations: int = Field(default=500, ge=20)
     seed: int = Field(default=0, ge=0)

@@ -16,6 +16,7 @@ from configs.records import Choice, ObservationClass
 from configs.run import RunConfig, SourceConfig
 from configs.stack import Rows, Stack
 from flows import difference, engine, journal, workplace
+from flows.adapting import adaptation_of
 from flows.earth import make_source
 from flows.mapping import map_card
 from flows.progress import progress
@@ -189,7 +190,15 @@ def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -
     Raises:
         NothingToSeeError: out of domain, where the run refuses that.
     """
-    choice = select.choose(cards, stack, run.place, fill=run.model.fill_with_post_only)
+    with progress("choosing the checkpoint") as advance:
+        choice = select.choose(
+            cards,
+            stack,
+            run.place,
+            fill=run.model.fill_with_post_only,
+            device=run.model.device,
+            advance=advance,
+        )
     select.write_ranking(layout.selection, choice)
     for line in (choice.reason, *choice.warnings):
         logger.info("%s", line)
@@ -232,7 +241,8 @@ def map_probability(
 
     def by(found: Found, where: ObservationClass, path: Path) -> Rows:
         with progress(f"mapping with {found.card.name}", "tile") as advance:
-            return map_card(found, run.model, stack, observed, where, path, advance)
+            adaptation = adaptation_of(found, stack, run.place, layout)
+            return map_card(found, run.model, stack, observed, where, path, advance, adaptation)
 
     chance: Rows = by(cards.by_name(choice.card), ObservationClass.CLEAR, layout.probability)
     if choice.members:

@@ -8,8 +8,9 @@ Per band the distance is of every observed pixel, jointly of a sample spread ove
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from configs.area import Area
 from configs.bands import When
 from configs.records import Advance, ObservationClass, Ranked, Requires
-from configs.selection import JOINT, BandSetCalibration, SelectionConfig
+from configs.selection import AGREEMENT, JOINT, BandSetCalibration, SelectionConfig
 from configs.stack import Stack
 from models.blockmmd import Blocked, BlockGram, block_sums
 from models.mmd import mmd2_histograms
@@ -78,7 +79,7 @@ def _scene(
         return sample(
             stack,
             bands,
-            _observed(stack, area, needs_pre, requires),
+            observed(stack, area, needs_pre, requires),
             domain="scene",
             resolution_m=abs(float(stack.geobox.resolution.x)),
             count=settings.pixels,
@@ -91,7 +92,7 @@ def _scene(
     return drawn if drawn.pixels >= _TOO_FEW or slope_min_deg == 0 else draw(0.0)
 
 
-def _observed(stack: Stack, area: Area | None, needs_pre: bool, requires: Requires) -> Usable:
+def observed(stack: Stack, area: Area | None, needs_pre: bool, requires: Requires) -> Usable:
     """Return which pixels of the area are clear in every window the card reads; water and snow are other classes.
 
     A card that requires radar alone is compared wherever its bands are known, but on water.
@@ -114,14 +115,22 @@ def _observed(stack: Stack, area: Area | None, needs_pre: bool, requires: Requir
     return dry if requires is Requires.RADAR else clear
 
 
-def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advance) -> list[Ranked]:
-    """Return each card's distance to its scene: jointly with error and p-value, band by band, and what the study found."""
+def rank(
+    compared: Sequence[Compared],
+    settings: SelectionConfig,
+    advance: Advance,
+    agreed: Mapping[str, float] = MappingProxyType({}),
+) -> list[Ranked]:
+    """Return each card's distance to its scene: jointly with error and p-value, band by band, and what the study found.
+
+    `agreed` is how far each card agrees with the others (`models.voting`), where they were asked.
+    """
     spread = _spreads(compared)
     common = [band for band in compared[0].reference.bands if all(band in one.found.card.bands for one in compared)]
     mixed = len({frozenset(one.found.card.bands) for one in compared}) > 1
     bands_of = [tuple(common) if mixed and common else one.found.card.bands for one in compared]
     own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
-    ranked, known = [], told(compared, settings)
+    ranked, known = [], told(compared, settings, agreed)
     for done, (one, bands) in enumerate(zip(compared, bands_of, strict=True), 1):
         scene, reference = (_blocked(sample, bands, spread) for sample in (one.scene, one.reference))
         width = 2.0 * len(bands)
@@ -142,17 +151,20 @@ def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advan
                 advantage=one.found.card.unseen_advantage,
                 score=known[one.found.card.name].get(SCORE, distance),
                 signals={name: value for name, value in known[one.found.card.name].items() if name != SCORE},
+                agreement=agreed.get(one.found.card.name),
             )
         )
         advance(done, len(compared))
     return ranked
 
 
-def told(compared: Sequence[Compared], settings: SelectionConfig) -> dict[str, dict[str, float]]:
+def told(
+    compared: Sequence[Compared], settings: SelectionConfig, agreed: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, dict[str, float]]:
     """Return, by card, its score and signals as the study's calibration of its bands asks for them.
 
-    Without a calibration a card has no score of its own. Cards of different bands have one if all are calibrated: where
-    their score falls in what is usual for their bands.
+    Without a calibration a card has no score of its own, nor where its calibration goes by agreement and nobody voted.
+    Cards of different bands have one if all are calibrated: where their score falls in what is usual for their bands.
     """
     found: dict[str, dict[str, float]] = {one.found.card.name: {} for one in compared}
     alike: dict[tuple[frozenset[str], bool, int], list[Compared]] = {}
@@ -164,14 +176,14 @@ def told(compared: Sequence[Compared], settings: SelectionConfig) -> dict[str, d
         calibration = known[key]
         if calibration is None:
             return {name: {} for name in found}
-        for one, values in zip(some, _scores(some, calibration), strict=True):
+        for one, values in zip(some, _scores(some, calibration, agreed), strict=True):
             if several and SCORE in values:
                 values[SCORE] = usual(values[SCORE], calibration.distances)
             found[one.found.card.name] = values
     return found
 
 
-def _scores(some: Sequence[Compared], known: BandSetCalibration) -> list[dict[str, float]]:
+def _scores(some: Sequence[Compared], known: BandSetCalibration, agreed: Mapping[str, float]) -> list[dict[str, float]]:
     """Return score and signals of cards that read the same bands, in one scaling."""
     bands = some[0].found.card.bands
     scene, cards = thinned(some[0].scene, bands), [thinned(one.reference, bands) for one in some]
@@ -180,13 +192,21 @@ def _scores(some: Sequence[Compared], known: BandSetCalibration) -> list[dict[st
     for one, card in zip(some, cards, strict=True):
         comparison = Comparison(scene, card, scaling, shared)
         values = {name: signal(comparison, name) for name in known.limits}
-        if known.statistic != JOINT:
+        own = _own(comparison, one.found.card.name, known.statistic, agreed)
+        if own is not None:
             variety = diversity(np.bincount(card.domain).tolist())
             credit = known.diversity * variety + known.advantage * (one.found.card.unseen_advantage or 0.0)
-            values[OWN] = comparison.statistic(known.statistic)
-            values[SCORE] = values[OWN] - credit
+            values[OWN] = own
+            values[SCORE] = own - credit
         told.append(values)
     return told
+
+
+def _own(compared: Comparison, name: str, statistic: str, agreed: Mapping[str, float]) -> float | None:
+    """Return the statistic of the rule; None where plain joint MMD is the rule, or the cards were not asked."""
+    if statistic == AGREEMENT:
+        return 1 - agreed[name] if name in agreed else None
+    return None if statistic == JOINT else compared.statistic(statistic)
 
 
 def thinned(reference: Reference, bands: Sequence[str]) -> Sample:

@@ -18,8 +18,10 @@ from configs.files import write_text
 from configs.records import Advance, Choice, Ranked, silent
 from configs.selection import JOINT, BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
+from models.predict import Device
 from models.ranking import OWN, compare, rank
 from models.registry import AUTO, AVERAGE, Found
+from models.voting import vote, wanted
 
 
 def choose(
@@ -30,6 +32,7 @@ def choose(
     checkpoint: str | None = None,
     fill: bool = True,
     settings: SelectionConfig | None = None,
+    device: Device = "auto",
     advance: Advance = silent,
 ) -> Choice:
     """Return which card maps the scene, with the ranking of all.
@@ -41,7 +44,8 @@ def choose(
         checkpoint: a name overrules the ranking; the candidates' own `named` where None.
         fill: name a post-only card for what has no clear pre-event pixel.
         settings: how to compare; with the study's calibration, where there is one, if None.
-        advance: told cards done and in all.
+        device: where candidates map the windows they vote on.
+        advance: told cards, or windows they vote on, done and in all.
 
     Raises:
         NothingToSeeError: no card could see a single pixel.
@@ -60,10 +64,11 @@ def choose(
             "no checkpoint could see a single pixel of the scene",
             "Give a longer --post (and --pre), or wait for a clear image.",
         )
-    ranking = _in_order(rank(compared, settings, advance))
+    agreed = vote(compared, stack, area, settings, device, advance) if wanted(compared, settings) else {}
+    ranking = _in_order(rank(compared, settings, advance, agreed))
     unseen = tuple(_unseen(one) for one in found if one.card.name not in {r.card for r in ranking})
     by_name = named not in (None, AUTO, AVERAGE)
-    chosen = named if by_name else _best(ranking, found, settings).card
+    chosen = named if by_name else _best(ranking).card
     if chosen is None or chosen in {one.card for one in unseen}:
         raise NothingToSeeError(
             f"checkpoint `{chosen}` could see nothing of the scene",
@@ -84,11 +89,9 @@ def _unseen(found: Found) -> Ranked:
     )
 
 
-def _best(ranking: Sequence[Ranked], found: Sequence[Found], settings: SelectionConfig) -> Ranked:
+def _best(ranking: Sequence[Ranked]) -> Ranked:
     """Return the first of the ranking where a study says how to order; else the nearest, ties broken."""
-    known = [_known(one, settings) for one in found if one.card.name in {r.card for r in ranking}]
-    studied = all(one is not None and one.statistic != JOINT for one in known)
-    return ranking[0] if studied else _break_ties(ranking)
+    return ranking[0] if all(OWN in one.signals for one in ranking) else _break_ties(ranking)
 
 
 def _known(found: Found, settings: SelectionConfig) -> BandSetCalibration | None:
@@ -121,12 +124,13 @@ def _verdict(
     mine = next(one for one in ranking if one.card == chosen)
     known = _known(cards[chosen], settings)
     beyond = beyond_known(mine, known) if known else []
-    expected = _expected(known.expected_f1, mine.signals.get(OWN, mine.score), mine.advantage) if known else None
+    own = mine.distance if known and known.statistic == JOINT else mine.signals.get(OWN)
+    expected = _expected(known.expected_f1, own, mine.advantage) if known and own is not None else None
     fallback = None
     if fill and cards[chosen].card.needs_pre:
         others = (r.card for r in ranking if not cards[r.card].card.needs_pre and not math.isnan(r.distance))
         fallback = next(others, None)
-    reason = _reason(mine, by_name, ranking, _best([r for r in ranking if not math.isnan(r.distance)], found, settings))
+    reason = _reason(mine, by_name, ranking, _best([r for r in ranking if not math.isnan(r.distance)]))
     if known is None or (known.alarm is None and not known.limits):
         reason += "; how far is too far is not known for these bands"
     warnings = (_alarmed(chosen, beyond, expected),) if beyond else ()
@@ -176,8 +180,14 @@ def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked
         all(mine.per_band[b] <= other.per_band[b] for other in seen if b in other.per_band) for b in mine.per_band
     )
     words += f", the nearest in {nearer} of {len(mine.per_band)} bands"
+    if mine.agreement is not None:
+        words += f", agreement {mine.agreement:.2f} with the {len(seen) - 1} others"
     if by_name:
-        return f"{words}: named by the user; by distance `{best.card}` would be taken"
+        return f"{words}: named by the user; by itself coslide would take `{best.card}`"
+    if mine.agreement is not None and OWN in mine.signals:
+        after = f"`{seen[1].card}` {seen[1].agreement or 0:.2f}"
+        near = min(seen, key=lambda one: one.distance).card
+        return f"{words}: its landslides are most like what the others see (next {after}); nearest by MMD is `{near}`"
     if mine is not nearest:
         return f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the error, and did worse on unseen domains"
     return f"{words}: nearest of {len(seen)}, next `{seen[1].card}` ({seen[1].distance:.2f})"
@@ -204,6 +214,7 @@ FIELDS = (
     "standard_error",
     "p_value",
     "score",
+    "agreement",
     "validation_f1",
     "note",
 )
@@ -218,7 +229,8 @@ def write_ranking(path: Path, choice: Choice) -> None:
     for place, one in enumerate(choice.ranking, 1):
         shared = {"rank": place, "card": one.card, "chosen": int(one.card == choice.card)}
         joint = {"band": "joint", "standard_error": _written(one.standard_error), "p_value": _written(one.p_value)}
-        last = {"score": _written(one.score), "validation_f1": _written(one.validation_f1), "note": one.note}
+        told = {"score": one.score, "agreement": one.agreement, "validation_f1": one.validation_f1}
+        last = {name: _written(value) for name, value in told.items()} | {"note": one.note}
         table.writerow(shared | joint | last | _distances(one.distance))
         for band, distance in one.per_band.items():
             table.writerow(shared | {"band": band} | _distances(distance))

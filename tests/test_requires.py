@@ -24,7 +24,7 @@ from gee.archive import ArchiveSource
 from gee.fake import an_event
 from gee.observation import observe
 from gee.stack import assemble
-from models.ranking import _observed
+from models.ranking import observed
 from tiles.samples import SampleCard
 
 BANDS = ("post_B4", "post_VV", "post_VH")
@@ -109,7 +109,7 @@ def test_only_cards_and_samples_with_radar_may_require_it() -> None:
 def test_a_scene_is_compared_with_such_a_card_where_radar_saw(stack: Stack) -> None:
 
     rows, columns = slice(0, stack.shape[0]), slice(0, stack.shape[1])
-    clear = _observed(stack, None, False, Requires.CLEAR)(rows, columns)
-    radar = _observed(stack, None, False, Requires.RADAR)(rows, columns)
+    clear = observed(stack, None, False, Requires.CLEAR)(rows, columns)
+    radar = observed(stack, None, False, Requires.RADAR)(rows, columns)
     assert (clear <= radar).all()
     assert radar.sum() > clear.sum() + 3000

@@ -90,7 +90,7 @@ def test_a_named_card_is_taken_and_the_ranking_computed_all_the_same(tmp_path: P
     assert choice.card == "bright"
     assert choice.ranking[0].card == "dark"
     assert "named by the user" in choice.reason
-    assert "`dark` would be taken" in choice.reason
+    assert "would take `dark`" in choice.reason
 
 
 def test_the_order_of_the_cards_and_a_second_run_change_nothing(tmp_path: Path, cards: list[Found]) -> None:

@@ -1,0 +1,47 @@
+"""The candidates' vote on a scene: each maps some windows of it, and who agrees with the others is ordered first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from configs.area import Area
+from configs.records import Advance
+from configs.selection import AGREEMENT, SelectionConfig
+from configs.stack import Stack
+from models.agreement import agreement, calls, seen_by_all, windows
+from models.predict import Device
+from models.ranking import Compared, observed
+
+VOTERS = 3
+"""Fewer cards than this cannot outvote one: of two, each agrees with the other as much as the other with it."""
+
+
+def wanted(compared: Iterable[Compared], settings: SelectionConfig) -> bool:
+    """Return whether the choice goes by agreement, and there are enough cards for it."""
+    known = [settings.calibration(one.found.card.bands, one.found.card.simulated) for one in compared]
+    return len(known) >= VOTERS and any(one is not None and one.statistic == AGREEMENT for one in known)
+
+
+def vote(
+    compared: Sequence[Compared],
+    stack: Stack,
+    area: Area | None,
+    settings: SelectionConfig,
+    device: Device,
+    advance: Advance,
+) -> dict[str, float]:
+    """Return the agreement of each card with the others on windows of the scene, 0-1; empty where no pixel is seen by all.
+
+    Raises:
+        RequestError: a card's weights cannot be used.
+        MachineError: out of memory, or the GPU was lost.
+    """
+    sights = {(one.found.card.needs_pre, one.found.card.requires) for one in compared}
+    usable = seen_by_all([observed(stack, area, *sight) for sight in sorted(sights)])
+    places = windows(stack, usable, settings.window_px, settings.windows)
+    if not places:
+        return {}
+    cards = [one.found.load(device) for one in compared]
+    thresholds = [one.found.card.threshold for one in compared]
+    called = calls(cards, thresholds, stack, places, usable, halo=settings.halo_px, advance=advance)
+    return {one.found.card.name: float(value) for one, value in zip(compared, agreement(list(called)), strict=True)}
