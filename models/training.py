@@ -26,7 +26,8 @@ from models.batches import Augment, Batches, Chips, Order, arrays, stacked, with
 from models.finetune import Start, freeze
 from models.losses import Objective, Sums
 from models.metrics import Sweep
-from models.predict import channels_last, machine_failures, pick_device, pick_precision
+from models.precision import pick_training_precision
+from models.predict import channels_last, machine_failures, pick_device
 from models.trainstate import Progress
 
 
@@ -157,7 +158,7 @@ class Loop:
         """Return a training at its first step, or where the state in `folder` left it."""
         torch.manual_seed(config.seed)
         device = pick_device(config.device)
-        dtype = pick_precision(config.precision, device)
+        dtype = pick_training_precision(config.precision, device)
         network = build(config.architecture, channels, **config.arguments)
         if start is not None:
             network.load_state_dict(dict(start.weights))

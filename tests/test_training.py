@@ -23,7 +23,8 @@ from models.batches import Batches, Order
 from models.finish import Facts, finish, scored
 from models.metrics import Confusion, Sweep
 from models.normalise import Normaliser, fit
-from models.predict import Predictor
+from models.precision import pick_training_precision
+from models.predict import Predictor, pick_precision
 from models.reference import Reference, from_chips
 from models.training import Trained, learning_rate, train
 
@@ -361,3 +362,17 @@ def test_no_half_a_card_is_left_behind(tmp_path: Path) -> None:
     other = from_chips([(x[:1], y) for x, y in chips()], BANDS[:1], domain="d", count=9, slope_min_deg=0)
     with pytest.raises(RequestError, match="reference sample has bands post_B4"):
         finish(trained, tmp_path / "other", FACTS, other, None)
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted"), [({"avx512_bf16": True}, torch.bfloat16), ({"avx512_f": True}, torch.float32)]
+)
+def test_a_cpu_trains_in_half_precision_only_where_it_has_the_instructions(
+    known: dict[str, bool], wanted: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    cpu = torch.device("cpu")
+    assert pick_training_precision("auto", cpu) == wanted
+    assert pick_training_precision("bfloat16", cpu) == torch.bfloat16
+    assert pick_training_precision("float32", cpu) == torch.float32
+    assert pick_precision("auto", cpu) == torch.float32
