@@ -63,7 +63,7 @@ def train_for(network: nn.Module, draw: Draw, cpu_seconds: float, seed: int) -> 
         x, labels = draw(np.random.default_rng([seed, len(losses)]))
         loss = OBJECTIVE(forward(network, torch.from_numpy(x)), torch.from_numpy(labels))
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), OPTIMISER.clip or float("inf"))
         optimiser.step()
         losses.append(float(loss.detach()))

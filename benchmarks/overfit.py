@@ -101,7 +101,7 @@ def bound(labels: Tensor, stride: int) -> float:
         logits = upsample(coarse, truth)
         best = max(best, _iou(logits, labels))
         optimiser.zero_grad()
-        objective(logits, labels).backward()
+        objective(logits, labels).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return best
 
@@ -122,7 +122,7 @@ def overfit(name: str, x: Tensor, labels: Tensor, **arguments: object) -> Overfi
         network.train()
         loss = objective(_forward(network, x), labels)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         if step % CHECK_EVERY == 0:
             with torch.no_grad():

@@ -13,6 +13,7 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -130,7 +131,7 @@ def enlarge(revision: Path, folder: Path) -> tuple[Stack, zarr.Array, zarr.Array
     small = Stack(revision / "stack" / "stack.zarr")
     height, width = small.shape
     grid = GeoBox((height * DOWN, width * ACROSS), small.geobox.affine, small.geobox.crs)
-    options = {"shape": tuple(int(n) for n in grid.shape), "chunks": (CHUNK_PX, CHUNK_PX)}
+    options: dict[str, Any] = {"shape": tuple(int(n) for n in grid.shape), "chunks": (CHUNK_PX, CHUNK_PX)}
     group = zarr.open_group(folder / "stack.zarr", mode="w")
     group.attrs.update({**small.attributes, "grid": grid_attributes(grid)})
     for name, array in small.group.arrays():

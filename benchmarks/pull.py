@@ -116,7 +116,7 @@ def pixel_bytes(case: Case) -> int:
 
 def allowed_s(case: Case, rows: list[dict[str, Any]]) -> float:
     """Return the seconds below which the server's limits allow nobody to be with its requests: whole rounds of them."""
-    pixels, others = rows[0]["requests"], 0 if case.free_links else rows[0]["others"]
+    pixels, others = int(rows[0]["requests"]), 0 if case.free_links else int(rows[0]["others"])
     transfer = pixel_bytes(case) / pixels / BYTES_PER_S
     return math.ceil(pixels / case.quota) * (LATENCY_S + transfer) + math.ceil(others / case.quota) * LATENCY_S
 

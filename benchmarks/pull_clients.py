@@ -118,8 +118,13 @@ def _sign_in() -> None:
     import ee
     from google.auth.credentials import AnonymousCredentials
 
-    ee.deprecation.deprecated_assets = {"": None}
-    ee.Initialize(AnonymousCredentials(), url=os.environ["COSLIDE_EE_URL"], project="ee-test")
+    nothing: dict[str, Any] = {"": None}
+    ee.deprecation.deprecated_assets = nothing
+    ee.Initialize(
+        AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        url=os.environ["COSLIDE_EE_URL"],
+        project="ee-test",
+    )
 
 
 CLIENTS: dict[str, Callable[[int, int], Pull]] = {

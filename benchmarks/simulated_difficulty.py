@@ -162,8 +162,8 @@ def real_statistics() -> dict[str, dict[str, float]]:
     red, green, blue, infrared = np.concatenate(tiles, 1)
     near = {"B2": blue, "B3": green, "B4": red, "B8": infrared, "NDVI": (infrared - red) / (infrared + red)}
     found |= {f"Chattogram {name}": spread(values) for name, values in near.items()}
-    for name, path, bad in (("Iburi", "iburi-2018/dem.tif", -1), ("Jiuzhaigou", "terrain/jiuzhaigou_dem.tif", 0)):
-        with rasterio.open(REAL / path) as file:
+    for name, where, bad in (("Iburi", "iburi-2018/dem.tif", -1), ("Jiuzhaigou", "terrain/jiuzhaigou_dem.tif", 0)):
+        with rasterio.open(REAL / where) as file:
             height = file.read(1).astype(float)
             oblong = 0.735 if file.crs.is_geographic else 1.0
         height[height <= bad] = np.nan

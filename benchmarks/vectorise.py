@@ -70,7 +70,7 @@ def prepare(folder: Path, tiles: int) -> None:
     grid = GeoBox((side, side), Affine(10, 0, 500000, 0, -10, 4800000), "EPSG:32654")
     group = zarr.open_group(folder / "stack.zarr", mode="w")
     group.attrs.update({"format": FORMAT, "grid": grid_attributes(grid), "bands": ["slope", "dem"]})
-    options = {"shape": (side, side), "chunks": (CHUNK_PX, CHUNK_PX)}
+    options: dict[str, Any] = {"shape": (side, side), "chunks": (CHUNK_PX, CHUNK_PX)}
     chance = zarr.create_array(folder / "probability.zarr", dtype="float32", **options)
     seen = zarr.create_array(folder / "observation.zarr", dtype="uint8", fill_value=1, **options)
     bands = {name: group.create_array(name, dtype="int16", **options) for name in ("slope", "dem")}
@@ -95,14 +95,14 @@ def ours_polygons(folder: Path) -> gpd.GeoDataFrame:
     chance, _, stack = _open(folder)
     tracer = Tracer(chance.shape[1])
     for first in range(0, chance.shape[0], 512):
-        tracer.add(chance[first : first + 512] >= 0.5)
+        tracer.add(np.asarray(chance[first : first + 512]) >= 0.5)
     return gpd.GeoDataFrame(geometry=tracer.finish(stack.geobox.affine).geometry, crs=str(stack.geobox.crs))
 
 
 def theirs_polygons(folder: Path) -> gpd.GeoDataFrame:
     """Return the polygons rasterio finds, made valid."""
     chance, _, stack = _open(folder)
-    return _theirs(chance[:] >= 0.5, stack)
+    return _theirs(np.asarray(chance[:]) >= 0.5, stack)
 
 
 def _theirs(mask: NDArray[np.bool_], stack: Stack) -> gpd.GeoDataFrame:
@@ -121,8 +121,8 @@ def ours_attributes(folder: Path) -> gpd.GeoDataFrame:
 def theirs_attributes(folder: Path) -> gpd.GeoDataFrame:
     """Return the landslides with the same fields by the usual means: burnt ids and statistics by label."""
     chance, seen, stack = _open(folder)
-    probability = chance[:]
-    mask = (probability >= 0.5) & (seen[:] == 1)
+    probability = np.asarray(chance[:])
+    mask = (probability >= 0.5) & (np.asarray(seen[:]) == 1)
     frame = _theirs(mask, stack)
     boxes = shapely.get_coordinates(shapely.oriented_envelope(frame.geometry.to_numpy())).reshape(-1, 5, 2)
     sides = np.linalg.norm(np.diff(boxes[:, :3], axis=1), axis=2)
