@@ -27,6 +27,22 @@ class BandStatistics(Frozen):
     std: float
 
 
+Adapt = Literal["card", "scene", "match"]
+"""What is done to a scene's imagery before the card's statistics (`models.adaptation`).
+
+card: nothing. scene: each band gets the reference's mean and spread. match: each band gets the reference's distribution.
+"""
+
+
+class BandTarget(Frozen):
+    """What a band's values look like in the card's reference sample, in the band's unit: where a scene's are moved to."""
+
+    mean: float
+    std: float
+    quantiles: tuple[float, ...] = Field(min_length=2)
+    """Ascending, at the shares of `models.matching.SHARES`."""
+
+
 class Normalisation(Frozen):
     """How physical values become network inputs; unobserved pixels become `fill` afterwards.
 
@@ -36,6 +52,16 @@ class Normalisation(Frozen):
     method: Literal["minmax", "zscore", "none"]
     statistics: dict[str, BandStatistics] = Field(default_factory=dict)
     fill: float = 0.0
+    adapt: Adapt = "card"
+    """Whether every scene is first brought to the reference by the statistics of its own observed pixels."""
+    toward: dict[str, BandTarget] = Field(default_factory=dict)
+    """Imagery bands -> the reference's distribution, where `adapt` is not `card`."""
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> Normalisation:
+        if (self.adapt != "card") != bool(self.toward):
+            raise ValueError("`toward` goes with `adapt: scene` or `match`, and only with them")
+        return self
 
 
 class CardTiles(Frozen):

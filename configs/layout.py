@@ -82,6 +82,10 @@ class RunLayout:
         """Return the Zarr array of the probability that a post-only card fills in."""
         return self.stores / "filled.zarr"
 
+    def adaptation(self, card: str) -> Path:
+        """Return how the scene is brought to a card that adapts to scenes: the same for every strip and worker."""
+        return self.scratch / f"adaptation-{card}.json"
+
     @property
     def steps(self) -> Path:
         """Return the records of finished steps: what they cost, kept over a resume."""

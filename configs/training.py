@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from configs.checkpoint import CardTiles
+from configs.checkpoint import Adapt, CardTiles
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
@@ -105,6 +105,9 @@ class AugmentationConfig(Frozen):
     """Spread of a random gain and offset of the optical bands after normalisation, common to all and half as much per band."""
     noise: float = Field(default=0.0, ge=0, le=1)
     """Standard deviation of noise added per pixel to the optical bands after normalisation."""
+    season: float = Field(default=0.0, ge=0, le=1)
+    """Spread of a random light and greenness of each date, drawn apart for the images before and after, on reflectance; indices
+    follow (`models.seasons`)."""
     blur_px: float = Field(default=0.0, ge=0, le=5)
     """Largest standard deviation of a Gaussian blur of the optical bands, drawn anew for every chip (paper 003)."""
 
@@ -127,6 +130,9 @@ class TrainingConfig(Frozen):
     arguments: dict[str, int | float | str | bool | list[list[int]]] = Field(default_factory=dict)
     """Arguments of the network, e.g. `width: 32`."""
     normalisation: Literal["minmax", "zscore", "none"] = "minmax"
+    adapt: Adapt = "card"
+    """Before that: card, values as they are; scene, every sample set and scene brought to the mean and spread of all together by
+    its own; match, to their distribution. Imagery bands only (`models.adaptation`)."""
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -157,7 +163,7 @@ class TrainingConfig(Frozen):
     calibration: Literal["none", "temperature", "platt"] = "none"
     """Fitted on the validation chips after training."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """auto: half precision on a GPU, float32 on a CPU; bfloat16 is twice as fast on CPUs that have it."""
+    """auto: half precision on a GPU, bfloat16 on a CPU with instructions for it, else float32 (docs/precision.md)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(default=0, ge=0)
     tiles: CardTiles | None = None
@@ -187,11 +193,12 @@ class TrainingConfig(Frozen):
         words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels", "calibration", "quick"}
         words.add("cut_as")
         content = self.model_dump(mode="json", exclude=words)
-        for later in ("start_from", "share", "freeze"):  # recipes older than these fields keep their identity
+        for later in ("start_from", "share", "freeze", "adapt"):  # recipes older than these fields keep their identity
             if getattr(self, later) == type(self).model_fields[later].default:
                 del content[later]
-        if not self.augmentation.blur_px:
-            del content["augmentation"]["blur_px"]
+        for later in ("blur_px", "season"):
+            if not getattr(self.augmentation, later):
+                del content["augmentation"][later]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def quickened(self) -> TrainingConfig:

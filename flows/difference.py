@@ -20,10 +20,12 @@ from configs.places import drop, zarr_at
 from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
+from flows.adapting import adaptation_before, adaptation_of
 from flows.progress import progress
 from flows.views import Is, Without
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
+from models.adaptation import Adaptation
 from models.architectures import ARCHITECTURES
 from models.histogram import BandHistogram
 from models.matching import Matching
@@ -73,12 +75,18 @@ def subtract(run: RunConfig, found: Found, stack: Stack, observed: Observed, cha
     view: Rows = stack.view(names)
     if run.model.match_histograms and before.clear_px:
         view = Matched(stack.view(names), matchings(stack, found.card.bands, observed.array, before.array))
-    mapped = _map(run, found, view, before, layout.probability_before)
+    if run.model.match_histograms or not before.clear_px:  # matched, the earlier image has the later one's statistics
+        adaptation = adaptation_of(found, stack, run.place, layout)
+    else:
+        adaptation = adaptation_before(found, stack, names, before)
+    mapped = _map(run, found, view, before, layout.probability_before, adaptation)
     threshold = run.clean.threshold or found.card.threshold
     return Without(chance, mapped, threshold)
 
 
-def _map(run: RunConfig, found: Found, view: Rows, before: Observed, path: Path) -> zarr.Array[Any]:
+def _map(
+    run: RunConfig, found: Found, view: Rows, before: Observed, path: Path, adaptation: Adaptation | None
+) -> zarr.Array[Any]:
     shape = (view.shape[1], view.shape[2])
     grid = TileGrid.for_card(shape, found.card.tiles, ARCHITECTURES[found.card.architecture].stride)
     drop(path)
@@ -89,7 +97,7 @@ def _map(run: RunConfig, found: Found, view: Rows, before: Observed, path: Path)
         map_tiles(
             view,
             grid,
-            found.load(run.model.device),
+            replace(found.load(run.model.device), adaptation=adaptation),
             out=array,
             valid=Is(before.array, ObservationClass.CLEAR),
             batch=run.model.batch,

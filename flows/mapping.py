@@ -6,6 +6,7 @@ is depends on the grid alone, so that every engine makes the same pixels (design
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ from flows.shards import Begun, check_worker, versions
 from flows.views import Is
 from gee.observation import Observed
 from models import registry
+from models.adaptation import Adaptation
 from models.architectures import ARCHITECTURES
 from models.predict import Device, Predictor
 from models.registry import Found
@@ -59,6 +61,8 @@ class MapShard:
     where: int
     path: str
     batch: int
+    adaptation: str
+    """How the scene is brought to the card (`Adaptation.as_text`); empty for a card that takes it as it is."""
     versions: Mapping[str, str]
     strips: tuple[int, int]
 
@@ -72,11 +76,15 @@ class _Target(NamedTuple):
     where: int
     path: Path
     key: str
-    """What every marker must say: these weights over this stack."""
+    """What every marker must say: these weights over this stack, adapted so."""
 
     @classmethod
-    def of(cls, card: CheckpointCard, stack: Stack, classes: Rows, where: int, path: Path) -> _Target:
+    def of(
+        cls, card: CheckpointCard, stack: Stack, classes: Rows, where: int, path: Path, adaptation: str = ""
+    ) -> _Target:
         key = {"weights": card.weights_sha256, "stack": stack.attributes["plan_key"], "where": int(where)}
+        if adaptation:
+            key["adaptation"] = hashlib.sha256(adaptation.encode()).hexdigest()
         return cls(stack, classes, int(where), path, json.dumps(key))
 
 
@@ -88,17 +96,20 @@ def map_card(
     where: ObservationClass,
     path: Path,
     progress: Advance,
+    adaptation: Adaptation | None = None,
 ) -> zarr.Array[Any]:
     """Return a card's landslide probability, `(y, x)` float32 on disk, NaN but where the observation is `where`."""
-    grid, target = _grid(found.card, stack), _Target.of(found.card, stack, observed.array, where, path)
+    maps = adaptation.as_text() if adaptation else ""
+    grid, target = _grid(found.card, stack), _Target.of(found.card, stack, observed.array, where, path, maps)
     done = _kept(target)
     array = zarr.open_array(zarr_at(path), mode="r+") if done else _create(path, stack.shape)
     cluster = engine.current()
     if cluster is not None:
         missing = [strips for strips in shards_of(grid) if not done.issuperset(strips)]
-        _by_workers(cluster, _shards(cluster, found, model, stack, observed, target, missing), grid, progress)
+        shards = _shards(cluster, found, model, stack, observed, target, maps, missing)
+        _by_workers(cluster, shards, grid, progress)
         return array
-    predictor = found.load(model.device)
+    predictor = replace(found.load(model.device), adaptation=adaptation)
     for strips in _runs(range(grid.strips), done):
         _map_strips(predictor, grid, target, strips, model.batch, progress)
     return array
@@ -141,6 +152,7 @@ def _shards(
     stack: Stack,
     observed: Observed,
     target: _Target,
+    maps: str,
     missing: list[range],
 ) -> list[MapShard]:
     whole = MapShard(
@@ -153,6 +165,7 @@ def _shards(
         where=target.where,
         path=_absolute(target.path),
         batch=model.batch,
+        adaptation=maps,
         versions=versions(),
         strips=(0, 0),
     )
@@ -179,8 +192,10 @@ def map_shard(shard: MapShard) -> Report:
     begun, path = Begun.now(), place(shard.path)
     check_worker(shard.versions, path)
     predictor = _predictor(shard.card, shard.folder, shard.weights, shard.device)
+    if shard.adaptation:
+        predictor = replace(predictor, adaptation=Adaptation.read(shard.adaptation))
     stack, classes = Stack(place(shard.stack)), zarr.open_array(zarr_at(place(shard.observed)), mode="r")
-    target = _Target.of(predictor.card, stack, classes, shard.where, path)
+    target = _Target.of(predictor.card, stack, classes, shard.where, path, shard.adaptation)
     strips = range(*shard.strips)
     done = {strip for strip in strips if _is_done(target, strip)}
     for missing in _runs(strips, done):

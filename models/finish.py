@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from configs.errors import RequestError
 from configs.files import replacing, write_text
 from configs.records import Level, Requires
 from models import calibration, weights
+from models.adaptation import Adaptation
 from models.architectures import build
 from models.batches import Chips, arrays
 from models.calibration import LogitCounts
@@ -101,7 +102,8 @@ def finish(
         )
         stored = Found(temporary, card).load(device)
         if validation is not None and len(validation):
-            card = _decide(stored, validation, trained)
+            # The chips come as the training got them: already in the card's terms.
+            card = _decide(replace(stored, adaptation=Adaptation()), validation, trained)
         predictor = Predictor(card, stored.module, device)
         scores = tuple(_without_nan(one) for one in score(predictor)) if score is not None else ()
         write_card(temporary, card.model_copy(update={"scores": scores}))

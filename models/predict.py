@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from configs.checkpoint import CheckpointCard
 from configs.errors import MachineError, RequestError
+from models.adaptation import Adaptation
 from models.calibration import apply
 from models.normalise import Normaliser
+from models.reference import Reference
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -92,6 +94,8 @@ class Predictor:
     module: nn.Module
     device: Device = "auto"
     precision: Precision = "auto"
+    adaptation: Adaptation | None = None
+    """How this scene is brought to the card, for a card that does so (`Normalisation.adapt`); see `adapted`."""
 
     def __post_init__(self) -> None:
         self._device = pick_device(self.device)
@@ -104,6 +108,12 @@ class Predictor:
     def bands(self) -> tuple[str, ...]:
         """Return the card's bands, the order of the channels."""
         return self.card.bands
+
+    def adapted(self, scene: Reference) -> Predictor:
+        """Return the card at work on one scene, by the statistics of the scene's pixels; itself, where it needs none."""
+        if self.card.normalisation.adapt == "card" or self.adaptation is not None:
+            return self
+        return replace(self, adaptation=Adaptation.of(self.card.normalisation, self.bands, scene))
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return calibrated landslide probability `(B, H, W)`, 0-1, of physical tiles `(B, C, H, W)` with NaN.
@@ -120,25 +130,44 @@ class Predictor:
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return uncalibrated log-odds `(B, H, W)`: what a calibration is fitted to. The mean over flips, if any."""
-        if batch.ndim != 4 or batch.shape[1] != len(self.bands):
-            raise RequestError(
-                f"card `{self.card.name}` reads tiles (B, {len(self.bands)}, H, W), not {batch.shape}",
-                f"Give its bands in this order: {', '.join(self.bands)}.",
-            )
         with machine_failures(), torch.inference_mode(), _repeatable():
-            x = torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32)).to(self._device)
+            x = torch.from_numpy(self._moved(batch)).to(self._device)
             flips = FLIPS if self.card.tiles.flips else FLIPS[:1]
             z = sum((self._forward(x, axes) for axes in flips), torch.zeros(())) / len(flips)
             found: NDArray[np.float32] = z.cpu().numpy()
             return found
 
+    def inputs(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the network reads of physical tiles, both `(B, C, H, W)`: adapted, normalised, filled."""
+        return self._normaliser.array(self._moved(batch))
+
+    def _moved(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return physical tiles in the card's terms, checked."""
+        if batch.ndim != 4 or batch.shape[1] != len(self.bands):
+            raise RequestError(
+                f"card `{self.card.name}` reads tiles (B, {len(self.bands)}, H, W), not {batch.shape}",
+                f"Give its bands in this order: {', '.join(self.bands)}.",
+            )
+        if self.adaptation is None and self.card.normalisation.adapt != "card":
+            raise RequestError(
+                f"card `{self.card.name}` puts every scene on the scene's own statistics, and none were given",
+                "Call `Predictor.adapted` with the scene's pixels first.",
+            )
+        moved = np.ascontiguousarray(batch, dtype=np.float32)
+        return moved if self.adaptation is None else self.adaptation(moved, self.bands)
+
     def _forward(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        flipped = self._normaliser.tensor(mirrored(x, self.bands, axes)).contiguous(memory_format=torch.channels_last)
-        half = self._dtype != torch.float32
-        with torch.autocast(self._device.type, self._dtype if half else torch.bfloat16, enabled=half):
-            z = self._network(flipped)  # (B, 1, H, W)
+        z = self.run(self._network, self._normaliser.tensor(mirrored(x, self.bands, axes)))
         log_odds: Tensor = z[:, 0].float()  # (B, H, W)
         return log_odds.flip(axes) if axes else log_odds
+
+    def run(self, network: nn.Module, x: Tensor) -> Tensor:
+        """Return a network's logits `(B, 1, H, W)` of inputs `(B, C, H, W)`, in this card's precision."""
+        half = self._dtype != torch.float32
+        x = x.to(self._device).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self._device.type, self._dtype if half else torch.bfloat16, enabled=half):
+            z: Tensor = network(x)
+            return z
 
 
 def channels_last(module: nn.Module) -> nn.Module:

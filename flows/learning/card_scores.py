@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from configs.checkpoint import Score
 from configs.stack import Rows
 from configs.training import TrainingConfig
+from flows.learning.adapting import on
 from models.architectures import ARCHITECTURES
 from models.finish import scored
 from models.metrics import Confusion
@@ -38,8 +39,11 @@ class _Bands:
 
 
 def probability_of(predictor: Predictor, samples: SampleSet, where: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return a card's probability over a sample set, `(y, x)`, NaN but `where`, tiled as the card says."""
-    card = predictor.card
+    """Return a card's probability over a sample set, `(y, x)`, NaN but `where`, tiled as the card says.
+
+    A card that adapts to scenes takes the whole set as one, unless that has been done.
+    """
+    card, predictor = predictor.card, on(predictor, samples)
     grid = TileGrid.for_card(samples.shape, card.tiles, ARCHITECTURES[card.architecture].stride)
     out: NDArray[np.float32] = map_tiles(sample_rows(samples, card.bands), grid, predictor, batch=4, valid=where)
     return out

@@ -24,6 +24,7 @@ from configs.checkpoint import CARD, CheckpointCard, read_card
 from configs.errors import RequestError
 from configs.files import write_text
 from flows.journal import Peak
+from flows.learning.adapting import on
 from flows.learning.card_scores import probability_of
 from inventory.compare import compare_boundaries, compare_landslides
 from inventory.polygons import polygonise
@@ -112,7 +113,7 @@ def _fits(card: CheckpointCard, samples: SampleSet) -> None:
 
 def row(found: Found, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, Any]:
     """Return one card's line for one sample set: metrics at three levels, size and cost."""
-    card, predictor = found.card, found.load()
+    card, predictor = found.card, on(found.load(), samples)
     truth = samples.label(samples.numbers(splits))
     if not (truth != IGNORED).any():
         raise RequestError(f"`{samples.name}` has no labelled pixel in {', '.join(splits)}", "Choose another split.")

@@ -16,12 +16,12 @@ import numpy as np
 
 from configs.errors import RequestError
 from configs.files import write_text
+from flows.learning.adapting import on
 from flows.learning.evaluate_cards import card_named
 from flows.progress import progress
 from models import gradcam, heatmaps
 from models.blocks import Segmenter
 from models.importance import gini_importance
-from models.normalise import Normaliser
 from models.predict import Predictor
 from tiles.labels import IGNORED
 from tiles.samples import SampleSet
@@ -77,7 +77,7 @@ def explain(
     }
     if found is None:
         return result
-    shares, pictures = _look(found.load(), opened, numbers, chips, out)
+    shares, pictures = _look(on(found.load(), opened), opened, numbers, chips, out)
     return result | {"checkpoint": found.card.name, "bands": shares, "pictures": [*pictures, "factors.png"]}
 
 
@@ -135,7 +135,7 @@ def look_at(
     assert isinstance(network, Segmenter)  # all of `models.architectures` are
     pixels = np.stack([samples.read(band, rows, columns) for band in bands])  # (C, h, w)
     truth = samples.label(numbers, rows, columns)
-    image = Normaliser.of(predictor.card.normalisation, bands).array(pixels)
+    image = predictor.inputs(pixels[None])[0]
     mask = truth == 1 if (truth == 1).any() else None
     groups = getattr(network, "groups", ())
     look = heatmaps.Look(

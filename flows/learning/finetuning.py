@@ -42,7 +42,8 @@ def like_parent(config: TrainingConfig, parent: CheckpointCard) -> TrainingConfi
                 f"`{field}` of the recipe differs from that of `{parent.name}`, which it goes on from",
                 f"Leave `{field}` out, or train from scratch.",
             )
-    return config.model_copy(update={**kept, "normalisation": parent.normalisation.method})
+    inputs = {"normalisation": parent.normalisation.method, "adapt": parent.normalisation.adapt}
+    return config.model_copy(update={**kept, **inputs})
 
 
 def inherited(parent: Found | None) -> tuple[TrainingDomain, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,19 @@ from configs.bands import RADAR, parse_band
 from configs.checkpoint import TrainingDomain
 from configs.errors import RequestError
 from configs.records import Requires
-from configs.selection import read_selection
 from configs.training import SampleLayout, Splits, TrainingConfig, read_training
+from flows.learning.adapting import Adapting
 from flows.learning.card_scores import probability_of, scores
 from flows.learning.finetuning import inherited, like_parent, parent_of, tuned
+from flows.learning.references import count_of, reference_of
 from flows.progress import progress
 from flows.step import Step, plain
 from models import training, trainstate
 from models.finetune import Start
 from models.finish import Facts, finish
-from models.reference import Reference, Usable, mixture, sample
 from models.registry import Found
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 __all__ = [
@@ -144,14 +142,21 @@ def train_card(
     bands = config.bands or sets[0].card.bands
     _check(sets, bands)
     _told(config.cut_as, sets)
+    reference = reference_of(config, sets, bands)
+    adapting = Adapting.of(config, reference, parent)
+    chips, validation = (
+        adapting.chips(_chips(config, sets, bands, splits))
+        for splits in (config.splits.training, config.splits.validation)
+    )
     with progress(f"training {config.name}", "step") as advance:
         trained = training.train(
             config,
-            _chips(config, sets, bands, config.splits.training),
-            _chips(config, sets, bands, config.splits.validation),
+            chips,
+            validation,
             bands,
             out / f".{config.name}.training",
             augment=_augment(config, sets),
+            normalisation=adapting.fitted(chips, bands),
             start=Start(parent.card, parent.load("cpu").module.state_dict()) if parent else None,
             advance=advance,
         )
@@ -159,8 +164,8 @@ def train_card(
         trained,
         folder,
         _facts(config, sets, recipe, parent),
-        reference_of(config, sets, bands),
-        _chips(config, sets, bands, config.splits.validation),
+        reference,
+        validation,
         score=lambda predictor: scores(predictor, config, sets),
     )
     trainstate.forget(out / f".{config.name}.training")
@@ -262,36 +267,5 @@ def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: str, parent: F
 
 def _used(samples: SampleSet, config: TrainingConfig, count: int | None) -> int:
     """Return how many chips of a set the recipe draws from, at most."""
-    part = max(1, round(config.share * _count(samples, config.splits.training)))
+    part = max(1, round(config.share * count_of(samples, config.splits.training)))
     return part if count is None else min(part, count)
-
-
-def _count(samples: SampleSet, splits: Iterable[str]) -> int:
-    return sum(samples.card.counts[name].chips for name in splits)
-
-
-def reference_of(config: TrainingConfig, sets: list[SampleSet], bands: tuple[str, ...]) -> Reference:
-    """Return the MMD reference sample: pixels of the training areas, before any balancing, domains by their weight."""
-    settings = read_selection()
-    parts = []
-    for samples, source in zip(sets, config.samples, strict=True):
-        if source.count == 0:
-            continue
-        drawn = sample(
-            samples,
-            bands,
-            _usable(samples, config.splits.training),
-            domain=samples.name,
-            resolution_m=samples.card.origin.resolution_m,
-            count=config.reference_pixels,
-            block_m=settings.block_m,
-            slope_min_deg=settings.slope_min_deg if "slope" in bands else 0.0,
-            seed=config.seed,
-        )
-        parts.append((drawn, source.weight * (source.count or _count(samples, config.splits.training))))
-    return mixture(parts, config.reference_pixels, config.seed)
-
-
-def _usable(samples: SampleSet, splits: tuple[str, ...]) -> Usable:
-    numbers = samples.numbers(splits)
-    return lambda rows, columns: samples.label(numbers, rows, columns) != IGNORED

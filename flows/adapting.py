@@ -1,0 +1,77 @@
+"""How this run's scene is brought to a card that adapts: found once, from the pixels that cards are compared on, and kept
+beside the stack, so that every strip, worker and resumed run maps with the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+
+from configs.area import Area
+from configs.errors import NothingToSeeError
+from configs.files import write_text
+from configs.layout import RunLayout
+from configs.records import ObservationClass
+from configs.selection import read_selection
+from configs.stack import Stack
+from gee.observation import Observed
+from models.adaptation import Adaptation
+from models.ranking import compare
+from models.reference import sample
+from models.registry import Found
+
+logger = logging.getLogger(__name__)
+
+
+def adaptation_of(found: Found, stack: Stack, area: Area | None, layout: RunLayout) -> Adaptation | None:
+    """Return how the scene is brought to a card; None for a card that takes scenes as they are.
+
+    Raises:
+        NothingToSeeError: the card sees no pixel to take statistics of.
+    """
+    normalisation = found.card.normalisation
+    if normalisation.adapt == "card":
+        return None
+    path = layout.adaptation(found.card.name)
+    key = [normalisation.model_dump(mode="json"), stack.attributes["plan_key"]]
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["key"] == key:
+            return Adaptation.read(json.dumps(kept["maps"]))
+    compared = compare([found], stack, area, read_selection())
+    if not compared:
+        raise NothingToSeeError(
+            f"checkpoint `{found.card.name}` sees no pixel to take the scene's statistics of",
+            "Give a longer --post (and --pre), or choose a card that takes scenes as they are.",
+        )
+    adaptation = Adaptation.of(normalisation, found.card.bands, compared[0].scene)
+    write_text(path, json.dumps({"key": key, "maps": json.loads(adaptation.as_text())}))
+    logger.info("the scene is brought to %s by %d pixels of its own", found.card.name, compared[0].scene.pixels)
+    return adaptation
+
+
+def adaptation_before(found: Found, stack: Stack, names: tuple[str, ...], before: Observed) -> Adaptation | None:
+    """Return how the image from before the event is brought to a post-only card, by that image's own clear, sloping pixels.
+
+    `names` are the bands that stand for the card's. None for a card that takes scenes as they are.
+
+    Raises:
+        NothingToSeeError: there is no pixel to take statistics of.
+    """
+    if found.card.normalisation.adapt == "card":
+        return None
+    settings = read_selection()
+    image = sample(
+        stack,
+        names,
+        lambda rows, columns: np.asarray(before.array[rows, columns]) == ObservationClass.CLEAR,
+        domain="before",
+        resolution_m=abs(float(stack.geobox.resolution.x)),
+        count=settings.pixels,
+        block_m=settings.block_m,
+        slope_min_deg=settings.slope_min_deg if "slope" in stack.band_names else 0.0,
+        seed=settings.seed,
+    )
+    return Adaptation.of(found.card.normalisation, found.card.bands, image, names)

@@ -1,0 +1,105 @@
+"""Sample sets in a card's terms: the same maps for the chips of a training as for a whole scene at use (`models.adaptation`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.checkpoint import Normalisation
+from configs.errors import RequestError
+from configs.selection import read_selection
+from configs.training import TrainingConfig
+from models.adaptation import Adaptation, targets
+from models.normalise import fit
+from models.predict import Predictor
+from models.reference import Reference, sample
+from models.registry import Found
+from tiles.chips import ChipDataset
+from tiles.labels import IGNORED
+from tiles.samples import SampleSet
+
+
+def scene_of(samples: SampleSet, bands: Sequence[str]) -> Reference:
+    """Return a sample set's pixels as a run would draw those of a scene: all that were observed, sloping. No label counts."""
+    settings, every = read_selection(), samples.numbers(samples.card.split_names.values())
+    return sample(
+        samples,
+        bands,
+        lambda rows, columns: samples.label(every, rows, columns) != IGNORED,
+        domain=samples.name,
+        resolution_m=samples.card.origin.resolution_m,
+        count=settings.pixels,
+        block_m=settings.block_m,
+        slope_min_deg=settings.slope_min_deg if "slope" in bands else 0.0,
+        seed=settings.seed,
+    )
+
+
+def on(predictor: Predictor, samples: SampleSet) -> Predictor:
+    """Return a card at work on a sample set as its scene; itself, where it adapts to none."""
+    needs = predictor.card.normalisation.adapt != "card" and predictor.adaptation is None
+    return predictor.adapted(scene_of(samples, predictor.bands)) if needs else predictor
+
+
+@dataclass
+class AdaptedChips:
+    """Chips, each in the card's terms by the statistics of the sample set that it comes from."""
+
+    chips: ChipDataset
+    maps: tuple[Adaptation, ...]
+    """Of each of the data set's shares."""
+
+    def __len__(self) -> int:
+        return len(self.chips)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        x, y = self.chips[index]
+        return self.maps[self.chips.origin(index)[0]](x.numpy(), self.chips.bands), y.numpy()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose what the next pass shows."""
+        self.chips.set_epoch(epoch)
+
+
+@dataclass(frozen=True)
+class Adapting:
+    """How a training's sample sets are put before it sees them."""
+
+    normalisation: Normalisation
+    """What is done and towards what; no statistics of bands yet, unless a parent has them."""
+    known: bool
+    """Whether band statistics are there, or have to be fitted."""
+
+    @classmethod
+    def of(cls, config: TrainingConfig, reference: Reference, parent: Found | None) -> Adapting:
+        """Return what a recipe asks for: towards all domains together, or what the parent's network knows.
+
+        Raises:
+            RequestError: there is nothing to adapt.
+        """
+        if parent is not None:
+            return cls(parent.card.normalisation, True)
+        toward = {} if config.adapt == "card" else targets(reference, reference.bands)
+        if config.adapt != "card" and not toward:
+            raise RequestError(
+                f"`adapt: {config.adapt}` moves imagery, and the recipe reads none", "Set `adapt: card` in the recipe."
+            )
+        return cls(Normalisation(method=config.normalisation, adapt=config.adapt, toward=toward), False)
+
+    def chips(self, chips: ChipDataset) -> ChipDataset | AdaptedChips:
+        """Return the chips as the network is to know them."""
+        if self.normalisation.adapt == "card":
+            return chips
+        scenes = (scene_of(share.samples, chips.bands) for share in chips.shares)
+        return AdaptedChips(chips, tuple(Adaptation.of(self.normalisation, chips.bands, scene) for scene in scenes))
+
+    def fitted(self, chips: ChipDataset | AdaptedChips, bands: Sequence[str]) -> Normalisation:
+        """Return the normalisation of the training, its band statistics those of the training chips as they are put."""
+        if self.known:
+            return self.normalisation
+        found = fit((chips[i] for i in range(len(chips))), bands, self.normalisation.method, self.normalisation.fill)
+        return self.normalisation.model_copy(update={"statistics": found.statistics})

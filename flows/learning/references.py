@@ -1,0 +1,43 @@
+"""What a card compares scenes with: pixels of its training areas, domains in proportion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from configs.selection import read_selection
+from configs.training import TrainingConfig
+from models.reference import Reference, Usable, mixture, sample
+from tiles.labels import IGNORED
+from tiles.samples import SampleSet
+
+
+def reference_of(config: TrainingConfig, sets: list[SampleSet], bands: tuple[str, ...]) -> Reference:
+    """Return the MMD reference sample: pixels of the training areas, before any balancing, domains by their weight."""
+    settings = read_selection()
+    parts = []
+    for samples, source in zip(sets, config.samples, strict=True):
+        if source.count == 0:
+            continue
+        drawn = sample(
+            samples,
+            bands,
+            _usable(samples, config.splits.training),
+            domain=samples.name,
+            resolution_m=samples.card.origin.resolution_m,
+            count=config.reference_pixels,
+            block_m=settings.block_m,
+            slope_min_deg=settings.slope_min_deg if "slope" in bands else 0.0,
+            seed=config.seed,
+        )
+        parts.append((drawn, source.weight * (source.count or count_of(samples, config.splits.training))))
+    return mixture(parts, config.reference_pixels, config.seed)
+
+
+def _usable(samples: SampleSet, splits: tuple[str, ...]) -> Usable:
+    numbers = samples.numbers(splits)
+    return lambda rows, columns: samples.label(numbers, rows, columns) != IGNORED
+
+
+def count_of(samples: SampleSet, splits: Iterable[str]) -> int:
+    """Return how many chips some splits of a sample set hold."""
+    return sum(samples.card.counts[name].chips for name in splits)
