@@ -30,7 +30,8 @@ class Change:
         Raises:
             RequestError: something else than pairs of different channels that exist, each in one pair.
         """
-        made = tuple(tuple(pair) for pair in pairs) if isinstance(pairs, list | tuple) else None
+        lists = isinstance(pairs, list | tuple) and all(isinstance(pair, list | tuple) for pair in pairs)
+        made = tuple(tuple(pair) for pair in pairs) if lists else None
         numbers = [number for pair in made or () for number in pair]
         sound = made is not None and all(len(pair) == 2 for pair in made) and len(set(numbers)) == len(numbers)
         if not sound or not all(isinstance(number, int) and 0 <= number < entering for number in numbers):
