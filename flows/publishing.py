@@ -23,7 +23,7 @@ from gee.source import Plan, Source
 from inventory.about import About
 from inventory.catalog import write_event_catalog, write_root_catalog
 from inventory.outline import Inventory
-from inventory.publish import write_item, write_products
+from inventory.publish import Manner, write_item, write_products
 from inventory.review import Review
 from models.registry import Candidates
 
@@ -73,11 +73,7 @@ def publish(
             observed.array,
             stack,
             about,
-            earlier=earlier,
-            provenance=provenance,
-            product=run.product,
-            concern=run.affected,
-            rules=run.clean,
+            Manner(earlier, provenance, run.product, run.affected, run.clean),
         )
         write_text(
             layout.provenance, json.dumps({**provenance, "steps": journal.costs()}, indent=1, ensure_ascii=False) + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from configs.clean import CleanConfig
 from configs.files import format_of
 from configs.product import AffectedConfig, ProductConfig
 from configs.stack import Rows, Stack
+from configs.vectors import Layer
 from inventory.about import About
 from inventory.affected import Affected, assess
 from inventory.cog import write_rasters
@@ -26,9 +27,28 @@ from inventory.outline import Inventory
 from inventory.preview import write_preview
 from inventory.report import Page, write_report
 from inventory.review import DISMISSED, counted, people_decided, verdict_words, verdicts_of
-from inventory.since import GEOPACKAGE, MASK, Earlier, since
+from inventory.since import GEOPACKAGE, MASK, Earlier, Since, since
 from inventory.stac import write_stac_item
 from inventory.summary import Summary, count_seen, headline, summarise
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a revision is published, beyond what was found: the parts of the run's file that concern its products."""
+
+    earlier: Earlier | None = None
+    """The revision before, with a review of it: ids, first_seen, status and outlines come from it, and `changes`."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Plain mapping that the report shows at its end."""
+    product: ProductConfig = field(default_factory=ProductConfig)
+    """Which further formats are written."""
+    concern: AffectedConfig = field(default_factory=AffectedConfig)
+    """The user's layers of what may be affected."""
+    rules: CleanConfig = field(default_factory=CleanConfig)
+    """The rules of cleaning, for what an analyst drew."""
+
+
+ORDINARY = Manner()
 
 
 @dataclass(frozen=True)
@@ -86,12 +106,7 @@ def write_products(
     observation: Rows,
     stack: Stack,
     about: About,
-    *,
-    earlier: Earlier | None = None,
-    provenance: Mapping[str, Any] | None = None,
-    product: ProductConfig | None = None,
-    concern: AffectedConfig | None = None,
-    rules: CleanConfig | None = None,
+    manner: Manner = ORDINARY,
 ) -> Published:
     """Return what was written into a revision's folder; each file whole or not at all.
 
@@ -102,51 +117,54 @@ def write_products(
         observation: `(y, x)`, `ObservationClass`, 255 outside the area.
         stack: for dates, slopes and the pictures.
         about: the run in the words of its products.
-        earlier: the revision before, with a review of it: ids, first_seen, status and outlines come from it, and `changes`.
-        provenance: plain mapping that the report shows at its end.
-        product: which further formats are written; the default ones where None.
-        concern: the user's layers of what may be affected; none where None.
-        rules: the rules of cleaning, for what an analyst drew; the default ones where None.
+        manner: how, and beside which earlier revision.
     """
     products = write_rasters(folder, inventory, probability, observation, _tags(about))
-    rules = rules or CleanConfig()
+    kept, rules = stack.attributes.get("policy") == "keep", manner.rules
     told = since(
         inventory,
-        earlier,
+        manner.earlier,
         folder / MASK,
         rules,
         lambda one: measured(one, probability, observation, stack, rules),
-        stack.attributes.get("policy") == "keep",
+        kept,
     )
-    found, inventory = told.inventory, counted(told.inventory)
-    if people_decided(found):  # that is in the mask too
+    inventory = counted(told.inventory)
+    if people_decided(told.inventory):  # that is in the mask too
         write_rasters(folder, inventory, probability, observation, _tags(about), (MASK,))
-    inventory, affected, about = _concerned(inventory, stack, about, concern or AffectedConfig())
+    inventory, affected, about = _concerned(inventory, stack, about, manner.concern)
     totals = affected.totals if affected else None
     summary = summarise(inventory, count_seen(probability, observation), about, totals)
     unseen = unseen_layer(not_observed(probability, observation, stack))
     scenes = scenes_layer(about, scene_footprints(about.scenes, stack, observation))
     area = area_layer(about, summary, inventory)
+    own = [*(affected.layers if affected else ()), unseen, scenes, area, event_layer(about, summary, inventory)]
+    products[GEOPACKAGE] = _geopackage(folder, inventory, told, summary, about, own)
     exported = Exported(about, inventory, summary, inventory_layers(inventory)[0], area, scenes, unseen)
-    layers = inventory_layers(_dismissed_too(inventory, found))
+    products |= write_exports(folder, manner.product.exports, exported)
+    words = (*headline(summary), *verdict_words(told.inventory), *told.words)
+    used_km2 = tuple(scenes.frame["used_km2"].tolist())
+    page = Page(about, inventory, summary, words, manner.provenance, affected, tuple(sorted(products)), used_km2)
+    products["report.html"] = write_report(folder / "report.html", page, probability, observation, stack)
+    products["preview.png"] = write_preview(folder / "preview.png", inventory, probability, observation, stack)
+    return Published(about, inventory, summary, products, words)
+
+
+def _geopackage(
+    folder: Path, inventory: Inventory, told: Since, summary: Summary, about: About, own: list[Layer]
+) -> Path:
+    """Return the GeoPackage: landslides (dismissed ones too), what changed, and the run's own layers."""
+    layers = inventory_layers(_dismissed_too(inventory, told.inventory))
     if told.matched is not None:
         layers.append(changes_layer(told.matched.changes))
-    layers += [*(affected.layers if affected else ()), unseen, scenes, area, event_layer(about, summary, inventory)]
     metadata = {
         **inventory_metadata(inventory),
         **summary.as_plain(),
         "last_number": told.last_number,
         "as_of": about.stamp,
+        "verdicts": verdicts_of(told.inventory),
     }
-    metadata["verdicts"] = verdicts_of(found)
-    products[GEOPACKAGE] = write_geopackage(folder / GEOPACKAGE, layers, metadata, about.stamp)
-    words = [*headline(summary), *verdict_words(found), *told.words]
-    products |= write_exports(folder, (product or ProductConfig()).exports, exported)
-    used_km2 = tuple(scenes.frame["used_km2"].tolist())
-    page = Page(about, inventory, summary, tuple(words), provenance or {}, affected, tuple(sorted(products)), used_km2)
-    products["report.html"] = write_report(folder / "report.html", page, probability, observation, stack)
-    products["preview.png"] = write_preview(folder / "preview.png", inventory, probability, observation, stack)
-    return Published(about, inventory, summary, products, tuple(words))
+    return write_geopackage(folder / GEOPACKAGE, [*layers, *own], metadata, about.stamp)
 
 
 def write_item(folder: Path, published: Published) -> Path:

@@ -25,7 +25,7 @@ from configs.product import AffectedConfig
 from flows.cli import main
 from inventory.affected import assess
 from inventory.given import Given
-from inventory.publish import Published, write_products
+from inventory.publish import Manner, Published, write_products
 from inventory.runout import below, reach_angles_deg
 from inventory.words import words_of
 
@@ -153,7 +153,9 @@ def _published(folder: Path, scene: SmallScene, config: AffectedConfig) -> Publi
     folder.mkdir()
     run = about()
     inventory = scene.outline(choice=run.choice)
-    return write_products(folder, inventory, scene.probability, scene.observation, scene.stack, run, concern=config)
+    return write_products(
+        folder, inventory, scene.probability, scene.observation, scene.stack, run, Manner(concern=config)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from inventory.exports import FILES
 from inventory.geojson import write_geojson
 from inventory.layers import Field, Layer
 from inventory.lonlat import bbox_of, in_lonlat
-from inventory.publish import Published, write_products
+from inventory.publish import Manner, Published, write_products
 
 HOSTILE = '<script>alert(1)</script> & "quotes" ]]> \x07 æ 山'
 ALL = ProductConfig(exports=("geojson", "kml", "ems"))
@@ -34,7 +34,9 @@ def _published(folder: Path, scene: SmallScene, product: ProductConfig = ALL, **
     folder.mkdir()
     run = about(**more)
     inventory = scene.outline(choice=run.choice)
-    return write_products(folder, inventory, scene.probability, scene.observation, scene.stack, run, product=product)
+    return write_products(
+        folder, inventory, scene.probability, scene.observation, scene.stack, run, Manner(product=product)
+    )
 
 
 @pytest.fixture(scope="module")

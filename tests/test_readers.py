@@ -16,7 +16,7 @@ from small_scene import about, small_scene
 
 from configs.product import ProductConfig
 from inventory.colours import CONFIDENCE, rgb
-from inventory.publish import write_products
+from inventory.publish import Manner, write_products
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Debian's own: its packages python3-gdal and python3-qgis are for no other."""
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = about()
     rasters = scene.probability, scene.observation, scene.stack
     write_products(
-        target, scene.outline(choice=run.choice), *rasters, run, product=ProductConfig(exports=("ems", "kml"))
+        target, scene.outline(choice=run.choice), *rasters, run, Manner(product=ProductConfig(exports=("ems", "kml")))
     )
     return target
 

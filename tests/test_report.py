@@ -22,7 +22,7 @@ from PIL import Image
 from small_scene import SmallScene, about, small_scene
 
 from configs.records import Scene
-from inventory.publish import write_products
+from inventory.publish import Manner, write_products
 from inventory.statistics import area_density, power_law_tail
 from inventory.summary import count_seen, headline, percent, summarise
 from inventory.words import words_of
@@ -36,7 +36,7 @@ def _write(folder: Path, scene: SmallScene, **more: Any) -> Path:
     inventory = scene.outline(choice=run.choice)
     provenance = {"weights": {"sha256": "ab" * 32}, "versions": ["1.0", "</script><b>"]}
     return write_products(
-        folder, inventory, scene.probability, scene.observation, scene.stack, run, provenance=provenance
+        folder, inventory, scene.probability, scene.observation, scene.stack, run, Manner(provenance=provenance)
     ).products["report.html"]
 
 

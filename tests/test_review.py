@@ -24,7 +24,7 @@ from configs.files import sha256
 from configs.layout import EventFolder
 from flows.refreshing import reviews
 from inventory.geopackage import read_inventory
-from inventory.publish import Published, write_item, write_products
+from inventory.publish import Manner, Published, write_item, write_products
 from inventory.review import ANALYST, CUT, as_reviewed, read_review
 
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -73,7 +73,7 @@ class Event:
             scene.observation,
             scene.stack,
             run,
-            earlier=earlier,
+            Manner(earlier),
         )
         write_item(folder, found)
         reviews.taken_up(self.folder, earlier.review if earlier else None, number)

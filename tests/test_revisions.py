@@ -16,7 +16,7 @@ from small_scene import GEOBOX, SHAPE, SmallScene, about, small_scene
 from configs.clean import CleanConfig
 from configs.files import sha256
 from inventory.geopackage import read_inventory
-from inventory.publish import Published, write_products
+from inventory.publish import Manner, Published, write_products
 from inventory.revisions import Matched, in_words, match_revisions
 from inventory.since import Earlier
 
@@ -162,8 +162,8 @@ def _publish(folder: Path, scene: SmallScene, number: int, previous: Path | None
     folder.mkdir()
     run = about(revision=number)
     inventory = scene.outline(choice=run.choice)
-    earlier = Earlier(previous) if previous else None
-    return write_products(folder, inventory, scene.probability, scene.observation, scene.stack, run, earlier=earlier)
+    manner = Manner(Earlier(previous) if previous else None)
+    return write_products(folder, inventory, scene.probability, scene.observation, scene.stack, run, manner)
 
 
 def test_an_analysts_verdict_survives_and_the_past_stays(tmp_path: Path) -> None:
