@@ -13,7 +13,6 @@ from configs.clean import CleanConfig
 from configs.files import format_of
 from configs.product import AffectedConfig, ProductConfig
 from configs.stack import Rows, Stack
-from configs.vectors import Layer
 from inventory.about import About
 from inventory.affected import Affected, assess
 from inventory.cog import write_rasters
@@ -22,7 +21,7 @@ from inventory.footprints import not_observed, scene_footprints
 from inventory.geopackage import inventory_metadata, write_geopackage
 from inventory.given import Given
 from inventory.imposed import measured
-from inventory.layers import area_layer, changes_layer, event_layer, inventory_layers, scenes_layer, unseen_layer
+from inventory.layers import Layer, area_layer, changes_layer, event_layer, inventory_layers, scenes_layer, unseen_layer
 from inventory.outline import Inventory
 from inventory.preview import write_preview
 from inventory.report import Page, write_report

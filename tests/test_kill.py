@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import kill
-from benchmarks.kill import Struck, strike_all, table
+from benchmarks import kill, kill_served
+from benchmarks.kill import strike_all, table
+from benchmarks.kill_process import Struck
 
 
 def test_moments_are_seeded_written_down_and_never_struck_twice(
@@ -46,8 +47,8 @@ def test_moments_are_seeded_written_down_and_never_struck_twice(
 @pytest.mark.slow
 def test_a_killed_server_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL of the Prefect server while a run is under way, and a restart: the same products, nothing left running."""
-    monkeypatch.setattr(kill, "preset", partial(kill.preset, height=600))
-    monkeypatch.setattr(kill, "request", partial(kill.request, height=600))
+    monkeypatch.setattr(kill_served, "preset", partial(kill_served.preset, height=600))
+    monkeypatch.setattr(kill_served, "request", partial(kill_served.request, height=600))
     (told,) = strike_all(tmp_path, ["server on SQLite"], 1)
     assert told["same"]
     assert told["left_running"] == 0
