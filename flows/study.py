@@ -19,7 +19,10 @@ from flows.step import Step, plain
 from flows.study_document import write_document
 from flows.study_evidence import judged, rows
 from flows.study_findings import Findings, find
+from flows.study_maps import Maps
 from flows.study_pool import Answers, answers, jobs, sample_sets, scenes, stored_answers
+from flows.study_votes import Votes
+from flows.study_workers import at_once
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,7 @@ def study(
     docs: Path | None = None,
     selection: Path | None = None,
     so_far: bool = False,
+    workers: int = 1,
     step: Step = plain,
 ) -> dict[str, Any]:
     """Return what a study found; its tables and figures lie in its folder under `out`, and in `docs` where given.
@@ -43,6 +47,7 @@ def study(
         docs: folder that ``study.md`` and its figures are written to, instead of ``report`` in the study's own.
         selection: file to write what the choice of a card goes by to; only where the study says so.
         so_far: train nothing; say what the cards that are done say.
+        workers: processes that train and answer at the same time, each with its share of the cores.
         step: how each part is called.
 
     Raises:
@@ -55,12 +60,15 @@ def study(
     if so_far:
         done = whole_seeds(config, stored_answers(config, sets, every, work))
     else:
+        if workers > 1:
+            at_once(config, folder, work, workers)
         done = [step(answers, name=job.name)(config, job, sets, every, work) for job in jobs(config)]
     if len({one.job.made.name for one in done if not one.job.made.trial}) < 2:
         raise RequestError(
             f"{work} holds the answers of {len(done)} cards: too few to compare", "Run the study without --so-far."
         )
-    found = step(find, name="evidence")(config, rows(config, done, every, work), judged(done, every), done)
+    votes = Votes(Maps(work / "maps"), [one for one in done if not one.job.made.trial], every)
+    found = step(find, name="evidence")(config, rows(config, done, every, work), judged(done, every), votes)
     write_text(work / "findings.json", json.dumps(found.as_plain(), indent=1))
     written = write_document(config, found, done, work / "report" if docs is None else docs)
     if selection is not None:

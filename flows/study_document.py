@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from configs.files import write_text
+from configs.selection import AGREEMENT
 from configs.studying import StudyConfig
 from flows.study_figures import draw
 from flows.study_findings import PLAIN, Findings
@@ -32,6 +33,7 @@ def write_document(config: StudyConfig, found: Findings, done: Sequence[Answers]
         _distances(config, found),
         _choice(config, found),
         _statistics(found),
+        _together(found),
         _reference(config, found),
         _alarm(found),
         _calibration(found),
@@ -165,12 +167,13 @@ def _statistics(found: Findings) -> str:
     rows += [
         [one.words, _within(one.spearman, one.low, one.high), f"{one.regret:.3f}", f"{one.chosen:.3f}"]
         for one in found.tried[16:]
-        if one.words in (PLAIN, "bands/mean", "whitened/mmd") and one.words not in named
+        if one.words in (PLAIN, AGREEMENT, "bands/mean", "whitened/mmd") and one.words not in named
     ]
     return (
         "## Which statistic tells F1\n\n`SPACE/MEASURE` (`models/transfer`): *mmd* joint, *nearest* to the nearest domain of the "
         "mixture, *coverage* the mean distance of a scene's pixel to the card's nearest. The best on all domains together (optimistic: "
-        "the row above is the honest one), and the paper's.\n\n"
+        "the row above is the honest one), and the paper's. *agreement/others*: how little a card's landslides agree with those "
+        "of the other unseen cards (`models/agreement`).\n\n"
         + table(["statistic", "Spearman", "regret", "chosen F1"], rows)
         + "\n\nWhat is known of a card without looking at the scene. *Advantage*: its mean F1 beyond the other blind cards on "
         "unseen scenes of other domains than the scene's.\n\n"
@@ -178,20 +181,34 @@ def _statistics(found: Findings) -> str:
     )
 
 
-def _reference(config: StudyConfig, found: Findings) -> str:
+def _together(found: Findings) -> str:
     rows = [
-        [
-            domain.name,
-            _n(found.reference[domain.name][0]),
-            _n(found.reference[domain.name][1]),
-            _ratio(found.reference[domain.name]),
-        ]
-        for domain in config.domains
-        if domain.name in found.reference
+        [way, _n(mean), "" if way == next(iter(found.together)) else _span((low, high))]
+        for way, (mean, low, high) in found.together.items()
     ]
     return (
+        "## One card or several\n\nThe mean probability of the first cards of the ranking, thresholds averaged too, as "
+        "`model.checkpoint: average` maps (it takes those nearly as good as the best). Each card more costs one more mapping.\n\n"
+        + table(["mapped by", "F1 on unseen domains", "difference to the chosen card, 95 %"], rows)
+    )
+
+
+def _reference(config: StudyConfig, found: Findings) -> str:
+    ways = list(found.together)[1:]
+    rows = []
+    for domain in config.domains:
+        if domain.name not in found.reference:
+            continue
+        chosen, own = found.reference[domain.name]
+        cells = [domain.name, _n(own), _n(chosen), _ratio((chosen, own))]
+        for way in ways:
+            value = found.together_by_target[way][domain.name]
+            cells += [_n(value), _ratio((value, own))]
+        rows.append(cells)
+    head = ["domain", "trained there", "chosen, unseen", "ratio", *(part for way in ways for part in (way, "ratio"))]
+    return (
         "## The chosen card beside one trained in the domain\n\nSame budget, scenes of other epicentres of the domain (goal: 0.85).\n\n"
-        + table(["domain", "chosen, unseen", "trained there", "ratio"], rows)
+        + table(head, rows)
     )
 
 
@@ -256,7 +273,7 @@ def _made(done: Sequence[Answers]) -> str:
 def _csv(config: StudyConfig, found: Findings) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    shown = [PLAIN, "bands/mean", found.best.statistic]
+    shown = [PLAIN, "bands/mean", AGREEMENT, found.best.statistic]
     names = list(dict.fromkeys(shown))
     out.writerow(
         [

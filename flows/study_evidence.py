@@ -13,10 +13,12 @@ import numpy as np
 from scipy.special import logit
 
 from configs.files import write_text
-from configs.selection import read_selection
+from configs.selection import AGREEMENT, read_selection
 from configs.studying import StudyConfig
 from flows.progress import progress
+from flows.study_maps import Maps
 from flows.study_pool import Answers, Scene
+from flows.study_votes import Votes
 from models import transfer
 from models.calibration import LogitCounts
 from models.evidence import Row
@@ -61,24 +63,27 @@ def rows(config: StudyConfig, done: Sequence[Answers], every: Sequence[Scene], w
     """Return the evidence of all candidates that have answered."""
     candidates = [one for one in done if not one.job.made.trial]
     distances = _distances(candidates, every, work)
+    apart = Votes(Maps(work / "maps"), candidates, every).disagreement()
     found = []
     for one in candidates:
         seen = one.job.made.domains
         for scene in every:
             counts = confusion(one.counts[scene.name], one.found.card.threshold)
-            row = distances[scene.name][one.job.made.name]
+            row = dict(distances[scene.name][one.job.made.name])
+            variety, name = row.pop("diversity"), one.job.made.name
+            row[AGREEMENT] = apart.get((scene.name, name, one.job.seed), 0.0)
             found.append(
                 Row(
                     scene=scene.name,
                     target=scene.domain,
-                    card=one.job.made.name,
+                    card=name,
                     seed=one.job.seed,
                     seen=scene.domain in seen,
                     f1=_zero(counts.f1),
                     precision=_zero(counts.precision),
                     recall=_zero(counts.recall),
-                    statistics={name: value for name, value in row.items() if name != "diversity"},
-                    diversity=row["diversity"],
+                    statistics=row,
+                    diversity=variety,
                     validation_f1=one.found.card.validation_f1 or 0.0,
                 )
             )

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from configs.checkpoint import Calibration
+from configs.selection import AGREEMENT
 from configs.studying import StudyConfig
-from flows.study_pool import Answers
+from flows.study_trust import Calibrated, calibrated, references, thresholds, trials
+from flows.study_votes import Votes
 from models import trust
 from models.calibration import Reliability
 from models.evidence import (
@@ -36,6 +37,7 @@ PLAIN = "all/mmd"
 """What paper 000 proposes, over all bands at once."""
 
 CANDIDATES = (
+    AGREEMENT,
     "bands/mean",
     *(f"{space}/{how}" for space in ("all", "whitened", "optical", "post") for how in ("mmd", "coverage")),
 )
@@ -52,19 +54,6 @@ class Tried:
     high: float
     regret: float
     chosen: float
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """Expected calibration error of one method."""
-
-    method: str
-    out: float
-    """Pooled over unseen domains."""
-    home: float
-    """Pooled over domains the card has seen."""
-    scene: float
-    """Mean over unseen scenes of the scene's own error."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +88,10 @@ class Findings:
     diagrams: Mapping[str, tuple[Reliability, ...]]
     thresholds: Mapping[str, tuple[float, float, float]]
     """Way to set the threshold -> mean F1 on unseen domains, interval of the difference to the card's own."""
+    together: Mapping[str, tuple[float, float, float]]
+    """Way to map with the cards as ordered -> mean F1 on unseen domains, interval of the difference to the chosen card."""
+    together_by_target: Mapping[str, Mapping[str, float]]
+    """The same, way -> domain -> mean F1."""
     trials: Mapping[str, Mapping[str, float]]
     """Trial -> domain -> F1 difference to the plain card of the same mixture and seed."""
 
@@ -141,7 +134,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], done: Sequence[Answers]) -> Findings:
+def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], votes: Votes) -> Findings:
     """Return the findings of all evidence there is."""
     rows = with_advantage(rows)
     candidates = rules(rows, [name for name in rows[0].statistics if name in CANDIDATES])
@@ -151,6 +144,8 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], don
     rule = best if chosen.regret < by_mmd.regret else Rule(PLAIN)
     taken = _of_chosen(rows, rule)
     plain = [one for one in judged if not _is_trial(config, one.card)]
+    calibrations, diagrams = calibrated(plain)
+    together, together_by_target = _together(rows, held_out if rule == best else {}, rule, votes)
     return Findings(
         rule=rule,
         best=best,
@@ -166,11 +161,13 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], don
         limits=trust.limits([{name: row.statistics[name] for name in SIGNALS} for row in taken]),
         expected=tuple(_expected(taken, rule)),
         expected_error=_expected_error(rows, rule),
-        reference=_references(config, rows, by_mmd if rule == Rule(PLAIN) else chosen),
-        calibrated=_calibrated(plain)[0],
-        diagrams=_calibrated(plain)[1],
-        thresholds=_thresholds(plain),
-        trials=_trials(config, judged),
+        reference=references(config, rows, by_mmd if rule == Rule(PLAIN) else chosen),
+        calibrated=calibrations,
+        diagrams=diagrams,
+        thresholds=thresholds(plain),
+        together=together,
+        together_by_target=together_by_target,
+        trials=trials(config, judged),
     )
 
 
@@ -186,6 +183,22 @@ def _of_chosen(rows: Sequence[Row], rule: Rule) -> list[Row]:
 def _expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
     """Return how F1, less what the card is better than others by, falls with the distance."""
     return falling([row.statistics[rule.statistic] for row in taken], [row.f1 - row.advantage for row in taken])
+
+
+def _together(
+    rows: Sequence[Row], held_out: Mapping[str, Rule], rule: Rule, votes: Votes
+) -> tuple[dict[str, tuple[float, float, float]], dict[str, dict[str, float]]]:
+    """Return what several cards are worth together, ordered by the rule found without the scene's domain."""
+    every = sorted(groups(rows).items())
+    order = {key: sorted(some, key=lambda row: (held_out.get(row.target, rule)(row), row.card)) for key, some in every}
+    targets = tuple(some[0].target for _, some in every)
+    f1 = votes.together(order)
+    alone = next(iter(f1.values()))
+    means = {way: by_target(targets, values) for way, values in f1.items()}
+    return (
+        {way: (float(means[way].mean()), *interval(targets, values - alone)) for way, values in f1.items()},
+        {way: dict(zip(sorted(set(targets)), map(float, values), strict=True)) for way, values in means.items()},
+    )
 
 
 def _near(rows: Sequence[Row], rule: Rule) -> float:
@@ -231,60 +244,3 @@ def _covariates(rows: Sequence[Row]) -> tuple[Tried, ...]:
         low, high = interval(made.targets, made.correlation)
         found.append(Tried(words, made.spearman, low, high, made.regret, float(made.chosen.mean())))
     return tuple(found)
-
-
-def _references(config: StudyConfig, rows: Sequence[Row], chosen: Choices) -> dict[str, tuple[float, float]]:
-    """Return, by domain, the F1 of the chosen cards and of the card trained on that domain alone."""
-    alone = {made.name: made.domains[0] for made in config.compositions if len(made.domains) == 1 and not made.trial}
-    found = {}
-    for target, mean in zip(sorted(set(chosen.targets)), by_target(chosen.targets, chosen.chosen), strict=True):
-        own = [row.f1 for row in rows if alone.get(row.card) == target and row.target == target]
-        found[target] = (float(mean), float(np.mean(own)) if own else math.nan)
-    return found
-
-
-def _calibrated(judged: Sequence[Judged]) -> tuple[tuple[Calibrated, ...], dict[str, tuple[Reliability, ...]]]:
-    unseen, seen = [one for one in judged if not one.seen], [one for one in judged if one.seen]
-    ways: dict[str, trust.Choose] = {"none": lambda _: Calibration(), "validation chips (Platt)": lambda one: one.home}
-    for method in trust.METHODS:
-        fitted = trust.held_out(judged, method)
-        ways[f"held-out domains, {method}"] = lambda one, fitted=fitted: fitted[one.target]  # type: ignore[misc]
-    found, diagrams = [], {}
-    for name, way in ways.items():
-        out, diagrams[name] = trust.pooled_error(unseen, way)
-        home = trust.pooled_error(seen, way)[0] if seen else math.nan
-        found.append(Calibrated(name, out, home, float(np.mean(trust.errors(unseen, way)))))
-    return tuple(found), diagrams
-
-
-def _thresholds(judged: Sequence[Judged]) -> dict[str, tuple[float, float, float]]:
-    unseen = [one for one in judged if not one.seen]
-    f1 = trust.thresholds(unseen, trust.held_out(judged, "platt"))
-    targets, own = tuple(one.target for one in unseen), f1["the card's"]
-    return {
-        name: (float(by_target(targets, values).mean()), *interval(targets, values - own))
-        for name, values in f1.items()
-    }
-
-
-def _trials(config: StudyConfig, judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
-    """Return, by trial, what it changes on scenes of domains it has not seen, against the plain card of its mixture."""
-    plain = {
-        (frozenset(made.domains), seed): made.name
-        for made in config.compositions
-        for seed in config.seeds
-        if not made.trial
-    }
-    f1 = {(one.card, one.seed, one.scene): one.own_f1() for one in judged}
-    found: dict[str, dict[str, float]] = {}
-    for made in config.compositions:
-        if not made.trial:
-            continue
-        differences: dict[str, list[float]] = {}
-        for one in judged:
-            beside = (plain.get((frozenset(made.domains), one.seed), ""), one.seed, one.scene)
-            if one.card == made.name and not one.seen and beside in f1:
-                differences.setdefault(one.target, []).append(f1[one.card, one.seed, one.scene] - f1[beside])
-        for target, values in differences.items():
-            found.setdefault(made.kind or made.name, {})[target] = float(np.mean(values))
-    return found

@@ -27,6 +27,7 @@ from configs.files import format_of, replacing, write_text
 from configs.studying import Composition, SimulatedScenes, StudyConfig
 from flows.learning.samples import make_samples
 from flows.learning.train import probability_of, train_card
+from flows.study_maps import Maps
 from models.calibration import LogitCounts
 from models.predict import Predictor
 from models.registry import Found
@@ -188,12 +189,15 @@ def answers(config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: li
     found = _card(config, job, sets, key, work)
     stored = work / "answers" / f"{job.name}.npz"
     known = _load(stored, key, found)
-    fresh = [scene for scene in every if scene.key not in known]
+    maps, mapped = Maps(work / "maps"), [key, found.card.weights_sha256]
+    fresh = [s for s in every if s.key not in known or not maps.has(job.name, s.name, [*mapped, s.key])]
     if fresh:
         predictor = predictor_of(config, found)
         for scene in fresh:
-            truth = scene.truth(scene.domain in job.made.domains)
-            known[scene.key] = logit_counts(predictor, scene, truth)
+            judged = scene.truth(False) != IGNORED
+            chance = probability_of(predictor, scene.samples, judged)
+            known[scene.key] = _counts(chance, scene.truth(scene.domain in job.made.domains))
+            maps.save(job.name, scene.name, [*mapped, scene.key], chance[judged])
         _save(stored, key, found, known)
         logger.info("%s has answered %d scenes", job.name, len(fresh))
     return Answers(job, found, {scene.name: known[scene.key] for scene in every})
@@ -201,7 +205,10 @@ def answers(config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: li
 
 def logit_counts(predictor: Predictor, scene: Scene, truth: NDArray[np.uint8]) -> LogitCounts:
     """Return a scene's pixels by the calibrated log-odds of a card, against the truth `(y, x)`."""
-    chance = probability_of(predictor, scene.samples, truth != IGNORED)
+    return _counts(probability_of(predictor, scene.samples, truth != IGNORED), truth)
+
+
+def _counts(chance: NDArray[np.float32], truth: NDArray[np.uint8]) -> LogitCounts:
     return LogitCounts.of(logit(np.clip(chance, _NEVER, 1 - _NEVER)), truth)
 
 

@@ -128,9 +128,11 @@ def by_target(targets: Sequence[str], values: NDArray[np.float64]) -> NDArray[np
 def interval(
     targets: Sequence[str], values: NDArray[np.float64], draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the 95 % interval of the mean over domains, domains drawn with replacement."""
+    """Return the 95 % interval of the mean over domains, domains drawn with replacement; NaN where no value is known."""
     means = by_target(targets, values)
     means = means[~np.isnan(means)]
+    if not len(means):
+        return math.nan, math.nan
     drawn = np.random.default_rng(seed).integers(0, len(means), (draws, len(means)))
     low, high = np.percentile(means[drawn].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from configs.selection import read_selection
 from configs.studying import PRESETS, Composition, read_study
 from flows import study_pool
 from flows.study import study
+from flows.study_evidence import rows
+from flows.study_maps import Maps
+from flows.study_votes import Votes
+from models.agreement import agreement
+from models.evidence import groups
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,8 @@ def test_the_whole_study_runs_and_writes_its_products(found: dict[str, Any], sma
         "How far is too far",
         "Probabilities under shift",
         "stronger light",
+        "agreement/others",
+        "One card or several",
     ):
         assert heading in text
     assert "nan" not in text
@@ -88,6 +96,49 @@ def test_no_card_has_a_chip_of_a_domain_it_is_called_blind_to(found: dict[str, A
         assert trained == {Path(path).name for name in one.job.made.domains for path in config.domain(name).sets}
         assert sum(domain.samples for domain in one.found.card.domains) == config.total
         assert not trained & {scene.samples.name for scene in every}
+
+
+def test_cards_agree_as_their_maps_say(found: dict[str, Any], small: Path) -> None:
+    config, folder = read_study(str(small))
+    work = small.parent / "out" / "quick"
+    sets = study_pool.sample_sets(config, folder)
+    every = study_pool.scenes(config, sets, folder, work)
+    done = [one for one in study_pool.stored_answers(config, sets, every, work) if not one.job.made.trial]
+    votes = Votes(Maps(work / "maps"), done, every)
+    apart = votes.disagreement()
+    asked = 0
+    for scene in every:
+        blind = [one for one in done if scene.domain not in one.job.made.domains]
+        calls = [votes.maps.chance(one.job.name, scene.name) >= one.found.card.threshold for one in blind]
+        expected = agreement(calls).tolist() if len(calls) > 1 else list[float]()
+        for one, value in zip(blind, expected, strict=False):
+            assert apart[scene.name, one.job.made.name, one.job.seed] == pytest.approx(1 - value, abs=1e-12)
+            asked += 1
+    assert asked
+
+
+def test_several_together_start_from_the_chosen_one(found: dict[str, Any], small: Path) -> None:
+    config, folder = read_study(str(small))
+    work = small.parent / "out" / "quick"
+    sets = study_pool.sample_sets(config, folder)
+    every = study_pool.scenes(config, sets, folder, work)
+    done = [one for one in study_pool.stored_answers(config, sets, every, work) if not one.job.made.trial]
+    order = groups(rows(config, done, every, work))
+    f1 = Votes(Maps(work / "maps"), done, every).together(order)
+    assert f1["the chosen card"] == pytest.approx([some[0].f1 for some in order.values()], abs=0.02)
+    assert f1["mean of all"].shape == (len(order),)
+
+
+def test_workers_find_what_one_process_finds(found: dict[str, Any], small: Path) -> None:
+    out = small.parent / "several"
+    (out / "quick").mkdir(parents=True)
+    shutil.copytree(small.parent / "out" / "quick" / "scenes", out / "quick" / "scenes")
+    shutil.copytree(small.parent / "out" / "quick" / "cards", out / "quick" / "cards")
+    shutil.rmtree(out / "quick" / "cards" / "tephra-strong-light-s0")  # no candidate: the rest stays as it is
+    again = study(str(small), out, workers=2)
+    assert again | {"report": ""} == found | {"report": ""}
+    assert (out / "quick" / "cards" / "tephra-strong-light-s0" / "card.yaml").is_file()
+    assert len(list((out / "quick" / "maps").glob("*/*.npz"))) == 5 * 3
 
 
 def test_another_recipe_does_not_go_by_old_cards(found: dict[str, Any], small: Path) -> None:

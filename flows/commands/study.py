@@ -22,15 +22,24 @@ from flows.cli import answer
 )
 @click.option("--selection", type=click.Path(path_type=Path), help="Write what the choice goes by to this file.")
 @click.option("--so-far", is_flag=True, help="Train nothing; say what the cards that are done say.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Cards that are trained at the same time, each with its share of the cores.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
-def command(name: str, out: Path, docs: Path | None, selection: Path | None, so_far: bool, as_json: bool) -> None:
+def command(
+    name: str, out: Path, docs: Path | None, selection: Path | None, so_far: bool, workers: int, as_json: bool
+) -> None:
     """Train mixtures of domains, map domains they have not seen, and learn to choose among them.
 
     NAME is a preset (quick, standard, full) or a YAML file of your own domains. An interrupted study goes on.
     """
     from flows.study import study
 
-    found = study(name, out, docs=docs, selection=selection, so_far=so_far)
+    found = study(name, out, docs=docs, selection=selection, so_far=so_far, workers=workers)
     answer(found, as_json, words(found))
 
 
