@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -20,11 +20,12 @@ from configs.bands import When
 from configs.records import Advance, ObservationClass, Ranked, Requires
 from configs.selection import AGREEMENT, JOINT, BandSetCalibration, SelectionConfig
 from configs.stack import Stack
-from models.blockmmd import Blocked, BlockGram, block_sums
+from models.blockmmd import BlockGram, block_sums
 from models.mmd import mmd2_histograms
 from models.reference import Reference, Usable, sample
 from models.registry import Found
 from models.transfer import Comparison, Sample, Scaling, diversity, signal
+from models.units import blocked, patches, spreads
 
 SCORE = "score"
 OWN = "distance of the rule"
@@ -75,18 +76,23 @@ def _scene(
 ) -> Reference:
     needs_pre, requires, slope_min_deg = key
 
+    usable = observed(stack, area, needs_pre, requires)
+    resolution_m = abs(float(stack.geobox.resolution.x))
+
     def draw(slope: float) -> Reference:
-        return sample(
+        drawn = sample(
             stack,
             bands,
-            observed(stack, area, needs_pre, requires),
+            usable,
             domain="scene",
-            resolution_m=abs(float(stack.geobox.resolution.x)),
+            resolution_m=resolution_m,
             count=settings.pixels,
             block_m=settings.block_m,
             slope_min_deg=slope,
             seed=settings.seed,
         )
+        alike = patches(stack, bands, usable, settings, resolution_m=resolution_m, slope_min_deg=slope)
+        return replace(drawn, patches=alike)
 
     drawn = draw(slope_min_deg)
     return drawn if drawn.pixels >= _TOO_FEW or slope_min_deg == 0 else draw(0.0)
@@ -126,14 +132,15 @@ def rank(
     `agreed` is how far each card agrees with the others (`models.voting`), where they were asked.
     """
     spread = _spreads(compared)
+    joint = spread if settings.unit == "pixel" else _unit_spreads(compared, settings)
     common = [band for band in compared[0].reference.bands if all(band in one.found.card.bands for one in compared)]
     mixed = len({frozenset(one.found.card.bands) for one in compared}) > 1
     bands_of = [tuple(common) if mixed and common else one.found.card.bands for one in compared]
     own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
     ranked, known = [], told(compared, settings, agreed)
     for done, (one, bands) in enumerate(zip(compared, bands_of, strict=True), 1):
-        scene, reference = (_blocked(sample, bands, spread) for sample in (one.scene, one.reference))
-        width = 2.0 * len(bands)
+        scene, reference = (blocked(sample, bands, joint, settings) for sample in (one.scene, one.reference))
+        width = 2.0 * scene.values.shape[1]
         key = (id(one.scene), bands)
         if key not in own:
             own[key] = block_sums(scene, scene, width, settings.kernels)
@@ -245,8 +252,13 @@ def _spreads(compared: Sequence[Compared]) -> dict[str, float]:
     return spreads
 
 
-def _blocked(drawn: Reference, bands: Sequence[str], spread: dict[str, float]) -> Blocked:
-    return Blocked.of(drawn.columns(bands) / np.array([spread[band] for band in bands]), drawn.block)
+def _unit_spreads(compared: Sequence[Compared], settings: SelectionConfig) -> dict[str, float]:
+    """Return the same of the patches that are compared jointly."""
+    found: dict[str, float] = {}
+    for band in dict.fromkeys(band for one in compared for band in one.found.card.bands):
+        holders = [one for one in compared if band in one.found.card.bands]
+        found |= spreads((band,), holders[0].scene, [one.reference for one in holders], settings)
+    return found
 
 
 def _band_distance(one: Compared, band: str, spread: float, settings: SelectionConfig) -> float:

@@ -7,10 +7,10 @@ water, sloping, before any class balancing. Otherwise the distance would measure
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,15 @@ from safetensors.numpy import save_file
 from configs.errors import RequestError
 from configs.files import check_format, format_of, replacing, sha256
 from configs.records import Advance, silent
+from models.drawing import WINDOW_PX, Blocks, Patches, Pixels, Usable, block_px, sloping, windows
 from models.histogram import BandHistogram
 from models.losses import IGNORED
 
-KIND = "reference"
-_WINDOW_PX = 512
-"""Least side of the windows a scene is read in: whole chunks, whole blocks, flat memory."""
+__all__ = ["Pixels", "Reference", "Usable", "block_px", "from_chips", "mixture", "sample"]
 
-Usable = Callable[[slice, slice], NDArray[np.bool_]]
-"""Which pixels of a window (rows, columns) may be drawn, `(y, x)`."""
+KIND = "reference"
+_PARTS = ("values", "block", "domain")
+_PATCH = "patch_"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Reference:
     """Of all pixels that could have been drawn; not stored."""
     pixels: int = 0
     """How many pixels could have been drawn; not stored."""
+    patches: Patches | None = field(default=None, compare=False)
+    """Square patches of the same areas, where the settings asked for them (`models.units`)."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -73,12 +75,11 @@ class Reference:
             "domains": self.domains,
             "slope_min_deg": self.slope_min_deg,
         }
+        tensors = {"values": self.values.astype(np.float32), "block": self.block, "domain": self.domain}
+        if self.patches is not None:
+            tensors |= {f"{_PATCH}{part}": getattr(self.patches, part) for part in _PARTS}
         with replacing(path) as temporary:
-            save_file(
-                {"values": self.values.astype(np.float32), "block": self.block, "domain": self.domain},
-                temporary,
-                metadata={"sample": json.dumps(header)},
-            )
+            save_file(tensors, temporary, metadata={"sample": json.dumps(header)})
             temporary.chmod(0o644)  # safetensors makes files that only their owner can read
         return sha256(path)
 
@@ -92,38 +93,17 @@ class Reference:
         try:
             with safe_open(path, framework="numpy") as file:
                 header: dict[str, str] = file.metadata() or {}
-                values, block, domain = (file.get_tensor(name) for name in ("values", "block", "domain"))
+                values, block, domain = (file.get_tensor(name) for name in _PARTS)
+                held = f"{_PATCH}values" in file.keys()  # noqa: SIM118 (no container)
+                patches = Patches(*(file.get_tensor(_PATCH + name) for name in _PARTS)) if held else None
         except (SafetensorError, OSError) as error:
             raise RequestError(
                 f"the reference sample {path} cannot be read: {error}", "Get the card's folder again."
             ) from error
         sample = json.loads(header.get("sample", "{}"))
         check_format(sample.get("format"), KIND, str(path))
-        return cls(tuple(sample["bands"]), values, block, domain, tuple(sample["domains"]), sample["slope_min_deg"])
-
-
-def block_px(resolution_m: float, block_m: float) -> int:
-    """Return the side of a block: the power of two of pixels of at least `block_m`, so that windows hold whole blocks."""
-    return 1 << max(0, int(np.ceil(np.log2(block_m / resolution_m))))
-
-
-def _windows(shape: tuple[int, int], side: int) -> Iterator[tuple[slice, slice]]:
-    for top in range(0, shape[0], side):
-        for left in range(0, shape[1], side):
-            yield slice(top, min(top + side, shape[0])), slice(left, min(left + side, shape[1]))
-
-
-class Pixels(Protocol):
-    """A scene or training area to draw from: a `Stack`, a sample set."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Return (y, x)."""
-        ...
-
-    def read(self, name: str, rows: slice, columns: slice, /) -> NDArray[np.float32]:
-        """Return a window of a band, `(y, x)` physical, NaN where not known."""
-        ...
+        domains, slope_min_deg = tuple(sample["domains"]), sample["slope_min_deg"]
+        return cls(tuple(sample["bands"]), values, block, domain, domains, slope_min_deg, patches=patches)
 
 
 def sample(
@@ -157,14 +137,14 @@ def sample(
         seed: of the draw.
         advance: told windows done and in all.
     """
-    usable = _sloping(pixels, usable, slope_min_deg) if slope_min_deg > 0 else usable
+    usable = sloping(pixels, usable, slope_min_deg) if slope_min_deg > 0 else usable
     side = block_px(resolution_m, block_m)
-    blocks = _Blocks(side, -(-pixels.shape[0] // side), -(-pixels.shape[1] // side))
-    windows = list(_windows(pixels.shape, max(side, _WINDOW_PX)))
-    quota = blocks.quotas(windows, usable, count, seed)
+    blocks = Blocks(side, -(-pixels.shape[0] // side), -(-pixels.shape[1] // side))
+    every = list(windows(pixels.shape, max(side, WINDOW_PX)))
+    quota = blocks.quotas(every, usable, count, seed)
     values, numbers, total = [np.empty((0, len(bands)), np.float32)], [np.empty(0, np.int32)], 0
     histograms = [BandHistogram.empty(name) for name in bands]
-    for done, (y, x) in enumerate(windows, 1):
+    for done, (y, x) in enumerate(every, 1):
         inside = usable(y, x)
         if inside.any():
             window = np.stack([pixels.read(name, y, x) for name in bands])  # (band, y, x)
@@ -175,60 +155,10 @@ def sample(
                 kept = known[rows, columns]  # dropped after the draw, so that every known pixel has the same chance
                 values.append(window[:, rows[kept], columns[kept]].T)
                 numbers.append(np.full(int(kept.sum()), block, np.int32))
-        advance(done, len(windows))
+        advance(done, len(every))
     drawn, number = np.concatenate(values), np.concatenate(numbers)
     zeros = np.zeros(len(drawn), np.int32)
     return Reference(tuple(bands), drawn, number, zeros, (domain,), slope_min_deg, tuple(histograms), total)
-
-
-def _sloping(pixels: Pixels, usable: Usable, slope_min_deg: float) -> Usable:
-    def both(rows: slice, columns: slice) -> NDArray[np.bool_]:
-        inside = usable(rows, columns)
-        if inside.any():
-            inside = inside & (pixels.read("slope", rows, columns) >= slope_min_deg)
-        return inside
-
-    return both
-
-
-@dataclass(frozen=True)
-class _Blocks:
-    """Square blocks of `side` pixels over a scene, numbered row by row."""
-
-    side: int
-    down: int
-    across: int
-
-    def quotas(
-        self, windows: Iterable[tuple[slice, slice]], usable: Usable, count: int, seed: int
-    ) -> NDArray[np.int64]:
-        """Return how many pixels to draw from each block, `(blocks,)`, in proportion to its usable pixels."""
-        held, side = np.zeros((self.down, self.across), np.int64), self.side
-        for y, x in windows:
-            inside = usable(y, x).astype(np.int64)
-            for axis in (0, 1):
-                inside = np.add.reduceat(inside, range(0, inside.shape[axis], side), axis)
-            top, left = y.start // side, x.start // side
-            held[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
-        if held.sum() <= count:
-            return held.ravel()
-        # Systematic sampling: every block gets its share rounded up or down, by chance, without favour to any size.
-        reached = np.concatenate([[0], np.cumsum(held.ravel())]) * (count / held.sum())
-        return np.asarray(np.diff(np.floor(reached + np.random.default_rng([seed, 0]).random())), dtype=np.int64)
-
-    def draw(
-        self, inside: NDArray[np.bool_], window: tuple[slice, slice], quota: NDArray[np.int64], seed: int
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
-        """Yield, block by block, the drawn rows and columns within a window, and the block's number."""
-        for top in range(0, inside.shape[0], self.side):
-            for left in range(0, inside.shape[1], self.side):
-                block = (window[0].start + top) // self.side * self.across + (window[1].start + left) // self.side
-                part = inside[top : top + self.side, left : left + self.side]
-                found = np.flatnonzero(part)
-                if quota[block] and len(found):
-                    rng = np.random.default_rng([seed, 1, block])
-                    picked = np.sort(rng.choice(found, min(int(quota[block]), len(found)), replace=False))
-                    yield top + picked // part.shape[1], left + picked % part.shape[1], block
 
 
 def from_chips(
@@ -278,18 +208,32 @@ def mixture(parts: Sequence[tuple[Reference, float]], count: int, seed: int = 0)
     kinds = {(part.bands, part.slope_min_deg) for part, _ in parts}
     if len(kinds) != 1:
         raise RequestError("reference samples of different bands or masks cannot be mixed", "Draw them alike.")
-    total = sum(weight for _, weight in parts)
-    # As many as the scarcest domain allows without repeating a pixel, so that the shares stay what they should be.
-    room = min([count, *(int(len(part) * total / weight) for part, weight in parts if weight > 0)])
-    values, block, domain, start = [], [], [], 0
-    for number, (part, weight) in enumerate(parts):
-        rng = np.random.default_rng([seed, 3, number])
-        picked = np.sort(rng.choice(len(part), min(len(part), round(room * weight / total)), replace=False))
-        values.append(part.values[picked])
-        block.append(part.block[picked] + start)
-        domain.append(np.full(len(picked), number, np.int32))
-        start += int(part.block.max(initial=-1)) + 1
+    weights = [weight for _, weight in parts]
+    joined = _mixed([(part.values, part.block) for part, _ in parts], weights, count, seed)
     names = tuple(name for part, _ in parts for name in part.domains)
     bands, slope_min_deg = next(iter(kinds))
-    joined = (np.concatenate(values), np.concatenate(block).astype(np.int32), np.concatenate(domain))
-    return Reference(bands, *joined, names, slope_min_deg)
+    held = [part.patches for part, _ in parts if part.patches is not None]
+    patches = None
+    if len(held) == len(parts):
+        most = max(map(len, held))
+        patches = Patches(*_mixed([(one.values, one.block) for one in held], weights, most, seed))
+    return Reference(bands, *joined, names, slope_min_deg, patches=patches)
+
+
+def _mixed(
+    parts: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]], weights: Sequence[float], count: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+    """Return values, blocks and domains of a mixture of (values, blocks)."""
+    total = sum(weights)
+    # As many as the scarcest domain allows without repeating a pixel, so that the shares stay what they should be.
+    scarce = (int(len(part) * total / weight) for (part, _), weight in zip(parts, weights, strict=True) if weight > 0)
+    room = min([count, *scarce])
+    values, blocks, domain, start = [], [], [], 0
+    for number, ((part, block), weight) in enumerate(zip(parts, weights, strict=True)):
+        rng = np.random.default_rng([seed, 3, number])
+        picked = np.sort(rng.choice(len(part), min(len(part), round(room * weight / total)), replace=False))
+        values.append(part[picked])
+        blocks.append(block[picked] + start)
+        domain.append(np.full(len(picked), number, np.int32))
+        start += int(block.max(initial=-1)) + 1
+    return np.concatenate(values), np.concatenate(blocks).astype(np.int32), np.concatenate(domain)

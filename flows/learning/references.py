@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from configs.selection import read_selection
 from configs.training import TrainingConfig
 from models.reference import Reference, Usable, mixture, sample
+from models.units import patches
 from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
@@ -18,17 +20,29 @@ def reference_of(config: TrainingConfig, sets: list[SampleSet], bands: tuple[str
     for samples, source in zip(sets, config.samples, strict=True):
         if source.count == 0:
             continue
+        usable, resolution_m = _usable(samples, config.splits.training), samples.card.origin.resolution_m
+        slope_min_deg = settings.slope_min_deg if "slope" in bands else 0.0
         drawn = sample(
             samples,
             bands,
-            _usable(samples, config.splits.training),
+            usable,
             domain=samples.name,
-            resolution_m=samples.card.origin.resolution_m,
+            resolution_m=resolution_m,
             count=config.reference_pixels,
             block_m=settings.block_m,
-            slope_min_deg=settings.slope_min_deg if "slope" in bands else 0.0,
+            slope_min_deg=slope_min_deg,
             seed=config.seed,
         )
+        alike = patches(
+            samples,
+            bands,
+            usable,
+            settings,
+            resolution_m=resolution_m,
+            slope_min_deg=slope_min_deg,
+            seed=config.seed,
+        )
+        drawn = replace(drawn, patches=alike)
         parts.append((drawn, source.weight * (source.count or count_of(samples, config.splits.training))))
     return mixture(parts, config.reference_pixels, config.seed)
 
