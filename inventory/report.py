@@ -203,6 +203,7 @@ def write_report(path: Path, page: Page, probability: Rows, observation: Rows, s
         more=w["more"].format(drawn=f"{drawn:,}", all=f"{count:,}") if drawn < count else "",
         charts=_charts(page, stack, probability, observation, w),
         coverage=_coverage(page.summary, w),
+        voted=any(row.agreement is not None for row in page.about.choice.ranking),
         bands=list(dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)),
         rejections=list(counted(page.inventory.rejected["reason"]).items()) if len(page.inventory.rejected) else [],
         files=[(name, w["file_words"][name]) for name in w["file_words"] if name in (*page.files, *WRITTEN_LATER)],

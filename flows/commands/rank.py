@@ -1,4 +1,4 @@
-"""`coslide rank`: the MMD table alone."""
+"""`coslide rank`: the table of the choice alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from flows.cli import answer
 
 
-@click.command(short_help="Rank the checkpoints for a scene by MMD.")
+@click.command(short_help="Rank the checkpoints for a scene.")
 @click.argument("revision", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(revision: Path, as_json: bool) -> None:
@@ -30,6 +30,7 @@ def command(revision: Path, as_json: bool) -> None:
             "mmd": one.distance,
             "standard_error": one.standard_error,
             "score": one.score,
+            "agreement": one.agreement,
             "signals": one.signals,
             "per_band": one.per_band,
             "note": one.note,
@@ -37,7 +38,9 @@ def command(revision: Path, as_json: bool) -> None:
         for one in choice.ranking
     ]
     lines = [
-        f"{one.card:<20} MMD {one.distance:.3f} ± {one.standard_error:.3f}  score {one.score:.3f}  {one.note}"
+        f"{one.card:<20} MMD {one.distance:.3f} ± {one.standard_error:.3f}  "
+        + (f"agreement {one.agreement:.2f}  " if one.agreement is not None else "")
+        + f"score {one.score:.3f}  {one.note}"
         for one in choice.ranking
     ]
     answer(
