@@ -25,10 +25,11 @@ from configs.service import read_service
 from configs.watch import Rule, WatchConfig
 from flows.cli import main
 from flows.refreshing import standing
-from flows.watching.watch import Turn, Watch
+from flows.watching.watch import Watch
 from flows.watching.watchbook import Book, Run
 from flows.watching.watchrules import screen
 from flows.watching.watchruns import Outcome
+from flows.watching.watchturn import Turn
 from gee import fetch as fetching
 from gee.feed import Quake, read_detail, read_feed
 

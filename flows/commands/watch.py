@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from configs.service import ServiceConfig
-    from flows.watching.watch import Turn, Watch
+    from flows.watching.watch import Watch
+    from flows.watching.watchturn import Turn
 
 
 @click.command(short_help="Watch the USGS feed and map what qualifies.")

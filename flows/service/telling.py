@@ -16,7 +16,7 @@ from configs.layout import RunLayout
 from configs.service import ServiceConfig
 from flows.service import artifacts, notify
 from flows.service.served import service
-from flows.watching.watch import Turn
+from flows.watching.watchturn import Turn
 
 logger = logging.getLogger(__name__)
 

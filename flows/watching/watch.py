@@ -8,23 +8,23 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from configs.area import Area, from_magnitude
-from configs.errors import CoslideError, NothingToSeeError, RequestError, SourceError
+from configs.errors import NothingToSeeError, RequestError, SourceError
 from configs.event import Event, check_name
 from configs.layout import EventFolder
 from configs.run import LookConfig
 from configs.watch import WatchConfig
 from flows import workplace
 from flows.refreshing import standing
-from flows.resolve import make_request, resolve
-from flows.watching.watchbook import OPEN, Book, Run
+from flows.watching.watchbook import OPEN, Book
+from flows.watching.watchdebts import Debts
 from flows.watching.watchrules import judge, overlap, screen
-from flows.watching.watchruns import Launcher, Outcome
+from flows.watching.watchruns import Launcher
+from flows.watching.watchturn import Turn
 from gee import shakemap
 from gee.feed import LARGEST_FEED_BYTES, Detail, Quake, read_detail, read_feed
 from gee.fetch import NotThereError, fetch
@@ -33,35 +33,12 @@ logger = logging.getLogger(__name__)
 
 FOLDER = ".watch"
 """Beside the events: the book and the run files of the watch."""
-UNSUITED = ("event", "area", "windows", "warnings", "request")
-"""Parts of a run file that belong to one event; an operator's preset passes on the others."""
 
 
 class Fetch(Protocol):
     """Ask an address (`gee.fetch.fetch`)."""
 
     def __call__(self, url: str, *, limit_bytes: int = ..., hosts: Collection[str] | None = ...) -> bytes: ...
-
-
-@dataclass
-class Turn:
-    """What one turn of the watch saw and did, for people and for `--json`."""
-
-    seen: int = 0
-    intended: list[str] = field(default_factory=list)
-    """Keys of runs that were written down in this turn."""
-    ended: dict[str, str] = field(default_factory=dict)
-    """Key → how its run stands now, of runs that were begun or looked after in this turn."""
-    withdrawn: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What could not be read or had, and why earthquakes that came near were left alone."""
-    feed_error: str = ""
-    next: str | None = None
-    """While the feed is down: when it is asked again."""
-
-    def as_plain(self) -> dict[str, Any]:
-        """Return the turn as plain types."""
-        return asdict(self)
 
 
 def _silence(subject: str, body: str) -> None:
@@ -83,8 +60,8 @@ class Watch:
         ask: Fetch = fetch,
         tell: Callable[[str, str], None] = _silence,
     ) -> None:
-        self.config, self.book, self._launcher = config, book, launcher
-        self._preset = {key: value for key, value in preset.items() if key not in UNSUITED}
+        self.config, self.book = config, book
+        self._debts = Debts(config, book, launcher, preset, clock, tell)
         self._look = LookConfig.model_validate(preset.get("look", {}))
         self._out = Path(str(preset.get("out", "runs")))
         self._hosts, self._clock, self._ask, self._tell = tuple(hosts), clock, ask, tell
@@ -98,10 +75,8 @@ class Watch:
         turn = Turn()
         self._read(turn)
         if not dry:
-            self._pay(turn)
+            self._debts.pay(turn)
         return turn
-
-    # reading
 
     def _read(self, turn: Turn) -> None:
         now, state = self._clock(), self.book.feed
@@ -248,61 +223,3 @@ class Watch:
         if owed or event.state.exists():
             turn.withdrawn.append(name)
             self._tell(f"{name} {words}", f"{title}: its runs are dropped and its event is closed.")
-
-    # paying
-
-    def _pay(self, turn: Turn) -> None:
-        for run in self.book.runs(states=OPEN):
-            now = self._clock()
-            try:
-                if run.state == "running":
-                    outcome = self._launcher.look(run)
-                elif run.due <= now:
-                    outcome = self._launcher.start(self._begin(run, now))
-                else:
-                    continue
-            except SourceError as error:  # a launcher that is down: the debt stays in the book
-                turn.notes.append(f"{run.key}: {error.message}")
-                continue
-            except CoslideError as error:
-                outcome = Outcome("failed", str(error).replace("\n", " "))
-            turn.ended[run.key] = self._settle(run, outcome, self._clock())
-
-    def _begin(self, run: Run, now: datetime) -> Run:
-        """Write down the run's whole configuration, clock included, and that it begins; return it as written.
-
-        One that was begun before keeps its configuration, so that unfinished work goes on instead of being made twice.
-        """
-        config = run.config
-        if config is None:
-            preset = {**self._preset, "event": json.loads(run.event), "area": json.loads(run.area)}
-            config = resolve(make_request(), preset, now=now).model_dump_json()
-        self.book.begin(run.key, config, now)
-        return next(one for one in self.book.runs(run.quake) if one.key == run.key)
-
-    def _settle(self, run: Run, outcome: Outcome, now: datetime) -> str:
-        """Write down how a run stands and return it in words."""
-        if outcome.handle is not None:
-            self.book.hold(run.key, outcome.handle)
-        if outcome.kind == "running":
-            return "running"
-        if outcome.kind == "done":
-            self.book.end(run.key, "done", outcome.message, now)
-            self._tell(f"{run.key} done", outcome.message)
-            return f"done: {outcome.message}"
-        event = Event.model_validate_json(run.event)
-        hopeless = now - event.time > timedelta(days=self.config.give_up_days)
-        if outcome.kind == "failed" or hopeless:
-            self.book.end(run.key, "failed", outcome.message, now)
-            self._tell(f"{run.key} failed", outcome.message)
-            logger.error("%s failed: %s", run.key, outcome.message)
-            return f"failed: {outcome.message}"
-        hours = self.config.retry_hours if outcome.kind == "nothing" else self._pause(run.attempt)
-        self.book.end(run.key, "waiting", outcome.message, now, now + timedelta(hours=hours))
-        if outcome.kind == "nothing":
-            self.book.forget(run.key)  # the next try has its own clock
-        logger.info("%s is tried again in %.1f hours: %s", run.key, hours, outcome.message)
-        return f"waiting: {outcome.message}"
-
-    def _pause(self, attempt: int) -> float:
-        return min(self.config.poll_minutes * 2.0 ** min(attempt, 20), self.config.longest_pause_minutes) / 60

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from configs.bands import BANDS, DERIVED, When
+from configs.bands import BANDS, DERIVED, RADAR, When
 from configs.errors import RequestError
 from configs.event import Event, Frozen, Moment, Windows
 from configs.factors import FactorsConfig
@@ -19,6 +19,7 @@ from configs.records import Level
 from gee.resample import Method
 
 MANIFEST = "archive.yaml"
+FROM_DEM = tuple(name for name, inputs in DERIVED.items() if inputs == ("dem",))
 
 
 class Layer(Frozen):
@@ -146,6 +147,24 @@ class Manifest(Frozen):
                             "e.g. `scale: 0.00392157` (1/255) for 8 bits"
                         )
         return self
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what to beware of in a run on this archive, in sentences."""
+        found = [
+            f"the date of scene {scene.id} is assumed ({scene.acquired.date()}), not known"
+            for scene in self.scenes
+            if scene.date_assumed
+        ]
+        blind = [scene.id for scene in self.scenes if scene.cloud_mask is None and not scene.bands.keys() <= set(RADAR)]
+        if blind:
+            found.append(f"no cloud mask for {', '.join(blind)}: clouds and their shadows pass for clear ground")
+        supplied = [name for name in FROM_DEM if name in self.static]
+        if supplied and "dem" not in self.static:
+            found.append(
+                f"{', '.join(supplied)} as supplied by the archive, not derived: it may differ from what cards were trained on"
+            )
+        return tuple(found)
 
 
 def read_manifest(where: Path, folder: Path | None = None) -> tuple[Manifest, Path, Path]:

@@ -16,14 +16,14 @@ from shapely import ops
 from shapely.geometry.base import BaseGeometry
 
 from configs.area import Area
-from configs.bands import BANDS, DERIVED, RADAR, StackBand, When, parse_band
+from configs.bands import BANDS, DERIVED, StackBand, When, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
 from gee.archive.composite import Candidate, compose, first_choice, groups
 from gee.archive.coverage import looked, meets, outline, record
 from gee.archive.fingerprints import fingerprints
-from gee.archive.manifest import Layer, SceneEntry, read_manifest
+from gee.archive.manifest import FROM_DEM, Layer, SceneEntry, read_manifest
 from gee.carry import FINGERPRINTS
 from gee.derive import spacing
 from gee.join import beside
@@ -32,8 +32,6 @@ from gee.resample import Method
 from gee.source import Elevation, Plan, Pulled, Source
 
 logger = logging.getLogger(__name__)
-
-_FROM_DEM = tuple(name for name, inputs in DERIVED.items() if inputs == ("dem",))
 
 
 class ArchiveSource:
@@ -73,30 +71,11 @@ class ArchiveSource:
             for name, inputs in DERIVED.items()
             if all(f"{when}_{base}" in names for base in inputs)
         }
-        names |= {"dem", *_FROM_DEM} if "dem" in manifest.static else set()
+        names |= {"dem", *FROM_DEM} if "dem" in manifest.static else set()
         names |= set(manifest.static)
         return Offer(
-            self.name, manifest.sensor, manifest.level, self._resolution_m, frozenset(names), False, self._warnings()
+            self.name, manifest.sensor, manifest.level, self._resolution_m, frozenset(names), False, manifest.warnings
         )
-
-    def _warnings(self) -> tuple[str, ...]:
-        manifest = self.manifest
-        found = [
-            f"the date of scene {scene.id} is assumed ({scene.acquired.date()}), not known"
-            for scene in manifest.scenes
-            if scene.date_assumed
-        ]
-        blind = [
-            scene.id for scene in manifest.scenes if scene.cloud_mask is None and not scene.bands.keys() <= set(RADAR)
-        ]
-        if blind:
-            found.append(f"no cloud mask for {', '.join(blind)}: clouds and their shadows pass for clear ground")
-        supplied = [name for name in _FROM_DEM if name in manifest.static]
-        if supplied and "dem" not in manifest.static:
-            found.append(
-                f"{', '.join(supplied)} as supplied by the archive, not derived: it may differ from what cards were trained on"
-            )
-        return tuple(found)
 
     @cached_property
     def _resolution_m(self) -> float:
@@ -169,7 +148,7 @@ class ArchiveSource:
                     "Add its file to the manifest, or choose a --checkpoint that does not read it.",
                 )
             parsed = parse_band(name)
-            if name == "dem" or (name in _FROM_DEM and "dem" in self.manifest.static):
+            if name == "dem" or (name in FROM_DEM and "dem" in self.manifest.static):
                 needs_elevation = True
             elif parsed.when is None:
                 measured[name] = None
