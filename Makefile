@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-comparison verify-study verify-ood verify-kill verify-dask
+.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-precision verify-comparison verify-study verify-ood verify-sim-to-real verify-cross-real verify-mmd-unit verify-ui verify-load verify-kill verify-dask
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -38,7 +38,7 @@ check-imports: .venv/.dev
 unit: .venv/.dev
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-verify: verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-comparison  ## every larger claim at full size, resumable; writes docs/
+verify: verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-cross-real verify-selection verify-seams verify-tiling verify-mmd verify-mmd-unit verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison  ## every larger claim at full size, resumable; writes docs/
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
@@ -66,7 +66,13 @@ verify-tiling: .venv/.dev  ## memory and throughput of map_tiles
 	@$(BIN)/python -m benchmarks.tiling --write
 
 verify-mmd: .venv/.dev  ## MMD of five cards against ten million pixels
-	@$(BIN)/python -m benchmarks.mmd
+	@$(BIN)/python -m benchmarks.mmd --write
+
+verify-mmd-unit: .venv/.dev  ## which unit of the joint MMD tells F1: pixels, means or vectors of patches (simulated; after verify-study)
+	@$(BIN)/python -m benchmarks.mmd_unit --write
+
+verify-cross-real: .venv/.dev  ## Bijie, Iburi and Landslide4Sense across, real pixels on one scale (needs ../shared/real)
+	@$(BIN)/python -m benchmarks.cross_real --write
 
 verify-vectorise: .venv/.dev  ## twenty thousand landslides to polygons
 	@$(BIN)/python -m benchmarks.vectorise --tiles 4 --write
@@ -76,6 +82,9 @@ verify-product: .venv/.dev  ## landslide-level scores on real pixels, and what a
 
 verify-overfit: .venv/.dev  ## every network learns eight real chips by heart
 	@$(BIN)/python -m benchmarks.overfit --write
+
+verify-precision: .venv/.dev  ## what bfloat16 and channels-last order are worth in training and inference
+	@$(BIN)/python -m benchmarks.precision --write
 
 verify-comparison: .venv/.dev  ## every network, five CPU minutes on real patches; factors and radar on the simulated Earth
 	@$(BIN)/python -m benchmarks.simulated_comparison --write

@@ -1,7 +1,7 @@
 """How long MMD takes and how much memory: exact against size, and five cards against a stored scene.
 
-    python benchmarks/mmd.py            # the full size: 10^7 pixels, ten bands, five cards
-    python benchmarks/mmd.py --quick    # a hundredth of it
+    python -m benchmarks.mmd [--write]    # the full size: 10^7 pixels, ten bands, five cards; writes docs/mmd.md
+    python -m benchmarks.mmd --quick      # a hundredth of it
 
 Goals: five ten-band cards against a stored 10^7-pixel scene in <= 20 s including reading, <= 1 GB, on two cores.
 """
@@ -9,6 +9,7 @@ Goals: five ten-band cards against a stored 10^7-pixel scene in <= 20 s includin
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import sys
 import tempfile
@@ -16,10 +17,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import sklearn
 import zarr
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from sklearn.metrics.pairwise import rbf_kernel
 
+from benchmarks.document import fill
 from configs.bands import When
 from configs.checkpoint import BandStatistics, CardTiles, CheckpointCard, Normalisation, TrainingDomain
 from configs.records import Level
@@ -30,6 +34,8 @@ from models.mmd import mmd2
 from models.reference import Reference
 from models.registry import Found
 
+LARGEST_OF_LIBRARY = 4000
+"""Five kernels over three blocks of all pairs at once: gigabytes from here on."""
 BANDS = (*(f"{when}_{band}" for band in ("B2", "B3", "B4", "NDVI") for when in When), "slope", "hillshade")
 
 
@@ -39,31 +45,35 @@ def peak_mb() -> float:
     return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
-def exact(sizes: tuple[int, ...], dimensions: int = 10) -> None:
-    """Print the time of exact MMD² and, where it fits in memory, of scikit-learn's kernels over all pairs at once."""
-    from sklearn.metrics.pairwise import rbf_kernel
-
-    print("\n| n = m | d | ours, s | peak of the process, MB | scikit-learn, s | peak, MB | difference |")
-    print("|---|---|---|---|---|---|---|")
-    ours = {}
+def exact(sizes: tuple[int, ...], dimensions: int = 10) -> str:
+    """Return a table of exact MMD² and, where it fits in memory, of scikit-learn's kernels over all pairs at once."""
+    ours: dict[int, tuple[float, float, float]] = {}
     for size in sizes:  # all of ours first: a peak never sinks again
-        started = time.perf_counter()
+        started = time.process_time()
         value = mmd2(*_pair(size, dimensions))
-        ours[size] = (value, time.perf_counter() - started, peak_mb())
+        ours[size] = (value, time.process_time() - started, peak_mb())
+    lines = [
+        "| n = m | d | ours, CPU s | peak of the process, MB | scikit-learn, CPU s | peak, MB | difference |",
+        "|" + " --- |" * 7,
+    ]
     for size, (value, seconds, memory) in ours.items():
         row = f"| {size} | {dimensions} | {seconds:.2f} | {memory:.0f} |"
-        if size > 4000:  # five kernels over three blocks of all pairs: gigabytes from here on
-            print(row + " too large | | |")
+        if size > LARGEST_OF_LIBRARY:
+            lines.append(row + " too large | | |")
             continue
-        x, y = _pair(size, dimensions)
-        z = np.concatenate([x, y])
-        b = 2 * np.sum((z - z.mean(0)) ** 2) / (len(z) - 1)
-        started = time.perf_counter()
-        blocks = [
-            sum(rbf_kernel(p, q, 1 / (b * 2.0 ** (u - 2))) for u in range(5)) for p, q in ((x, x), (y, y), (x, y))
-        ]
-        theirs = blocks[0].mean() + blocks[1].mean() - 2 * blocks[2].mean()
-        print(row + f" {time.perf_counter() - started:.2f} | {peak_mb():.0f} | {abs(theirs - value):.1e} |")
+        theirs, spent = _by_library(*_pair(size, dimensions))
+        lines.append(row + f" {spent:.2f} | {peak_mb():.0f} | {abs(theirs - value):.1e} |")
+    return "\n".join(lines)
+
+
+def _by_library(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return MMD² by scikit-learn's kernels, and its CPU seconds."""
+    z = np.concatenate([x, y])
+    b = 2 * np.sum((z - z.mean(0)) ** 2) / (len(z) - 1)
+    started = time.process_time()
+    blocks = [sum(rbf_kernel(p, q, 1 / (b * 2.0 ** (u - 2))) for u in range(5)) for p, q in ((x, x), (y, y), (x, y))]
+    theirs = float(blocks[0].mean() + blocks[1].mean() - 2 * blocks[2].mean())
+    return theirs, time.process_time() - started
 
 
 def _pair(size: int, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,25 +138,39 @@ def card(folder: Path, number: int, count: int) -> Found:
     )
 
 
-def cards_against_a_scene(side: int, count: int = 4000, cards: int = 5) -> None:
-    """Print the time and memory of a whole choice, reading included."""
+def cards_against_a_scene(side: int, count: int = 4000, cards: int = 5) -> str:
+    """Return the time and memory of a whole choice, reading included, in words."""
     with tempfile.TemporaryDirectory() as folder:
         stack = scene(Path(folder) / "scene.zarr", side)
         found = [card(Path(folder) / f"card-{i}", i, count) for i in range(cards)]
-        before, started = peak_mb(), time.perf_counter()
+        before, started, spent = peak_mb(), time.perf_counter(), time.process_time()
         choice = select.choose(found, stack, settings=SelectionConfig())
-        seconds = time.perf_counter() - started
-        print(f"\n{cards} cards of {len(BANDS)} bands against {side}² = {side * side:.1e} stored pixels:", end=" ")
-        print(f"{seconds:.1f} s, peak {peak_mb():.0f} MB ({before:.0f} MB before); {choice.reason}")
+        seconds, spent = time.perf_counter() - started, time.process_time() - spent
+    return (
+        f"{cards} cards of {len(BANDS)} bands, {count} reference pixels each, against {side}² = {side * side:.1e} stored "
+        f"pixels: {seconds:.1f} s ({spent:.1f} s of CPU), peak {peak_mb():.0f} MB ({before:.0f} MB before). {choice.reason}."
+    )
 
 
 def main() -> None:
     """Run both at full or reduced size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a hundredth of the size")
-    quick = parser.parse_args().quick
-    cards_against_a_scene(320 if quick else 3163)  # first: the peak of what follows would hide its own
-    exact((500, 1000) if quick else (1000, 2000, 4000, 10_000))
+    parser.add_argument("--write", action="store_true", help="put the numbers into docs/mmd.md")
+    given = parser.parse_args()
+    chosen = cards_against_a_scene(320 if given.quick else 3163)  # first: the peak of what follows would hide its own
+    table = exact((500, 1000) if given.quick else (1000, 2000, 4000, 10_000))
+    print(chosen, table, sep="\n\n")
+    if given.write:
+        cores = len(os.sched_getaffinity(0))
+        fill(
+            "mmd",
+            chosen=chosen,
+            table=table,
+            cores=str(cores),
+            load=f"{os.getloadavg()[0]:.1f}",
+            library=sklearn.__version__,
+        )
 
 
 if __name__ == "__main__":
