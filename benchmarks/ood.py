@@ -37,6 +37,9 @@ FIRST = 100
 """Number of the first epicentre: the study's own are below."""
 RADIUS_KM = 2.0
 
+NEAREST = "all/mmd"
+"""What the nearest card is found by, as in the study."""
+
 Floats = NDArray[np.float32]
 Image = dict[str, Floats]
 """Reflectance of one date by B2, B3, B4 and B8, `(y, x)`."""
@@ -163,14 +166,14 @@ KINDS: dict[str, Callable[[Scene], None]] = {
 
 
 def warned(cards: list[Found], stack: Stack, settings: SelectionConfig) -> tuple[bool, str, dict[str, float]]:
-    """Return whether a run would warn, which card it would choose, and that card's signals."""
+    """Return whether a run would warn, which card is the nearest, and that card's signals."""
     found = told(compare(cards, stack, None, settings), settings)
-    name = min(found, key=lambda one: (found[one][SCORE], one))
+    name = min(found, key=lambda one: (found[one][NEAREST], one))
     card = next(one.card for one in cards if one.card.name == name)
     known = settings.calibration(card.bands, card.simulated)
     assert known is not None
     signals = {key: value for key, value in found[name].items() if key not in (SCORE, OWN)}
-    mine = Ranked(name, float("nan"), float("nan"), {}, score=found[name][SCORE], signals=signals)
+    mine = Ranked(name, float("nan"), float("nan"), {}, signals=signals)
     return bool(select.beyond_known(mine, known)), name, signals
 
 

@@ -26,7 +26,7 @@ VERBS = {
     "evaluate": "Score inventories against a reference, or checkpoints on test sets.",
     "explain": "Show where a checkpoint looked, and rank bands and factors.",
     "study": "Find out which checkpoint to trust where: leave one domain out.",
-    "rank": "Rank the checkpoints for a scene by MMD.",
+    "rank": "Rank the checkpoints for a scene.",
     "cards": "List the checkpoints there are.",
     "freeze": "Turn a run's imagery into an archive that replays it offline.",
     "doctor": "Tell what is missing on this machine and how to mend it.",

@@ -158,7 +158,7 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], vot
         deviation=seed_deviation([row for row in rows if not row.seen]),
         usual=tuple(sorted(rule(row) for row in taken)),
         near=_near(rows, rule),
-        limits=trust.limits([{name: row.statistics[name] for name in SIGNALS} for row in taken]),
+        limits=trust.limits([{n: row.statistics[n] for n in SIGNALS} for row in _of_chosen(rows, Rule(PLAIN))]),
         expected=tuple(_expected(taken, rule)),
         expected_error=_expected_error(rows, rule),
         reference=references(config, rows, by_mmd if rule == Rule(PLAIN) else chosen),

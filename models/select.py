@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,7 +123,7 @@ def _verdict(
     cards = {one.card.name: one for one in found}
     mine = next(one for one in ranking if one.card == chosen)
     known = _known(cards[chosen], settings)
-    beyond = beyond_known(mine, known) if known else []
+    beyond = beyond_known(mine if by_name else _nearest(mine, ranking, cards), known) if known else []
     own = mine.distance if known and known.statistic == JOINT else mine.signals.get(OWN)
     expected = _expected(known.expected_f1, own, mine.advantage) if known and own is not None else None
     fallback = None
@@ -135,6 +135,13 @@ def _verdict(
         reason += "; how far is too far is not known for these bands"
     warnings = (_alarmed(chosen, beyond, expected),) if beyond else ()
     return Choice(chosen, fallback, ranking, bool(beyond), expected, reason, warnings)
+
+
+def _nearest(mine: Ranked, ranking: Sequence[Ranked], cards: Mapping[str, Found]) -> Ranked:
+    """Return the nearest of the cards that read what the chosen one reads: where even that one is far, none can be trusted."""
+    bands = set(cards[mine.card].card.bands)
+    alike = [r for r in ranking if set(cards[r.card].card.bands) == bands and not math.isnan(r.distance)]
+    return min(alike, key=lambda one: (one.distance, one.card))
 
 
 def beyond_known(mine: Ranked, known: BandSetCalibration) -> list[str]:
@@ -149,7 +156,7 @@ def beyond_known(mine: Ranked, known: BandSetCalibration) -> list[str]:
 
 
 def _alarmed(chosen: str, beyond: Sequence[str], expected: float | None) -> str:
-    words = f"out of domain: `{chosen}` is the best candidate, and farther from this scene than any card is known to work at"
+    words = f"out of domain: this scene is farther from what `{chosen}` and its like were trained on than any card is known to work at"
     tail = "" if expected is None else f"; at best F1 {expected:.2f} is to be expected"
     return f"{words} ({'; '.join(beyond)}){tail}"
 
