@@ -88,6 +88,31 @@ class Composition(Frozen):
         return given
 
 
+class Answering(Frozen):
+    """Another way to answer a scene with a card that is there already: no label, no training of cards."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    kind: Literal["scene", "match", "batchnorm", "self-training"]
+    """scene, match: the scene is brought to the card's reference (`models.adaptation`); batchnorm: batch-norm statistics of the
+    scene (`models.batchnorm`); self-training: learning from its own sure answers (`models.selftrain`)."""
+    title: str = ""
+    """What is tried, for the table; the name where empty."""
+    of: tuple[str, ...] = ()
+    """Compositions whose cards answer; all but the trials where empty."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the cards that answer; all where empty."""
+    tile_px: int = Field(default=200, ge=32, le=1024)
+    """Side of the tiles that statistics are taken of, or that are learnt from."""
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """Of batchnorm: the scene's part in the statistics."""
+    sure: tuple[float, float] = (0.05, 0.7)
+    """Of self-training: calibrated probability up to which a pixel is none, and from which it is a landslide."""
+    steps: int = Field(default=20, ge=1)
+    """Of self-training."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Of self-training."""
+
+
 class StudyConfig(Frozen):
     """A leave-one-domain-out study."""
 
@@ -101,6 +126,8 @@ class StudyConfig(Frozen):
     """Fields of a training recipe (configs/training.py), the same for every card."""
     domains: tuple[StudyDomain, ...] = Field(min_length=2)
     compositions: tuple[Composition, ...] = Field(min_length=1)
+    answering: tuple[Answering, ...] = ()
+    """Ways to answer unseen scenes otherwise, each scored against the plain answer of the same card."""
     tiles: CardTiles | None = None
     """How scenes are run through the cards of the study; as each card says where null. Large tiles are cheap."""
     family: Literal["simulated", "real"] = "simulated"
@@ -117,9 +144,14 @@ class StudyConfig(Frozen):
                 raise ValueError(f"composition `{made.name}` names {', '.join(sorted(strange))}, which is no domain")
             if made.counts and sum(made.counts.values()) != self.total:
                 raise ValueError(f"the counts of `{made.name}` add up to {sum(made.counts.values())}, not {self.total}")
-        for kind in ([d.name for d in self.domains], [c.name for c in self.compositions]):
+        named = (self.domains, self.compositions, self.answering)
+        for kind in ([one.name for one in some] for some in named):
             if len(set(kind)) < len(kind):
-                raise ValueError("domains and compositions each need names of their own")
+                raise ValueError("domains, compositions and ways of answering each need names of their own")
+        for way in self.answering:
+            strange = set(way.of) - {made.name for made in self.compositions}
+            if strange:
+                raise ValueError(f"the way `{way.name}` names {', '.join(sorted(strange))}, which is no composition")
         self.training(self.compositions[0], self.seeds[0])
         return self
 

@@ -89,7 +89,8 @@ def adapting(card: CheckpointCard, reference: Reference, adapt: Adapt) -> Checkp
 def adapted(sample: Reference, normalisation: Normalisation) -> Reference:
     """Return a sample of a scene, or of a card's domains, as the card's network is given it: each domain by its own statistics.
 
-    Distances before and after the adaptation are those of the same pixels. Band histograms are those of the sample.
+    Distances before and after the adaptation are those of the same pixels. Band histograms are those of the sample; patches
+    are left out.
     """
     values = sample.values.copy()
     for number, name in enumerate(sample.domains):
@@ -100,11 +101,12 @@ def adapted(sample: Reference, normalisation: Normalisation) -> Reference:
             domain=np.zeros(int(of_domain.sum()), np.int32),
             domains=(name,),
             histograms=sample.histograms if len(sample.domains) == 1 else (),
+            patches=None,
         )
         if len(alone):
             maps = Adaptation.of(normalisation, sample.bands, alone)
             values[of_domain] = maps(alone.values.T[:, :, None], sample.bands)[:, :, 0].T
-    return replace(sample, values=values, histograms=())
+    return replace(sample, values=values, histograms=(), patches=None)
 
 
 def _map(normalisation: Normalisation, band: str, seen: BandHistogram) -> Matching:

@@ -131,7 +131,7 @@ class Predictor:
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return uncalibrated log-odds `(B, H, W)`: what a calibration is fitted to. The mean over flips, if any."""
         with machine_failures(), torch.inference_mode(), _repeatable():
-            x = torch.from_numpy(self._moved(batch)).to(self._device)
+            x = torch.from_numpy(self.moved(batch)).to(self._device)
             flips = FLIPS if self.card.tiles.flips else FLIPS[:1]
             z = sum((self._forward(x, axes) for axes in flips), torch.zeros(())) / len(flips)
             found: NDArray[np.float32] = z.cpu().numpy()
@@ -139,9 +139,9 @@ class Predictor:
 
     def inputs(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the network reads of physical tiles, both `(B, C, H, W)`: adapted, normalised, filled."""
-        return self._normaliser.array(self._moved(batch))
+        return self._normaliser.array(self.moved(batch))
 
-    def _moved(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def moved(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return physical tiles in the card's terms, checked."""
         if batch.ndim != 4 or batch.shape[1] != len(self.bands):
             raise RequestError(
