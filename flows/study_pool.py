@@ -220,7 +220,8 @@ def stored_answers(config: StudyConfig, sets: dict[str, SampleSet], every: list[
         if folder.exists() and _made_by(folder) == key:
             found = Found(folder, read_card(folder))
             known = _load(work / "answers" / f"{job.name}.npz", key, found)
-            if all(scene.key in known for scene in every):
+            maps, mapped = Maps(work / "maps"), [key, found.card.weights_sha256]
+            if all(s.key in known and maps.has(job.name, s.name, [*mapped, s.key]) for s in every):
                 done.append(Answers(job, found, {scene.name: known[scene.key] for scene in every}))
     return done
 
