@@ -41,7 +41,7 @@ def vote(
     places = windows(stack, usable, settings.window_px, settings.windows)
     if not places:
         return {}
-    cards = [one.found.load(device) for one in compared]
+    cards = [one.found.load(device).adapted(one.scene) for one in compared]
     thresholds = [one.found.card.threshold for one in compared]
     called = calls(cards, thresholds, stack, places, usable, halo=settings.halo_px, advance=advance)
     return {one.found.card.name: float(value) for one, value in zip(compared, agreement(list(called)), strict=True)}
