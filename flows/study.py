@@ -22,6 +22,7 @@ from flows.study_findings import Findings, find
 from flows.study_maps import Maps
 from flows.study_pool import Answers, answers, jobs, sample_sets, scenes, stored_answers
 from flows.study_votes import Votes
+from flows.study_ways import ways
 from flows.study_workers import at_once
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,8 @@ def study(
     votes = Votes(Maps(work / "maps"), [one for one in done if not one.job.made.trial], every)
     found = step(find, name="evidence")(config, rows(config, done, every, work), judged(done, every), votes)
     write_text(work / "findings.json", json.dumps(found.as_plain(), indent=1))
-    written = write_document(config, found, done, work / "report" if docs is None else docs)
+    otherwise = step(ways, name="ways to answer")(config, done, every, work)
+    written = write_document(config, found, done, work / "report" if docs is None else docs, otherwise)
     if selection is not None:
         _write_selection(config, found, done, selection)
     return {"status": "ok", "study": config.name, "cards": len(done), "scenes": len(every), **found.summary()} | {

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,10 +19,13 @@ from configs.studying import StudyConfig
 from flows.study_figures import draw
 from flows.study_findings import PLAIN, Findings
 from flows.study_pool import Answers
+from flows.study_ways import Way, ways_table
 from models.evidence import by_target, interval
 
 
-def write_document(config: StudyConfig, found: Findings, done: Sequence[Answers], folder: Path) -> Path:
+def write_document(
+    config: StudyConfig, found: Findings, done: Sequence[Answers], folder: Path, otherwise: Mapping[str, Way]
+) -> Path:
     """Return the document written to a folder, table and figures beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "study.csv", _csv(config, found))
@@ -39,6 +42,7 @@ def write_document(config: StudyConfig, found: Findings, done: Sequence[Answers]
         _calibration(found),
         _thresholds(found),
         _trials(found),
+        ways_table(otherwise),
         *(f"![{words}](images/{path.name})" for words, path in pictures),
         _made(done),
     ]
