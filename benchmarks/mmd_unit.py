@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.document import fill
+from configs.errors import RequestError
 from configs.files import write_text
 from configs.selection import SelectionConfig, Unit
 from configs.studying import StudyConfig, read_study
@@ -43,7 +44,6 @@ UNITS: tuple[tuple[Unit, int], ...] = (
     ("patch_mean", 32),
     ("patch_mean", 64),
     ("patch_vector", 4),
-    ("patch_vector", 8),
 )
 
 
@@ -154,43 +154,55 @@ def judged(evidence: Sequence[Row], name: str, found: dict[str, dict[str, float]
     return choices(told, lambda _: lambda row: row.statistics[name])
 
 
+HEAD = (
+    "one observation is",
+    "Spearman of −distance and F1",
+    "− that of pixels, 95 %",
+    "chosen F1",
+    "regret",
+    "chosen F1 − by pixels, 95 %",
+)
+
+
 def table(every: dict[str, Choices]) -> str:
     """Return one line a unit; differences to the pixel are paired over scenes, intervals by drawing domains."""
-    head = [
-        "one observation is",
-        "Spearman of −distance and F1",
-        "chosen F1",
-        "regret",
-        "chosen − chosen by pixels, 95 %",
-    ]
-    lines = [head, ["---"] * len(head)]
-    pixel = every["pixel"]
+    lines, pixel = [[*HEAD], ["---"] * len(HEAD)], every["pixel"]
     for name, one in every.items():
         low, high = interval(one.targets, one.correlation)
-        less, more = interval(one.targets, one.chosen - pixel.chosen)
-        cells = [f"{one.spearman:.2f} ({low:.2f} to {high:.2f})", f"{one.chosen.mean():.3f}", f"{one.regret:.3f}"]
-        lines.append([name, *cells, "" if one is pixel else f"{less:+.3f} to {more:+.3f}"])
+        told, gained = (
+            "" if one is pixel else "{:+.3f} to {:+.3f}".format(*against(one, pixel, of))
+            for of in ("correlation", "chosen")
+        )
+        cells = [f"{one.spearman:.2f} ({low:.2f} to {high:.2f})", told, f"{one.chosen.mean():.3f}", f"{one.regret:.3f}"]
+        lines.append([name, *cells, gained])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def against(one: Choices, pixel: Choices, of: str) -> tuple[float, float]:
+    """Return the interval of a difference to the pixel."""
+    return interval(one.targets, getattr(one, of) - getattr(pixel, of))
+
+
 def verdict(every: dict[str, Choices]) -> str:
-    """Return whether any unit is better than the pixel, in words."""
+    """Return whether any unit is better than the pixel, in words: the F1 of what is chosen decides, not the order."""
     pixel = every["pixel"]
-    better = [
-        name
-        for name, one in every.items()
-        if one is not pixel
-        and interval(one.targets, one.chosen - pixel.chosen)[0] > 0
-        and one.spearman > pixel.spearman
-    ]
+    rest = {name: one for name, one in every.items() if one is not pixel}
+    better = [name for name, one in rest.items() if against(one, pixel, "chosen")[0] > 0]
+    ordered = [name for name, one in rest.items() if against(one, pixel, "correlation")[0] > 0]
+    words = []
+    if ordered:
+        words.append(
+            f"Of {len(rest)} units tried, {len(ordered)} order the cards better than pixels do, beyond what drawing other domains "
+            f"explains: {'; '.join(ordered)}."
+        )
     if better:
-        return f"On these scenes {', '.join(better)} chooses better than the pixel beyond what drawing other domains explains."
-    highest = max(every, key=lambda name: every[name].spearman)
-    return (
-        f"No unit chooses better than the pixel beyond what drawing other domains explains (the highest correlation is that of "
-        f"{highest}, {every[highest].spearman:.2f}). The pixel stays the default: it is the plainest, every card holds what it "
-        "needs, and the study's calibration was made with it."
-    )
+        words.append(f"A better card is chosen, beyond what drawing other domains explains, by {'; '.join(better)}.")
+    else:
+        words.append(
+            "By none of them is a better card chosen, beyond what drawing other domains explains. The pixel stays the default: it is "
+            "the plainest, every card holds what it needs, and the study's calibration was made with it."
+        )
+    return " ".join(words)
 
 
 def main() -> None:
@@ -205,6 +217,8 @@ def main() -> None:
     sets = sample_sets(config, folder)
     every = scenes(config, sets, folder, work)
     done = [one for one in stored_answers(config, sets, every, work) if not one.job.made.trial]
+    if not done:
+        raise RequestError(f"no card of study `{config.name}` has answered its scenes", "Run `coslide study` first.")
     evidence = evidence_of(done, every)
     found = judge(config, sets, every, evidence)
     made, words = table(found), verdict(found)
