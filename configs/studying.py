@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from configs.checkpoint import CardTiles
+from configs.checkpoint import Adapt, CardTiles
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
@@ -89,28 +89,34 @@ class Composition(Frozen):
 
 
 class Answering(Frozen):
-    """Another way to answer a scene with a card that is there already: no label, no training of cards."""
+    """Another way to answer a scene with a card that is there already: no label, no training of cards. One or several of three
+    things, in this order."""
 
     name: str = Field(pattern=NAME_PATTERN)
-    kind: Literal["scene", "match", "batchnorm", "self-training"]
-    """scene, match: the scene is brought to the card's reference (`models.adaptation`); batchnorm: batch-norm statistics of the
-    scene (`models.batchnorm`); self-training: learning from its own sure answers (`models.selftrain`)."""
     title: str = ""
     """What is tried, for the table; the name where empty."""
     of: tuple[str, ...] = ()
     """Compositions whose cards answer; all but the trials where empty."""
     seeds: tuple[int, ...] = ()
     """Seeds of the cards that answer; all where empty."""
-    tile_px: int = Field(default=200, ge=32, le=1024)
-    """Side of the tiles that statistics are taken of, or that are learnt from."""
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    """Of batchnorm: the scene's part in the statistics."""
+    adapt: Adapt = "card"
+    """scene, match: the scene is brought to the card's reference (`models.adaptation`)."""
+    batch_norm: float = Field(default=0.0, ge=0, le=1)
+    """The scene's part in the network's batch-norm statistics (`models.batchnorm`)."""
+    learn_steps: int = Field(default=0, ge=0)
+    """Steps of learning from the card's own sure answers (`models.selftrain`)."""
     sure: tuple[float, float] = (0.05, 0.7)
-    """Of self-training: calibrated probability up to which a pixel is none, and from which it is a landslide."""
-    steps: int = Field(default=20, ge=1)
-    """Of self-training."""
+    """Of learning: calibrated probability up to which a pixel is none, and from which it is a landslide."""
     learning_rate: float = Field(default=1e-4, gt=0)
-    """Of self-training."""
+    """Of learning."""
+    tile_px: int = Field(default=200, ge=32, le=1024)
+    """Side of the tiles that batch-norm statistics are taken of, or that are learnt from."""
+
+    @model_validator(mode="after")
+    def _another_way(self) -> Answering:
+        if self.adapt == "card" and not self.batch_norm and not self.learn_steps:
+            raise ValueError(f"the way `{self.name}` changes nothing; set `adapt`, `batch_norm` or `learn_steps`")
+        return self
 
 
 class StudyConfig(Frozen):

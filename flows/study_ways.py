@@ -84,27 +84,31 @@ def way_answers(
     if fresh:
         base = _base(config, way, one.found)
         for scene in fresh:
-            known[scene.key] = _counted(_answering(way, on(base, scene.samples), scene), scene)
+            known[scene.key] = _counted(_otherwise(way, on(base, scene.samples), scene), scene)
         write_text(path, json.dumps({"key": key, "counts": {name: vars(c) for name, c in known.items()}}))
         logger.info("%s has answered %d scenes by %s", one.job.name, len(fresh), way.name)
     return {scene.name: known[scene.key] for scene in unseen}
 
 
 def _base(config: StudyConfig, way: Answering, found: Found) -> Predictor:
-    if way.kind in ("scene", "match"):
-        found = Found(found.folder, adapting(found.card, found.reference(), way.kind))
+    if way.adapt != "card":
+        found = Found(found.folder, adapting(found.card, found.reference(), way.adapt))
     return predictor_of(config, found)
 
 
-def _answering(way: Answering, predictor: Predictor, scene: Scene) -> Predictor:
-    """Return a card's network as the way has it answer a scene."""
-    if way.kind in ("scene", "match"):
+def _otherwise(way: Answering, predictor: Predictor, scene: Scene) -> Predictor:
+    """Return a card at work on a scene as the way has its network answer."""
+    if not way.batch_norm and not way.learn_steps:
         return predictor
     tiles = tiles_of(scene.samples, predictor.bands, way.tile_px)
-    if way.kind == "batchnorm":
+    if way.batch_norm:
         batches = [np.stack(tiles[i : i + _TILES_AT_ONCE]) for i in range(0, len(tiles), _TILES_AT_ONCE)]
-        return with_scene_statistics(predictor, batches, way.alpha)
-    return self_trained(predictor, tiles, sure=way.sure, steps=way.steps, learning_rate=way.learning_rate)
+        predictor = with_scene_statistics(predictor, batches, way.batch_norm)
+    if way.learn_steps:
+        predictor = self_trained(
+            predictor, tiles, sure=way.sure, steps=way.learn_steps, learning_rate=way.learning_rate
+        )
+    return predictor
 
 
 def _counted(predictor: Predictor, scene: Scene) -> Confusion:
