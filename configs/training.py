@@ -17,6 +17,9 @@ from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
 
+ENCODER_WEIGHTS = "encoder_weights"
+"""Argument of networks with a known encoder: a safetensors state dict that a training starts from, relative to the recipe's folder."""
+
 
 class SampleSource(Frozen):
     """One domain's share of the training samples."""
@@ -192,7 +195,7 @@ class TrainingConfig(Frozen):
         """Return the hash of all that changes the weights: a state on disk is only continued by the same recipe."""
         words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels", "calibration", "quick"}
         words.add("cut_as")
-        content = self.model_dump(mode="json", exclude=words)
+        content = self.portable.model_dump(mode="json", exclude=words)
         for later in ("start_from", "share", "freeze", "adapt"):  # recipes older than these fields keep their identity
             if getattr(self, later) == type(self).model_fields[later].default:
                 del content[later]
@@ -200,6 +203,24 @@ class TrainingConfig(Frozen):
             if not getattr(self.augmentation, later):
                 del content["augmentation"][later]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def encoder_weights(self) -> Path | None:
+        """Return the file that the network's encoder starts from, if any."""
+        given = self.arguments.get(ENCODER_WEIGHTS)
+        return Path(given) if isinstance(given, str) else None
+
+    def anchored(self, folder: Path) -> TrainingConfig:
+        """Return the recipe with its encoder's weights found from the recipe's own folder, as its sample sets are."""
+        return self._encoder_from(str((folder / self.encoder_weights).resolve())) if self.encoder_weights else self
+
+    @property
+    def portable(self) -> TrainingConfig:
+        """Return the recipe without folders of this machine: its encoder's weights by the name of their file."""
+        return self._encoder_from(self.encoder_weights.name) if self.encoder_weights else self
+
+    def _encoder_from(self, path: str) -> TrainingConfig:
+        return self.model_copy(update={"arguments": {**self.arguments, ENCODER_WEIGHTS: path}})
 
     def quickened(self) -> TrainingConfig:
         """Return the quick variant: the same recipe with the fields of `quick`, under a name of its own.

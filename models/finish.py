@@ -27,8 +27,9 @@ from configs.checkpoint import (
     TrainingDomain,
 )
 from configs.errors import RequestError
-from configs.files import replacing, write_text
+from configs.files import replacing, sha256, write_text
 from configs.records import Level, Requires
+from configs.training import ENCODER_WEIGHTS
 from models import calibration, weights
 from models.adaptation import Adaptation
 from models.architectures import build
@@ -107,7 +108,7 @@ def finish(
         predictor = Predictor(card, stored.module, device)
         scores = tuple(_without_nan(one) for one in score(predictor)) if score is not None else ()
         write_card(temporary, card.model_copy(update={"scores": scores}))
-        recipe = yaml.safe_dump(trained.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        recipe = yaml.safe_dump(trained.config.portable.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         write_text(temporary / RECIPE, recipe)
         if folder.exists():
             shutil.rmtree(folder)
@@ -159,18 +160,21 @@ def _draft(trained: Trained, facts: Facts, weights_sha256: str, reference_sha256
     }
     if progress.best_loss is not None:
         record["best_validation_loss"] = round(progress.best_loss, 6)
+    arguments = dict(config.arguments)
+    if config.encoder_weights is not None:  # the card carries its own weights: it must not ask for that file again
+        record["encoder_weights_sha256"] = sha256(config.encoder_weights)
+        del arguments[ENCODER_WEIGHTS]
     return CheckpointCard(
         name=config.name,
         title=config.title or f"{config.architecture} trained on {names}",
         architecture=config.architecture,
-        arguments=config.arguments,
+        arguments=arguments,
         bands=trained.bands,
         sensor=facts.sensor,
         level=facts.level,
         resolution_m=facts.resolution_m,
         requires=facts.requires,
-        tiles=config.tiles
-        or tiles_for(build(config.architecture, len(trained.bands), **config.arguments), facts.chip_px),
+        tiles=config.tiles or tiles_for(build(config.architecture, len(trained.bands), **arguments), facts.chip_px),
         normalisation=trained.normalisation,
         threshold=0.5,
         domains=facts.domains,

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
+import torch
 import yaml
 from affine import Affine
 from rasterio.features import shapes
+from safetensors.torch import save_file
 from shapely.geometry import box, shape
 from small_archive import AREA, CRS, EPICENTRE, NORTH, POST, RUN, SIDE, WEST, make_archive, make_preset, scars
 
+from configs.checkpoint import read_card
+from configs.files import sha256
 from flows.cli import main
+from models.nets.vgg import VGG16Trunk
+from models.registry import Found
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -122,3 +129,27 @@ def test_samples_train_respond_evaluate(ground: Path, capsys: pytest.CaptureFixt
     assert found["landslides"]["recall"] > 0.7
     ranked = call(capsys, "cards", "--card-dir", str(ground / "cards"))
     assert "valley-card" in {row["name"] for row in ranked["cards"]}
+
+
+def test_a_card_asks_no_more_for_the_file_its_encoder_started_from(
+    ground: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(capsys, "samples", str(ground / "sampling.yaml"), "--out", str(ground / "samples"))
+    state = VGG16Trunk(len(POST), 16).state_dict()
+    (ground / "pretrained").mkdir()
+    save_file(state, ground / "pretrained" / "vgg.safetensors")
+    recipe = yaml.safe_load((ground / "recipe.yaml").read_text())
+    arguments = {"width": 16, "fully_connected": 16, "encoder_weights": "pretrained/vgg.safetensors"}
+    short = {"steps": 1, "validate_every": 1, "average": 0.0, "freeze": ["encoder"]}
+    (ground / "recipe.yaml").write_text(
+        yaml.safe_dump(recipe | {"architecture": "fcn8s", "arguments": arguments} | short)
+    )
+    call(capsys, "train", str(ground / "recipe.yaml"), "--out", str(ground / "cards"), "--fold", "0")
+    given = sha256(ground / "pretrained" / "vgg.safetensors")
+    shutil.rmtree(ground / "pretrained")
+    folder = ground / "cards" / "valley-card"
+    found = Found(folder, read_card(folder))
+    assert found.card.training["encoder_weights_sha256"] == given
+    assert str(ground) not in (folder / "training.yaml").read_text() + (folder / "card.yaml").read_text()
+    kept = found.load("cpu").module.get_submodule("encoder").state_dict()
+    assert all(torch.equal(kept[name], tensor.half().float()) for name, tensor in state.items())

@@ -14,6 +14,7 @@ from configs.errors import RequestError
 from models.architectures import ARCHITECTURES, build
 from models.blocks import PooledBatchNorm, Segmenter, SqueezeExcite, landslide_logit, pad_to_multiple
 from models.nets.dfpenet import AttentionFilter
+from models.nets.fcn8s import SeenTaps
 from models.nets.lanet import PatchAttention
 from models.nets.macu_net import ChannelAttention
 from models.nets.multi_input_unet import AttentionGate
@@ -224,3 +225,21 @@ class TestEncoderWeights:
         (tmp_path / "text.safetensors").write_text("not tensors")
         with pytest.raises(RequestError, match="not a readable safetensors file"):
             self.build_with(tmp_path / "text.safetensors")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (2, 3), (3, 8), (4, 4)])
+def test_taps_that_see_nothing_change_nothing_and_learn_nothing(size: tuple[int, int]) -> None:
+    torch.manual_seed(3)
+    layer = SeenTaps(16, 16, 7, padding=3)
+    plain = nn.Conv2d(16, 16, 7, padding=3)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 16, *size)
+    assert torch.allclose(layer(x), plain(x), atol=1e-5)
+    plain(x).square().sum().backward()
+    for half in (False, True):
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            layer(x.contiguous(memory_format=torch.channels_last)).square().sum().backward()
+        assert torch.allclose(
+            layer.weight.grad, plain.weight.grad, rtol=0, atol=0.05 * float(plain.weight.grad.abs().max())
+        )

@@ -72,7 +72,7 @@ def train(path: str, out: str | None = None, overrides: Overrides = Overrides(),
         RequestError: a recipe or a sample set that cannot be used, or the checkpoint exists.
     """
     recipe, cards = Path(path), Path(out or "cards")
-    config = read_training(recipe)
+    config = read_training(recipe).anchored(recipe.parent)
     config = config.quickened() if overrides.quick else config
     folders = sample_folders(config, overrides, recipe.parent)
     config = with_overrides(config, overrides, folders)

@@ -37,6 +37,19 @@ def _start_bilinear(layer: nn.ConvTranspose2d) -> None:
             layer.weight[channel, channel] = torch.outer(ramp, ramp).to(layer.weight)
 
 
+class SeenTaps(nn.Conv2d):
+    """A centred convolution that leaves out the taps which see nothing of a map smaller than itself: the same output.
+
+    oneDNN 3 does not write the bfloat16 gradient of such taps (7×7 on 2×2, as at 64 px): the weights would take up garbage.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        middle = self.kernel_size[0] // 2
+        rows, columns = (min(middle, side - 1) for side in input.shape[-2:])  # taps each way from the middle one
+        weight = self.weight[:, :, middle - rows : middle + rows + 1, middle - columns : middle + columns + 1]
+        return nn.functional.conv2d(input, weight, self.bias, padding=(rows, columns))
+
+
 class FCN8s(Segmenter):
     """Scores at three depths, added up on the way to full size. `encoder_weights`: a VGG16 state dict (safetensors)."""
 
@@ -55,7 +68,7 @@ class FCN8s(Segmenter):
     ) -> None:
         super().__init__(in_channels, classes)
         self.encoder = VGG16Trunk(in_channels, width)
-        self.fc6 = nn.Sequential(nn.Conv2d(8 * width, fully_connected, 7, padding=3), nn.ReLU(), nn.Dropout(dropout))
+        self.fc6 = nn.Sequential(SeenTaps(8 * width, fully_connected, 7, padding=3), nn.ReLU(), nn.Dropout(dropout))
         self.fc7 = nn.Sequential(nn.Conv2d(fully_connected, fully_connected, 1), nn.ReLU(), nn.Dropout(dropout))
         self.score_deep = nn.Conv2d(fully_connected, classes, 1)
         self.score_pool4 = nn.Conv2d(8 * width, classes, 1)
