@@ -42,6 +42,7 @@ verify: verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
+	@$(BIN)/python -m benchmarks.iburi_trials --write
 
 verify-simulated: .venv/.dev  ## how hard the simulated Earth is, and how like real tiles
 	@$(BIN)/python -m benchmarks.simulated_difficulty --write
