@@ -163,6 +163,7 @@ def main() -> None:
     """Measure whatever is not yet on record; with --write, put the table into docs/precision.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--no-measuring", action="store_true", help="Only what is on record.")
     parser.add_argument(
         "--older", choices=NETWORKS, help="Print this network's cost in this process, and nothing else."
     )
@@ -172,7 +173,7 @@ def main() -> None:
         print(json.dumps(asdict(cost(made(given.older), CHANNELS, (LAST, HALF), 2))))
         return
     rows = json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {}
-    for name in NETWORKS:
+    for name in () if given.no_measuring else NETWORKS:
         if name not in rows:
             rows[name] = measure(name)
             write_text(STATE, json.dumps(rows, indent=1))
@@ -181,7 +182,9 @@ def main() -> None:
     if given.write:
         known = "has" if torch.cpu.get_capabilities().get("avx512_bf16") else "lacks"
         size = f"{BATCH} chips of {SIDE_PX} px, {CHANNELS} bands"
-        fill("precision", table=made_table, verdict=verdict(rows), size=size, rounds=str(ROUNDS), known=known)
+        absent = ", ".join(ARCHITECTURES[name].title for name in NETWORKS if name not in rows)
+        words = f"{verdict(rows)} Not measured yet: {absent}; the same command goes on." if absent else verdict(rows)
+        fill("precision", table=made_table, verdict=words, size=size, rounds=str(ROUNDS), known=known)
 
 
 if __name__ == "__main__":
