@@ -16,6 +16,7 @@ from configs.checkpoint import Adapt, CardTiles
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
+from configs.mixing import apportioned
 
 ENCODER_WEIGHTS = "encoder_weights"
 """Argument of networks with a known encoder: a safetensors state dict that a training starts from, relative to the recipe's folder."""
@@ -28,6 +29,8 @@ class SampleSource(Frozen):
     """Folder of a sample set (`coslide samples`), relative to the recipe's own folder unless absolute."""
     count: int | None = Field(default=None, ge=0)
     """Training chips to draw from it, at random by the seed; all of them where null."""
+    share: float | None = Field(default=None, gt=0)
+    """Instead of `count`: its part of the recipe's `total`. Shares need not add up to one."""
     weight: float = Field(default=1.0, ge=0)
     """Mixture weight of the domain in the card's MMD reference sample."""
 
@@ -124,6 +127,11 @@ class TrainingConfig(Frozen):
     title: str = ""
     """One line for people; made from the network and the domains where empty."""
     samples: tuple[SampleSource, ...] = Field(min_length=1)
+    total: int | None = Field(default=None, ge=1)
+    """Training chips of all sets together, divided by their shares: mixtures of one total have seen equally much (paper 000,
+    Table V). A set that cannot give its part is refused."""
+    held_out: tuple[str, ...] = ()
+    """Folders of sample sets that the card must never see, so that they can judge it as a new domain; relative to the recipe's."""
     splits: Splits = Splits()
     cut_as: SampleLayout | None = None
     """How the sample sets are meant to be cut; others are used with a warning."""
@@ -178,6 +186,24 @@ class TrainingConfig(Frozen):
     quick: dict[str, Any] = Field(default_factory=dict)
     """Fields that the quick variant has instead (`coslide train --quick`): a training that a laptop finishes."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _divided(cls, content: Any) -> Any:
+        """Turn shares of a total into counts."""
+        sources = content.get("samples") if isinstance(content, dict) else None
+        if not isinstance(sources, list | tuple) or not all(isinstance(one, dict) for one in sources):
+            return content
+        shares, total = [one.get("share") for one in sources], content.get("total")
+        if total is None and all(share is None for share in shares):
+            return content
+        if not isinstance(total, int) or any(not isinstance(share, int | float) or share <= 0 for share in shares):
+            raise ValueError("`total` and a `share` above 0 for every sample set go together, or give each a `count`")
+        counts = apportioned(total, shares)
+        if any(one.get("count") not in (None, count) for one, count in zip(sources, counts, strict=True)):
+            raise ValueError("give a sample set its `share` of `total` or a `count`, not both")
+        divided = [one | {"count": count} for one, count in zip(sources, counts, strict=True)]
+        return content | {"samples": divided}
+
     @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:
         if self.steps is not None and self.epochs is not None:
@@ -194,11 +220,13 @@ class TrainingConfig(Frozen):
     def identity(self) -> str:
         """Return the hash of all that changes the weights: a state on disk is only continued by the same recipe."""
         words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels", "calibration", "quick"}
-        words.add("cut_as")
+        words |= {"cut_as", "total", "held_out"}
         content = self.portable.model_dump(mode="json", exclude=words)
         for later in ("start_from", "share", "freeze", "adapt"):  # recipes older than these fields keep their identity
             if getattr(self, later) == type(self).model_fields[later].default:
                 del content[later]
+        for source in content["samples"]:  # the count says what it comes to
+            del source["share"]
         for later in ("blur_px", "season"):
             if not getattr(self.augmentation, later):
                 del content["augmentation"][later]

@@ -18,6 +18,7 @@ from configs.training import SampleLayout, Splits, TrainingConfig, read_training
 from flows.learning.adapting import Adapting
 from flows.learning.card_scores import probability_of, scores
 from flows.learning.finetuning import inherited, like_parent, parent_of, tuned
+from flows.learning.mixing import check_total, kept_apart
 from flows.learning.references import count_of, reference_of
 from flows.progress import progress
 from flows.step import Step, plain
@@ -76,6 +77,7 @@ def train(path: str, out: str | None = None, overrides: Overrides = Overrides(),
     config = config.quickened() if overrides.quick else config
     folders = sample_folders(config, overrides, recipe.parent)
     config = with_overrides(config, overrides, folders)
+    kept_apart(config, folders, recipe.parent)
     parent = parent_of(config, [recipe.parent, cards]) if config.start_from else None
     config = like_parent(config, parent.card) if parent else config
     found = step(train_card, name="train")(config, folders, recipe.name, cards, parent)
@@ -213,7 +215,10 @@ def _chips(
         if not (limited and source.count == 0)
     ]
     chip_px = min(samples.card.chip_px for samples in sets)
-    return ChipDataset(shares, bands, crop_px=chip_px, shuffle=False, seed=config.seed)
+    chips = ChipDataset(shares, bands, crop_px=chip_px, shuffle=False, seed=config.seed)
+    if limited:
+        check_total(config, sets, chips)
+    return chips
 
 
 class _Augment:
