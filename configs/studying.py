@@ -15,6 +15,7 @@ from configs.checkpoint import Adapt, CardTiles
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
+from configs.mixing import apportioned
 from configs.training import SampleSource, Splits, TrainingConfig
 
 PRESETS = Path(__file__).resolve().parent / "study"
@@ -80,12 +81,7 @@ class Composition(Frozen):
         """Return how many training chips each domain gives, adding up to `total`."""
         if self.counts:
             return dict(self.counts)
-        whole = sum(self.shares.values())
-        exact = {name: total * share / whole for name, share in self.shares.items()}
-        given = {name: int(value) for name, value in exact.items()}
-        for name in sorted(exact, key=lambda one: given[one] - exact[one])[: total - sum(given.values())]:
-            given[name] += 1
-        return given
+        return dict(zip(self.shares, apportioned(total, list(self.shares.values())), strict=True))
 
 
 class Answering(Frozen):
