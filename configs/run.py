@@ -75,6 +75,9 @@ class ModelConfig(Frozen):
     """Map the image from before the event with the same post-only card too, and take away what it shows already (paper 003)."""
     match_histograms: bool = False
     """Before that, give the earlier image the later one's distribution, band by band (paper 003: where they differ strongly)."""
+    adapt: Literal["scene", "match"] | None = None
+    """Bring the scene's imagery to the chosen card's reference before it is mapped, whatever the card was trained with: scene, each
+    band its mean and spread; match, its distribution; null, as the card says (docs/adaptation.md)."""
     out_of_domain: Literal["warn", "refuse"] = "warn"
     """warn: go on and say so everywhere; refuse: stop (exit 3)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -138,6 +141,8 @@ class RunConfig(Frozen):
                 "refresh": following,
             },
         )
+        if self.model.adapt is None:  # requests older than this field keep their identity
+            del content["model"]["adapt"]
         if self.windows.post.last == self.windows.as_of.date():
             content["windows"]["post"].pop("last")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 
 from configs.area import Area
+from configs.checkpoint import Adapt
 from configs.errors import NothingToSeeError
 from configs.files import write_text
 from configs.layout import RunLayout
@@ -17,12 +19,18 @@ from configs.records import ObservationClass
 from configs.selection import read_selection
 from configs.stack import Stack
 from gee.observation import Observed
-from models.adaptation import Adaptation
+from models.adaptation import Adaptation, adapting
 from models.ranking import compare
 from models.reference import sample
-from models.registry import Found
+from models.registry import Candidates, Found
 
 logger = logging.getLogger(__name__)
+
+
+def all_adapting(cards: Candidates, adapt: Adapt) -> Candidates:
+    """Return the candidates as cards that adapt to scenes, whatever they were trained with."""
+    made = (Found(one.folder, adapting(one.card, one.reference(), adapt)) for one in cards.cards)
+    return replace(cards, cards=tuple(made))
 
 
 def adaptation_of(found: Found, stack: Stack, area: Area | None, layout: RunLayout) -> Adaptation | None:

@@ -16,7 +16,7 @@ from configs.records import Choice, ObservationClass
 from configs.run import RunConfig, SourceConfig
 from configs.stack import Rows, Stack
 from flows import difference, engine, journal, workplace
-from flows.adapting import adaptation_of
+from flows.adapting import adaptation_of, all_adapting
 from flows.earth import make_source
 from flows.mapping import map_card
 from flows.progress import progress
@@ -66,6 +66,7 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
     """
     found = registry.candidates(run.model.checkpoint, source.offer(), run.model.card_dirs)
     found = difference.subtractable(found) if run.model.subtract_pre else found
+    found = all_adapting(found, run.model.adapt) if run.model.adapt else found
     logger.info("%d checkpoints fit: %s", len(found), ", ".join(one.card.name for one in found))
     return found
 

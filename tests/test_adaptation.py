@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,28 @@ def test_a_run_is_adapted_once_and_workers_and_resumed_runs_map_the_same_pixels(
     assert np.isfinite(changed).any()
     assert not np.array_equal(changed, whole), "another adaptation is another map"
     np.testing.assert_array_equal(map_card(found, model, stack, observed, clear, path, silent, stored)[:], whole)
+
+
+def test_a_run_may_adapt_any_card(ground: Path, run: RunLayout, capsys: pytest.CaptureFixture[str]) -> None:
+    found = Found(ground / "cards" / "both", read_card(ground / "cards" / "both"))
+    plain = found.card.normalisation.model_copy(update={"adapt": "card", "toward": {}})
+    make_cards(ground / "plain")
+    stored = read_card(ground / "plain" / "both")
+    assert stored.normalisation == plain, "the same card, but for the adaptation"
+    answers = {}
+    for name, adapt in (("asked", "scene"), ("as-it-is", None)):
+        preset = make_preset(ground / f"{name}.yaml", ground / "plain", "both")
+        content = yaml.safe_load(preset.read_text())
+        content["model"]["adapt"] = adapt
+        preset.write_text(yaml.safe_dump(content))
+        with pytest.raises(SystemExit) as left:
+            main(["-q", "respond", *RUN, *AREA, "--config", str(preset), "--source",
+                  f"archive:{ground / 'archive'}", "--out", str(ground / "out"), "--name", name, "--json"])  # fmt: skip
+        assert left.value.code == 0
+        answers[name] = probability(json.loads(capsys.readouterr().out))
+    trained = probability({"products": {"probability.tif": run.folder / "probability.tif"}})
+    np.testing.assert_array_equal(answers["asked"], trained)
+    assert not np.array_equal(answers["asked"], answers["as-it-is"], equal_nan=True)
 
 
 def test_subtracting_brings_the_earlier_image_to_the_card_by_its_own_statistics(
