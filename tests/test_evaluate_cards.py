@@ -64,6 +64,7 @@ def test_every_checkpoint_on_every_set_as_scikit_learn_counts(ground: Path, caps
     assert set(RATIOS) | {"landslide recall", "boundary f1 1 px", "iou, mean over patches"} <= set(table[0])
     text = (out / "scores.md").read_text().splitlines()
     assert text[0] == "| " + " | ".join(SHOWN) + " |"
+    assert set(RATIOS) <= set(SHOWN), "the metrics of all five papers stand in one table"
     assert len(text) == 2 + 4
     assert all(line.count("|") == text[0].count("|") for line in text)
 

@@ -42,7 +42,7 @@ TEST = "test"
 TOLERANCES_PX = (1, 2, 3)
 PATCH_METRICS = ("f1", "iou", "mcc")
 """Means over patches stand beside the pooled values: paper 000 averages so, papers 001 to 004 count globally."""
-SHOWN = ("checkpoint", "trained on", "test set", "f1", "iou", "precision", "recall", "mcc", "kappa", "oa", "miou",
+SHOWN = ("checkpoint", "trained on", "test set", "f1", "iou", "precision", "recall", "mcc", "kappa", "oa", "miou", "mpa", "fwiou",
          "landslide recall", "landslide precision", "boundary f1 2 px", "parameters", "MFLOP/px", "s/Mpx", "peak GB")  # fmt: skip
 """Columns of the Markdown table; the CSV has all."""
 
