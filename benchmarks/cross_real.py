@@ -206,6 +206,12 @@ def on_record() -> dict[str, Any]:
     return found
 
 
+def missing(known: dict[str, Any]) -> str:
+    """Return which cards are not on record, in words."""
+    absent = [f"{card} (seed {seed})" for seed in SEEDS for card in CARDS if f"{card}/{seed}" not in known]
+    return f"Not measured yet: {', '.join(absent)}; the same command goes on." if absent else "All cards are there."
+
+
 def main() -> None:
     """Train and score whatever is not on record; with --write, put the table into docs/cross-real.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -236,7 +242,8 @@ def main() -> None:
             sizes=sizes,
             seconds=f"{CPU_SECONDS:g}",
             steps=f"{min(steps, default=0)} to {max(steps, default=0)}",
-            seeds=", ".join(map(str, SEEDS)),
+            seeds=", ".join(sorted({name.rpartition("/")[2] for name in known})),
+            missing=missing(known),
             points=str(POINTS),
             width=str(WIDTH),
         )
