@@ -100,6 +100,8 @@ class Ranked:
     """What the card reached beyond others on unseen domains, where that was measured."""
     signals: dict[str, float] = field(default_factory=dict)
     """Further distances that tell a scene unlike anything a card is known to work on."""
+    adapted_distance: float | None = None
+    """The same after the scene was brought to the card, of a card that does so (`models.adaptation`); `distance` is before it."""
     agreement: float | None = None
     """How far its landslides agree with the other candidates', 0-1, where they were asked (`models.voting`)."""
 

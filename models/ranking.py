@@ -20,6 +20,7 @@ from configs.bands import When
 from configs.records import Advance, ObservationClass, Ranked, Requires
 from configs.selection import AGREEMENT, JOINT, BandSetCalibration, SelectionConfig
 from configs.stack import Stack
+from models.adaptation import adapted
 from models.blockmmd import BlockGram, block_sums
 from models.mmd import mmd2_histograms
 from models.reference import Reference, Usable, sample
@@ -158,11 +159,26 @@ def rank(
                 advantage=one.found.card.unseen_advantage,
                 score=known[one.found.card.name].get(SCORE, distance),
                 signals={name: value for name, value in known[one.found.card.name].items() if name != SCORE},
+                adapted_distance=_after(one, bands, spread, settings),
                 agreement=agreed.get(one.found.card.name),
             )
         )
         advance(done, len(compared))
     return ranked
+
+
+def _after(one: Compared, bands: Sequence[str], spread: dict[str, float], settings: SelectionConfig) -> float | None:
+    """Return the joint distance once the scene is brought to the card, in the ranking's scaling; None where it is not."""
+    normalisation = one.found.card.normalisation
+    if normalisation.adapt == "card":
+        return None
+    pixels = settings.model_copy(update={"unit": "pixel"})
+    scene, reference = (
+        blocked(adapted(part, normalisation), bands, spread, pixels) for part in (one.scene, one.reference)
+    )
+    width = 2.0 * len(bands)
+    own = block_sums(scene, scene, width, settings.kernels)
+    return math.sqrt(max(0.0, BlockGram.of(scene, reference, width, settings.kernels, own).mmd2()))
 
 
 def told(

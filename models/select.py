@@ -229,7 +229,10 @@ FIELDS = (
 
 
 def write_ranking(path: Path, choice: Choice) -> None:
-    """Write ``selection.csv``: one row a card and band, and the joint one (which alone has an error and a p-value)."""
+    """Write ``selection.csv``: one row a card and band, and the joint one (which alone has an error and a p-value).
+
+    A card that scenes are brought to has a second joint row, of the distance after it.
+    """
     text = io.StringIO()
     table = csv.DictWriter(text, FIELDS, lineterminator="\n")
     table.writeheader()
@@ -239,6 +242,8 @@ def write_ranking(path: Path, choice: Choice) -> None:
         told = {"score": one.score, "agreement": one.agreement, "validation_f1": one.validation_f1}
         last = {name: _written(value) for name, value in told.items()} | {"note": one.note}
         table.writerow(shared | joint | last | _distances(one.distance))
+        if one.adapted_distance is not None:
+            table.writerow(shared | {"band": "joint, adapted"} | _distances(one.adapted_distance))
         for band, distance in one.per_band.items():
             table.writerow(shared | {"band": band} | _distances(distance))
     write_text(path, text.getvalue())

@@ -16,6 +16,7 @@ from configs.bands import When
 from configs.records import ObservationClass
 from configs.selection import AGREEMENT, BandSetCalibration, SelectionConfig
 from configs.stack import Stack
+from models.adaptation import adapting
 from models.agreement import agreement, calls, seen_by_all, windows
 from models.registry import Found
 
@@ -165,3 +166,20 @@ def test_cards_of_different_bands_vote_together_on_what_both_see(tmp_path: Path)
         ).ranking
         if one.agreement is not None
     } == {"a", "b", "c"}
+
+
+def test_a_card_that_adapts_votes_with_the_scene_brought_to_it(tmp_path: Path) -> None:
+    made = [card_of(tmp_path, f"c{i}", POST, landscape(i)) for i in range(3)]
+    cards = [Found(one.folder, adapting(one.card, one.reference(), "scene")) for one in made]
+    world = landscape(9)
+    bright = {key: 1.5 * band + 0.05 if key != "slope" else band for key, band in world.items()}
+    plain = chosen(cards, make_stack(tmp_path / "s.zarr", world), settings=by_agreement(POST))
+    moved = chosen(cards, make_stack(tmp_path / "t.zarr", bright), settings=by_agreement(POST))
+    assert [one.agreement for one in moved.ranking] == pytest.approx([one.agreement for one in plain.ranking], abs=0.03)
+    for one, other in zip(moved.ranking, plain.ranking, strict=True):
+        assert one.distance > other.distance + 0.1  # before: how far the scene is
+        assert one.adapted_distance == pytest.approx(other.adapted_distance, abs=0.05)  # after: what the network sees
+    assert all(
+        one.adapted_distance is None
+        for one in chosen([card_of(tmp_path, "x", POST, world)], make_stack(tmp_path / "u.zarr", world)).ranking
+    )
