@@ -164,13 +164,14 @@ def verdict(done: dict[str, dict[str, Any]]) -> str:
         if not all(f1):
             continue
         gain = float(np.mean(f1[0]) - np.mean(f1[1]))
-        spread = max(max(part) - min(part) for part in f1)
-        sure = "does not beat" if gain <= 0 else "is ahead of, within the spread of the seeds,"
-        sure = "beats" if gain > spread else sure
-        where = f"{rich.samples}, {rich.cpu_seconds:g} s"
-        words.append(
-            f"{rich.title} {sure} {poor.title} ({gain:+.3f} F1 on {where}; seeds differ by up to {spread:.3f})."
+        spread, alone = max(max(part) - min(part) for part in f1), min(map(len, f1)) < 2
+        sure = (
+            "does not beat" if gain <= 0 else "is ahead of" if alone else "is ahead of, within the spread of the seeds,"
         )
+        sure = "beats" if gain > spread and not alone else sure
+        where = f"{rich.samples}, {rich.cpu_seconds:g} s"
+        seeds = "one seed so far, so by chance perhaps" if alone else f"seeds differ by up to {spread:.3f}"
+        words.append(f"{rich.title} {sure} {poor.title} ({gain:+.3f} F1 on {where}; {seeds}).")
         if max(map(max, f1)) < UNLEARNT:
             words.append(f"Below F1 {UNLEARNT:g} neither has learnt its task: that pair decides nothing.")
     return " ".join(words)

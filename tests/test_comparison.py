@@ -97,4 +97,7 @@ def test_the_verdict_says_when_richer_inputs_do_not_win() -> None:
     assert " beats FC-DenseNet, 7 bands (+0.200 F1" in simulated_comparison.verdict(done((0.5, 0.52), (0.7, 0.72)))
     assert "within the spread" in simulated_comparison.verdict(done((0.5, 0.6), (0.55, 0.62)))
     assert "does not beat" in simulated_comparison.verdict(done((0.5, 0.6), (0.4, 0.5)))
+    one = {key: value for key, value in done((0.5, 0.5), (0.7, 0.7)).items() if " seed 0 " in key}
+    assert " is ahead of FC-DenseNet, 7 bands (+0.200 F1" in simulated_comparison.verdict(one)
+    assert "one seed so far" in simulated_comparison.verdict(one)
     assert simulated_comparison.verdict({}) == ""
