@@ -32,6 +32,8 @@ class BandSetCalibration(Frozen):
     statistic: str = JOINT
     """What orders the cards, found by the study: of `models.transfer`, or `agreement/others`; `joint` is the joint MMD that
     every ranking shows."""
+    distance: float = Field(default=0.0, ge=0)
+    """What is added for the joint MMD beside the statistic: so much of the statistic a unit of it."""
     diversity: float = Field(default=0.0, ge=0)
     """What a card is credited for the variety of its training: so much of the statistic a unit of entropy."""
     advantage: float = Field(default=0.0, ge=0)

@@ -9,8 +9,9 @@ import numpy as np
 
 from configs.files import replacing
 from configs.studying import StudyConfig
-from flows.study_findings import PLAIN, Findings
+from flows.study_findings import Findings
 from models.evidence import Rule, by_target
+from models.transfer import PLAIN
 
 
 def draw(config: StudyConfig, found: Findings, folder: Path) -> list[tuple[str, Path]]:

@@ -30,11 +30,8 @@ from models.evidence import (
     seed_deviation,
     with_advantage,
 )
-from models.transfer import NOVELTY, SIGNALS
+from models.transfer import NOVELTY, PLAIN, SIGNALS
 from models.trust import Judged
-
-PLAIN = "all/mmd"
-"""What paper 000 proposes, over all bands at once."""
 
 CANDIDATES = (
     AGREEMENT,
@@ -72,7 +69,9 @@ class Findings:
     """What is known of a card without looking at the scene."""
     plain: Choices
     chosen: Choices
-    """By the rules found without the domain."""
+    """By the rules found without the domain: a statistic, and the joint MMD beside agreement."""
+    credited: Choices
+    """The same where rules may also credit cards for the variety of their training and for what they did elsewhere."""
     rows: tuple[Row, ...]
     deviation: float
     """Of a card's F1 between seeds."""
@@ -137,9 +136,11 @@ def _plain(value: Any) -> Any:
 def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], votes: Votes) -> Findings:
     """Return the findings of all evidence there is."""
     rows = with_advantage(rows)
-    candidates = rules(rows, [name for name in rows[0].statistics if name in CANDIDATES])
+    names = [name for name in rows[0].statistics if name in CANDIDATES]
+    candidates = rules(rows, names, weights=(0.0,), skills=(0.0,))
     best = best_rule(rows, candidates)
     chosen, held_out = left_out(rows, candidates)
+    credited, _ = left_out(rows, rules(rows, names))
     by_mmd = choices(rows, lambda _: Rule(PLAIN))
     rule = best if chosen.regret < by_mmd.regret else Rule(PLAIN)
     taken = _of_chosen(rows, rule)
@@ -154,6 +155,7 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], vot
         covariates=_covariates(rows),
         plain=by_mmd,
         chosen=chosen,
+        credited=credited,
         rows=tuple(rows),
         deviation=seed_deviation([row for row in rows if not row.seen]),
         usual=tuple(sorted(rule(row) for row in taken)),

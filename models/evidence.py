@@ -9,16 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+
+from configs.selection import AGREEMENT
+from models.transfer import PLAIN
 
 Score = Callable[["Row"], float]
 WEIGHTS = (0.0, 0.5, 1.0)
 """Weights of diversity that are tried, in standard deviations of the statistic per unit of entropy."""
 SKILLS = (0.0, 1.0, 2.0, 4.0)
 """Weights of the advantage that are tried, in standard deviations of the statistic per standard deviation of it."""
+
+
+DISTANCES = (0.0, 0.5, 1.0)
+"""Weights of the joint MMD beside agreement that are tried, in standard deviations of agreement per standard deviation of it."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +63,21 @@ class Rule:
     """Of diversity, in units of the statistic."""
     skill: float = 0.0
     """Of a card's advantage on other domains it had not seen, in units of the statistic per F1."""
+    distance: float = 0.0
+    """Of the joint MMD beside the statistic, in units of the statistic: where cards agree alike, the nearer one."""
 
     def __call__(self, row: Row) -> float:
         """Return the score of a card for a scene, smaller is better."""
-        return row.statistics[self.statistic] - self.weight * row.diversity - self.skill * row.advantage
+        beside = self.distance * row.statistics[PLAIN] if self.distance else 0.0
+        return row.statistics[self.statistic] + beside - self.weight * row.diversity - self.skill * row.advantage
 
     @property
     def words(self) -> str:
         """Return its name in a table."""
         parts = [f"{self.weight:.2g} · diversity"] if self.weight else []
         parts += [f"{self.skill:.2g} · advantage"] if self.skill else []
-        return " − ".join([self.statistic, *parts])
+        first = f"{self.statistic} + {self.distance:.2g} · {PLAIN}" if self.distance else self.statistic
+        return " − ".join([first, *parts])
 
 
 def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
@@ -201,15 +213,18 @@ def with_advantage(rows: Sequence[Row], without: str | None = None) -> list[Row]
 def rules(
     rows: Sequence[Row], names: Iterable[str], weights: Sequence[float] = WEIGHTS, skills: Sequence[float] = SKILLS
 ) -> list[Rule]:
-    """Return the rules to be tried: every statistic with every weight of diversity and of advantage."""
+    """Return the rules to be tried: every statistic with every weight of diversity and of advantage, agreement with the joint
+    MMD beside it too (the others are distances themselves)."""
     unseen = [row for row in rows if not row.seen]
-    spread = float(np.std([row.advantage for row in unseen]))
-    found = []
+    spread, far = (
+        float(np.std(v)) for v in ([r.advantage for r in unseen], [r.statistics.get(PLAIN, 0.0) for r in unseen])
+    )
+    found: dict[Rule, None] = {}
     for name in names:
         unit = float(np.nanstd([row.statistics[name] for row in unseen])) or 1.0
-        some = {Rule(name, w * unit, s * unit / spread if spread else 0.0): None for w in weights for s in skills}
-        found += list(some)
-    return found
+        for w, s, d in product(weights, skills, DISTANCES if name == AGREEMENT and far else DISTANCES[:1]):
+            found[Rule(name, w * unit, s * unit / spread if spread else 0.0, d * unit / far if d else 0.0)] = None
+    return list(found)
 
 
 def best_rule(rows: Sequence[Row], candidates: Sequence[Rule], without: str | None = None) -> Rule:

@@ -25,7 +25,7 @@ from models.blockmmd import BlockGram, block_sums
 from models.mmd import mmd2_histograms
 from models.reference import Reference, Usable, sample
 from models.registry import Found
-from models.transfer import Comparison, Sample, Scaling, diversity, signal
+from models.transfer import PLAIN, Comparison, Sample, Scaling, diversity, signal
 from models.units import blocked, patches, spreads
 
 SCORE = "score"
@@ -220,7 +220,8 @@ def _scores(some: Sequence[Compared], known: BandSetCalibration, agreed: Mapping
             variety = diversity(np.bincount(card.domain).tolist())
             credit = known.diversity * variety + known.advantage * (one.found.card.unseen_advantage or 0.0)
             values[OWN] = own
-            values[SCORE] = own - credit
+            beside = known.distance * comparison.statistic(PLAIN) if known.distance else 0.0
+            values[SCORE] = own + beside - credit
         told.append(values)
     return told
 

@@ -22,6 +22,8 @@ from models.mmd import KERNELS, kernel
 
 POINTS = 600
 """Pixels of either side: the measures that look for nearest neighbours depend on it, so it is the same everywhere."""
+PLAIN = "all/mmd"
+"""What paper 000 proposes, over all bands at once."""
 NOVELTY = "novelty"
 SHRINKAGE = 1e-3
 """Share of the mean variance added to the covariance before it is inverted: bands that hardly differ stay tame."""

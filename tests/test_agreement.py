@@ -134,9 +134,22 @@ def test_the_choice_goes_by_agreement_where_the_study_says_so(tmp_path: Path) ->
     assert all(score is not None and 0 <= score <= 1 for score in scores)
     assert scores == sorted(scores, key=lambda one: -(one or 0))
     assert choice.card == choice.ranking[0].card
-    assert "what the others see" in choice.reason
+    assert "first by agreement" in choice.reason
     assert choice.expected_f1 == pytest.approx(0.8 - 0.7 * (1 - (scores[0] or 0)), abs=1e-9)
     assert chosen(cards[::-1], stack, settings=by_agreement(POST)) == choice
+
+
+def test_where_cards_agree_alike_the_nearer_one_comes_first(tmp_path: Path) -> None:
+    world = landscape(9)
+    cards = [
+        card_of(tmp_path, name, POST, landscape(i, brightness=b))
+        for i, (name, b) in enumerate([("a", 0.3), ("b", 0.2), ("c", 0.1)])
+    ]
+    stack = make_stack(tmp_path / "s.zarr", world)
+    settings = by_agreement(POST)
+    heavy = settings.calibrations[0].model_copy(update={"distance": 100.0})
+    choice = chosen(cards, stack, settings=settings.model_copy(update={"calibrations": (heavy,)}))
+    assert [one.card for one in choice.ranking] == ["c", "b", "a"]
 
 
 def test_two_cards_cannot_outvote_one_another(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from configs.checkpoint import Calibration
 from configs.errors import RequestError
+from configs.selection import AGREEMENT
 from models import calibration, evidence, transfer, trust
 from models.calibration import LogitCounts
 from models.evidence import Row, Rule
@@ -159,6 +160,22 @@ def test_diversity_counts_where_it_tells() -> None:
     best = evidence.best_rule(rows, evidence.rules(rows, ("flat",)))
     assert best.weight > 0
     assert evidence.choices(rows, lambda _: best).regret == 0
+
+
+def test_distance_counts_beside_agreement_where_it_tells() -> None:
+    rows = [
+        row(f"{d}{n}", card, f1, **{AGREEMENT: apart, transfer.PLAIN: mmd})
+        for d in "abc"
+        for n in range(2)
+        for card, f1, apart, mmd in (("x", 0.3, 0.20, 0.9), ("y", 0.7, 0.21, 0.2), ("z", 0.5, 0.22, 0.5))
+    ]
+    candidates = evidence.rules(rows, (AGREEMENT, transfer.PLAIN), (0.0,), (0.0,))
+    assert {rule.distance > 0 for rule in candidates if rule.statistic == AGREEMENT} == {True, False}
+    assert not any(rule.distance for rule in candidates if rule.statistic == transfer.PLAIN)
+    blind = evidence.choices(rows, lambda _: Rule(AGREEMENT))
+    both = next(rule for rule in candidates if rule.distance)
+    assert evidence.choices(rows, lambda _: both).regret == 0 < blind.regret
+    assert "all/mmd" in both.words
 
 
 def test_falling_is_the_best_curve_that_never_rises() -> None:
