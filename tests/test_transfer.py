@@ -164,10 +164,10 @@ def test_diversity_counts_where_it_tells() -> None:
 
 def test_distance_counts_beside_agreement_where_it_tells() -> None:
     rows = [
-        row(f"{d}{n}", card, f1, **{AGREEMENT: apart, transfer.PLAIN: mmd})
+        Row(f"{d}{n}", d, card, 0, False, f1, f1, f1, {AGREEMENT: apart, transfer.PLAIN: mmd}, 0.0, 0.5)
         for d in "abc"
         for n in range(2)
-        for card, f1, apart, mmd in (("x", 0.3, 0.20, 0.9), ("y", 0.7, 0.21, 0.2), ("z", 0.5, 0.22, 0.5))
+        for card, f1, apart, mmd in (("x", 0.3, 0.2, 0.9), ("y", 0.7, 0.205, 0.2), ("z", 0.5, 0.22, 0.5))
     ]
     candidates = evidence.rules(rows, (AGREEMENT, transfer.PLAIN), (0.0,), (0.0,))
     assert {rule.distance > 0 for rule in candidates if rule.statistic == AGREEMENT} == {True, False}
