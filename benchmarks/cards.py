@@ -18,9 +18,9 @@ from configs.training import read_training
 from flows.commands.train import words
 from flows.learning.samples import make_samples
 from flows.learning.train import train
-from flows.study import whole_seeds
-from flows.study_evidence import confusion
-from flows.study_pool import Scene, logit_counts, predictor_of, sample_sets, scenes, stored_answers
+from flows.studying.evidence import confusion
+from flows.studying.pool import Scene, logit_counts, predictor_of, sample_sets, scenes, stored_answers
+from flows.studying.study import whole_seeds
 from models.calibration import LogitCounts, apply, fit
 from models.finish import write_card
 from models.registry import SHIPPED as SHELF

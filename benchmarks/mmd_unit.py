@@ -22,8 +22,8 @@ from configs.errors import RequestError
 from configs.files import write_text
 from configs.selection import SelectionConfig, Unit
 from configs.studying import StudyConfig, read_study
-from flows.study_evidence import confusion
-from flows.study_pool import Answers, Scene, sample_sets, scenes, stored_answers
+from flows.studying.evidence import confusion
+from flows.studying.pool import Answers, Scene, sample_sets, scenes, stored_answers
 from gee.simulated import fingerprint
 from models.blockmmd import BlockGram, block_sums
 from models.evidence import Choices, Row, choices, interval, seed_deviation

@@ -18,7 +18,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from benchmarks.baselines import best_threshold
 from benchmarks.document import fill
 from configs.studying import read_study
-from flows.study_pool import Scene, sample_sets, scenes
+from flows.studying.pool import Scene, sample_sets, scenes
 from models.metrics import Confusion, Sweep
 from tiles.labels import IGNORED
 from tiles.samples import SampleSet

@@ -14,11 +14,11 @@ import yaml
 from configs.errors import RequestError
 from configs.selection import read_selection
 from configs.studying import PRESETS, Composition, read_study
-from flows import study_pool
-from flows.study import study
-from flows.study_evidence import rows
-from flows.study_maps import Maps
-from flows.study_votes import Votes
+from flows.studying import pool as study_pool
+from flows.studying.evidence import rows
+from flows.studying.maps import Maps
+from flows.studying.study import study
+from flows.studying.votes import Votes
 from models.agreement import agreement
 from models.evidence import groups
 

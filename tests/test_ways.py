@@ -13,10 +13,10 @@ from small_samples import BANDS, small_samples
 from configs.checkpoint import Calibration
 from configs.errors import RequestError
 from configs.studying import Answering, Composition, StudyConfig
-from flows import study_ways
 from flows.learning.adapting import scene_of, tiles_of
-from flows.study_pool import Answers, Job, Scene, logit_counts, predictor_of
-from flows.study_ways import ways, ways_table
+from flows.studying import ways as study_ways
+from flows.studying.pool import Answers, Job, Scene, logit_counts, predictor_of
+from flows.studying.ways import ways, ways_table
 from models.batchnorm import with_scene_statistics
 from models.predict import Predictor
 from models.registry import Found

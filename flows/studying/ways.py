@@ -18,8 +18,8 @@ from configs.files import write_text
 from configs.studying import Answering, StudyConfig
 from flows.learning.adapting import on, tiles_of
 from flows.learning.card_scores import probability_of
-from flows.study_evidence import confusion
-from flows.study_pool import Answers, Scene, predictor_of
+from flows.studying.evidence import confusion
+from flows.studying.pool import Answers, Scene, predictor_of
 from models.adaptation import adapting
 from models.batchnorm import with_scene_statistics
 from models.evidence import by_target, interval

@@ -12,7 +12,7 @@ import torch
 
 from configs.studying import StudyConfig
 from flows.progress import progress
-from flows.study_pool import Job, answers, jobs, sample_sets, scenes
+from flows.studying.pool import Job, answers, jobs, sample_sets, scenes
 
 
 def at_once(config: StudyConfig, folder: Path, work: Path, workers: int) -> None:

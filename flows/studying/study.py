@@ -16,14 +16,14 @@ from configs.files import format_of, write_text
 from configs.selection import BandSetCalibration, SelectionConfig
 from configs.studying import StudyConfig, read_study
 from flows.step import Step, plain
-from flows.study_document import write_document
-from flows.study_evidence import judged, rows
-from flows.study_findings import Findings, find
-from flows.study_maps import Maps
-from flows.study_pool import Answers, answers, jobs, sample_sets, scenes, stored_answers
-from flows.study_votes import Votes
-from flows.study_ways import ways
-from flows.study_workers import at_once
+from flows.studying.document import write_document
+from flows.studying.evidence import judged, rows
+from flows.studying.findings import Findings, find
+from flows.studying.maps import Maps
+from flows.studying.pool import Answers, answers, jobs, sample_sets, scenes, stored_answers
+from flows.studying.votes import Votes
+from flows.studying.ways import ways
+from flows.studying.workers import at_once
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from configs.files import replacing
 from configs.studying import StudyConfig
-from flows.study_findings import Findings
+from flows.studying.findings import Findings
 from models.evidence import Rule, by_target
 from models.transfer import PLAIN
 

@@ -27,7 +27,7 @@ from configs.files import format_of, replacing, write_text
 from configs.studying import Composition, SimulatedScenes, StudyConfig
 from flows.learning.samples import make_samples
 from flows.learning.train import probability_of, train_card
-from flows.study_maps import Maps
+from flows.studying.maps import Maps
 from models.calibration import LogitCounts
 from models.predict import Predictor
 from models.registry import Found
@@ -108,7 +108,7 @@ def sample_sets(config: StudyConfig, folder: Path) -> dict[str, SampleSet]:
     found = {}
     for path in dict.fromkeys(path for domain in config.domains for path in domain.sets):
         place = (folder / path).resolve()
-        recipe = Path(__file__).resolve().parent.parent / "configs" / "samples" / f"{place.name}.yaml"
+        recipe = Path(__file__).resolve().parents[2] / "configs" / "samples" / f"{place.name}.yaml"
         if not place.exists() and recipe.is_file():
             make_samples(recipe, place)
         found[path] = SampleSet.open(place)

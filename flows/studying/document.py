@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,10 +16,12 @@ import torch
 from configs.files import write_text
 from configs.selection import AGREEMENT
 from configs.studying import StudyConfig
-from flows.study_figures import draw
-from flows.study_findings import Findings
-from flows.study_pool import Answers
-from flows.study_ways import Way, ways_table
+from flows.studying.figures import draw
+from flows.studying.findings import Findings
+from flows.studying.pool import Answers
+from flows.studying.tables import number, span, table
+from flows.studying.trusting import alarm, calibration, thresholds, trials
+from flows.studying.ways import Way, ways_table
 from models.evidence import by_target, interval
 from models.transfer import PLAIN
 
@@ -39,10 +41,10 @@ def write_document(
         _statistics(found),
         _together(found),
         _reference(config, found),
-        _alarm(found),
-        _calibration(found),
-        _thresholds(found),
-        _trials(found),
+        alarm(found),
+        calibration(found),
+        thresholds(found),
+        trials(found),
         ways_table(otherwise),
         *(f"![{words}](images/{path.name})" for words, path in pictures),
         _made(done),
@@ -51,22 +53,8 @@ def write_document(
     return folder / "study.md"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _n(value: float, digits: int = 3) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
-
-
 def _within(value: float, low: float, high: float) -> str:
     return f"{value:.2f} ({low:.2f} to {high:.2f})" if math.isfinite(low) else "–"
-
-
-def _span(pair: tuple[float, float]) -> str:
-    return f"{pair[0]:+.3f} to {pair[1]:+.3f}" if math.isfinite(pair[0]) else "–"
 
 
 def _head(config: StudyConfig, found: Findings, done: Sequence[Answers]) -> str:
@@ -111,7 +99,7 @@ def _by_domain(config: StudyConfig, found: Findings, value: object, digits: int)
         cells = [f"`{name}`"]
         for domain in domains:
             some = [row for row in found.rows if row.card == name and row.target == domain]
-            mean = _n(float(np.mean([value(row) for row in some])) if some else math.nan, digits)
+            mean = number(float(np.mean([value(row) for row in some])) if some else math.nan, digits)
             cells.append(f"**{mean}**" if some and some[0].seen else mean)
         rows.append(cells)
     return table(["card", *domains], rows)
@@ -130,12 +118,12 @@ def _choice(config: StudyConfig, found: Findings) -> str:
             [
                 words,
                 _within(made.spearman, low, high),
-                _n(float(by_target(made.targets, made.chosen).mean())),
-                _n(float(by_target(made.targets, made.best).mean())),
-                _n(float(by_target(made.targets, made.average).mean())),
-                _n(float(np.nanmean(by_target(made.targets, made.single)))),
+                number(float(by_target(made.targets, made.chosen).mean())),
+                number(float(by_target(made.targets, made.best).mean())),
+                number(float(by_target(made.targets, made.average).mean())),
+                number(float(np.nanmean(by_target(made.targets, made.single)))),
                 f"{made.regret:.3f}",
-                _span(gain),
+                span(gain),
             ]
         )
     rules = ", ".join(f"{target}: {rule.words}" for target, rule in found.held_out.items())
@@ -152,7 +140,7 @@ def _choice(config: StudyConfig, found: Findings) -> str:
     return (
         "## What choosing is worth on unseen domains\n\nWithin each scene, over the cards that have not seen its domain; means over "
         "domains, 95 % intervals by drawing domains. *Best card elsewhere* is the one of the best mean on the other domains, taken "
-        f"without looking at the scene. A card's F1 differs between seeds by {_n(found.deviation)} (standard deviation); the goal for "
+        f"without looking at the scene. A card's F1 differs between seeds by {number(found.deviation)} (standard deviation); the goal for "
         f"the regret is 0.03 more than that.\n\n{table(head, rows)}\n\n"
         f"Rules found without each domain: {rules}. On all domains: {found.best.words}. "
         + f"Where a domain is left out such rules {'choose' if found.proven else 'do not choose'} better than plain MMD: "
@@ -189,7 +177,7 @@ def _statistics(found: Findings) -> str:
 
 def _together(found: Findings) -> str:
     rows = [
-        [way, _n(mean), "" if way == next(iter(found.together)) else _span((low, high))]
+        [way, number(mean), "" if way == next(iter(found.together)) else span((low, high))]
         for way, (mean, low, high) in found.together.items()
     ]
     return (
@@ -206,10 +194,10 @@ def _reference(config: StudyConfig, found: Findings) -> str:
         if domain.name not in found.reference:
             continue
         chosen, own = found.reference[domain.name]
-        cells = [domain.name, _n(own), _n(chosen), _ratio((chosen, own))]
+        cells = [domain.name, number(own), number(chosen), _ratio((chosen, own))]
         for way in ways:
             value = found.together_by_target[way][domain.name]
-            cells += [_n(value), _ratio((value, own))]
+            cells += [number(value), _ratio((value, own))]
         rows.append(cells)
     head = ["domain", "trained there", "chosen, unseen", "ratio", *(part for way in ways for part in (way, "ratio"))]
     return (
@@ -219,53 +207,7 @@ def _reference(config: StudyConfig, found: Findings) -> str:
 
 
 def _ratio(pair: tuple[float, float]) -> str:
-    return _n(pair[0] / pair[1], 2) if pair[1] else "–"
-
-
-def _alarm(found: Findings) -> str:
-    rows = [[name, f"{value:.3f}"] for name, value in found.limits.items()]
-    points = ", ".join(f"{x:.2f} → {y:.2f}" for x, y in found.expected)
-    return (
-        "## How far is too far\n\nLimits of the signals of the nearest card by joint MMD, set on held-out domains so that at most one in "
-        "twenty of those "
-        "scenes sets off any of them. Tested on scenes made wrong in eight ways: [ood.md](ood.md).\n\n"
-        + table(["signal", "limit"], rows)
-        + f"\n\nF1 to be expected by the chosen card's `{found.rule.statistic}`, before its "
-        f"advantage is added: {points}. On a domain that had no part in it the expectation is off by "
-        f"{_n(found.expected_error)} in the mean."
-    )
-
-
-def _calibration(found: Findings) -> str:
-    rows = [[one.method, _n(one.out, 4), _n(one.home, 4), _n(one.scene, 4)] for one in found.calibrated]
-    return (
-        "## Probabilities under shift: expected calibration error\n\nFitted on unseen scenes of *other* domains and judged on the one "
-        "left out; 15 bins, every scene with one weight.\n\n"
-        + table(["calibration", "unseen domains", "seen domains", "mean of an unseen scene"], rows)
-    )
-
-
-def _thresholds(found: Findings) -> str:
-    rows = [[name, _n(mean), _span((low, high))] for name, (mean, low, high) in found.thresholds.items()]
-    return (
-        "## Thresholds without labels\n\n*Expected F1*: the threshold of the highest F1 that the calibrated probabilities lead one to "
-        "expect; *own share*: after moving them to the share of landslides they themselves suggest.\n\n"
-        + table(["threshold", "F1 on unseen domains", "difference to the card's, 95 %"], rows)
-    )
-
-
-def _trials(found: Findings) -> str:
-    if not found.trials:
-        return ""
-    domains = sorted({target for one in found.trials.values() for target in one})
-    rows = [
-        [name, *(f"{one.get(target, math.nan):+.3f}" for target in domains), f"{np.mean(list(one.values())):+.3f}"]
-        for name, one in found.trials.items()
-    ]
-    return (
-        "## Better than mixing alone?\n\nF1 against the plain card of the same mixture and seed, on domains neither has seen.\n\n"
-        + table(["trial", *domains, "mean"], rows)
-    )
+    return number(pair[0] / pair[1], 2) if pair[1] else "–"
 
 
 def _made(done: Sequence[Answers]) -> str:

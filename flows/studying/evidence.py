@@ -16,9 +16,9 @@ from configs.files import write_text
 from configs.selection import AGREEMENT, read_selection
 from configs.studying import StudyConfig
 from flows.progress import progress
-from flows.study_maps import Maps
-from flows.study_pool import Answers, Scene
-from flows.study_votes import Votes
+from flows.studying.maps import Maps
+from flows.studying.pool import Answers, Scene
+from flows.studying.votes import Votes
 from models import transfer
 from models.calibration import LogitCounts
 from models.evidence import Row

@@ -11,8 +11,8 @@ import numpy as np
 
 from configs.selection import AGREEMENT
 from configs.studying import StudyConfig
-from flows.study_trust import Calibrated, calibrated, references, thresholds, trials
-from flows.study_votes import Votes
+from flows.studying.trust import Calibrated, calibrated, references, thresholds, trials
+from flows.studying.votes import Votes
 from models import trust
 from models.calibration import Reliability
 from models.evidence import (

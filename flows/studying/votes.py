@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.progress import progress
-from flows.study_maps import Maps
-from flows.study_pool import Answers, Scene
+from flows.studying.maps import Maps
+from flows.studying.pool import Answers, Scene
 from models.agreement import against
 from models.evidence import Row
 from models.select import MEMBERS

@@ -1,0 +1,1 @@
+"""The study: which checkpoint to trust where, found by leaving one domain out."""
