@@ -48,7 +48,7 @@ verify-simulated: .venv/.dev  ## how hard the simulated Earth is, and how like r
 	@$(BIN)/python -m benchmarks.simulated_difficulty --write
 
 verify-study: .venv/.dev  ## leave one domain out: mixtures, the choice, calibration; writes configs/selection.yaml (simulated)
-	@$(BIN)/coslide study standard --docs docs --selection configs/selection.yaml
+	@$(BIN)/coslide study standard --workers 2 --docs docs --selection configs/selection.yaml
 	@$(BIN)/python -m benchmarks.study_baselines --write
 
 verify-ood: .venv/.dev  ## the out-of-domain warning on scenes made wrong in eight ways (simulated)
