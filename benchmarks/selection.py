@@ -1,9 +1,9 @@
-"""Selection matters: on unseen simulated epicentres, the card chosen by MMD against the best one. Simulated throughout.
+"""Selection matters: on unseen simulated epicentres, the card that a run chooses against the best one. Simulated throughout.
 
     python -m benchmarks.selection [--epicentres 5] [--write]   # resumable: runs/verify/selection.json
 
 For every landscape, seeded epicentres that no card was trained on: each shipped simulated card maps the scene, F1 against
-the simulated truth stands beside its MMD. Writes docs/selection.md and docs/selection.csv.
+the simulated truth stands beside its MMD and its agreement with the others. Writes docs/selection.md and docs/selection.csv.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from configs.selection import read_selection
 from flows import rooms
 from flows.truth import simulated_mask
 from gee.simulated import LANDSCAPES, fingerprint
+from models.evidence import Rule
 from models.metrics import Confusion
 from tiles.labels import IGNORED
 
@@ -70,7 +71,7 @@ def scenario(landscape: str, number: int) -> RunConfig:
 
 
 def measure(run: RunConfig) -> dict[str, Any]:
-    """Return every card's F1 and distance on one scene, and which one MMD chose."""
+    """Return every card's F1, distance and agreement on one scene, and which one was chosen."""
     with tempfile.TemporaryDirectory() as folder:
         event = EventFolder(Path(folder))
         layout = event.work(run.request_id)
@@ -93,12 +94,9 @@ def measure(run: RunConfig) -> dict[str, Any]:
         "positive_fraction": float((truth == 1).sum() / (truth != IGNORED).sum()),
         "f1": f1,
         "mmd": {one.card: one.distance for one in choice.ranking},
+        "agreement": {one.card: one.agreement for one in choice.ranking},
         "chosen": choice.card,
-        "rule": rule_of(),
     }
-
-
-OLD = "the nearest by joint MMD, ties within the standard error by validation F1 (before the study of docs/study.md)"
 
 
 def rule_of() -> str:
@@ -106,9 +104,8 @@ def rule_of() -> str:
     known = next((one for one in read_selection().calibrations if one.simulated), None)
     if known is None:
         return "the nearest by joint MMD"
-    less = [f"{known.diversity:g} · diversity"] if known.diversity else []
-    less += [f"{known.advantage:g} · advantage on unseen domains"] if known.advantage else []
-    return f"the least {known.statistic}" + (f" less {' and '.join(less)}" if less else "")
+    rule = Rule(known.statistic, known.diversity, known.advantage, known.distance)
+    return f"the least {rule.words}"
 
 
 def collect(epicentres: int) -> list[dict[str, Any]]:
@@ -119,7 +116,7 @@ def collect(epicentres: int) -> list[dict[str, Any]]:
         for number in range(epicentres):
             run = scenario(landscape, number)
             weights = [found.card.weights_sha256[:12] for found in rooms.candidates(run, rooms.open_source(run))]
-            key = f"{run.event.name} {fingerprint()[:12]} {' '.join(weights)}"
+            key = f"{run.event.name} {fingerprint()[:12]} {' '.join(weights)} {rule_of()}"
             if key not in done:
                 done[key] = measure(run)
                 STATE.parent.mkdir(parents=True, exist_ok=True)
@@ -171,11 +168,11 @@ def main() -> None:
             verdict=verdict(rows),
             simulator=fingerprint()[:16],
             scenes=str(len(rows)),
-            rule=" / ".join(sorted({row.get("rule", OLD) for row in rows})),
+            rule=rule_of(),
         )
         with (ROOT / "docs" / "selection.csv").open("w", encoding="utf-8", newline="") as file:
             out = csv.writer(file, lineterminator="\n")
-            out.writerow(["scene (simulated)", "card", "f1", "mmd", "chosen"])
+            out.writerow(["scene (simulated)", "card", "f1", "mmd", "agreement", "chosen"])
             for row in rows:
                 for name in sorted(row["f1"]):
                     chosen = int(name == row["chosen"])
@@ -185,6 +182,7 @@ def main() -> None:
                             name,
                             f"{row['f1'][name]:.4f}",
                             f"{row['mmd'].get(name, np.nan):.4f}",
+                            f"{row['agreement'].get(name) or np.nan:.4f}",
                             chosen,
                         ]
                     )
