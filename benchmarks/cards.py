@@ -25,7 +25,7 @@ from models.calibration import LogitCounts, apply, fit
 from models.finish import write_card
 from models.registry import SHIPPED as SHELF
 from models.registry import Found
-from models.trust import pooled
+from models.trust import Judged, held_out, pooled, pooled_error
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "configs" / "train"
@@ -59,23 +59,21 @@ def on_held_out_domains(found: Found, answers: dict[str, tuple[str, LogitCounts]
     What it calls a landslide stays what it was: the threshold moves with the probabilities.
     """
     home = found.card.calibration
-    raw = {name: (d, counts.mapped(1 / home.scale, -home.shift / home.scale)) for name, (d, counts) in answers.items()}
-    domains = sorted({domain for domain, _ in raw.values()})
-    before, after = [], []
-    for domain in domains:
-        known = fit(pooled(counts for d, counts in raw.values() if d != domain), "isotonic")
-        for d, counts in raw.values():
-            if d == domain:
-                before.append(counts.calibration_error(home))
-                after.append(counts.calibration_error(known))
+    judged = [
+        Judged(found.card.name, 0, name, d, False, c.mapped(1 / home.scale, -home.shift / home.scale), home, 0.5)
+        for name, (d, c) in answers.items()
+    ]
+    domains = sorted({one.target for one in judged})
+    known = held_out(judged, "isotonic")
+    before, after = (pooled_error(judged, way)[0] for way in (lambda one: one.home, lambda one: known[one.target]))
     words = f"simulated scenes of {len(domains)} domains it has not seen: {', '.join(domains)}"
-    fitted = fit(pooled(counts for _, counts in raw.values()), "isotonic", words)
+    fitted = fit(pooled(one.raw for one in judged), "isotonic", words)
     if len(fitted.points) > MOST_POINTS:
         kept = np.unique(np.linspace(0, len(fitted.points) - 1, MOST_POINTS).round().astype(int))
         fitted = fitted.model_copy(update={"points": tuple(fitted.points[i] for i in kept)})
     at = (logit(found.card.threshold) - home.shift) / home.scale
     threshold = float(np.clip(apply(np.array([at]), fitted)[0], 0.001, 0.999))
-    told = f"calibration error on unseen domains left out {np.mean(before):.4f} -> {np.mean(after):.4f}"
+    told = f"calibration error on unseen domains left out {before:.4f} -> {after:.4f}"
     return found.card.model_copy(update={"calibration": fitted, "threshold": round(threshold, 4)}), told
 
 
