@@ -13,7 +13,7 @@ import yaml
 
 from configs.errors import RequestError
 from configs.selection import read_selection
-from configs.studying import PRESETS, Composition, read_study
+from configs.studying import PRESETS, Composition, StudyConfig, read_study
 from flows.studying import pool as study_pool
 from flows.studying.evidence import rows
 from flows.studying.maps import Maps
@@ -98,12 +98,18 @@ def test_no_card_has_a_chip_of_a_domain_it_is_called_blind_to(found: dict[str, A
         assert not trained & {scene.samples.name for scene in every}
 
 
-def test_cards_agree_as_their_maps_say(found: dict[str, Any], small: Path) -> None:
+def opened(small: Path) -> tuple[StudyConfig, list[study_pool.Scene], list[study_pool.Answers], Path]:
+    """Return the finished study's configuration, scenes, candidates and folder."""
     config, folder = read_study(str(small))
     work = small.parent / "out" / "quick"
     sets = study_pool.sample_sets(config, folder)
     every = study_pool.scenes(config, sets, folder, work)
     done = [one for one in study_pool.stored_answers(config, sets, every, work) if not one.job.made.trial]
+    return config, every, done, work
+
+
+def test_cards_agree_as_their_maps_say(found: dict[str, Any], small: Path) -> None:
+    _, every, done, work = opened(small)
     votes = Votes(Maps(work / "maps"), done, every)
     apart = votes.disagreement()
     asked = 0
@@ -118,11 +124,7 @@ def test_cards_agree_as_their_maps_say(found: dict[str, Any], small: Path) -> No
 
 
 def test_several_together_start_from_the_chosen_one(found: dict[str, Any], small: Path) -> None:
-    config, folder = read_study(str(small))
-    work = small.parent / "out" / "quick"
-    sets = study_pool.sample_sets(config, folder)
-    every = study_pool.scenes(config, sets, folder, work)
-    done = [one for one in study_pool.stored_answers(config, sets, every, work) if not one.job.made.trial]
+    config, every, done, work = opened(small)
     order = groups(rows(config, done, every, work))
     f1 = Votes(Maps(work / "maps"), done, every).together(order)
     assert f1["the chosen card"] == pytest.approx([some[0].f1 for some in order.values()], abs=0.02)
