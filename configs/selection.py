@@ -64,10 +64,10 @@ class SelectionConfig(Frozen):
     """Least side of the blocks whose pixels are taken as one draw, metres."""
     slope_min_deg: float = Field(default=5.0, ge=0, le=90)
     """Flatter ground is left out of scene and reference alike: landslides hardly start there, fields and towns would."""
-    windows: int = Field(default=64, ge=1, le=10_000)
+    windows: int = Field(default=16, ge=1, le=10_000)
     """Parts of the scene that every candidate maps where the choice goes by how far cards agree; of a smaller scene, all."""
-    window_px: int = Field(default=128, ge=64, le=512)
-    """Side of such a part, pixels."""
+    window_px: int = Field(default=192, ge=64, le=512)
+    """Side of such a part, pixels: sixteen of them hold more than the scenes that the study learnt from."""
     halo_px: int = Field(default=32, ge=0, le=256)
     """Context read around it, pixels."""
     unit: Unit = "pixel"

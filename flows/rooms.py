@@ -191,7 +191,7 @@ def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -
     Raises:
         NothingToSeeError: out of domain, where the run refuses that.
     """
-    with progress("choosing the checkpoint") as advance:
+    with progress("choosing the checkpoint", "part") as advance:
         choice = select.choose(
             cards,
             stack,

@@ -14,9 +14,8 @@ def alarm(found: Findings) -> str:
     rows = [[name, f"{value:.3f}"] for name, value in found.limits.items()]
     points = ", ".join(f"{x:.2f} → {y:.2f}" for x, y in found.expected)
     return (
-        "## How far is too far\n\nLimits of the signals of the nearest card by joint MMD, set on held-out domains so that at most one in "
-        "twenty of those "
-        "scenes sets off any of them. Tested on scenes made wrong in eight ways: [ood.md](ood.md).\n\n"
+        "## How far is too far\n\nLimits of the signals of the nearest card by joint MMD, tolerance limits from held-out domains: with 95 % "
+        "confidence at most one in twenty such scenes sets off any of them. Tested on scenes made wrong in eight ways: [ood.md](ood.md).\n\n"
         + table(["signal", "limit"], rows)
         + f"\n\nF1 to be expected by the chosen card's `{found.rule.statistic}`, before its "
         f"advantage is added: {points}. On a domain that had no part in it the expectation is off by "
