@@ -126,7 +126,9 @@ def run(only: list[str] | None = None) -> Record:
     for name in only or TRIALS:
         for fold in FOLDS:
             if str(fold) not in record.get(name, {}):
-                record.setdefault(name, {})[str(fold)] = validated(name, fold)
+                counts = validated(name, fold)
+                record = on_record()  # another process may have measured another trial meanwhile
+                record.setdefault(name, {})[str(fold)] = counts
                 Path(STATE).parent.mkdir(parents=True, exist_ok=True)
                 write_text(STATE, json.dumps(record, indent=1))
                 print(name, fold, round(_counts(record[name][str(fold)]).f1, 3), flush=True)
