@@ -119,6 +119,21 @@ def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Found, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
+def installed(name: str, card_dirs: Iterable[str | Path] = ()) -> Found:
+    """Return a card by its name.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    every = {found.card.name: found for found in find(card_dirs)}
+    if name not in every:
+        raise RequestError(
+            f"there is no checkpoint `{name}`",
+            f"Give the folder of a card, add its parent to the card folders, or choose one of: {', '.join(every)}.",
+        )
+    return every[name]
+
+
 def _cards_in(directory: Path) -> Iterator[Found]:
     """Yield the cards of a folder of cards; a folder that is itself a card counts as one."""
     folders = [directory, *sorted(p for p in directory.iterdir() if p.is_dir())] if directory.is_dir() else []

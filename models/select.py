@@ -139,8 +139,11 @@ def _verdict(
 
 def _nearest(mine: Ranked, ranking: Sequence[Ranked], cards: Mapping[str, Found]) -> Ranked:
     """Return the nearest of the cards that read what the chosen one reads: where even that one is far, none can be trusted."""
-    bands = set(cards[mine.card].card.bands)
-    alike = [r for r in ranking if set(cards[r.card].card.bands) == bands and not math.isnan(r.distance)]
+
+    def family(one: Ranked) -> tuple[frozenset[str], bool]:
+        return frozenset(cards[one.card].card.bands), cards[one.card].card.simulated
+
+    alike = [one for one in ranking if family(one) == family(mine) and not math.isnan(one.distance)]
     return min(alike, key=lambda one: (one.distance, one.card))
 
 

@@ -17,9 +17,10 @@ VOTERS = 3
 
 
 def wanted(compared: Iterable[Compared], settings: SelectionConfig) -> bool:
-    """Return whether the choice goes by agreement, and there are enough cards for it."""
+    """Return whether the choice goes by agreement: a study knows all the cards' bands, and there are enough cards for it."""
     known = [settings.calibration(one.found.card.bands, one.found.card.simulated) for one in compared]
-    return len(known) >= VOTERS and any(one is not None and one.statistic == AGREEMENT for one in known)
+    statistics = {one.statistic if one else None for one in known}
+    return len(known) >= VOTERS and AGREEMENT in statistics and None not in statistics
 
 
 def vote(

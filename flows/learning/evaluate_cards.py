@@ -31,7 +31,7 @@ from inventory.polygons import polygonise
 from models.architectures import build
 from models.metrics import Confusion, mean_over_patches
 from models.predict import Predictor
-from models.registry import Found, find
+from models.registry import Found, installed
 from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
@@ -87,13 +87,7 @@ def card_named(name: str, card_dirs: Sequence[str] = ()) -> Found:
     """
     if (Path(name) / CARD).is_file():
         return Found(Path(name), read_card(Path(name)))
-    installed = {found.card.name: found for found in find(card_dirs)}
-    if name not in installed:
-        raise RequestError(
-            f"there is no checkpoint `{name}`",
-            f"Give the folder of a card, add its parent with --card-dir, or choose one of: {', '.join(installed)}.",
-        )
-    return installed[name]
+    return installed(name, card_dirs)
 
 
 def _fits(card: CheckpointCard, samples: SampleSet) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from configs.checkpoint import CARD, CheckpointCard, TrainingDomain, read_card
 from configs.errors import RequestError
 from configs.training import TrainingConfig
-from models.registry import Found, find
+from models.registry import Found, installed
 
 
 def parent_of(config: TrainingConfig, places: list[Path]) -> Found:
@@ -20,13 +20,7 @@ def parent_of(config: TrainingConfig, places: list[Path]) -> Found:
     for folder in (place / wanted for place in places):
         if (folder / CARD).is_file():
             return Found(folder, read_card(folder))
-    installed = {found.card.name: found for found in find()}
-    if wanted not in installed:
-        raise RequestError(
-            f"start_from: there is no checkpoint `{wanted}`",
-            f"Give the folder of a card, or one of: {', '.join(installed)}.",
-        )
-    return installed[wanted]
+    return installed(wanted)
 
 
 def like_parent(config: TrainingConfig, parent: CheckpointCard) -> TrainingConfig:
