@@ -28,8 +28,8 @@ from configs.selection import read_selection
 from flows import rooms
 from flows.truth import simulated_mask
 from gee.simulated import LANDSCAPES, fingerprint
-from models.evidence import Rule
 from models.metrics import Confusion
+from models.rules import Rule
 from tiles.labels import IGNORED
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,6 +27,8 @@ class BandSetCalibration(Frozen):
     """What leave-one-domain-out experiments say about cards that read one set of bands."""
 
     bands: tuple[str, ...]
+    study: str = ""
+    """Which study says so."""
     simulated: bool = False
     """Whether the experiments were made on simulated imagery: they then hold for simulated cards alone."""
     statistic: str = JOINT

@@ -189,9 +189,27 @@ def read_study(name: str) -> tuple[StudyConfig, Path]:
             presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
             raise RequestError(f"there is no study `{name}`", f"Name a preset ({presets}) or a YAML file.")
     content = read_yaml(path, "study")
+    if "like" in content:
+        content = _like(content, path)
     try:
         return StudyConfig.model_validate(content), path.resolve().parent
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "study"
         raise RequestError(f"{path}: {field}: {first['msg']}", f"Correct `{field}` in the study.") from error
+
+
+def _like(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return a study that names another in its folder with what it takes from it: everything it does not give itself, its recipe
+    field by field, but neither trials nor other ways of answering.
+
+    Raises:
+        RequestError: the other is missing or malformed, or is like another itself.
+    """
+    other = read_yaml(path.parent / f"{content['like']}.yaml", "study")
+    if "like" in other:
+        raise RequestError(f"{path}: like: `{content['like']}` is like another study itself", "Name that one.")
+    candidates = [made for made in other.get("compositions", ()) if not made.get("trial")]
+    recipe = {**other.get("recipe", {}), **(content.get("recipe") or {})}
+    taken = {**other, "answering": (), "compositions": candidates, **content, "recipe": recipe}
+    return {name: value for name, value in taken.items() if name != "like"}

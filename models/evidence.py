@@ -1,6 +1,5 @@
-"""What the study's table says: which statistic orders cards as their F1 does, and what choosing by it costs.
+"""What the study's table says: how well an order of the cards is that of their F1, and what choosing by it costs.
 
-A statistic is only ever credited with scenes of a domain that had no part in choosing it (leave one domain out).
 Intervals come from drawing target domains with replacement, scenes and seeds with them.
 """
 
@@ -9,24 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from configs.selection import AGREEMENT
-from models.transfer import PLAIN
-
 Score = Callable[["Row"], float]
-WEIGHTS = (0.0, 0.5, 1.0)
-"""Weights of diversity that are tried, in standard deviations of the statistic per unit of entropy."""
-SKILLS = (0.0, 1.0, 2.0, 4.0)
-"""Weights of the advantage that are tried, in standard deviations of the statistic per standard deviation of it."""
-
-
-DISTANCES = (0.0, 0.5, 1.0)
-"""Weights of the joint MMD beside agreement that are tried, in standard deviations of agreement per standard deviation of it."""
 
 
 @dataclass(frozen=True)
@@ -54,32 +41,6 @@ class Row:
     has no other unseen domain."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How cards are ordered: by a statistic, less so much for the diversity of what a card was trained on."""
-
-    statistic: str
-    weight: float = 0.0
-    """Of diversity, in units of the statistic."""
-    skill: float = 0.0
-    """Of a card's advantage on other domains it had not seen, in units of the statistic per F1."""
-    distance: float = 0.0
-    """Of the joint MMD beside the statistic, in units of the statistic: where cards agree alike, the nearer one."""
-
-    def __call__(self, row: Row) -> float:
-        """Return the score of a card for a scene, smaller is better."""
-        beside = self.distance * row.statistics[PLAIN] if self.distance else 0.0
-        return row.statistics[self.statistic] + beside - self.weight * row.diversity - self.skill * row.advantage
-
-    @property
-    def words(self) -> str:
-        """Return its name in a table."""
-        parts = [f"{self.weight:.2g} · diversity"] if self.weight else []
-        parts += [f"{self.skill:.2g} · advantage"] if self.skill else []
-        first = f"{self.statistic} + {self.distance:.2g} · {PLAIN}" if self.distance else self.statistic
-        return " − ".join([first, *parts])
-
-
 def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
     """Return the unseen cards of every scene and seed."""
     found: dict[tuple[str, int], list[Row]] = {}
@@ -91,11 +52,33 @@ def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
 
 def spearman(rows: Sequence[Row], score: Score) -> float:
     """Return the rank correlation of -score and F1 within one scene; NaN where either does not vary."""
-    f1, distance = [row.f1 for row in rows], [score(row) for row in rows]
+    return _ranked([row.f1 for row in rows], [score(row) for row in rows])
+
+
+def _ranked(f1: Sequence[float], distance: Sequence[float]) -> float:
     if len(set(f1)) < 2 or len(set(distance)) < 2:
         return math.nan
-    a, b = (rankdata(values) - (len(rows) + 1) / 2 for values in (f1, distance))
+    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (f1, distance))
     return float(-(a @ b) / np.sqrt((a @ a) * (b @ b)))
+
+
+def within_domains(rows: Iterable[Row], rule: Callable[[str], Score]) -> dict[str, float]:
+    """Return each unseen domain's rank correlation of -score and F1 over cards, both the means over the domain's scenes (a
+    table of paper 000: one F1 and one distance a card and target); the mean over seeds, NaN where no order was told."""
+    cards: dict[tuple[str, int], dict[str, list[Row]]] = {}
+    for row in rows:
+        if not row.seen:
+            cards.setdefault((row.target, row.seed), {}).setdefault(row.card, []).append(row)
+    found: dict[str, list[float]] = {}
+    for (target, _), some in sorted(cards.items()):
+        score = rule(target)
+        f1, distance = ([float(np.mean([of(row) for row in one])) for one in some.values()] for of in (_f1, score))
+        found.setdefault(target, []).append(_ranked(f1, distance))
+    return {target: _mean(np.array(values)) for target, values in found.items()}
+
+
+def _f1(row: Row) -> float:
+    return row.f1
 
 
 @dataclass(frozen=True)
@@ -108,10 +91,12 @@ class Choices:
     average: NDArray[np.float64]
     """Mean F1 of the candidates: what a card taken at random reaches."""
     single: NDArray[np.float64]
-    """F1 of the one card that was best over the other domains: the choice without looking at the scene."""
+    """F1 of the card of the largest advantage: the choice without looking at the scene. NaN where none is known."""
     correlation: NDArray[np.float64]
     names: tuple[str, ...]
     """Which card was chosen."""
+    by_domain: Mapping[str, float]
+    """Correlation within each domain (`within_domains`)."""
 
     @property
     def regret(self) -> float:
@@ -122,6 +107,12 @@ class Choices:
     def spearman(self) -> float:
         """Return the correlation within a scene, the mean over domains of their mean."""
         return _mean(by_target(self.targets, self.correlation))
+
+    @property
+    def domain_spearman(self) -> tuple[float, float, float]:
+        """Return the correlation within a domain, the mean over domains, and its 95 % interval."""
+        values = np.array(list(self.by_domain.values()))
+        return (_mean(values), *interval(list(self.by_domain), values))
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -152,16 +143,14 @@ def interval(
 
 def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
     """Return what choosing among unseen cards gives; `rule` answers a target domain with the score used there."""
-    every, elsewhere = groups(rows), dict[str, dict[str, float]]()
+    every = groups(rows)
     targets, chosen, best, average, single, correlation, names = [], [], [], [], [], [], []
     for (_, _), some in sorted(every.items()):
         target = some[0].target
         score = rule(target)
         taken = min(some, key=lambda row: (score(row), row.card))
-        if target not in elsewhere:
-            elsewhere[target] = _means(rows, target)
-        known = [row for row in some if row.card in elsewhere[target]]
-        favourite = max(known, key=lambda row: elsewhere[row.target][row.card]).f1 if known else math.nan
+        known = [row for row in some if row.advantage]
+        favourite = max(known, key=lambda row: (row.advantage, row.card)).f1 if known else math.nan
         targets.append(target)
         chosen.append(taken.f1)
         best.append(max(row.f1 for row in some))
@@ -177,16 +166,8 @@ def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
         np.array(single),
         np.array(correlation),
         tuple(names),
+        within_domains(rows, rule),
     )
-
-
-def _means(rows: Sequence[Row], target: str) -> dict[str, float]:
-    """Return each card's mean F1 on unseen scenes of other domains."""
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        if not row.seen and row.target != target:
-            found.setdefault(row.card, []).append(row.f1)
-    return {card: float(np.mean(values)) for card, values in found.items()}
 
 
 def with_advantage(rows: Sequence[Row], without: str | None = None) -> list[Row]:
@@ -208,46 +189,6 @@ def with_advantage(rows: Sequence[Row], without: str | None = None) -> list[Row]
 
     found = {(row.card, row.target): advantage(row) for row in rows}
     return [replace(row, advantage=found[row.card, row.target]) for row in rows]
-
-
-def rules(
-    rows: Sequence[Row], names: Iterable[str], weights: Sequence[float] = WEIGHTS, skills: Sequence[float] = SKILLS
-) -> list[Rule]:
-    """Return the rules to be tried: every statistic with every weight of diversity and of advantage, agreement with the joint
-    MMD beside it too (the others are distances themselves)."""
-    unseen = [row for row in rows if not row.seen]
-    spread, far = (
-        float(np.std(v)) for v in ([r.advantage for r in unseen], [r.statistics.get(PLAIN, 0.0) for r in unseen])
-    )
-    found: dict[Rule, None] = {}
-    for name in names:
-        unit = float(np.nanstd([row.statistics[name] for row in unseen])) or 1.0
-        for w, s, d in product(weights, skills, DISTANCES if name == AGREEMENT and far else DISTANCES[:1]):
-            found[Rule(name, w * unit, s * unit / spread if spread else 0.0, d * unit / far if d else 0.0)] = None
-    return list(found)
-
-
-def best_rule(rows: Sequence[Row], candidates: Sequence[Rule], without: str | None = None) -> Rule:
-    """Return the rule of the least regret on every domain but one; among equals the one that correlates best."""
-    every = [some for some in groups(rows).values() if some[0].target != without]
-    targets = [some[0].target for some in every]
-
-    def cost(rule: Rule) -> tuple[float, float]:
-        regret = [max(r.f1 for r in some) - min(some, key=lambda r: (rule(r), r.card)).f1 for some in every]
-        correlation = by_target(targets, np.array([spearman(some, rule) for some in every]))
-        # Regret alone hangs on one card a scene; the correlation looks at all of them. A tenth of it counts as F1.
-        return float(np.mean(regret)) - 0.1 * _mean(correlation), rule.weight + rule.skill
-
-    return min(candidates, key=cost)
-
-
-def left_out(rows: Sequence[Row], candidates: Sequence[Rule]) -> tuple[Choices, dict[str, Rule]]:
-    """Return what choosing gives where each domain's rule was found on the others, and those rules."""
-    found = {
-        target: best_rule(with_advantage(rows, target), candidates, target)
-        for target in sorted({row.target for row in rows})
-    }
-    return choices(rows, lambda target: found[target]), found
 
 
 def seed_deviation(rows: Sequence[Row]) -> float:

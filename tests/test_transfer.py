@@ -10,10 +10,11 @@ import pytest
 from configs.checkpoint import Calibration
 from configs.errors import RequestError
 from configs.selection import AGREEMENT
-from models import calibration, evidence, transfer, trust
+from models import calibration, evidence, rules, transfer, trust
 from models.calibration import LogitCounts
-from models.evidence import Row, Rule
+from models.evidence import Row
 from models.mmd import mmd2
+from models.rules import Rule
 from models.transfer import Comparison, Sample, Scaling
 from models.trust import Judged
 
@@ -124,7 +125,7 @@ def table() -> list[Row]:
 
 def test_the_rule_is_found_without_the_domain_it_is_judged_on() -> None:
     rows = table()
-    made, found = evidence.left_out(rows, evidence.rules(rows, ("good", "bad", "flat"), (0.0,)))
+    made, found = rules.left_out(rows, rules.rules(rows, ("good", "bad", "flat"), (0.0,)))
     assert {rule.statistic for rule in found.values()} == {"good"}
     assert made.regret == 0
     assert made.spearman == pytest.approx(1)
@@ -136,6 +137,22 @@ def test_the_rule_is_found_without_the_domain_it_is_judged_on() -> None:
     assert 0 < low < np.mean(made.chosen - made.average) < high
 
 
+def test_within_a_domain_f1_and_distance_are_means_over_its_scenes() -> None:
+    # Scene by scene the order is told wrongly every second time; over both scenes together it is told right.
+    told = {("a1", "x"): (0.6, 0.1), ("a1", "y"): (0.5, 0.4), ("a2", "x"): (0.5, 0.2), ("a2", "y"): (0.55, 0.3)}
+    rows = [
+        row(scene, card, f1, d=distance, seed=seed) for (scene, card), (f1, distance) in told.items() for seed in (0, 1)
+    ]
+    made = evidence.choices(rows, lambda _: Rule("d"))
+    assert sorted(made.correlation.tolist()) == [-1, -1, 1, 1]
+    assert made.by_domain == {"a": pytest.approx(1)}
+    assert made.domain_spearman[0] == pytest.approx(1)
+    seen = row("a1", "home", 0.9, seen=True, d=9.0)
+    assert evidence.within_domains([*rows, seen], lambda _: Rule("d")) == {"a": pytest.approx(1)}
+    flat = [row("b1", card, 0.5, d=0.5) for card in "xy"]
+    assert evidence.within_domains(flat, lambda _: Rule("d")) == {"b": 0.0}
+
+
 def test_a_domain_is_not_credited_with_a_rule_found_on_it() -> None:
     rows = [
         row(f"{domain}{n}", card, f1, one=(f1 if domain == "a" else 1 - f1))
@@ -144,7 +161,7 @@ def test_a_domain_is_not_credited_with_a_rule_found_on_it() -> None:
         for card, f1 in (("x", 0.2), ("y", 0.5), ("z", 0.7))
     ]
     inverse = [Row(**{**r.__dict__, "statistics": {**r.statistics, "two": -r.statistics["one"]}}) for r in rows]
-    made, found = evidence.left_out(inverse, evidence.rules(inverse, ("one", "two"), (0.0,)))
+    made, found = rules.left_out(inverse, rules.rules(inverse, ("one", "two"), (0.0,)))
     assert found["a"].statistic == "one"  # what suits the others, though it fails here
     assert made.regret > 0
 
@@ -156,7 +173,7 @@ def test_diversity_counts_where_it_tells() -> None:
         for n in range(2)
         for card, f1, flat in (("x", 0.3, 1.0), ("y", 0.4, 1.02), ("mix", 0.8, 1.004))
     ]
-    best = evidence.best_rule(rows, evidence.rules(rows, ("flat",)))
+    best = rules.best_rule(rows, rules.rules(rows, ("flat",)))
     assert best.weight > 0
     assert evidence.choices(rows, lambda _: best).regret == 0
 
@@ -168,7 +185,7 @@ def test_distance_counts_beside_agreement_where_it_tells() -> None:
         for n in range(2)
         for card, f1, apart, mmd in (("x", 0.3, 0.2, 0.9), ("y", 0.7, 0.205, 0.2), ("z", 0.5, 0.22, 0.5))
     ]
-    candidates = evidence.rules(rows, (AGREEMENT, transfer.PLAIN), (0.0,), (0.0,))
+    candidates = rules.rules(rows, (AGREEMENT, transfer.PLAIN), (0.0,), (0.0,))
     assert {rule.distance > 0 for rule in candidates if rule.statistic == AGREEMENT} == {True, False}
     assert not any(rule.distance for rule in candidates if rule.statistic == transfer.PLAIN)
     blind = evidence.choices(rows, lambda _: Rule(AGREEMENT))

@@ -10,7 +10,8 @@ import numpy as np
 from configs.files import replacing
 from configs.studying import StudyConfig
 from flows.studying.findings import Findings
-from models.evidence import Rule, by_target
+from models.evidence import by_target
+from models.rules import Rule
 from models.transfer import PLAIN
 
 

@@ -18,18 +18,16 @@ from models.calibration import Reliability
 from models.evidence import (
     Choices,
     Row,
-    Rule,
-    best_rule,
     by_target,
     choices,
     falling,
     groups,
     interval,
-    left_out,
-    rules,
     seed_deviation,
     with_advantage,
 )
+from models.rules import Rule, best_rule, left_out, rules
+from models.select import MEMBERS
 from models.transfer import NOVELTY, PLAIN, SIGNALS
 from models.trust import Judged
 
@@ -46,11 +44,17 @@ class Tried:
     """One way to order the cards, over all unseen scenes."""
 
     words: str
+    domain: tuple[float, float, float]
+    """Spearman within a domain, and its 95 % interval."""
     spearman: float
-    low: float
-    high: float
+    """Within a scene."""
     regret: float
     chosen: float
+
+    @classmethod
+    def of(cls, words: str, made: Choices) -> Tried:
+        """Return what a way to order the cards has brought."""
+        return cls(words, made.domain_spearman, made.spearman, made.regret, float(made.chosen.mean()))
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,9 @@ class Findings:
     covariates: tuple[Tried, ...]
     """What is known of a card without looking at the scene."""
     plain: Choices
+    bare: Choices
+    """By rules found without the domain that know of scene and card alone: a statistic, and the joint MMD beside agreement."""
     chosen: Choices
-    """By the rules found without the domain: a statistic, and the joint MMD beside agreement."""
-    credited: Choices
     """The same where rules may also credit cards for the variety of their training and for what they did elsewhere."""
     rows: tuple[Row, ...]
     deviation: float
@@ -106,9 +110,10 @@ class Findings:
             "rule": self.rule.words,
             "rule_proven": self.proven,
             "left_out_rules_regret": self.chosen.regret,
-            "spearman": made.spearman,
-            "spearman_interval": interval(made.targets, made.correlation),
-            "plain_mmd_spearman": self.plain.spearman,
+            "spearman": made.domain_spearman[0],
+            "spearman_interval": made.domain_spearman[1:],
+            "spearman_within_a_scene": made.spearman,
+            "plain_mmd_spearman": self.plain.domain_spearman[0],
             "regret": made.regret,
             "plain_mmd_regret": self.plain.regret,
             "seed_deviation": self.deviation,
@@ -137,13 +142,13 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], vot
     """Return the findings of all evidence there is."""
     rows = with_advantage(rows)
     names = [name for name in rows[0].statistics if name in CANDIDATES]
-    candidates = rules(rows, names, weights=(0.0,), skills=(0.0,))
+    candidates = rules(rows, names)
     best = best_rule(rows, candidates)
     chosen, held_out = left_out(rows, candidates)
-    credited, _ = left_out(rows, rules(rows, names))
+    bare, _ = left_out(rows, rules(rows, names, weights=(0.0,), skills=(0.0,)))
     by_mmd = choices(rows, lambda _: Rule(PLAIN))
     rule = best if chosen.regret < by_mmd.regret else Rule(PLAIN)
-    taken = _of_chosen(rows, rule)
+    taken = of_chosen(rows, rule)
     plain = [one for one in judged if not _is_trial(config, one.card)]
     calibrations, diagrams = calibrated(plain)
     together, together_by_target = _together(rows, held_out if rule == best else {}, rule, votes)
@@ -154,14 +159,14 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], vot
         tried=_tried(rows, rules(rows, [name for name in rows[0].statistics if name != NOVELTY])),
         covariates=_covariates(rows),
         plain=by_mmd,
+        bare=bare,
         chosen=chosen,
-        credited=credited,
         rows=tuple(rows),
         deviation=seed_deviation([row for row in rows if not row.seen]),
         usual=tuple(sorted(rule(row) for row in taken)),
         near=_near(rows, rule),
-        limits=trust.limits([{n: row.statistics[n] for n in SIGNALS} for row in _of_chosen(rows, Rule(PLAIN))]),
-        expected=tuple(_expected(taken, rule)),
+        limits=trust.limits([{n: row.statistics[n] for n in SIGNALS} for row in of_chosen(rows, Rule(PLAIN))]),
+        expected=tuple(expected(taken, rule)),
         expected_error=_expected_error(rows, rule),
         reference=references(config, rows, by_mmd if rule == Rule(PLAIN) else chosen),
         calibrated=calibrations,
@@ -177,12 +182,12 @@ def _is_trial(config: StudyConfig, name: str) -> bool:
     return next(made.trial for made in config.compositions if made.name == name)
 
 
-def _of_chosen(rows: Sequence[Row], rule: Rule) -> list[Row]:
+def of_chosen(rows: Sequence[Row], rule: Rule) -> list[Row]:
     """Return the row of the card chosen for every scene among those that have not seen its domain."""
     return [min(some, key=lambda row: (rule(row), row.card)) for some in groups(rows).values()]
 
 
-def _expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
+def expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
     """Return how F1, less what the card is better than others by, falls with the distance."""
     return falling([row.statistics[rule.statistic] for row in taken], [row.f1 - row.advantage for row in taken])
 
@@ -204,9 +209,10 @@ def _together(
 
 
 def _near(rows: Sequence[Row], rule: Rule) -> float:
-    """Return the median lead of the best card over the next."""
+    """Return how far the last of `MEMBERS` cards is behind the first, but for the tenth of scenes where it is furthest."""
     scores = [sorted(rule(row) for row in some) for some in groups(rows).values()]
-    return float(np.median([some[1] - some[0] for some in scores if len(some) > 1]))
+    behind = [some[MEMBERS - 1] - some[0] for some in scores if len(some) >= MEMBERS]
+    return float(np.quantile(behind, 0.9)) if behind else 0.0
 
 
 def _expected_error(rows: Sequence[Row], rule: Rule) -> float:
@@ -214,8 +220,8 @@ def _expected_error(rows: Sequence[Row], rule: Rule) -> float:
     errors = []
     for target in sorted({row.target for row in rows}):
         others = with_advantage([row for row in rows if row.target != target])
-        points = np.array(_expected(_of_chosen(others, rule), rule))
-        for row in _of_chosen([row for row in rows if row.target == target], rule):
+        points = np.array(expected(of_chosen(others, rule), rule))
+        for row in of_chosen([row for row in rows if row.target == target], rule):
             said = np.interp(row.statistics[rule.statistic], points[:, 0], points[:, 1]) + row.advantage
             errors.append(abs(float(said) - row.f1))
     return float(np.mean(errors))
@@ -228,8 +234,7 @@ def _tried(rows: Sequence[Row], candidates: Sequence[Rule]) -> tuple[Tried, ...]
         some = [rule for rule in candidates if rule.statistic == name]
         for rule in dict.fromkeys((Rule(name), best_rule(rows, some))):
             made = choices(rows, lambda _, rule=rule: rule)  # type: ignore[misc]  # bound at once
-            low, high = interval(made.targets, made.correlation)
-            found.append(Tried(rule.words, made.spearman, low, high, made.regret, float(made.chosen.mean())))
+            found.append(Tried.of(rule.words, made))
     return tuple(sorted(found, key=lambda one: one.regret - 0.1 * one.spearman))
 
 
@@ -243,6 +248,5 @@ def _covariates(rows: Sequence[Row]) -> tuple[Tried, ...]:
     found = []
     for words, score in ways.items():
         made = choices(rows, lambda _, score=score: score)  # type: ignore[misc]  # bound at once
-        low, high = interval(made.targets, made.correlation)
-        found.append(Tried(words, made.spearman, low, high, made.regret, float(made.chosen.mean())))
+        found.append(Tried.of(words, made))
     return tuple(found)

@@ -121,8 +121,8 @@ def scenes(config: StudyConfig, sets: dict[str, SampleSet], folder: Path, work: 
     for domain in config.domains:
         given = [Scene(domain.name, SampleSet.open((folder / path).resolve()), False) for path in domain.scenes]
         if domain.simulated is not None:
-            bands = tuple(config.recipe.get("bands") or sets[domain.sets[0]].card.bands)
-            made = simulated_scenes(domain.name, domain.simulated, bands, work / "scenes")
+            # All that the training sets hold, though cards may read less: cards of other bands are judged on the same pixels.
+            made = simulated_scenes(domain.name, domain.simulated, sets[domain.sets[0]].card.bands, work / "scenes")
             given += [Scene(domain.name, samples, False) for samples in made]
         every += given or [Scene(domain.name, sets[path], True) for path in domain.sets]
     return every

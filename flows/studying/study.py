@@ -13,7 +13,7 @@ import yaml
 
 from configs.errors import RequestError
 from configs.files import format_of, write_text
-from configs.selection import BandSetCalibration, SelectionConfig
+from configs.selection import BandSetCalibration, SelectionConfig, read_selection
 from configs.studying import StudyConfig, read_study
 from flows.step import Step, plain
 from flows.studying.document import write_document
@@ -89,10 +89,10 @@ def whole_seeds(config: StudyConfig, done: list[Answers]) -> list[Answers]:
 
 
 def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], path: Path) -> None:
-    """Write what the choice goes by.
+    """Write what the choice goes by; what other studies said of other bands stays.
 
     Raises:
-        RequestError: the study is not meant to, or is not finished.
+        RequestError: the study is not meant to, or the file there is malformed.
     """
     if not config.writes_selection:
         raise RequestError(
@@ -100,6 +100,7 @@ def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], 
             "Set `writes_selection: true` in it, or leave --selection out.",
         )
     known = BandSetCalibration(
+        study=config.name,
         bands=done[0].found.card.bands,
         simulated=config.family == "simulated",
         statistic=found.rule.statistic,
@@ -111,9 +112,11 @@ def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], 
         limits={name: round(value, 4) for name, value in found.limits.items()},
         expected_f1=tuple((round(x, 4), round(y, 4)) for x, y in found.expected),
     )
-    content = SelectionConfig(calibrations=(known,)).model_dump(mode="json", exclude_defaults=True)
-    head = (
-        f"# How cards are chosen, written by `coslide study {config.name} --selection`: {len(done)} cards of "
-        f"{len({one.job.made.name for one in done})} mixtures ({config.family} imagery). See docs/study.md.\n"
+    before = read_selection(path)
+    others = tuple(one for one in before.calibrations if one is not before.calibration(known.bands, known.simulated))
+    content = SelectionConfig(
+        calibrations=tuple(sorted((*others, known), key=lambda one: (-len(one.bands), one.bands)))
     )
-    write_text(path, head + yaml.safe_dump({"format": format_of("selection"), **content}, sort_keys=False))
+    head = "# How cards are chosen, written by `coslide study NAME --selection`, a study a set of bands. See docs/study.md.\n"
+    plain = content.model_dump(mode="json", exclude_defaults=True)
+    write_text(path, head + yaml.safe_dump({"format": format_of("selection"), **plain}, sort_keys=False))
