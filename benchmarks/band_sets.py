@@ -19,12 +19,12 @@ from benchmarks.document import fill
 from configs.errors import RequestError
 from configs.studying import read_study
 from flows.studying.evidence import rows
-from flows.studying.findings import CANDIDATES, expected, of_chosen
+from flows.studying.findings import expected, of_chosen
 from flows.studying.pool import sample_sets, scenes, stored_answers
 from gee.simulated import fingerprint
-from models.evidence import Row, by_target, groups, interval
+from models.evidence import Row, by_target, groups, interval, with_advantage
 from models.ranking import usual
-from models.rules import Rule, left_out, rules
+from models.rules import Rule, in_parts
 from models.transfer import PLAIN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,8 +48,9 @@ class Known:
         return usual(self.rule(row), self.usual)
 
     def promise(self, row: Row) -> float:
-        """Return -F1 to be expected of a card of these bands with such a statistic."""
-        return -float(np.interp(row.statistics[self.rule.statistic], self.expected[:, 0], self.expected[:, 1]))
+        """Return -F1 to be expected of the card by its statistic and by what it did elsewhere."""
+        usually = np.interp(row.statistics[self.rule.statistic], self.expected[:, 0], self.expected[:, 1])
+        return -float(usually) - row.advantage
 
 
 def evidence(name: str) -> list[Row]:
@@ -66,18 +67,17 @@ def evidence(name: str) -> list[Row]:
     mine = [one for one in done if one.job.seed == SEED and not one.job.made.trial]
     if len(mine) < whole:
         raise RequestError(f"the study `{name}` has {len(mine)} of {whole} cards", f"Run `coslide study {name}` first.")
-    return rows(config, mine, every, work)
+    return with_advantage(rows(config, mine, every, work))
 
 
 def known(every: Sequence[Row]) -> dict[str, Known]:
     """Return, by target domain, what the others say."""
-    names = [name for name in every[0].statistics if name in CANDIDATES]
-    _, held_out = left_out(every, rules(every, names, (0.0,), (0.0,)))
     found = {}
-    for target, rule in held_out.items():
-        others = of_chosen([row for row in every if row.target != target], rule)
-        points = np.array(expected(others, rule))
-        found[target] = Known(rule, tuple(sorted(rule(row) for row in others)), points)
+    for target in sorted({row.target for row in every}):
+        others = [row for row in every if row.target != target]
+        rule = in_parts(others)
+        taken = of_chosen(others, rule)
+        found[target] = Known(rule, tuple(sorted(rule(row) for row in taken)), np.array(expected(taken, rule)))
     return found
 
 

@@ -37,8 +37,8 @@ class Row:
     """Logarithm of the effective number of domains trained on."""
     validation_f1: float
     advantage: float = 0.0
-    """What the card reached beyond the other blind cards on unseen domains but the scene's own, in the mean; 0 where it
-    has no other unseen domain."""
+    """What the card reached beyond the other blind cards on unseen domains but the scene's own, in the mean
+    (`with_advantage`); 0 where nothing is known."""
 
 
 def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
@@ -171,24 +171,39 @@ def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
 
 
 def with_advantage(rows: Sequence[Row], without: str | None = None) -> list[Row]:
-    """Return the rows with each card's advantage, found on unseen scenes of neither the row's own domain nor `without`."""
+    """Return the rows with each card's advantage, found on unseen scenes of neither the row's own domain nor `without`.
+
+    A card that has seen all other domains is credited with what its like did: cards of as various a training.
+    """
     table: dict[str, dict[str, list[float]]] = {}
     for some in groups(rows).values():
         mean = float(np.mean([row.f1 for row in some]))
         for row in some:
             table.setdefault(row.card, {}).setdefault(row.target, []).append(row.f1 - mean)
+    like: dict[float, set[str]] = {}
+    for row in rows:
+        like.setdefault(_variety(row), set()).add(row.card)
+
+    def gained(cards: Iterable[str], target: str) -> list[float]:
+        return [
+            value
+            for card in sorted(cards)
+            for domain, values in table.get(card, {}).items()
+            if domain not in (target, without)
+            for value in values
+        ]
 
     def advantage(row: Row) -> float:
-        known = [
-            v
-            for target, values in table.get(row.card, {}).items()
-            if target not in (row.target, without)
-            for v in values
-        ]
+        known = gained([row.card], row.target) or gained(like[_variety(row)], row.target)
         return float(np.mean(known)) if known else 0.0
 
     found = {(row.card, row.target): advantage(row) for row in rows}
     return [replace(row, advantage=found[row.card, row.target]) for row in rows]
+
+
+def _variety(row: Row) -> float:
+    """Return what makes cards alike: the variety of their training to a tenth."""
+    return round(row.diversity, 1)
 
 
 def seed_deviation(rows: Sequence[Row]) -> float:

@@ -1,8 +1,9 @@
-"""Which rule orders the cards: found on some domains of the study, credited on another (leave one domain out).
+"""Which rule orders the cards of a scene.
 
-A rule goes by a statistic of scene and card, the joint MMD beside agreement, and what is known of the card alone: how various its
-training was, and what it did on other unseen domains. Few weights are tried, and the rule is the one that *orders* best: the F1 of the one
-card taken hangs on one card a scene, the rank correlation on all of them.
+The study's rule takes three signals in fixed parts (`in_parts`): with half a dozen domains fitted weights change with every domain left
+out, and parts that nobody fitted do as well or better (Dawes 1979, doi:10.1037/0003-066X.34.7.571). Fitted ones stand beside it: found on
+some domains, credited on another (leave one domain out), by how they order *all* cards of a scene: the F1 of the one card taken hangs on
+one card a scene.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ WEIGHTS = (0.0, 0.5, 1.0)
 """Weights of diversity that are tried, in standard deviations of the statistic per standard deviation of it."""
 SKILLS = (0.0, 0.5, 1.0, 2.0)
 """Weights of the advantage that are tried, in the same units."""
+DISTANCE, SKILL = 0.5, 1.0
+"""Parts of joint MMD and advantage to one of agreement: those that ordered best on an earlier pool of the study, 30 cards that take scenes as
+they are (Spearman 0.63 within a domain; 0, a half and one were tried of each), and then kept."""
 DISTANCES = (0.0, 0.5, 1.0)
 """Weights of the joint MMD beside agreement that are tried, in the same units."""
 
@@ -52,26 +56,36 @@ class Rule:
         return " − ".join([first, *parts])
 
 
+def in_parts(rows: Sequence[Row]) -> Rule:
+    """Return the rule of agreement, joint MMD and advantage in fixed parts, each in its standard deviations over unseen cards."""
+    unit, _, skill, far = _deviations(rows, AGREEMENT)
+    return Rule(AGREEMENT, skill=_per(SKILL * unit, skill), distance=_per(DISTANCE * unit, far))
+
+
 def rules(
     rows: Sequence[Row], names: Iterable[str], weights: Sequence[float] = WEIGHTS, skills: Sequence[float] = SKILLS
 ) -> list[Rule]:
     """Return the rules to be tried: every statistic with every weight of diversity and of advantage, agreement with the joint
     MMD beside it too (the others are distances themselves)."""
-    unseen = [row for row in rows if not row.seen]
-    skill, variety, far = (
-        float(np.std(values))
-        for values in (
-            [row.advantage for row in unseen],
-            [row.diversity for row in unseen],
-            [row.statistics.get(PLAIN, 0.0) for row in unseen],
-        )
-    )
     found: dict[Rule, None] = {}
     for name in names:
-        unit = float(np.nanstd([row.statistics[name] for row in unseen])) or 1.0
+        unit, variety, skill, far = _deviations(rows, name)
         for w, s, d in product(weights, skills, DISTANCES if name == AGREEMENT else DISTANCES[:1]):
             found[Rule(name, _per(w * unit, variety), _per(s * unit, skill), _per(d * unit, far))] = None
     return list(found)
+
+
+def _deviations(rows: Sequence[Row], name: str) -> tuple[float, float, float, float]:
+    """Return the standard deviations over unseen cards of a statistic, diversity, advantage and joint MMD."""
+    unseen = [row for row in rows if not row.seen]
+    columns = (
+        [row.statistics[name] for row in unseen],
+        [row.diversity for row in unseen],
+        [row.advantage for row in unseen],
+        [row.statistics.get(PLAIN, 0.0) for row in unseen],
+    )
+    unit, variety, skill, far = (float(np.nanstd(values)) for values in columns)
+    return unit or 1.0, variety, skill, far
 
 
 def _per(weight: float, deviation: float) -> float:

@@ -196,7 +196,9 @@ def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked
         return f"{words}: named by the user; by itself coslide would take `{best.card}`"
     if mine.agreement is not None and OWN in mine.signals:
         next_ = f"`{seen[1].card}` {seen[1].agreement or 0:.2f}, MMD {seen[1].distance:.2f}"
-        return f"{words}: first by agreement and distance together, next {next_}"
+        known = any(one.advantage for one in seen)
+        by = "agreement, distance and what cards did on other domains" if known else "agreement and distance"
+        return f"{words}: first by {by} together, next {next_}"
     if mine is not nearest:
         return f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the error, and did worse on unseen domains"
     return f"{words}: nearest of {len(seen)}, next `{seen[1].card}` ({seen[1].distance:.2f})"

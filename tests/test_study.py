@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from configs.errors import RequestError
-from configs.selection import read_selection
+from configs.selection import SelectionConfig, read_selection
 from configs.studying import PRESETS, Composition, StudyConfig, read_study
 from flows.studying import pool as study_pool
 from flows.studying.evidence import rows
@@ -73,6 +73,39 @@ def test_what_it_found_is_what_the_choice_reads(found: dict[str, Any], small: Pa
     assert list(known.distances) == sorted(known.distances)
     assert set(known.limits) == {"all/mmd", "whitened/mmd", "whitened/coverage", "novelty"}
     assert settings.calibration(tuple(config.recipe["bands"])) is None  # nothing is claimed of real cards
+
+
+def test_what_other_studies_said_of_other_bands_stays(found: dict[str, Any], small: Path, tmp_path: Path) -> None:
+    calibrated = read_selection(small.parent / "selection.yaml").calibrations[0]
+    other = calibrated.model_copy(update={"bands": ("post_B4", "slope"), "study": "other"})
+    real = calibrated.model_copy(update={"simulated": False, "study": "real"})
+    stale = calibrated.model_copy(update={"near": 9.0, "study": "old"})
+    path = tmp_path / "selection.yaml"
+    content = SelectionConfig(calibrations=(other, stale, real)).model_dump(mode="json", exclude_defaults=True)
+    path.write_text(yaml.safe_dump({"format": "coslide/selection/1", **content}), encoding="utf-8")
+    study(str(small), small.parent / "out", docs=tmp_path / "docs", selection=path)
+    by_study = {one.study: one for one in read_selection(path).calibrations}
+    assert by_study == {"quick": calibrated, "real": real, "other": other}
+
+
+def test_a_study_may_be_like_another(tmp_path: Path) -> None:
+    for name in ("standard", "post"):
+        shutil.copy(PRESETS / f"{name}.yaml", tmp_path)
+    config, folder = read_study(str(tmp_path / "post.yaml"))
+    standard, _ = read_study("standard")
+    assert folder == tmp_path
+    assert (config.name, config.seeds, config.total) == ("post", (0,), standard.total)
+    assert config.domains == standard.domains
+    assert config.compositions == tuple(made for made in standard.compositions if not made.trial)
+    assert not config.answering
+    assert config.recipe == standard.recipe | {"bands": config.recipe["bands"]}
+    assert config.recipe["bands"] != standard.recipe["bands"]
+    (tmp_path / "third.yaml").write_text("format: coslide/study/1\nlike: post\n", encoding="utf-8")
+    with pytest.raises(RequestError, match="is like another study itself"):
+        read_study(str(tmp_path / "third.yaml"))
+    (tmp_path / "fourth.yaml").write_text("format: coslide/study/1\nlike: nothing\n", encoding="utf-8")
+    with pytest.raises(RequestError, match="no such file"):
+        read_study(str(tmp_path / "fourth.yaml"))
 
 
 def test_a_second_call_trains_nothing(found: dict[str, Any], small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

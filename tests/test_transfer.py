@@ -137,6 +137,35 @@ def test_the_rule_is_found_without_the_domain_it_is_judged_on() -> None:
     assert 0 < low < np.mean(made.chosen - made.average) < high
 
 
+def test_the_rule_is_the_one_that_orders_all_cards_not_the_one_that_is_lucky_with_the_first() -> None:
+    f1 = {"v": 0.8, "w": 0.79, "x": 0.5, "y": 0.4, "z": 0.3}
+    lucky = {"v": 0.0, "w": 4.0, "x": 3.0, "y": 2.0, "z": 1.0}
+    orders = {"v": 0.5, "w": 0.1, "x": 0.6, "y": 0.7, "z": 0.8}
+    rows = [
+        row(f"{domain}{n}", card, f1[card], lucky=lucky[card], orders=orders[card])
+        for domain in "abc"
+        for n in range(2)
+        for card in f1
+    ]
+    best = rules.best_rule(rows, rules.rules(rows, ("lucky", "orders"), (0.0,), (0.0,)))
+    assert best.statistic == "orders"
+    assert evidence.choices(rows, lambda _: Rule("lucky")).regret == 0 < evidence.choices(rows, lambda _: best).regret
+
+
+def test_the_best_card_elsewhere_is_the_one_of_the_largest_advantage_there() -> None:
+    f1 = {"x": 0.2, "y": 0.5, "z": 0.7}
+    rows = [
+        row(f"{domain}1", card, value if domain != "c" else 1 - value, d=1.0)
+        for domain in "abc"
+        for card, value in f1.items()
+    ]
+    made = evidence.choices(evidence.with_advantage(rows), lambda _: Rule("d"))
+    single = dict(zip(made.targets, made.single, strict=True))
+    assert single["c"] == pytest.approx(1 - 0.7)  # `z` did best on `a` and `b`
+    unknown = evidence.choices(rows, lambda _: Rule("d"))
+    assert np.isnan(unknown.single).all()
+
+
 def test_within_a_domain_f1_and_distance_are_means_over_its_scenes() -> None:
     # Scene by scene the order is told wrongly every second time; over both scenes together it is told right.
     told = {("a1", "x"): (0.6, 0.1), ("a1", "y"): (0.5, 0.4), ("a2", "x"): (0.5, 0.2), ("a2", "y"): (0.55, 0.3)}

@@ -109,8 +109,9 @@ def _choice(config: StudyConfig, found: Findings) -> str:
     rows = []
     for words, made in (
         ("joint MMD (paper 000)", found.plain),
-        ("a rule of scene and card alone, found without the domain", found.bare),
-        ("the study's rule: the same, with what the card did elsewhere and the variety of its training", found.chosen),
+        ("the study's rule: agreement, joint MMD and what the card did elsewhere, in fixed parts", found.chosen),
+        ("fitted without the domain: a statistic of scene and card alone", found.bare),
+        ("fitted without the domain: with what the card did elsewhere and the variety of its training", found.fitted),
     ):
         gain = interval(made.targets, made.chosen - made.average)
         low, high = interval(made.targets, made.correlation)
@@ -145,9 +146,10 @@ def _choice(config: StudyConfig, found: Findings) -> str:
         "*within a scene*: what a run has to go by. *Best card elsewhere* is the one of the largest advantage on other unseen "
         f"domains, taken without looking at the scene. A card's F1 differs between seeds by {number(found.deviation)} (standard "
         f"deviation); the goal for the regret is 0.03 more than that.\n\n{table(head, rows)}\n\n"
-        f"Rules found without each domain: {rules}. On all domains: {found.best.words}. "
-        + f"Where a domain is left out such rules {'choose' if found.proven else 'do not choose'} better than plain MMD: "
-        f"`configs/selection.yaml` goes by **{found.rule.words}**."
+        f"Fitted without each domain: {rules}. Nothing is fitted in the study's rule but the units (`models/rules.py`). It "
+        + f"{'chooses' if found.proven else 'does not choose'} better than plain MMD: "
+        f"`configs/selection.yaml` goes by **{found.rule.words}**. What a card did elsewhere (*advantage*) is never taken "
+        "from the scene's domain."
     )
 
 
@@ -158,7 +160,7 @@ def _statistics(found: Findings) -> str:
     return (
         "## Which statistic tells F1\n\n`SPACE/MEASURE` (`models/transfer`): *mmd* joint, *nearest* to the nearest domain of the "
         "mixture, *coverage* the mean distance of a scene's pixel to the card's nearest. The best on all domains together (optimistic: "
-        "the row above is the honest one), and the paper's. *agreement/others*: how little a card's landslides agree with those "
+        "the rows above are the honest ones), and the paper's. *agreement/others*: how little a card's landslides agree with those "
         "of the other unseen cards (`models/agreement`).\n\n"
         + table(["statistic", *columns], map(_tried, shown))
         + "\n\nWhat is known of a card without looking at the scene. *Advantage*: its mean F1 beyond the other blind cards on "
@@ -219,7 +221,7 @@ def _made(done: Sequence[Answers]) -> str:
 def _csv(config: StudyConfig, found: Findings) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    shown = [PLAIN, "bands/mean", AGREEMENT, found.best.statistic]
+    shown = [PLAIN, "bands/mean", AGREEMENT, found.rule.statistic]
     names = list(dict.fromkeys(shown))
     out.writerow(
         [

@@ -38,7 +38,7 @@ def draw(config: StudyConfig, found: Findings, folder: Path) -> list[tuple[str, 
 
 def _distance(figure: Any, config: StudyConfig, found: Findings) -> None:
     axes = figure.subplots(1, 2, sharey=True)
-    for axis, rule in zip(axes, (Rule(PLAIN), found.best), strict=True):
+    for axis, rule in zip(axes, (Rule(PLAIN), found.rule), strict=True):
         for number, domain in enumerate(config.domains):
             some = [row for row in found.rows if row.target == domain.name and not row.seen]
             axis.scatter(
@@ -55,7 +55,7 @@ def _choice(figure: Any, config: StudyConfig, found: Findings) -> None:
     at = np.arange(len(names))
     bars = (
         ("best card", made.best, "0.75"),
-        ("by rules found elsewhere", made.chosen, "C0"),
+        ("by the study's rule", made.chosen, "C0"),
         ("by joint MMD", found.plain.chosen, "C1"),
         ("average card", made.average, "0.5"),
     )

@@ -26,7 +26,7 @@ from models.evidence import (
     seed_deviation,
     with_advantage,
 )
-from models.rules import Rule, best_rule, left_out, rules
+from models.rules import Rule, best_rule, in_parts, left_out, rules
 from models.select import MEMBERS
 from models.transfer import NOVELTY, PLAIN, SIGNALS
 from models.trust import Judged
@@ -62,19 +62,19 @@ class Findings:
     """All that the study's document and `configs/selection.yaml` say."""
 
     rule: Rule
-    """What `models.select` goes by: the one found on all domains where such rules chose better on domains left out, else plain MMD."""
-    best: Rule
-    """Found on all domains."""
+    """What `models.select` goes by: the one in fixed parts where it chose better than plain MMD, else plain MMD."""
     held_out: Mapping[str, Rule]
-    """Found without each domain."""
+    """Fitted without each domain."""
     tried: tuple[Tried, ...]
     """Every statistic alone and at its best weights, the best first."""
     covariates: tuple[Tried, ...]
     """What is known of a card without looking at the scene."""
     plain: Choices
-    bare: Choices
-    """By rules found without the domain that know of scene and card alone: a statistic, and the joint MMD beside agreement."""
     chosen: Choices
+    """By the rule in fixed parts."""
+    bare: Choices
+    """By rules fitted without the domain that know of scene and card alone: a statistic, and the joint MMD beside agreement."""
+    fitted: Choices
     """The same where rules may also credit cards for the variety of their training and for what they did elsewhere."""
     rows: tuple[Row, ...]
     deviation: float
@@ -100,7 +100,7 @@ class Findings:
 
     @property
     def proven(self) -> bool:
-        """Return whether rules found without a domain chose better there than plain joint MMD."""
+        """Return whether the rule chose better on unseen domains than plain joint MMD."""
         return self.chosen.regret < self.plain.regret
 
     def summary(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Findings:
         return {
             "rule": self.rule.words,
             "rule_proven": self.proven,
-            "left_out_rules_regret": self.chosen.regret,
+            "fitted_rules_regret": self.fitted.regret,
             "spearman": made.domain_spearman[0],
             "spearman_interval": made.domain_spearman[1:],
             "spearman_within_a_scene": made.spearman,
@@ -142,25 +142,25 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], vot
     """Return the findings of all evidence there is."""
     rows = with_advantage(rows)
     names = [name for name in rows[0].statistics if name in CANDIDATES]
-    candidates = rules(rows, names)
-    best = best_rule(rows, candidates)
-    chosen, held_out = left_out(rows, candidates)
+    parts = in_parts(rows)
+    chosen = choices(rows, lambda _: parts)
+    fitted, held_out = left_out(rows, rules(rows, names))
     bare, _ = left_out(rows, rules(rows, names, weights=(0.0,), skills=(0.0,)))
     by_mmd = choices(rows, lambda _: Rule(PLAIN))
-    rule = best if chosen.regret < by_mmd.regret else Rule(PLAIN)
+    rule = parts if chosen.regret < by_mmd.regret else Rule(PLAIN)
     taken = of_chosen(rows, rule)
     plain = [one for one in judged if not _is_trial(config, one.card)]
     calibrations, diagrams = calibrated(plain)
-    together, together_by_target = _together(rows, held_out if rule == best else {}, rule, votes)
+    together, together_by_target = _together(rows, rule, votes)
     return Findings(
         rule=rule,
-        best=best,
         held_out=held_out,
         tried=_tried(rows, rules(rows, [name for name in rows[0].statistics if name != NOVELTY])),
         covariates=_covariates(rows),
         plain=by_mmd,
-        bare=bare,
         chosen=chosen,
+        bare=bare,
+        fitted=fitted,
         rows=tuple(rows),
         deviation=seed_deviation([row for row in rows if not row.seen]),
         usual=tuple(sorted(rule(row) for row in taken)),
@@ -193,11 +193,11 @@ def expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
 
 
 def _together(
-    rows: Sequence[Row], held_out: Mapping[str, Rule], rule: Rule, votes: Votes
+    rows: Sequence[Row], rule: Rule, votes: Votes
 ) -> tuple[dict[str, tuple[float, float, float]], dict[str, dict[str, float]]]:
-    """Return what several cards are worth together, ordered by the rule found without the scene's domain."""
+    """Return what several cards are worth together, in the order of the rule."""
     every = sorted(groups(rows).items())
-    order = {key: sorted(some, key=lambda row: (held_out.get(row.target, rule)(row), row.card)) for key, some in every}
+    order = {key: sorted(some, key=lambda row: (rule(row), row.card)) for key, some in every}
     targets = tuple(some[0].target for _, some in every)
     f1 = votes.together(order)
     alone = next(iter(f1.values()))
