@@ -33,6 +33,8 @@ def vote(
 ) -> dict[str, float]:
     """Return the agreement of each card with the others on windows of the scene, 0-1; empty where no pixel is seen by all.
 
+    The others are those that read the same bands, as in the study that knows them; all candidates where they are too few.
+
     Raises:
         RequestError: a card's weights cannot be used.
         MachineError: out of memory, or the GPU was lost.
@@ -45,4 +47,16 @@ def vote(
     cards = [one.found.load(device).adapted(one.scene) for one in compared]
     thresholds = [one.found.card.threshold for one in compared]
     called = calls(cards, thresholds, stack, places, usable, halo=settings.halo_px, advance=advance)
-    return {one.found.card.name: float(value) for one, value in zip(compared, agreement(list(called)), strict=True)}
+    every = agreement(list(called))
+    for members in _alike(compared):
+        if len(members) >= VOTERS:
+            every[members] = agreement(list(called[members]))
+    return {one.found.card.name: float(value) for one, value in zip(compared, every, strict=True)}
+
+
+def _alike(compared: Sequence[Compared]) -> list[list[int]]:
+    """Return the numbers of the cards that read the same bands, by their bands."""
+    found: dict[tuple[frozenset[str], bool], list[int]] = {}
+    for number, one in enumerate(compared):
+        found.setdefault((frozenset(one.found.card.bands), one.found.card.simulated), []).append(number)
+    return list(found.values())

@@ -181,6 +181,19 @@ def test_cards_of_different_bands_vote_together_on_what_both_see(tmp_path: Path)
     } == {"a", "b", "c"}
 
 
+def test_three_of_the_same_bands_vote_among_themselves(tmp_path: Path) -> None:
+    post = [card_of(tmp_path, f"post{i}", POST, landscape(i)) for i in range(3)]
+    both = [card_of(tmp_path, f"both{i}", BOTH, landscape(i)) for i in range(2)]
+    stack = make_stack(tmp_path / "s.zarr", landscape(9))
+
+    def agreed(cards: list[Found]) -> dict[str, float | None]:
+        return {one.card: one.agreement for one in chosen(cards, stack, settings=by_agreement(POST, BOTH)).ranking}
+
+    alone, beside = agreed(post), agreed(post + both)
+    assert {name: beside[name] for name in alone} == alone  # what cards of other bands call changes nothing
+    assert beside["both0"] != agreed([post[0], *both])["both0"]  # two of a kind are too few: all vote
+
+
 def test_a_card_that_adapts_votes_with_the_scene_brought_to_it(tmp_path: Path) -> None:
     made = [card_of(tmp_path, f"c{i}", POST, landscape(i)) for i in range(3)]
     cards = [Found(one.folder, adapting(one.card, one.reference(), "scene")) for one in made]
