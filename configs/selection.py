@@ -42,7 +42,7 @@ class BandSetCalibration(Frozen):
     """What a card is credited for what it did on other domains it had not seen: so much of the statistic per F1."""
     distances: tuple[float, ...] = ()
     """Score of the chosen card on held-out domains, ascending: what is usual. Cards of different bands are compared by
-    where they fall in it."""
+    where they fall in it if a study says no F1 to be expected."""
     near: float = Field(default=0.0, ge=0)
     """Cards whose score is within so much of the best one's are averaged where the run asks for `average`."""
     alarm: float | None = None
@@ -51,7 +51,7 @@ class BandSetCalibration(Frozen):
     """Further signals (`models.transfer`) and the value of each beyond which no card is known to work."""
     expected_f1: tuple[tuple[float, float], ...] = ()
     """(statistic, F1) points, ascending, between which the F1 to be expected is interpolated; a card's own advantage on
-    unseen domains is added."""
+    unseen domains is added. Cards of different bands are compared by it (docs/band-sets.md)."""
 
 
 class SelectionConfig(Frozen):

@@ -187,7 +187,8 @@ def told(
     """Return, by card, its score and signals as the study's calibration of its bands asks for them.
 
     Without a calibration a card has no score of its own, nor where its calibration goes by agreement and nobody voted.
-    Cards of different bands have one if all are calibrated: where their score falls in what is usual for their bands.
+    Cards of different bands have one if all are calibrated: how much F1 is to be expected of them, less is worse
+    (docs/band-sets.md); where a calibration says no F1, where their score falls in what is usual for their bands.
     """
     found: dict[str, dict[str, float]] = {one.found.card.name: {} for one in compared}
     alike: dict[tuple[frozenset[str], bool, int], list[Compared]] = {}
@@ -201,7 +202,8 @@ def told(
             return {name: {} for name in found}
         for one, values in zip(some, _scores(some, calibration, agreed), strict=True):
             if several and SCORE in values:
-                values[SCORE] = usual(values[SCORE], calibration.distances)
+                expected = expected_f1(calibration, values.get(OWN, math.nan), one.found.card.unseen_advantage)
+                values[SCORE] = usual(values[SCORE], calibration.distances) if expected is None else 1 - expected
             found[one.found.card.name] = values
     return found
 
@@ -236,6 +238,14 @@ def _own(compared: Comparison, name: str, statistic: str, agreed: Mapping[str, f
 def thinned(reference: Reference, bands: Sequence[str]) -> Sample:
     """Return the part of a reference sample that the study's statistics are measured by."""
     return Sample.thinned(bands, reference.columns(bands), reference.block, reference.domain)
+
+
+def expected_f1(known: BandSetCalibration, own: float, advantage: float | None) -> float | None:
+    """Return the F1 that a study lets one expect of a card with such a statistic of its own; None where it says nothing."""
+    if not known.expected_f1 or math.isnan(own):
+        return None
+    points, f1 = zip(*known.expected_f1, strict=True)
+    return min(1.0, max(0.0, float(np.interp(own, points, f1)) + (advantage or 0.0)))
 
 
 def usual(score: float, distances: Sequence[float]) -> float:

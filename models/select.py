@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from configs.area import Area
 from configs.errors import NothingToSeeError, RequestError
 from configs.files import write_text
@@ -19,7 +17,7 @@ from configs.records import Advance, Choice, Ranked, silent
 from configs.selection import JOINT, BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
 from models.predict import Device
-from models.ranking import OWN, compare, rank
+from models.ranking import OWN, compare, expected_f1, rank
 from models.registry import AUTO, AVERAGE, Found
 from models.voting import vote, wanted
 
@@ -125,7 +123,7 @@ def _verdict(
     known = _known(cards[chosen], settings)
     beyond = beyond_known(mine if by_name else _nearest(mine, ranking, cards), known) if known else []
     own = mine.distance if known and known.statistic == JOINT else mine.signals.get(OWN)
-    expected = _expected(known.expected_f1, own, mine.advantage) if known and own is not None else None
+    expected = expected_f1(known, own, mine.advantage) if known and own is not None else None
     fallback = None
     if fill and cards[chosen].card.needs_pre:
         others = (r.card for r in ranking if not cards[r.card].card.needs_pre and not math.isnan(r.distance))
@@ -206,13 +204,6 @@ def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked
 
 MEMBERS = 3
 """Cards that are averaged at most: each one more costs a whole mapping."""
-
-
-def _expected(points: Sequence[tuple[float, float]], distance: float, advantage: float | None) -> float | None:
-    if not points:
-        return None
-    usual = float(np.interp(distance, [d for d, _ in points], [f1 for _, f1 in points]))
-    return min(1.0, max(0.0, usual + (advantage or 0.0)))
 
 
 FIELDS = (

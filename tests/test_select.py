@@ -333,6 +333,24 @@ def test_cards_of_different_bands_meet_where_both_are_calibrated(tmp_path: Path)
     assert order((0.001, 0.002), (1.0, 2.0)) == ["post", "both"]
 
 
+def test_cards_of_different_bands_are_ordered_by_the_f1_to_be_expected(tmp_path: Path) -> None:
+    pair = [card_of(tmp_path, "both", BOTH, landscape(1), 0.8), card_of(tmp_path, "post", POST, landscape(2), 0.1)]
+    stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.16))
+
+    def choice(both: float, post: float) -> Choice:
+        known = tuple(
+            BandSetCalibration(
+                bands=bands, statistic="all/mmd", distances=(0.001, 9.0), expected_f1=((0.0, f1), (9.0, f1 / 2))
+            )
+            for bands, f1 in ((BOTH, both), (POST, post))
+        )
+        return chosen(pair, stack, settings=QUICK.model_copy(update={"calibrations": known}))
+
+    for made, first in ((choice(0.9, 0.2), "both"), (choice(0.2, 0.9), "post")):
+        assert made.card == first  # however near the other is to what it knows
+        assert made.expected_f1 == pytest.approx(1 - made.ranking[0].score)
+
+
 def test_the_average_takes_the_near_equal_best_of_the_same_bands(tmp_path: Path, cards: list[Found]) -> None:
     stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.11))
     alone = chosen(cards, stack, checkpoint="average", settings=studied(near=1e-6))
