@@ -149,8 +149,8 @@ def verdict(found: Mapping[str, tuple[float, float, tuple[float, float], float]]
     return (
         f"Least is lost by the {best} (regret {ways[best][1]:.3f}). coslide goes by the {told} (F1 {ways[told][0]:.3f}, "
         f"{low:+.3f} to {high:+.3f} against the ten-band choice): agreement is one of maps, whatever they were made from, so here its "
-        "raw score compares well; but cards that are poor alike may agree too, and only what their own study saw them reach tells that. A percentile says how usual a score is for "
-        "its bands, and nothing of how good such cards are."
+        "raw score compares well; but cards that are poor alike may agree too, and only what their own study saw them reach "
+        "tells that. A percentile says how usual a score is for its bands, and nothing of how good such cards are."
     )
 
 
