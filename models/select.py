@@ -217,6 +217,7 @@ FIELDS = (
     "p_value",
     "score",
     "agreement",
+    "advantage",
     "validation_f1",
     "note",
 )
@@ -234,7 +235,12 @@ def write_ranking(path: Path, choice: Choice) -> None:
     for place, one in enumerate(choice.ranking, 1):
         shared = {"rank": place, "card": one.card, "chosen": int(one.card == choice.card)}
         joint = {"band": "joint", "standard_error": _written(one.standard_error), "p_value": _written(one.p_value)}
-        told = {"score": one.score, "agreement": one.agreement, "validation_f1": one.validation_f1}
+        told = {
+            "score": one.score,
+            "agreement": one.agreement,
+            "advantage": one.advantage,
+            "validation_f1": one.validation_f1,
+        }
         last = {name: _written(value) for name, value in told.items()} | {"note": one.note}
         table.writerow(shared | joint | last | _distances(one.distance))
         if one.adapted_distance is not None:

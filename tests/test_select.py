@@ -189,6 +189,15 @@ def test_the_ranking_is_written_one_row_a_card_and_band(tmp_path: Path, cards: l
         assert (row["standard_error"] != "") == (row["band"] == "joint")
 
 
+def test_the_ranking_says_what_a_card_did_elsewhere_where_it_is_known(tmp_path: Path) -> None:
+    known = card_of(tmp_path, "known", POST, landscape(2))
+    known = Found(known.folder, known.card.model_copy(update={"unseen_advantage": 0.125}))
+    plain = card_of(tmp_path, "other", POST, landscape(1))
+    select.write_ranking(tmp_path / "s.csv", chosen([plain, known], make_stack(tmp_path / "s.zarr", landscape(9))))
+    rows = csv.DictReader((tmp_path / "s.csv").read_text().splitlines())
+    assert {row["card"]: row["advantage"] for row in rows if row["band"] == "joint"} == {"other": "", "known": "0.125"}
+
+
 def test_settings_default_where_no_study_has_been_made(tmp_path: Path) -> None:
     assert read_selection(tmp_path / "none.yaml") == SelectionConfig()
     (tmp_path / "s.yaml").write_text("format: coslide/selection/1\ncalibrations:\n- bands: [slope]\n  alarm: 0.5\n")

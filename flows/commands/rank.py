@@ -31,6 +31,7 @@ def command(revision: Path, as_json: bool) -> None:
             "standard_error": one.standard_error,
             "score": one.score,
             "agreement": one.agreement,
+            "advantage": one.advantage,
             "signals": one.signals,
             "per_band": one.per_band,
             "note": one.note,
@@ -40,6 +41,7 @@ def command(revision: Path, as_json: bool) -> None:
     lines = [
         f"{one.card:<20} MMD {one.distance:.3f} ± {one.standard_error:.3f}  "
         + (f"agreement {one.agreement:.2f}  " if one.agreement is not None else "")
+        + (f"elsewhere {one.advantage:+.2f}  " if one.advantage is not None else "")
         + f"score {one.score:.3f}  {one.note}"
         for one in choice.ranking
     ]
