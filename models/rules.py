@@ -24,15 +24,17 @@ WEIGHTS = (0.0, 0.5, 1.0)
 SKILLS = (0.0, 0.5, 1.0, 2.0)
 """Weights of the advantage that are tried, in the same units."""
 DISTANCE, SKILL = 0.5, 1.0
-"""Parts of joint MMD and advantage to one of agreement: those that ordered best on an earlier pool of the study, 30 cards that take scenes as
-they are (Spearman 0.63 within a domain; 0, a half and one were tried of each), and then kept."""
+"""Parts of joint MMD and advantage to one of agreement: those that ordered best on an earlier pool of the study, 30 cards that take
+scenes as they are (Spearman 0.63 within a domain; 0, a half and one were tried of each). They held on the present pool and on shipped
+cards over other scenes, and were kept before there were cards of the later image alone to try them on."""
 DISTANCES = (0.0, 0.5, 1.0)
 """Weights of the joint MMD beside agreement that are tried, in the same units."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How cards are ordered: by a statistic, less so much for the diversity of what a card was trained on."""
+    """How cards are ordered: by a statistic, with so much of the joint MMD beside it, less credits for what a card did elsewhere and for the
+    diversity of what it was trained on."""
 
     statistic: str
     weight: float = 0.0
