@@ -206,10 +206,15 @@ def _like(content: dict[str, Any], path: Path) -> dict[str, Any]:
     Raises:
         RequestError: the other is missing or malformed, or is like another itself.
     """
-    other = read_yaml(path.parent / f"{content['like']}.yaml", "study")
+    beside = path.parent / f"{content['like']}.yaml"
+    if not beside.is_file():
+        raise RequestError(f"{path}: like: there is no {beside.name} beside it", "Name a study of the same folder.")
+    other = read_yaml(beside, "study")
+    if not isinstance(content.get("recipe", {}), dict):
+        raise RequestError(f"{path}: recipe: not a mapping", "Give fields of a training recipe, `name: value`.")
     if "like" in other:
         raise RequestError(f"{path}: like: `{content['like']}` is like another study itself", "Name that one.")
     candidates = [made for made in other.get("compositions", ()) if not made.get("trial")]
-    recipe = {**other.get("recipe", {}), **(content.get("recipe") or {})}
+    recipe = {**other.get("recipe", {}), **content.get("recipe", {})}
     taken = {**other, "answering": (), "compositions": candidates, **content, "recipe": recipe}
     return {name: value for name, value in taken.items() if name != "like"}
