@@ -104,7 +104,7 @@ def test_a_study_may_be_like_another(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="is like another study itself"):
         read_study(str(tmp_path / "third.yaml"))
     (tmp_path / "fourth.yaml").write_text("format: coslide/study/1\nlike: nothing\n", encoding="utf-8")
-    with pytest.raises(RequestError, match="no nothing.yaml beside it"):
+    with pytest.raises(RequestError, match=r"no nothing\.yaml beside it"):
         read_study(str(tmp_path / "fourth.yaml"))
     (tmp_path / "fifth.yaml").write_text("format: coslide/study/1\nlike: standard\nrecipe: 3\n", encoding="utf-8")
     with pytest.raises(RequestError, match="recipe: not a mapping"):
