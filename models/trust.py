@@ -12,11 +12,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
+from scipy.special import expit, logit
 from scipy.stats import nct, norm
 
 from configs.checkpoint import Calibration
 from models.calibration import LogitCounts, Reliability, apply, fit
+from models.transfer import NOVELTY, POINTS
 
 Method = Literal["none", "temperature", "platt", "isotonic"]
 METHODS: tuple[Method, ...] = ("temperature", "platt", "isotonic")
@@ -158,7 +159,8 @@ def limits(signals: Sequence[Mapping[str, float]], share: float = 0.05, confiden
 
     One-sided tolerance limits (Hahn and Meeker 1991, ch. 4): with this confidence at most `share` of scenes of held-out domains
     set off any alarm, each signal having its part of the share. Two dozen scenes tell less of the tail than their
-    largest value pretends. A scene that several seeds have answered counts once; of a single scene, its own values.
+    largest value pretends. Novelty is a share of pixels, mostly near 0: its log-odds are what is taken for normal, not itself.
+    A scene that several seeds have answered counts once; of a single scene, its own values.
     """
     if not signals:
         return {}
@@ -168,5 +170,11 @@ def limits(signals: Sequence[Mapping[str, float]], share: float = 0.05, confiden
     if scenes == 1:
         return dict(zip(names, map(float, table[0]), strict=True))
     beyond = norm.ppf(1 - share / len(names)) * np.sqrt(scenes)
-    found = table.mean(axis=0) + nct.ppf(confidence, scenes - 1, beyond) / np.sqrt(scenes) * table.std(axis=0, ddof=1)
-    return {name: float(value) for name, value in zip(names, found, strict=True)}
+    factor = nct.ppf(confidence, scenes - 1, beyond) / np.sqrt(scenes)
+    found = {}
+    for name, values in zip(names, table.T, strict=True):
+        # Half a pixel stands for none.
+        scale = logit(np.clip(values, 0.5 / POINTS, 1 - 0.5 / POINTS)) if name == NOVELTY else values
+        limit = scale.mean() + factor * scale.std(ddof=1)
+        found[name] = float(expit(limit) if name == NOVELTY else limit)
+    return found

@@ -305,3 +305,18 @@ def test_limits_leave_one_in_twenty_outside_whatever_the_number_of_signals() -> 
     one = drawn(1)
     assert trust.limits(one * 3) == pytest.approx(one[0])
     assert trust.limits([]) == {}
+
+
+def test_the_limit_of_a_share_knows_that_most_shares_are_near_nothing() -> None:
+    rng = np.random.default_rng(3)
+
+    def outside(name: str) -> float:
+        """Return how often two dozen scenes gave a limit that more than one fresh scene in twenty lies beyond."""
+        shares = 1 / (1 + np.exp(4 - 1.3 * rng.normal(size=(60, 24))))
+        fresh = 1 / (1 + np.exp(4 - 1.3 * rng.normal(size=4000)))
+        found = [trust.limits([{name: share} for share in some])[name] for some in shares.tolist()]
+        return float(np.mean([np.mean(fresh > limit) > 0.05 for limit in found]))
+
+    assert outside(transfer.NOVELTY) <= 0.12
+    assert outside("as if normal") > 0.15
+    assert trust.limits([{transfer.NOVELTY: share} for share in (0.0, 0.001, 0.002)])[transfer.NOVELTY] < 1
