@@ -74,7 +74,7 @@ def known(every: Sequence[Row]) -> dict[str, Known]:
     """Return, by target domain, what the others say."""
     found = {}
     for target in sorted({row.target for row in every}):
-        others = [row for row in every if row.target != target]
+        others = with_advantage([row for row in every if row.target != target])
         rule = in_parts(others)
         taken = of_chosen(others, rule)
         found[target] = Known(rule, tuple(sorted(rule(row) for row in taken)), np.array(expected(taken, rule)))
