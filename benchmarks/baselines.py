@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from configs.records import IGNORED
 from models.metrics import Sweep
-from tiles.labels import IGNORED
 
 TRAINING_PIXELS = 200_000
 

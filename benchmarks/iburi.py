@@ -17,11 +17,11 @@ from benchmarks.baselines import best_threshold, boosted_trees
 from benchmarks.document import fill
 from benchmarks.iburi_fill import filled_counts, with_deposits
 from configs.checkpoint import CheckpointCard, read_card
+from configs.records import IGNORED
 from configs.training import Splits
 from flows.learning.samples import make_samples
 from flows.learning.train import Overrides, fold_of, train
 from models.metrics import Confusion
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.checkpoint import read_card
+from configs.records import IGNORED
 from configs.sampling import read_sampling
 from configs.vectors import Layer
 from flows.learning.card_scores import probability_of
@@ -15,7 +16,6 @@ from flows.learning.train import fold_of
 from models.metrics import Confusion
 from models.registry import Found
 from tiles import labels
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "samples"

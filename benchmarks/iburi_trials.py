@@ -21,11 +21,11 @@ from benchmarks.document import fill
 from benchmarks.iburi import FOLDS, ROOT, WORK, pooled, samples_of, trained
 from configs.checkpoint import read_card
 from configs.files import write_text
+from configs.records import IGNORED
 from configs.training import TrainingConfig, read_training
 from flows.learning.train import fold_of, probability_of, train_card
 from models.metrics import Confusion, Sweep
 from models.registry import Found
-from tiles.labels import IGNORED
 
 CARD, SEED = "iburi-post", 0
 STATE = WORK / "trials.json"

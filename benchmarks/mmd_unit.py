@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.document import fill
 from configs.errors import RequestError
 from configs.files import write_text
+from configs.records import IGNORED
 from configs.selection import SelectionConfig, Unit
 from configs.studying import StudyConfig, read_study
 from flows.studying.evidence import confusion
@@ -29,7 +30,6 @@ from models.blockmmd import BlockGram, block_sums
 from models.evidence import Choices, Row, choices, interval, seed_deviation
 from models.reference import Reference, mixture, sample
 from models.units import blocked, patches, spreads
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent

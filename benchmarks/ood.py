@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.document import fill
 from configs.bands import When, parse_band
-from configs.records import ObservationClass, Ranked
+from configs.records import IGNORED, ObservationClass, Ranked
 from configs.selection import SelectionConfig, read_selection
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
 from configs.studying import read_study
@@ -28,7 +28,6 @@ from gee.simulated import fingerprint
 from models import registry, select
 from models.ranking import OWN, SCORE, compare, told
 from models.registry import Found
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -29,7 +29,7 @@ from configs.area import Area
 from configs.clean import CleanConfig
 from configs.event import Windows
 from configs.files import read_yaml
-from configs.records import Choice
+from configs.records import IGNORED, Choice
 from configs.run import RunConfig
 from configs.sampling import read_sampling
 from configs.stack import CHUNK_PX, Stack, grid_attributes
@@ -44,7 +44,7 @@ from inventory.matching import LandslideScores
 from inventory.outline import named, outline
 from inventory.polygons import polygonise
 from inventory.publish import write_item, write_products
-from tiles.labels import IGNORED, read_layer
+from tiles.labels import read_layer
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent

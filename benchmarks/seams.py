@@ -21,15 +21,15 @@ from benchmarks.document import fill
 from benchmarks.iburi import samples_of
 from benchmarks.selection import scenario
 from configs.layout import EventFolder
+from configs.records import IGNORED
 from configs.stack import Rows
 from flows import rooms
 from flows.learning.card_scores import sample_rows
-from flows.truth import simulated_mask
+from gee.simulated.truth import simulated_mask
 from models.architectures import ARCHITECTURES
 from models.metrics import Confusion
 from models.registry import Found, find
 from tiles.grid import TileGrid
-from tiles.labels import IGNORED
 from tiles.seams import seams
 from tiles.stitch import map_tiles
 

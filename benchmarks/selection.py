@@ -23,14 +23,14 @@ from configs import area as areas
 from configs.event import Event, default_windows
 from configs.files import write_text
 from configs.layout import EventFolder
+from configs.records import IGNORED
 from configs.run import ModelConfig, RunConfig, SourceConfig
 from configs.selection import read_selection
 from flows import rooms
-from flows.truth import simulated_mask
 from gee.simulated import LANDSCAPES, fingerprint
+from gee.simulated.truth import simulated_mask
 from models.metrics import Confusion
 from models.rules import Rule
-from tiles.labels import IGNORED
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / "runs" / "verify" / "selection.json"

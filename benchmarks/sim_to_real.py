@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from benchmarks.document import fill
 from benchmarks.iburi import samples_of
 from configs.checkpoint import Adapt, read_card
+from configs.records import IGNORED
 from configs.studying import Composition, StudyConfig, read_study
 from flows.learning.train import probability_of, train_card
 from flows.studying.pool import sample_sets
 from gee.simulated import fingerprint
 from models.metrics import Confusion, Sweep
 from models.registry import Found
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,10 +17,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.baselines import best_threshold
 from benchmarks.document import fill
+from configs.records import IGNORED
 from configs.studying import read_study
 from flows.studying.pool import Scene, sample_sets, scenes
 from models.metrics import Confusion, Sweep
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent

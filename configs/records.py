@@ -14,6 +14,11 @@ Advance = Callable[[int, int], None]
 """Progress of a long step: called with (done, total)."""
 
 
+IGNORED = 255
+"""Label of pixels that are neither landslide nor none: outside the interpreted extent, uncertain, not
+seen, or of another split."""
+
+
 def silent(done: int, total: int) -> None:
     """Report progress to nobody."""
 

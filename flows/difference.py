@@ -22,7 +22,6 @@ from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
 from flows.adapting import adaptation_before, adaptation_of
 from flows.progress import progress
-from flows.views import Is, Without
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from models.adaptation import Adaptation
@@ -32,6 +31,7 @@ from models.matching import Matching
 from models.registry import Candidates, Found
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles
+from tiles.views import Is, Without
 
 logger = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from odc.geo.geobox import GeoBox
 from configs.errors import RequestError
 from configs.files import write_text
 from configs.layout import RunLayout
+from configs.records import IGNORED
 from configs.run import RunConfig, read_run
 from configs.vectors import Layer
 from flows.step import Step, plain
@@ -146,13 +147,13 @@ def truth_of(
 ) -> tuple[NDArray[np.uint8], gpd.GeoDataFrame]:
     """Return the reference as labels `(y, x)` and as polygons, both on the run's grid and CRS."""
     if reference == "simulated":
-        from flows.truth import simulated_mask, simulated_polygons
+        from gee.simulated.truth import simulated_mask, simulated_polygons
 
         return simulated_mask(run, geobox), simulated_polygons(run, geobox)
     inside = Layer.parse(extent) if extent else None
     left_out = [Layer.parse(ignore)] if ignore else []
     truth = labels.truth(geobox, [Layer.parse(reference)], inside=inside, ignore=left_out)
-    truth[~run.place.mask(geobox)] = labels.IGNORED
+    truth[~run.place.mask(geobox)] = IGNORED
     return truth, labels.read_layer(Layer.parse(reference), geobox.crs)
 
 

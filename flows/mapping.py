@@ -30,7 +30,6 @@ from flows import engine
 from flows.engine import Cluster, Report
 from flows.pulling import tell
 from flows.shards import Begun, check_worker, versions
-from flows.views import Is
 from gee.observation import Observed
 from models import registry
 from models.adaptation import Adaptation
@@ -39,6 +38,7 @@ from models.predict import Device, Predictor
 from models.registry import Found
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles
+from tiles.views import Is
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows import journal, workplace
 from flows.refreshing import reviews, standing
-from gee.carry import kept_scenes
 from gee.observation import Observed
+from gee.previous import kept_scenes
 from gee.source import Plan, Source
 from inventory.about import About
 from inventory.catalog import write_event_catalog, write_root_catalog

@@ -11,10 +11,10 @@ from typing import Any
 
 from configs.run import SourceConfig
 from flows import journal
-from flows.earth import make_source
 from flows.engine import Cluster, Report
 from flows.shards import Begun, check_worker, versions
 from gee.source import Source
+from gee.sources import make_source
 from gee.stack import Fill, Filling, fill_blocks
 from gee.store import Block, is_done
 

@@ -17,19 +17,19 @@ from configs.run import RunConfig, SourceConfig
 from configs.stack import Rows, Stack
 from flows import difference, engine, journal, workplace
 from flows.adapting import adaptation_of, all_adapting
-from flows.earth import make_source
 from flows.mapping import map_card
 from flows.progress import progress
 from flows.pulling import by_workers
-from flows.views import Filled, Mean
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from gee.source import Plan, Source
+from gee.sources import make_source
 from gee.stack import assemble, fill_blocks
 from inventory.given import Given
 from inventory.outline import Inventory, outline
 from models import registry, select
 from models.registry import Candidates, Found
+from tiles.views import Filled, Mean
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from configs.files import format_of, replacing
 from configs.records import Advance, ObservationClass, Scene, silent
 from configs.stack import CHUNK_PX, Stack
 from gee.archive.manifest import MANIFEST, CloudMask, Layer, Manifest, SceneEntry
-from gee.carry import scenes_of
+from gee.previous import scenes_of
 from gee.resample import lattice
 from gee.source import Plan, Source
 from gee.stack import assemble

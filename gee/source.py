@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from configs.area import Area
 from configs.bands import When
 from configs.event import Event, Windows
-from configs.records import Offer, Scene
+from configs.records import ObservationClass, Offer, Scene
 
 
 @dataclass(frozen=True)
@@ -126,3 +126,16 @@ class Source(Protocol):
         The native grid is the same whatever the block, so that terrain derived from it has no seams.
         """
         ...
+
+
+def beside(first: Pulled, second: Pulled) -> Pulled:
+    """Return the bands of both. Of a window that both looked at, the first tells what was seen, and the dates.
+
+    A pixel is imaged where both instruments saw it.
+    """
+    observation, days = dict(first.observation), dict(first.date)
+    for when, seen in second.observation.items():
+        days.setdefault(when, second.date[when])
+        both = observation.get(when, seen)
+        observation[when] = np.where(seen == ObservationClass.NOT_IMAGED, seen, both)
+    return Pulled({**first.bands, **second.bands}, observation, days)

@@ -25,9 +25,9 @@ from configs.errors import CoslideError, RequestError, from_os_error
 from configs.places import zarr_at
 from configs.records import Advance, silent
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
-from gee.carry import Earlier, Policy, earlier, merge, news
 from gee.chunks import HANDS
 from gee.derive import MARGIN_PX, hillshade_attributes, index, terrain
+from gee.previous import Earlier, Policy, earlier, merge, news
 from gee.source import Plan, Pulled, Source
 from gee.store import Block, blocks_of, finish, is_done, open_or_create, stored_names, write_block
 

@@ -25,9 +25,9 @@ from configs.event import as_plain
 from configs.files import check_format, replacing, write_text
 from configs.places import drop, is_remote, zarr_at
 from configs.stack import CHUNK_PX, FORMAT, grid_attributes
-from gee.carry import Earlier, scene_attributes
 from gee.chunks import COMPRESSION, HANDS, write_window
 from gee.derive import hillshade_attributes
+from gee.previous import Earlier, scene_attributes
 from gee.source import Plan, Source
 
 logger = logging.getLogger(__name__)

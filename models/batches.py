@@ -14,8 +14,8 @@ from torch import Tensor
 
 from configs.bands import parse_band
 from configs.errors import RequestError
+from configs.records import IGNORED
 from configs.training import AugmentationConfig
-from models.losses import IGNORED
 from models.normalise import Normaliser
 from models.seasons import vary_seasons
 

@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from configs.checkpoint import Calibration
 from configs.errors import RequestError
-from models.losses import IGNORED
+from configs.records import IGNORED
 
 _BINS = 2000
 """Logits are fitted as counts in so many bins: ten million pixels cost as much as ten thousand."""

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-IGNORED = 255
-"""Label of pixels that neither train nor validate."""
+from configs.records import IGNORED
 
 
 @dataclass(frozen=True)

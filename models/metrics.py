@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import RequestError
-
-IGNORED = 255
-"""Label of pixels that are neither landslide nor background: they are never counted."""
+from configs.records import IGNORED
 
 RATIOS = ("precision", "recall", "f1", "iou", "mcc", "oa", "kappa", "miou", "mpa", "fwiou")
 """Every metric, in the order of `Confusion.as_dict`."""

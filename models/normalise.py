@@ -18,8 +18,8 @@ from torch import Tensor
 
 from configs.checkpoint import BandStatistics, Normalisation
 from configs.errors import RequestError
+from configs.records import IGNORED
 from models.histogram import BandHistogram
-from models.losses import IGNORED
 
 ROBUST_PERCENTILES = (0.1, 99.9)
 """What `minimum` and `maximum` of a card mean."""

@@ -19,10 +19,9 @@ from safetensors.numpy import save_file
 
 from configs.errors import RequestError
 from configs.files import check_format, format_of, replacing, sha256
-from configs.records import Advance, silent
+from configs.records import IGNORED, Advance, silent
 from models.drawing import WINDOW_PX, Blocks, Patches, Pixels, Usable, block_px, sloping, windows
 from models.histogram import BandHistogram
-from models.losses import IGNORED
 
 __all__ = ["Pixels", "Reference", "Usable", "block_px", "from_chips", "mixture", "sample"]
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import RequestError
+from configs.records import IGNORED
 from configs.training import AugmentationConfig, LossConfig, OptimiserConfig, SampleSource, TrainingConfig
 from models import training
 from models.finetune import Start
-from models.losses import IGNORED
 from models.predict import Predictor
 
 _BATCH = 4

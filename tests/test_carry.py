@@ -16,8 +16,8 @@ from configs.bands import When
 from configs.event import default_windows
 from configs.records import ObservationClass, Scene
 from configs.stack import Stack
-from gee.carry import kept_scenes
 from gee.fake import FakeSource, an_event, small_world
+from gee.previous import kept_scenes
 from gee.source import Plan
 from gee.stack import assemble
 

@@ -14,8 +14,8 @@ from benchmarks.comparison import CROP_PX, Pair, Scale
 from benchmarks.cross_real import BIJIE, CARDS, FINE, IBURI, L4S, Drawn, coarser, matched, shown
 from benchmarks.cross_real_table import Scored, rows, verdict
 from benchmarks.iburi import samples_of
+from configs.records import IGNORED
 from models.architectures import build
-from tiles.labels import IGNORED
 
 torch.set_num_threads(1)
 

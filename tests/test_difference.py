@@ -20,9 +20,9 @@ from configs.errors import RequestError
 from configs.run import ModelConfig
 from flows.cli import main
 from flows.difference import earlier
-from flows.views import Without
 from models.histogram import BandHistogram
 from models.matching import Matching
+from tiles.views import Without
 
 CLOSE = 2e-3
 """What the rounding of the product's raster may change."""

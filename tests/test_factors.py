@@ -25,11 +25,11 @@ from configs.errors import RequestError
 from configs.event import default_windows
 from configs.factors import FactorsConfig
 from configs.run import SourceConfig
-from flows.earth import make_source
 from gee.factors.distance import distance_m, segments_of
 from gee.factors.layers import Factors
 from gee.factors.source import FactoredSource
 from gee.fake import an_event, small_world
+from gee.sources import make_source
 from gee.stack import assemble
 
 EVENT = an_event()

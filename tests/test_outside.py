@@ -17,10 +17,10 @@ from configs.errors import NothingToSeeError
 from configs.layout import RunLayout
 from configs.run import ModelConfig
 from flows import rooms
-from flows.views import Mean
 from inventory.publish import Published, write_item, write_products
 from inventory.words import words_of
 from models import select
+from tiles.views import Mean
 
 LINE = "OUT OF DOMAIN"
 

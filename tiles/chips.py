@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from configs.errors import RequestError
+from configs.records import IGNORED
 from tiles.augment import Augment
 from tiles.cut import Chipping, cut
-from tiles.labels import IGNORED
 from tiles.samples import Origin, SampleSet
 from tiles.split import UNUSED, Splits
 

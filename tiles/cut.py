@@ -16,9 +16,8 @@ from odc.geo.geobox import GeoBox
 from configs.bands import parse_band
 from configs.errors import RequestError
 from configs.files import replacing
-from configs.records import Advance, Requires, silent
+from configs.records import IGNORED, Advance, Requires, silent
 from configs.stack import CHUNK_PX, Rows, decode, encode, grid_attributes
-from tiles.labels import IGNORED
 from tiles.samples import PIXELS, Counts, Origin, SampleCard, SampleSet, Summary, write_card
 from tiles.split import UNUSED, Splits
 

@@ -18,10 +18,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
 from configs.errors import RequestError
+from configs.records import IGNORED
 from configs.vectors import Layer, layer_name
-
-IGNORED = 255
-"""Label of pixels that are neither landslide nor none: outside the interpreted extent, uncertain, of another split."""
 
 
 def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.GeoDataFrame:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from configs.checkpoint import Normalisation
 from configs.errors import RequestError
+from configs.records import IGNORED
 from configs.selection import read_selection
 from configs.training import TrainingConfig
 from models.adaptation import Adaptation, targets
@@ -19,7 +20,6 @@ from models.predict import Predictor
 from models.reference import Reference, sample
 from models.registry import Found
 from tiles.chips import ChipDataset
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 _OBSERVED = 0.5

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.checkpoint import Score
+from configs.records import IGNORED
 from configs.stack import Rows
 from configs.training import TrainingConfig
 from flows.learning.adapting import on
@@ -16,7 +17,6 @@ from models.finish import scored
 from models.metrics import Confusion
 from models.predict import Predictor
 from tiles.grid import TileGrid
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 from tiles.stitch import map_tiles
 

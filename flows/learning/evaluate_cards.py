@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from configs.checkpoint import CARD, CheckpointCard, read_card
 from configs.errors import RequestError
 from configs.files import write_text
+from configs.records import IGNORED
 from flows.journal import Peak
 from flows.learning.adapting import on
 from flows.learning.card_scores import probability_of
@@ -32,7 +33,6 @@ from models.architectures import build
 from models.metrics import Confusion, mean_over_patches
 from models.predict import Predictor
 from models.registry import Found, installed
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 logger = logging.getLogger(__name__)

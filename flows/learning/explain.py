@@ -16,6 +16,7 @@ import numpy as np
 
 from configs.errors import RequestError
 from configs.files import write_text
+from configs.records import IGNORED
 from flows.learning.adapting import on
 from flows.learning.evaluate_cards import card_named
 from flows.progress import progress
@@ -23,7 +24,6 @@ from models import gradcam, heatmaps
 from models.blocks import Segmenter
 from models.importance import gini_importance
 from models.predict import Predictor
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 logger = logging.getLogger(__name__)

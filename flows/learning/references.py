@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from configs.records import IGNORED
 from configs.selection import read_selection
 from configs.training import TrainingConfig
 from models.reference import Reference, Usable, mixture, sample
 from models.units import patches
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 

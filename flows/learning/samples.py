@@ -13,23 +13,23 @@ from pydantic import ValidationError
 
 from configs.errors import RequestError
 from configs.factors import FactorsConfig
-from configs.records import ObservationClass
+from configs.records import IGNORED, ObservationClass
 from configs.run import RunConfig, as_request_error
 from configs.sampling import SamplingConfig, SplitConfig, VectorLayer, read_sampling
 from configs.stack import Stack
 from configs.vectors import Layer
-from flows.earth import make_source
 from flows.progress import progress
 from flows.resolve import make_request, resolve
-from flows.truth import simulated_mask
-from flows.views import Is
 from gee.observation import observe
+from gee.simulated.truth import simulated_mask
 from gee.source import Source
+from gee.sources import make_source
 from gee.stack import assemble
 from tiles import labels, split
 from tiles.cut import Chipping, cut
 from tiles.samples import Origin, SampleSet
 from tiles.split import Splits
+from tiles.views import Is
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _layer(layer: VectorLayer, folder: Path) -> Layer:
 def _splits(config: SplitConfig, label: NDArray[np.uint8]) -> Splits:
     shape = (label.shape[0], label.shape[1])
     if config.kind == "bands":
-        among = label != labels.IGNORED
+        among = label != IGNORED
         numbers = split.bands(shape, config.axis, config.count, config.guard_px, among=among)
         names = {number: f"band-{number}" for number in range(config.count)}
         words = f"{config.count} bands that follow one another along the {config.axis}, {config.guard_px} px apart"

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import logit
 
 from configs.files import write_text
+from configs.records import IGNORED
 from configs.selection import AGREEMENT, read_selection
 from configs.studying import StudyConfig
 from flows.progress import progress
@@ -28,7 +29,6 @@ from models.reference import Reference, sample
 from models.registry import Found
 from models.transfer import Comparison, Sample, Scaling
 from models.trust import Judged
-from tiles.labels import IGNORED
 
 logger = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ from configs.checkpoint import read_card
 from configs.errors import RequestError
 from configs.event import Event, default_windows
 from configs.files import format_of, replacing, write_text
+from configs.records import IGNORED
 from configs.studying import Composition, SimulatedScenes, StudyConfig
 from flows.learning.samples import make_samples
 from flows.learning.train import probability_of, train_card
@@ -31,7 +32,6 @@ from flows.studying.maps import Maps
 from models.calibration import LogitCounts
 from models.predict import Predictor
 from models.registry import Found
-from tiles.labels import IGNORED
 from tiles.samples import SampleSet
 
 logger = logging.getLogger(__name__)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.records import IGNORED
 from flows.progress import progress
 from flows.studying.maps import Maps
 from flows.studying.pool import Answers, Scene
 from models.agreement import against
 from models.evidence import Row
 from models.select import MEMBERS
-from tiles.labels import IGNORED
 
 TOGETHER = {"the chosen card": 1, f"mean of the first {MEMBERS}": MEMBERS, "mean of all": None}
 """Ways to map a scene, and how many cards of the ranking each takes."""

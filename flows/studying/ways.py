@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.files import write_text
+from configs.records import IGNORED
 from configs.studying import Answering, StudyConfig
 from flows.learning.adapting import on, tiles_of
 from flows.learning.card_scores import probability_of
@@ -27,7 +28,6 @@ from models.metrics import Confusion
 from models.predict import Predictor
 from models.registry import Found
 from models.selftrain import self_trained
-from tiles.labels import IGNORED
 
 logger = logging.getLogger(__name__)
 

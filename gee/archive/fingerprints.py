@@ -1,4 +1,4 @@
-"""What each scene of an archive is made of: a changed manifest entry or file makes another image of it (`gee.carry`)."""
+"""What each scene of an archive is made of: a changed manifest entry or file makes another image of it (`gee.previous`)."""
 
 from __future__ import annotations
 

@@ -24,12 +24,11 @@ from gee.archive.composite import Candidate, compose, first_choice, groups
 from gee.archive.coverage import looked, meets, outline, record
 from gee.archive.fingerprints import fingerprints
 from gee.archive.manifest import FROM_DEM, Layer, SceneEntry, read_manifest
-from gee.carry import FINGERPRINTS
 from gee.derive import spacing
-from gee.join import beside
+from gee.previous import FINGERPRINTS
 from gee.rasters import Array, Raster, look_at
 from gee.resample import Method
-from gee.source import Elevation, Plan, Pulled, Source
+from gee.source import Elevation, Plan, Pulled, Source, beside
 
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from configs.earthengine import EarthEngineConfig
 from configs.errors import CoslideError, SourceError
 from configs.records import Finding
 from gee.earthengine import assets
+from gee.earthengine.failures import judge, safe
 from gee.earthengine.session import (
     DEFAULT_VARIABLE,
     KEY_VARIABLE,
@@ -23,7 +24,6 @@ from gee.earthengine.session import (
     find_credentials,
     find_project,
 )
-from gee.earthengine.verdict import judge, safe
 
 REACH_S = 5.0
 

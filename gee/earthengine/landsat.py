@@ -17,8 +17,8 @@ from configs.earthengine import EarthEngineConfig
 from configs.event import DateRange
 from configs.records import ObservationClass, Scene
 from gee.earthengine import assets, terrain
-from gee.earthengine.codes import first_code
 from gee.earthengine.layers import CODE, REFLECTANCE, Recipe, clear_first
+from gee.earthengine.pixel_codes import first_code
 from gee.earthengine.scenes import Found, between, features, read_features, region_of
 
 NAMES: Final = {"B1": "B1", "B2": "B2", "B3": "B3", "B4": "B4", "B8": "B5", "B11": "B6", "B12": "B7"}

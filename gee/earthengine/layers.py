@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from configs.bands import Band
 from configs.records import ObservationClass, Scene
-from gee.earthengine import codes
-from gee.earthengine.codes import CLASSES, COUNTS, code_dtype, first_code, not_imaged
+from gee.earthengine import pixel_codes
+from gee.earthengine.pixel_codes import CLASSES, COUNTS, code_dtype, first_code, not_imaged
 
 CODE = "code"
 _CASTS = {"uint8": "toUint8", "uint16": "toUint16", "int16": "toInt16", "float32": "toFloat"}
@@ -43,7 +43,7 @@ class Travel:
 
 REFLECTANCE = Travel("uint16", 1e-4, 0)
 """Sentinel-2's own counts (assets.DN_SCALE); 0 is "not known", so a dark pixel counts 1 at least, and the brightest 32767:
-reflectance beyond 3.28 is glint or a fire, and the top bit has another use (`codes.pack`)."""
+reflectance beyond 3.28 is glint or a fire, and the top bit has another use (`pixel_codes.pack`)."""
 DECIBEL = Travel("int16", 0.01, -32768)
 PERCENT = Travel("uint8", 1.0, 255)
 
@@ -75,14 +75,14 @@ class Recipe:
         Raises:
             Damaged: a code that no scene has.
         """
-        code = codes.unpack([layers[name] for name in self.bands]) if self.packed else layers[CODE]
-        codes.check_codes(code, len(self.scenes))
+        code = pixel_codes.unpack([layers[name] for name in self.bands]) if self.packed else layers[CODE]
+        pixel_codes.check_codes(code, len(self.scenes))
         return code
 
 
 def _packed(bands: Mapping[str, Travel], scenes: int) -> bool:
     reflectances = all(travel == REFLECTANCE for travel in bands.values())
-    return reflectances and len(bands) >= codes.CODE_BITS and code_dtype(scenes) == "uint8"
+    return reflectances and len(bands) >= pixel_codes.CODE_BITS and code_dtype(scenes) == "uint8"
 
 
 def layered(
@@ -141,7 +141,7 @@ def _kinds(bands: Mapping[str, Travel]) -> list[Travel]:
 
 def _recipe(values: Any, code: Any, bands: Mapping[str, Travel], scenes: tuple[Scene, ...]) -> Recipe:
     if _packed(bands, len(scenes)):
-        return Recipe(codes.pack(values, [*bands], code), bands, scenes)
+        return Recipe(pixel_codes.pack(values, [*bands], code), bands, scenes)
     return Recipe(ee.Image.cat([values.select([*bands]), code]).rename([*bands, CODE]), bands, scenes)
 
 

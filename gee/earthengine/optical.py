@@ -18,8 +18,8 @@ from configs.earthengine import EarthEngineConfig
 from configs.event import DateRange
 from configs.records import ObservationClass, Scene
 from gee.earthengine import assets, terrain
-from gee.earthengine.codes import first_code
 from gee.earthengine.layers import CODE, REFLECTANCE, Recipe, clear_first
+from gee.earthengine.pixel_codes import first_code
 from gee.earthengine.scenes import Found, between, features, read_features, region_of, sampling_scale_m
 
 BANDS: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12")

@@ -22,9 +22,9 @@ from pyproj import CRS
 from configs.earthengine import EarthEngineConfig
 from configs.errors import CoslideError, SourceError
 from gee.chunks import HANDS
-from gee.earthengine.account import Account
-from gee.earthengine.gate import Gate
-from gee.earthengine.verdict import Cure, Damaged, judge
+from gee.earthengine.failures import Cure, Damaged, judge
+from gee.earthengine.rate_limit import Gate
+from gee.earthengine.usage import Account
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Offer, Scene
 from gee.earthengine import assets, landsat, optical, radar, terrain
-from gee.earthengine.codes import CODE_BITS
+from gee.earthengine.pixel_codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
 from gee.earthengine.scenes import Found, best_first, few_per_tile, usable
 from gee.source import Plan

@@ -17,8 +17,8 @@ from configs.earthengine import EarthEngineConfig
 from configs.event import DateRange
 from configs.records import ObservationClass, Scene
 from gee.earthengine import assets
-from gee.earthengine.codes import first_code
 from gee.earthengine.layers import CODE, DECIBEL, Recipe, layered
+from gee.earthengine.pixel_codes import first_code
 from gee.earthengine.scenes import Found, between, covered, features, read_features, region_of
 
 BANDS: Final = ("VV", "VH")

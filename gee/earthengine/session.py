@@ -26,8 +26,8 @@ from google.oauth2 import service_account
 
 from configs.earthengine import EarthEngineConfig
 from configs.errors import CoslideError, RequestError, SourceError
+from gee.earthengine.failures import Cure, judge, safe
 from gee.earthengine.transport import Transport
-from gee.earthengine.verdict import Cure, judge, safe
 
 logger = logging.getLogger(__name__)
 

@@ -21,12 +21,12 @@ from configs.earthengine import EarthEngineConfig
 from configs.event import Event, Windows
 from configs.records import Level, Offer, Scene
 from gee.earthengine import assets, landsat, optical, planning, radar, terrain
-from gee.earthengine.account import Account
-from gee.earthengine.asked import Asked
-from gee.earthengine.gate import gate_for
+from gee.earthengine.block_request import Asked
 from gee.earthengine.layers import Recipe
 from gee.earthengine.pixels import Puller
+from gee.earthengine.rate_limit import gate_for
 from gee.earthengine.session import connect
+from gee.earthengine.usage import Account
 from gee.source import Elevation, Plan, Pulled, Source
 
 logger = logging.getLogger(__name__)

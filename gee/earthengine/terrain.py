@@ -19,9 +19,9 @@ from pyproj import CRS
 from configs.area import Area
 from configs.errors import NothingToSeeError
 from gee.earthengine import assets
+from gee.earthengine.failures import Damaged
 from gee.earthengine.layers import cast
 from gee.earthengine.scenes import region_of
-from gee.earthengine.verdict import Damaged
 from gee.resample import positions
 from gee.source import Elevation
 

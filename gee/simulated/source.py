@@ -20,7 +20,6 @@ from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
-from gee.join import beside
 from gee.simulated import geology, landsat, orbit, radar, sentinel2, spectra
 from gee.simulated.composite import Reach, compose, preferred, reach_of
 from gee.simulated.cover import Place, place, struck
@@ -33,7 +32,7 @@ from gee.simulated.scene import render
 from gee.simulated.sky import EPOCH, REVISIT_DAYS, Acquisition, acquisitions, imaged, sky
 from gee.simulated.slides import shaken
 from gee.simulated.world import World, world
-from gee.source import Elevation, Plan, Pulled, Source
+from gee.source import Elevation, Plan, Pulled, Source, beside
 
 OPTICAL = (*spectra.BANDS, *sentinel2.BANDS)
 PROBE_PX = 40

@@ -15,9 +15,13 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 from skimage.measure import find_contours
 
+from configs.errors import RequestError
 from configs.event import Event
+from configs.records import IGNORED
+from configs.run import RunConfig
 from gee.simulated.drawing import depth_of, draw, reach_of
 from gee.simulated.grids import native_window, requested
+from gee.simulated.landscapes import LANDSCAPES
 from gee.simulated.lattice import covering
 from gee.simulated.slides import Slides, cells, outline_noise, shaken, slides
 from gee.simulated.world import World, world
@@ -58,6 +62,28 @@ def truth_polygons(landscape: str, seed: int, event: Event, geobox: GeoBox) -> g
                     shapes.append(part)
                     areas.append(shape.area)
     return geopandas.GeoDataFrame({"area_m2": areas}, geometry=shapes, crs=str(geobox.crs))
+
+
+def simulated_mask(run: RunConfig, geobox: GeoBox) -> NDArray[np.uint8]:
+    """Return the truth on a grid: 1, 0, 255 outside the area.
+
+    Raises:
+        RequestError: the run's Earth is not simulated.
+    """
+    mask = truth_mask(_landscape(run), run.source.seed, run.event, geobox)
+    return np.where(run.place.mask(geobox), mask, np.uint8(IGNORED)).astype(np.uint8)
+
+
+def simulated_polygons(run: RunConfig, geobox: GeoBox) -> geopandas.GeoDataFrame:
+    """Return the true landslides within the area as polygons in the grid's CRS."""
+    frame = truth_polygons(_landscape(run), run.source.seed, run.event, geobox)
+    return frame[frame.intersects(run.place.projected(str(geobox.crs)))]
+
+
+def _landscape(run: RunConfig) -> str:
+    if run.source.kind != "simulated":
+        raise RequestError("only the simulated Earth knows its own truth", "Give polygons: --reference FILE[:LAYER].")
+    return run.source.landscape or next(iter(LANDSCAPES))
 
 
 def _traced(earth: World, group: Slides, number: int) -> BaseGeometry:

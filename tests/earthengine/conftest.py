@@ -15,7 +15,7 @@ from earthengine import world
 from earthengine.evaluator import Evaluator
 from earthengine.loopback import Loopback
 from gee.earthengine import disconnect
-from gee.earthengine import gate as gates
+from gee.earthengine import rate_limit as gates
 
 SECRET = "the-planted-private-key-id-0123456789"
 

@@ -14,9 +14,9 @@ from configs.earthengine import EarthEngineConfig
 from configs.records import ObservationClass, Scene
 from earthengine import world
 from earthengine.loopback import Fault, Loopback
-from gee.earthengine import EarthEngineSource, codes
+from gee.earthengine import EarthEngineSource, pixel_codes
+from gee.earthengine.failures import Damaged
 from gee.earthengine.layers import DECIBEL, PERCENT, REFLECTANCE, Travel
-from gee.earthengine.verdict import Damaged
 
 TEN = tuple(f"post_{band}" for band in ("B2", "B3", "B4", "B5", "B8", "B8A", "B11", "B12", "B1", "B9"))
 GRID = world.AREA.geobox(10)[0:64, 0:64]
@@ -34,28 +34,29 @@ def scenes(number: int) -> list[Scene]:
     bands=st.integers(8, 12),
 )
 def test_what_is_packed_comes_out_again(slot: int, kind: ObservationClass, bands: int) -> None:
-    code = codes.first_code(slot) + int(kind)
+    code = pixel_codes.first_code(slot) + int(kind)
     random = np.random.default_rng(slot)
-    counts = [random.integers(0, codes.COUNTS + 1, (5, 4)).astype(np.uint16) for _ in range(bands)]
+    counts = [random.integers(0, pixel_codes.COUNTS + 1, (5, 4)).astype(np.uint16) for _ in range(bands)]
     packed = [one | np.uint16(0x8000 if place < 8 and code >> place & 1 else 0) for place, one in enumerate(counts)]
-    found = codes.unpack(packed)
+    found = pixel_codes.unpack(packed)
     assert (found == code).all()
     for one, other in zip(packed, counts, strict=True):
         np.testing.assert_array_equal(one, other)
-    codes.check_codes(found, 31)
-    assert (codes.read_classes(found, scenes(31)) == kind).all()
+    pixel_codes.check_codes(found, 31)
+    assert (pixel_codes.read_classes(found, scenes(31)) == kind).all()
     assert (
-        codes.read_days(found, scenes(31)) == (scenes(31)[slot].acquired.date() - datetime(1970, 1, 1).date()).days
+        pixel_codes.read_days(found, scenes(31))
+        == (scenes(31)[slot].acquired.date() - datetime(1970, 1, 1).date()).days
     ).all()
 
 
-@pytest.mark.parametrize("wrong", [0, codes.first_code(3), 200])
+@pytest.mark.parametrize("wrong", [0, pixel_codes.first_code(3), 200])
 def test_a_code_that_no_scene_has_is_noticed(wrong: int) -> None:
-    found = np.full((3, 3), codes.first_code(0), np.uint8)
-    codes.check_codes(found, 3)
+    found = np.full((3, 3), pixel_codes.first_code(0), np.uint8)
+    pixel_codes.check_codes(found, 3)
     found[1, 1] = wrong
     with pytest.raises(Damaged):
-        codes.check_codes(found, 3)
+        pixel_codes.check_codes(found, 3)
 
 
 def test_ten_bands_carry_the_code_without_a_byte_more(loopback: Loopback, config: EarthEngineConfig) -> None:

@@ -24,7 +24,7 @@ from earthengine.conftest import ROWS, write_key
 from earthengine.evaluator import Evaluator
 from earthengine.loopback import Engine, Fault, Loopback
 from gee.earthengine import EarthEngineSource, disconnect, pixels
-from gee.earthengine import gate as gates
+from gee.earthengine import rate_limit as gates
 from gee.source import Plan
 from gee.stack import assemble
 from gee.store import markers

@@ -14,8 +14,8 @@ from configs.errors import CoslideError
 from configs.event import DateRange, Event, Windows
 from configs.records import ObservationClass
 from gee.earthengine import EarthEngineSource
+from gee.earthengine.doctor import examine
 from gee.earthengine.session import find_credentials, find_project
-from gee.session import findings
 
 pytestmark = pytest.mark.live
 
@@ -39,7 +39,7 @@ def credentials() -> None:
 
 
 def test_nothing_is_missing() -> None:
-    found = list(findings(CONFIG))
+    found = list(examine(CONFIG))
     assert [finding.detail for finding in found if finding.state != "ok"] == []
 
 

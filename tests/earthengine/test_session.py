@@ -15,9 +15,9 @@ from earthengine import world
 from earthengine.conftest import SECRET, write_key
 from earthengine.loopback import Fault, Loopback
 from gee.earthengine import EarthEngineSource, connect, disconnect
+from gee.earthengine.doctor import examine
+from gee.earthengine.failures import safe
 from gee.earthengine.session import find_credentials
-from gee.earthengine.verdict import safe
-from gee.session import findings
 
 
 def test_a_service_account_key_signs_in(loopback: Loopback, config: EarthEngineConfig) -> None:
@@ -121,7 +121,7 @@ def test_tokens_go_to_google_or_to_this_machine_only(
 
 
 def test_doctor_finds_nothing_missing(loopback: Loopback, config: EarthEngineConfig) -> None:
-    found = list(findings(config))
+    found = list(examine(config))
     steps = [finding.what.removeprefix("Earth Engine ") for finding in found]
     assert steps == ["client", "credentials", "project", "network", "sign-in", "data", "quota"]
     assert all(finding.state == "ok" for finding in found)
@@ -163,7 +163,7 @@ def test_doctor_names_what_is_missing(
             monkeypatch.setenv("EE_PROJECT", "somebody-elses")
         case "key":
             loopback.faults = [Fault(status=400, message="invalid_grant", match="/token", times=99)]
-    *good, last = findings(config)
+    *good, last = examine(config)
     assert all(finding.state == "ok" for finding in good)
     assert last.what == f"Earth Engine {step}"
     assert last.state == ("warn" if missing == "credentials" else "missing")

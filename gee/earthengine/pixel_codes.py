@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.records import ObservationClass, Scene
-from gee.earthengine.verdict import Damaged
+from gee.earthengine.failures import Damaged
 
 CLASSES: Final = 8
 CODE_BITS: Final = 8

@@ -14,7 +14,7 @@ from google.auth.exceptions import GoogleAuthError, TransportError
 from googleapiclient.errors import HttpError
 
 from configs.errors import SourceError
-from gee.earthengine.gate import retry_after_s
+from gee.earthengine.rate_limit import retry_after_s
 
 
 class Damaged(Exception):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from configs.bands import When, parse_band
 from configs.records import ObservationClass
 from gee.earthengine import terrain
-from gee.earthengine.codes import read_classes, read_days
 from gee.earthengine.layers import CODE, PERCENT, Recipe, Travel
+from gee.earthengine.pixel_codes import read_classes, read_days
 from gee.earthengine.pixels import Layers
 from gee.source import Pulled
 
