@@ -22,10 +22,10 @@ from flows.studying.evidence import rows
 from flows.studying.findings import expected, of_chosen
 from flows.studying.pool import sample_sets, scenes, stored_answers
 from gee.simulated import fingerprint
-from models.evidence import Row, by_target, groups, interval, with_advantage
-from models.ranking import usual
-from models.rules import Rule, in_parts
-from models.transfer import PLAIN
+from models.selection.evidence import Row, by_target, groups, interval, with_advantage
+from models.selection.ranking import usual
+from models.selection.rules import Rule, in_parts
+from models.selection.signals import PLAIN
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "runs" / "study"

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from configs.training import OptimiserConfig, ScheduleConfig
-from models.losses import Objective
-from models.predict import channels_last
-from models.training import learning_rate
+from models.inference.predict import channels_last
+from models.training.loop import learning_rate
+from models.training.losses import Objective
 
 SCHEDULE = ScheduleConfig(name="cosine", warmup=0.1)
 OPTIMISER = OptimiserConfig(name="adamw", learning_rate=1e-3, weight_decay=1e-4, clip=1.0)

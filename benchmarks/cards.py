@@ -21,11 +21,11 @@ from flows.learning.train import train
 from flows.studying.evidence import confusion
 from flows.studying.pool import Scene, logit_counts, predictor_of, sample_sets, scenes, stored_answers
 from flows.studying.study import whole_seeds
-from models.calibration import LogitCounts, apply, fit
-from models.finish import write_card
+from models.inference.calibration import LogitCounts, apply, fit
 from models.registry import SHIPPED as SHELF
 from models.registry import Found
-from models.trust import Judged, held_out, pooled, pooled_error
+from models.selection.domain_check import Judged, held_out, pooled, pooled_error
+from models.training.write_card import write_card
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "configs" / "train"

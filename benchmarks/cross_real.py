@@ -28,8 +28,8 @@ from benchmarks.document import fill, machine
 from benchmarks.iburi import samples_of
 from configs.files import write_text
 from models.architectures import build
-from models.blockmmd import Blocked, BlockGram
 from models.metrics import Confusion, Sweep
+from models.mmd import Blocked, BlockGram
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -29,10 +29,10 @@ from configs.checkpoint import BandStatistics, CardTiles, CheckpointCard, Normal
 from configs.records import Level
 from configs.selection import SelectionConfig
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
-from models import select
 from models.mmd import mmd2
-from models.reference import Reference
 from models.registry import Found
+from models.selection import choose
+from models.selection.reference import Reference
 
 LARGEST_OF_LIBRARY = 4000
 """Five kernels over three blocks of all pairs at once: gigabytes from here on."""
@@ -144,7 +144,7 @@ def cards_against_a_scene(side: int, count: int = 4000, cards: int = 5) -> str:
         stack = scene(Path(folder) / "scene.zarr", side)
         found = [card(Path(folder) / f"card-{i}", i, count) for i in range(cards)]
         before, started, spent = peak_mb(), time.perf_counter(), time.process_time()
-        choice = select.choose(found, stack, settings=SelectionConfig())
+        choice = choose.choose(found, stack, settings=SelectionConfig())
         seconds, spent = time.perf_counter() - started, time.process_time() - spent
     return (
         f"{cards} cards of {len(BANDS)} bands, {count} reference pixels each, against {side}² = {side * side:.1e} stored "

@@ -25,9 +25,10 @@ from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
 from configs.studying import read_study
 from flows.studying.pool import simulated_scenes
 from gee.simulated import fingerprint
-from models import registry, select
-from models.ranking import OWN, SCORE, compare, told
+from models import registry
 from models.registry import Found
+from models.selection import choose
+from models.selection.ranking import OWN, SCORE, compare, told
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -173,7 +174,7 @@ def warned(cards: list[Found], stack: Stack, settings: SelectionConfig) -> tuple
     assert known is not None
     signals = {key: value for key, value in found[name].items() if key not in (SCORE, OWN)}
     mine = Ranked(name, float("nan"), float("nan"), {}, signals=signals)
-    return bool(select.beyond_known(mine, known)), name, signals
+    return bool(choose.beyond_known(mine, known)), name, signals
 
 
 def fresh(count: int, landscapes: set[str]) -> Iterator[SampleSet]:

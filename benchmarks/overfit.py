@@ -23,10 +23,10 @@ from benchmarks.document import fill
 from configs.files import write_text
 from flows.learning.samples import make_samples
 from models.architectures import ARCHITECTURES, build
-from models.blocks import upsample
-from models.losses import Objective
+from models.inference.predict import channels_last
 from models.metrics import Confusion
-from models.predict import channels_last
+from models.nets.blocks import upsample
+from models.training.losses import Objective
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -39,11 +39,11 @@ from flows.resolve import make_request, parse_source, resolve
 from flows.respond import respond
 from inventory.about import About
 from inventory.compare import compare_landslides
-from inventory.geopackage import read_inventory
-from inventory.matching import LandslideScores
-from inventory.outline import named, outline
-from inventory.polygons import polygonise
+from inventory.formats.geopackage import read_inventory
+from inventory.outline.outline import named, outline
+from inventory.outline.polygons import polygonise
 from inventory.publish import write_item, write_products
+from inventory.revisions.landslide_matching import LandslideScores
 from tiles.labels import read_layer
 from tiles.samples import SampleSet
 

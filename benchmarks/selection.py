@@ -30,7 +30,7 @@ from flows import rooms
 from gee.simulated import LANDSCAPES, fingerprint
 from gee.simulated.truth import simulated_mask
 from models.metrics import Confusion
-from models.rules import Rule
+from models.selection.rules import Rule
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / "runs" / "verify" / "selection.json"

@@ -23,10 +23,10 @@ from benchmarks.document import fill
 from configs.files import write_text
 from flows.learning.samples import make_samples
 from gee.simulated import fingerprint
-from models import normalise
 from models.architectures import build
+from models.inference import normalise
+from models.inference.normalise import Normaliser
 from models.metrics import Confusion, Sweep
-from models.normalise import Normaliser
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
 from tiles.samples import SampleSet

@@ -32,8 +32,8 @@ from scipy import ndimage
 
 from configs.clean import CleanConfig
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
-from inventory.outline import outline
-from inventory.polygons import Tracer
+from inventory.outline.outline import outline
+from inventory.outline.polygons import Tracer
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE_PX = 2745

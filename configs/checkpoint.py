@@ -28,7 +28,7 @@ class BandStatistics(Frozen):
 
 
 Adapt = Literal["card", "scene", "match"]
-"""What is done to a scene's imagery before the card's statistics (`models.adaptation`).
+"""What is done to a scene's imagery before the card's statistics (`models.inference.adaptation`).
 
 card: nothing. scene: each band gets the reference's mean and spread. match: each band gets the reference's distribution.
 """
@@ -40,7 +40,7 @@ class BandTarget(Frozen):
     mean: float
     std: float
     quantiles: tuple[float, ...] = Field(min_length=2)
-    """Ascending, at the shares of `models.matching.SHARES`."""
+    """Ascending, at the shares of `models.inference.adaptation.SHARES`."""
 
 
 class Normalisation(Frozen):

@@ -106,9 +106,9 @@ class Ranked:
     signals: dict[str, float] = field(default_factory=dict)
     """Further distances that tell a scene unlike anything a card is known to work on."""
     adapted_distance: float | None = None
-    """The same after the scene was brought to the card, of a card that does so (`models.adaptation`); `distance` is before it."""
+    """The same after the scene was brought to the card, of a card that does so (`models.inference.adaptation`); `distance` is before it."""
     agreement: float | None = None
-    """How far its landslides agree with the other candidates', 0-1, where they were asked (`models.voting`)."""
+    """How far its landslides agree with the other candidates', 0-1, where they were asked (`models.selection.agreement`)."""
 
 
 @dataclass(frozen=True)

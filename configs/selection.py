@@ -15,7 +15,7 @@ from configs.event import Frozen
 from configs.files import format_of, read_yaml
 
 AGREEMENT = "agreement/others"
-"""1 - agreement of a card's landslides with those of the other candidates (`models.agreement`)."""
+"""1 - agreement of a card's landslides with those of the other candidates (`models.selection.agreement`)."""
 JOINT = "joint"
 """The joint MMD of a ranking (paper 000 eq. 8 over all bands at once)."""
 Unit = Literal["pixel", "patch_mean", "patch_vector"]
@@ -32,7 +32,7 @@ class BandSetCalibration(Frozen):
     simulated: bool = False
     """Whether the experiments were made on simulated imagery: they then hold for simulated cards alone."""
     statistic: str = JOINT
-    """What orders the cards, found by the study: of `models.transfer`, or `agreement/others`; `joint` is the joint MMD that
+    """What orders the cards, found by the study: of `models.selection.signals`, or `agreement/others`; `joint` is the joint MMD that
     every ranking shows."""
     distance: float = Field(default=0.0, ge=0)
     """What is added for the joint MMD beside the statistic: so much of the statistic a unit of it."""
@@ -48,7 +48,7 @@ class BandSetCalibration(Frozen):
     alarm: float | None = None
     """Joint MMD of the chosen card beyond which no card is known to work; null: not known, and nothing is claimed."""
     limits: dict[str, float] = Field(default_factory=dict)
-    """Further signals (`models.transfer`) and the value of each beyond which no card is known to work."""
+    """Further signals (`models.selection.signals`) and the value of each beyond which no card is known to work."""
     expected_f1: tuple[tuple[float, float], ...] = ()
     """(statistic, F1) points, ascending, between which the F1 to be expected is interpolated; a card's own advantage on
     unseen domains is added. Cards of different bands are compared by it (docs/band-sets.md)."""

@@ -96,7 +96,7 @@ class Answering(Frozen):
     seeds: tuple[int, ...] = ()
     """Seeds of the cards that answer; all where empty."""
     adapt: Adapt = "card"
-    """scene, match: the scene is brought to the card's reference (`models.adaptation`)."""
+    """scene, match: the scene is brought to the card's reference (`models.inference.adaptation`)."""
     batch_norm: float = Field(default=0.0, ge=0, le=1)
     """The scene's part in the network's batch-norm statistics (`models.batchnorm`)."""
     learn_steps: int = Field(default=0, ge=0)

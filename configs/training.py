@@ -143,7 +143,7 @@ class TrainingConfig(Frozen):
     normalisation: Literal["minmax", "zscore", "none"] = "minmax"
     adapt: Adapt = "card"
     """Before that: card, values as they are; scene, every sample set and scene brought to the mean and spread of all together by
-    its own; match, to their distribution. Imagery bands only (`models.adaptation`)."""
+    its own; match, to their distribution. Imagery bands only (`models.inference.adaptation`)."""
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()

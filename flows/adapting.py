@@ -19,10 +19,10 @@ from configs.records import ObservationClass
 from configs.selection import read_selection
 from configs.stack import Stack
 from gee.observation import Observed
-from models.adaptation import Adaptation, adapting
-from models.ranking import compare
-from models.reference import sample
+from models.inference.adaptation import Adaptation, adapting
 from models.registry import Candidates, Found
+from models.selection.ranking import compare
+from models.selection.reference import sample
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from configs.errors import CoslideError, MachineError, RequestError, from_os_error
 from flows.engine import Cluster, Report
-from models.predict import Device
+from models.inference.predict import Device
 
 logger = logging.getLogger(__name__)
 

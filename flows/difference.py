@@ -24,10 +24,9 @@ from flows.adapting import adaptation_before, adaptation_of
 from flows.progress import progress
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
-from models.adaptation import Adaptation
 from models.architectures import ARCHITECTURES
 from models.histogram import BandHistogram
-from models.matching import Matching
+from models.inference.adaptation import Adaptation, Matching
 from models.registry import Candidates, Found
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles

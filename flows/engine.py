@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from models.predict import Device
+from models.inference.predict import Device
 
 S = TypeVar("S", contravariant=True)
 PLAIN = "plain"

@@ -24,13 +24,12 @@ from configs.records import IGNORED
 from configs.run import RunConfig, read_run
 from configs.vectors import Layer
 from flows.step import Step, plain
-from inventory.charts import sizes_compared
 from inventory.compare import compare_boundaries, compare_landslides, compare_pixels
-from inventory.geopackage import read_inventory
-from inventory.review import as_reviewed, read_review
-from inventory.sizes import compare_sizes
-from inventory.statistics import area_density
-from inventory.words import words_of
+from inventory.formats.geopackage import read_inventory
+from inventory.outline.words import words_of
+from inventory.report.charts import sizes_compared
+from inventory.report.statistics import area_density, compare_sizes
+from inventory.revisions.review import as_reviewed, read_review
 from models.metrics import Confusion
 from tiles import labels
 

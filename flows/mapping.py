@@ -32,9 +32,9 @@ from flows.pulling import tell
 from flows.shards import Begun, check_worker, versions
 from gee.observation import Observed
 from models import registry
-from models.adaptation import Adaptation
 from models.architectures import ARCHITECTURES
-from models.predict import Device, Predictor
+from models.inference.adaptation import Adaptation
+from models.inference.predict import Device, Predictor
 from models.registry import Found
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles

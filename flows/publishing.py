@@ -21,10 +21,10 @@ from gee.observation import Observed
 from gee.previous import kept_scenes
 from gee.source import Plan, Source
 from inventory.about import About
-from inventory.catalog import write_event_catalog, write_root_catalog
-from inventory.outline import Inventory
+from inventory.formats.stac import write_event_catalog, write_root_catalog
+from inventory.outline.outline import Inventory
 from inventory.publish import Manner, write_item, write_products
-from inventory.review import Review
+from inventory.revisions.review import Review
 from models.registry import Candidates
 
 logger = logging.getLogger(__name__)

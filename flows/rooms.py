@@ -25,10 +25,12 @@ from gee.observation import observe as observe_stack
 from gee.source import Plan, Source
 from gee.sources import make_source
 from gee.stack import assemble, fill_blocks
-from inventory.given import Given
-from inventory.outline import Inventory, outline
-from models import registry, select
+from inventory.exposure.user_layers import Given
+from inventory.outline.outline import Inventory, outline
+from models import registry
 from models.registry import Candidates, Found
+from models.selection.choose import choose as choose_checkpoint
+from models.selection.choose import write_ranking
 from tiles.views import Filled, Mean
 
 logger = logging.getLogger(__name__)
@@ -192,7 +194,7 @@ def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -
         NothingToSeeError: out of domain, where the run refuses that.
     """
     with progress("choosing the checkpoint", "part") as advance:
-        choice = select.choose(
+        choice = choose_checkpoint(
             cards,
             stack,
             run.place,
@@ -200,7 +202,7 @@ def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -
             device=run.model.device,
             advance=advance,
         )
-    select.write_ranking(layout.selection, choice)
+    write_ranking(layout.selection, choice)
     for line in (choice.reason, *choice.warnings):
         logger.info("%s", line)
     if choice.out_of_domain and run.model.out_of_domain == "refuse":

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from configs.errors import RequestError
 from configs.stack import Rows
-from inventory.matching import LandslideScores, compare_landslides
+from inventory.revisions.landslide_matching import LandslideScores, compare_landslides
 
 __all__ = [
     "BoundaryScore",

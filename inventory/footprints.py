@@ -18,8 +18,8 @@ from configs.bands import When
 from configs.records import Scene
 from configs.stack import Rows, Stack
 from inventory.colours import OBSERVATION
-from inventory.outline import OUTSIDE, strips
-from inventory.polygons import polygonise
+from inventory.outline.outline import OUTSIDE, strips
+from inventory.outline.polygons import polygonise
 
 LARGEST_SIDE_PX = 2048
 """Longest side of the coarse grid. Chosen: finer than a screen."""

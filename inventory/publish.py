@@ -14,21 +14,28 @@ from configs.files import format_of
 from configs.product import AffectedConfig, ProductConfig
 from configs.stack import Rows, Stack
 from inventory.about import About
-from inventory.affected import Affected, assess
-from inventory.cog import write_rasters
-from inventory.exports import Exported, write_exports
+from inventory.exposure.affected import Affected, assess
+from inventory.exposure.user_layers import Given
 from inventory.footprints import not_observed, scene_footprints
-from inventory.geopackage import inventory_metadata, write_geopackage
-from inventory.given import Given
-from inventory.imposed import measured
-from inventory.layers import Layer, area_layer, changes_layer, event_layer, inventory_layers, scenes_layer, unseen_layer
-from inventory.outline import Inventory
-from inventory.preview import write_preview
-from inventory.report import Page, write_report
-from inventory.review import DISMISSED, counted, people_decided, verdict_words, verdicts_of
-from inventory.since import GEOPACKAGE, MASK, Earlier, Since, since
-from inventory.stac import write_stac_item
-from inventory.summary import Summary, count_seen, headline, summarise
+from inventory.formats.cog import write_rasters
+from inventory.formats.exports import Exported, write_exports
+from inventory.formats.geopackage import inventory_metadata, write_geopackage
+from inventory.formats.layers import (
+    Layer,
+    area_layer,
+    changes_layer,
+    event_layer,
+    inventory_layers,
+    scenes_layer,
+    unseen_layer,
+)
+from inventory.formats.stac import write_stac_item
+from inventory.outline.outline import Inventory
+from inventory.report.pictures import write_preview
+from inventory.report.report import Page, write_report
+from inventory.report.summary import Summary, count_seen, headline, summarise
+from inventory.revisions.reconcile import GEOPACKAGE, MASK, Earlier, Since, measured, since
+from inventory.revisions.review import DISMISSED, counted, people_decided, verdict_words, verdicts_of
 
 
 @dataclass(frozen=True)

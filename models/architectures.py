@@ -1,6 +1,6 @@
 """The table of networks: one word of a card or recipe names a network, `build` makes it.
 
-Every network answers alike (see `models.blocks.Segmenter`): `(B, C, H, W)` in, `(B, 1, H, W)` landslide logits out.
+Every network answers alike (see `models.nets.blocks.Segmenter`): `(B, C, H, W)` in, `(B, 1, H, W)` landslide logits out.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from configs.errors import RequestError
-from models.blocks import Segmenter
 from models.front import Change
+from models.nets.blocks import Segmenter
 from models.nets.cgnet import CGNet
 from models.nets.deeplabv3plus import DeepLabV3PlusMobileNetV2, DeepLabV3PlusResNet50
 from models.nets.dfpenet import DFPENet

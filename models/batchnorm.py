@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from configs.errors import RequestError
-from models.predict import Predictor, machine_failures
+from models.inference.predict import Predictor, machine_failures
 
 
 def with_scene_statistics(predictor: Predictor, batches: Iterable[NDArray[np.float32]], alpha: float) -> Predictor:

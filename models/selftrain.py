@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from configs.errors import RequestError
 from configs.records import IGNORED
 from configs.training import AugmentationConfig, LossConfig, OptimiserConfig, SampleSource, TrainingConfig
-from models import training
-from models.finetune import Start
-from models.predict import Predictor
+from models.inference.predict import Predictor
+from models.training import loop
+from models.training.finetune import Start
 
 _BATCH = 4
 _JITTER = 0.05
@@ -75,9 +75,7 @@ def self_trained(
     )
     start = Start(card, predictor.module.state_dict())
     with TemporaryDirectory() as folder:
-        made = training.train(
-            recipe, chips, None, card.bands, Path(folder), normalisation=card.normalisation, start=start
-        )
+        made = loop.train(recipe, chips, None, card.bands, Path(folder), normalisation=card.normalisation, start=start)
     return replace(predictor, module=made.module)
 
 

@@ -21,7 +21,7 @@ from configs.event import DateRange, Event, Windows
 from configs.records import Choice, ObservationClass, Ranked, Scene
 from configs.stack import FORMAT, Stack, encode, grid_attributes
 from inventory.about import About
-from inventory.outline import Inventory, outline
+from inventory.outline.outline import Inventory, outline
 
 SHAPE = (90, 120)
 GEOBOX = GeoBox(SHAPE, Affine(10, 0, 580000, 0, -10, 4730000), "EPSG:32654")

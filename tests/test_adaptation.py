@@ -33,10 +33,10 @@ from flows.learning.finetuning import like_parent
 from flows.learning.train import probability_of, train_card
 from flows.mapping import map_card
 from gee.observation import Observed
-from models.adaptation import Adaptation, adapted, adapting, targets
-from models.predict import Predictor
-from models.reference import Reference
+from models.inference.adaptation import Adaptation, adapted, adapting, targets
+from models.inference.predict import Predictor
 from models.registry import Found
+from models.selection.reference import Reference
 from tiles.chips import ChipDataset, Share
 
 ROUNDING = 5e-3

@@ -23,11 +23,11 @@ from configs.area import Area
 from configs.errors import RequestError
 from configs.product import AffectedConfig
 from flows.cli import main
-from inventory.affected import assess
-from inventory.given import Given
+from inventory.exposure.affected import assess
+from inventory.exposure.runout import below, reach_angles_deg
+from inventory.exposure.user_layers import Given
+from inventory.outline.words import words_of
 from inventory.publish import Manner, Published, write_products
-from inventory.runout import below, reach_angles_deg
-from inventory.words import words_of
 
 CRS = "EPSG:32654"
 X, Y = 580000, 4730000

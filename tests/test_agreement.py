@@ -16,9 +16,9 @@ from configs.bands import When
 from configs.records import ObservationClass
 from configs.selection import AGREEMENT, BandSetCalibration, SelectionConfig
 from configs.stack import Stack
-from models.adaptation import adapting
-from models.agreement import agreement, calls, seen_by_all, windows
+from models.inference.adaptation import adapting
 from models.registry import Found
+from models.selection.agreement import agreement, calls, seen_by_all, windows
 
 
 def everything(rows: slice, columns: slice) -> NDArray[np.bool_]:

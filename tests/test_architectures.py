@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from configs.errors import RequestError
 from models.architectures import ARCHITECTURES, build
-from models.blocks import Segmenter
+from models.nets.blocks import Segmenter
 
 torch.set_num_threads(1)
 

@@ -14,7 +14,7 @@ from pyproj import Geod, Transformer
 from small_scene import LARGE, POST_DAY, PRE_DAY, SmallScene, about, small_scene
 
 from configs.clean import CleanConfig
-from inventory.attributes import FIELDS, confidence_of, shape_fields
+from inventory.outline.attributes import FIELDS, confidence_of, shape_fields
 
 
 @pytest.fixture

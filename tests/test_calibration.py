@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from configs.errors import RequestError
-from models.calibration import LogitCounts, apply, expected_calibration_error, fit, reliability
+from models.inference.calibration import LogitCounts, apply, expected_calibration_error, fit, reliability
 
 
 @pytest.fixture

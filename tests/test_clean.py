@@ -27,9 +27,9 @@ from small_scene import (
 from configs.clean import CleanConfig
 from configs.errors import RequestError
 from configs.stack import encode
-from inventory.clean import counted
-from inventory.outline import outline
-from inventory.words import words_of
+from inventory.outline.clean import counted
+from inventory.outline.outline import outline
+from inventory.outline.words import words_of
 
 OFF = CleanConfig(min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None)
 

@@ -32,9 +32,9 @@ from flows.engine import Report
 from flows.mapping import map_card, shards_of
 from flows.shards import check_worker, versions
 from gee.observation import Observed
-from models.predict import Device
-from models.reference import Reference
+from models.inference.predict import Device
 from models.registry import Found
+from models.selection.reference import Reference
 from tiles.grid import TileGrid
 
 HEIGHT, WIDTH = 1100, 200

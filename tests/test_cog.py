@@ -13,8 +13,8 @@ from small_scene import GEOBOX, SHAPE, SmallScene, small_scene
 
 from configs.clean import CleanConfig
 from configs.records import ObservationClass
-from inventory.cog import LANDSLIDES, burnt, rounded, write_cog, write_rasters
 from inventory.colours import OBSERVATION
+from inventory.formats.cog import LANDSLIDES, burnt, rounded, write_cog, write_rasters
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from rasterio.features import rasterize
 from configs.errors import RequestError
 from inventory import compare
 from inventory.compare import compare_boundaries, compare_landslides, compare_pixels
-from inventory.polygons import polygonise
+from inventory.outline.polygons import polygonise
 
 GRID = GeoBox((60, 80), Affine(10, 0, 0, 0, -10, 600), "EPSG:32654")
 Mask = NDArray[np.uint8]

@@ -21,7 +21,7 @@ from configs.run import ModelConfig
 from flows.cli import main
 from flows.difference import earlier
 from models.histogram import BandHistogram
-from models.matching import Matching
+from models.inference.adaptation import Matching
 from tiles.views import Without
 
 CLOSE = 2e-3

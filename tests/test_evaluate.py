@@ -16,7 +16,7 @@ from configs.errors import RequestError
 from configs.run import RunConfig
 from flows.evaluate import evaluate, words
 from inventory.publish import write_products
-from inventory.sizes import compare_sizes
+from inventory.report.statistics import compare_sizes
 
 CRS = "EPSG:32654"
 

@@ -17,8 +17,8 @@ from configs.errors import RequestError
 from flows.cli import main
 from flows.learning.evaluate_cards import card_named
 from flows.learning.explain import look_at
-from models.heatmaps import visible
-from models.importance import gini_importance
+from models.explain.heatmaps import visible
+from models.explain.importance import gini_importance
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,10 @@ from pydantic import ValidationError
 from small_scene import SmallScene, about, small_scene
 
 from configs.product import ProductConfig
-from inventory.ems import image_of
-from inventory.exports import FILES
-from inventory.geojson import write_geojson
-from inventory.layers import Field, Layer
-from inventory.lonlat import bbox_of, in_lonlat
+from inventory.formats.ems import image_of
+from inventory.formats.exports import FILES
+from inventory.formats.geojson import bbox_of, in_lonlat, write_geojson
+from inventory.formats.layers import Field, Layer
 from inventory.publish import Manner, Published, write_products
 
 HOSTILE = '<script>alert(1)</script> & "quotes" ]]> \x07 æ 山'

@@ -15,9 +15,9 @@ from configs.checkpoint import WEIGHTS, read_card
 from configs.errors import RequestError
 from configs.training import TrainingConfig, read_training
 from flows.learning.train import Overrides, train
-from models import curves
 from models.architectures import build
-from models.finetune import freeze
+from models.training import curves
+from models.training.finetune import freeze
 from tiles.chips import ChipDataset, Share
 
 FROZEN = ["stem", "encoder"]

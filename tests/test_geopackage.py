@@ -16,13 +16,19 @@ import pytest
 from small_scene import SmallScene, about, small_scene
 
 from configs.errors import RequestError
-from inventory.attributes import FIELDS
 from inventory.footprints import not_observed, scene_footprints
-from inventory.geopackage import inventory_metadata, read_inventory, read_metadata, write_geopackage, write_inventory
-from inventory.layers import Layer, area_layer, event_layer, inventory_layers, scenes_layer, unseen_layer
-from inventory.outline import Inventory
-from inventory.styles import STYLES
-from inventory.summary import count_seen, summarise
+from inventory.formats.geopackage import (
+    inventory_metadata,
+    read_inventory,
+    read_metadata,
+    write_geopackage,
+    write_inventory,
+)
+from inventory.formats.layers import Layer, area_layer, event_layer, inventory_layers, scenes_layer, unseen_layer
+from inventory.formats.styles import STYLES
+from inventory.outline.attributes import FIELDS
+from inventory.outline.outline import Inventory
+from inventory.report.summary import count_seen, summarise
 
 LAYERS = ["landslides", "rejected", "not_observed", "scenes", "area", "event"]
 

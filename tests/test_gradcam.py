@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from configs.errors import RequestError
 from models.architectures import ARCHITECTURES, build
-from models.blocks import Segmenter
-from models.gradcam import branch_maps, class_map, gradient_maps, occlusion_maps, shares
+from models.explain.gradcam import branch_maps, class_map, gradient_maps, occlusion_maps, shares
+from models.nets.blocks import Segmenter
 
 torch.set_num_threads(1)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.losses import Objective, bce, dice
+from models.training.losses import Objective, bce, dice
 
 SURE = 200.0
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from configs.errors import RequestError
-from models.blockmmd import Blocked, BlockGram
 from models.histogram import BandHistogram
-from models.mmd import kernel, mean_bandwidth, median_bandwidth, mmd2, mmd2_histograms
+from models.mmd import Blocked, BlockGram, kernel, mean_bandwidth, median_bandwidth, mmd2, mmd2_histograms
 
 Array = np.ndarray
 

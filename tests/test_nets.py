@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from configs.errors import RequestError
 from models.architectures import ARCHITECTURES, build
-from models.blocks import PooledBatchNorm, Segmenter, SqueezeExcite, landslide_logit, pad_to_multiple
+from models.nets.blocks import PooledBatchNorm, Segmenter, SqueezeExcite, landslide_logit, pad_to_multiple
 from models.nets.dfpenet import AttentionFilter
 from models.nets.fcn8s import SeenTaps
 from models.nets.lanet import PatchAttention

@@ -9,7 +9,7 @@ import torch
 from configs.checkpoint import BandStatistics, Normalisation
 from configs.errors import RequestError
 from models.histogram import BandHistogram
-from models.normalise import Normaliser, fit
+from models.inference.normalise import Normaliser, fit
 
 BANDS = ("post_B4", "slope", "aspect_sin")
 

@@ -17,9 +17,9 @@ from configs.errors import NothingToSeeError
 from configs.layout import RunLayout
 from configs.run import ModelConfig
 from flows import rooms
+from inventory.outline.words import words_of
 from inventory.publish import Published, write_item, write_products
-from inventory.words import words_of
-from models import select
+from models.selection import choose
 from tiles.views import Mean
 
 LINE = "OUT OF DOMAIN"
@@ -75,7 +75,7 @@ def test_at_home_nothing_is_said(tmp_path: Path, scene: SmallScene) -> None:
 @pytest.mark.parametrize("wanted", ["warn", "refuse"])
 def test_a_configuration_can_make_it_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     outside = replace(about().choice, out_of_domain=True)
-    monkeypatch.setattr(select, "choose", lambda *_, **__: outside)
+    monkeypatch.setattr(choose, "choose", lambda *_, **__: outside)
     run: Any = SimpleNamespace(place=None, model=ModelConfig.model_validate({"out_of_domain": wanted}))
     layout, none = RunLayout(tmp_path), SimpleNamespace()
     if wanted == "warn":

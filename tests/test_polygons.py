@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy import ndimage
 
-from inventory.polygons import LARGEST_CHANGE, Tracer, polygonise, simplified
+from inventory.outline.polygons import LARGEST_CHANGE, Tracer, polygonise, simplified
 
 GRID = Affine(10, 0, 300, 0, -10, 700)
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))

@@ -10,8 +10,8 @@ from torch import nn
 
 from configs.checkpoint import Calibration, CardTiles
 from configs.errors import MachineError, RequestError
-from models.normalise import Normaliser
-from models.predict import Ensemble, Predictor, machine_failures, mirrored, pick_device
+from models.inference.normalise import Normaliser
+from models.inference.predict import Ensemble, Predictor, machine_failures, mirrored, pick_device
 
 BANDS = ("post_B4", "post_B3", "aspect_sin", "aspect_cos")
 

@@ -12,9 +12,8 @@ from small_scene import LARGE, SHAPE, SmallScene, about, small_scene
 from configs.bands import When
 from inventory.colours import CONFIDENCE, rgb
 from inventory.footprints import step_for
-from inventory.pictures import as_address, heat, natural, terrain, unseen, within
-from inventory.preview import SMALLEST_PX, write_preview
-from inventory.statistics import ground
+from inventory.report.pictures import SMALLEST_PX, as_address, heat, natural, terrain, unseen, within, write_preview
+from inventory.report.statistics import ground
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from configs.checkpoint import Normalisation
 from configs.errors import RequestError
 from configs.training import AugmentationConfig, TrainingConfig
 from models.architectures import ARCHITECTURES, build
-from models.batches import Batches, Order
 from models.front import Change
-from models.normalise import Normaliser
+from models.inference.normalise import Normaliser
 from models.seasons import vary_seasons
+from models.training.batches import Batches, Order
 
 BOTH = ("slope", "pre_B4", "post_B4", "pre_NDVI", "post_NDVI", "post_B3")
 PAIRS = [[1, 2], [3, 4]]

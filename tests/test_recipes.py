@@ -16,7 +16,7 @@ from configs.training import read_training
 from flows.cli import main
 from flows.learning.samples import make_samples
 from flows.learning.train import Overrides, train
-from models import curves
+from models.training import curves
 from tiles.samples import SampleSet
 
 torch.set_num_threads(1)

@@ -22,10 +22,10 @@ from PIL import Image
 from small_scene import SmallScene, about, small_scene
 
 from configs.records import Scene
+from inventory.outline.words import words_of
 from inventory.publish import Manner, write_products
-from inventory.statistics import area_density, power_law_tail
-from inventory.summary import count_seen, headline, percent, summarise
-from inventory.words import words_of
+from inventory.report.statistics import area_density, power_law_tail
+from inventory.report.summary import count_seen, headline, percent, summarise
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 

@@ -24,7 +24,7 @@ from gee.archive import ArchiveSource
 from gee.fake import an_event
 from gee.observation import observe
 from gee.stack import assemble
-from models.ranking import observed
+from models.selection.ranking import observed
 from tiles.samples import SampleCard
 
 BANDS = ("post_B4", "post_VV", "post_VH")

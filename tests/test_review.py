@@ -23,9 +23,9 @@ from configs.errors import RequestError
 from configs.files import sha256
 from configs.layout import EventFolder
 from flows.refreshing import reviews
-from inventory.geopackage import read_inventory
+from inventory.formats.geopackage import read_inventory
 from inventory.publish import Manner, Published, write_item, write_products
-from inventory.review import ANALYST, CUT, as_reviewed, read_review
+from inventory.revisions.review import ANALYST, CUT, as_reviewed, read_review
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Debian's own: its package python3-qgis is for no other."""

@@ -15,10 +15,10 @@ from small_scene import GEOBOX, SHAPE, SmallScene, about, small_scene
 
 from configs.clean import CleanConfig
 from configs.files import sha256
-from inventory.geopackage import read_inventory
+from inventory.formats.geopackage import read_inventory
 from inventory.publish import Manner, Published, write_products
-from inventory.revisions import Matched, in_words, match_revisions
-from inventory.since import Earlier
+from inventory.revisions.reconcile import Earlier
+from inventory.revisions.revisions import Matched, in_words, match_revisions
 
 ALL = CleanConfig(min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None)
 Block = tuple[int, int, int, int]

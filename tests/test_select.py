@@ -19,9 +19,9 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.records import Choice, ObservationClass
 from configs.selection import BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
-from models import reference, select
-from models.reference import Reference
 from models.registry import Found
+from models.selection import choose, reference
+from models.selection.reference import Reference
 
 POST = ("post_B4", "post_B3", "slope")
 BOTH = ("pre_B4", "post_B4", "post_B3", "slope")
@@ -58,7 +58,7 @@ def cards(tmp_path: Path) -> list[Found]:
 
 
 def chosen(cards: list[Found], stack: Stack, **options: Any) -> Choice:
-    return select.choose(cards, stack, settings=options.pop("settings", QUICK), **options)
+    return choose.choose(cards, stack, settings=options.pop("settings", QUICK), **options)
 
 
 @pytest.mark.parametrize(("brightness", "nearest"), [(0.08, "dark"), (0.15, "middle"), (0.3, "bright")])
@@ -179,7 +179,7 @@ def test_alarm_and_expectation_only_where_they_were_measured(tmp_path: Path, car
 
 def test_the_ranking_is_written_one_row_a_card_and_band(tmp_path: Path, cards: list[Found]) -> None:
     choice = chosen(cards, make_stack(tmp_path / "scene.zarr", landscape(9)))
-    select.write_ranking(tmp_path / "selection.csv", choice)
+    choose.write_ranking(tmp_path / "selection.csv", choice)
     rows = list(csv.DictReader((tmp_path / "selection.csv").read_text().splitlines()))
     assert len(rows) == 3 * (3 + 1)
     assert [row["card"] for row in rows if row["band"] == "joint"] == [one.card for one in choice.ranking]
@@ -193,7 +193,7 @@ def test_the_ranking_says_what_a_card_did_elsewhere_where_it_is_known(tmp_path: 
     known = card_of(tmp_path, "known", POST, landscape(2))
     known = Found(known.folder, known.card.model_copy(update={"unseen_advantage": 0.125}))
     plain = card_of(tmp_path, "other", POST, landscape(1))
-    select.write_ranking(tmp_path / "s.csv", chosen([plain, known], make_stack(tmp_path / "s.zarr", landscape(9))))
+    choose.write_ranking(tmp_path / "s.csv", chosen([plain, known], make_stack(tmp_path / "s.zarr", landscape(9))))
     rows = csv.DictReader((tmp_path / "s.csv").read_text().splitlines())
     assert {row["card"]: row["advantage"] for row in rows if row["band"] == "joint"} == {"other": "", "known": "0.125"}
 
@@ -375,4 +375,4 @@ def test_the_average_takes_the_near_equal_best_of_the_same_bands(tmp_path: Path,
         checkpoint="average",
         settings=studied(near=9),
     )
-    assert len(everything.members) == select.MEMBERS
+    assert len(everything.members) == choose.MEMBERS

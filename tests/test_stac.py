@@ -14,7 +14,7 @@ import shapely
 from small_scene import GEOBOX, SHAPE, about, small_scene
 
 from configs.area import Area
-from inventory.lonlat import outline_wgs84
+from inventory.formats.geojson import outline_wgs84
 from inventory.publish import Published, write_item, write_products
 
 

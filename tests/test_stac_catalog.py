@@ -14,7 +14,7 @@ from small_scene import about, small_scene
 from stac_schemas import local_validation, schemas
 
 from configs.layout import EventFolder
-from inventory.catalog import write_event_catalog, write_root_catalog
+from inventory.formats.stac import write_event_catalog, write_root_catalog
 from inventory.publish import write_item, write_products
 
 

@@ -19,8 +19,8 @@ from flows.studying.evidence import rows
 from flows.studying.maps import Maps
 from flows.studying.study import study
 from flows.studying.votes import Votes
-from models.agreement import agreement
-from models.evidence import groups
+from models.selection.agreement import agreement
+from models.selection.evidence import groups
 
 
 @pytest.fixture(scope="module")

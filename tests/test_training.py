@@ -18,15 +18,14 @@ from configs.checkpoint import Score, TrainingDomain, read_card
 from configs.errors import RequestError
 from configs.records import Level
 from configs.training import OptimiserConfig, ScheduleConfig, TrainingConfig, read_training
-from models import curves, trainstate
-from models.batches import Batches, Order
-from models.finish import Facts, finish, scored
+from models.inference.normalise import Normaliser, fit
+from models.inference.predict import Predictor, pick_precision
 from models.metrics import Confusion, Sweep
-from models.normalise import Normaliser, fit
-from models.precision import pick_training_precision
-from models.predict import Predictor, pick_precision
-from models.reference import Reference, from_chips
-from models.training import Trained, learning_rate, train
+from models.selection.reference import Reference, from_chips
+from models.training import curves, state
+from models.training.batches import Batches, Order
+from models.training.loop import Trained, learning_rate, pick_training_precision, train
+from models.training.write_card import Facts, finish, scored
 
 BANDS = ("post_B4", "slope")
 
@@ -162,7 +161,7 @@ def test_an_unfinished_training_is_only_continued_by_its_own_recipe(tmp_path: Pa
     with pytest.raises(RequestError, match="another recipe"):
         run(recipe(seed=5), tmp_path)
     run(recipe(title="the words may change"), tmp_path)
-    (tmp_path / trainstate.STATE).write_bytes(b"torn")
+    (tmp_path / state.STATE).write_bytes(b"torn")
     with pytest.raises(RequestError, match="cannot be read"):
         run(recipe(), tmp_path)
 
@@ -173,10 +172,10 @@ def test_keeps_best_or_last_plain_or_average(tmp_path: Path) -> None:
     assert best.progress.best_step == min(losses, key=losses.__getitem__)
     last = run(recipe(keep="last"), tmp_path / "last")
     plain = run(recipe(keep="last", average=0), tmp_path / "plain")
-    state = {n: t for n, t in load_file(tmp_path / "last" / trainstate.STATE).items() if "/head.weight" in n}
-    assert torch.equal(last.module.state_dict()["head.weight"], state["average/head.weight"])
-    assert torch.equal(plain.module.state_dict()["head.weight"], state["model/head.weight"])
-    assert not torch.equal(state["average/head.weight"], state["model/head.weight"])
+    saved = {n: t for n, t in load_file(tmp_path / "last" / state.STATE).items() if "/head.weight" in n}
+    assert torch.equal(last.module.state_dict()["head.weight"], saved["average/head.weight"])
+    assert torch.equal(plain.module.state_dict()["head.weight"], saved["model/head.weight"])
+    assert not torch.equal(saved["average/head.weight"], saved["model/head.weight"])
     none = train(recipe(), chips(), None, BANDS, tmp_path / "none")
     assert none.progress.best_loss is None
 

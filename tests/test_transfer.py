@@ -10,13 +10,14 @@ import pytest
 from configs.checkpoint import Calibration
 from configs.errors import RequestError
 from configs.selection import AGREEMENT
-from models import calibration, evidence, rules, transfer, trust
-from models.calibration import LogitCounts
-from models.evidence import Row
+from models.inference import calibration
+from models.inference.calibration import LogitCounts
 from models.mmd import mmd2
-from models.rules import Rule
-from models.transfer import Comparison, Sample, Scaling
-from models.trust import Judged
+from models.selection import domain_check, evidence, rules, signals
+from models.selection.domain_check import Judged
+from models.selection.evidence import Row
+from models.selection.rules import Rule
+from models.selection.signals import Comparison, Sample, Scaling
 
 BANDS = ("slope", "pre_B4", "post_B4", "pre_NDVI", "post_NDVI")
 
@@ -66,8 +67,8 @@ def test_whitening_sees_bands_that_no_longer_go_together() -> None:
     both = compared(scene, card)
     assert both.statistic("band/post_B4") < 0.2
     assert both.statistic("whitened/mmd") > 0.35
-    assert transfer.novelty(scene, card) > 0.5
-    assert transfer.novelty(drawn(3), drawn(4)) < 0.1
+    assert signals.novelty(scene, card) > 0.5
+    assert signals.novelty(drawn(3), drawn(4)) < 0.1
 
 
 def test_nearest_is_the_nearest_domain_of_a_mixture() -> None:
@@ -84,7 +85,7 @@ def test_nearest_is_the_nearest_domain_of_a_mixture() -> None:
 
 
 def test_spaces_follow_the_bands_and_unknown_names_are_refused() -> None:
-    assert set(transfer.spaces_of(("post_B4", "slope"))) == {
+    assert set(signals.spaces_of(("post_B4", "slope"))) == {
         "all",
         "whitened",
         "post",
@@ -93,7 +94,7 @@ def test_spaces_follow_the_bands_and_unknown_names_are_refused() -> None:
         "own",
         "own-whitened",
     }
-    assert "change" in transfer.spaces_of(BANDS)
+    assert "change" in signals.spaces_of(BANDS)
     with pytest.raises(RequestError, match="no statistic"):
         compared(drawn(0), drawn(1)).statistic("all/guess")
     with pytest.raises(RequestError, match="no space"):
@@ -101,9 +102,9 @@ def test_spaces_follow_the_bands_and_unknown_names_are_refused() -> None:
 
 
 def test_diversity_is_the_entropy_of_the_shares() -> None:
-    assert transfer.diversity([5]) == 0
-    assert transfer.diversity([1, 1, 1, 0]) == pytest.approx(math.log(3))
-    assert transfer.diversity({"a": 2, "b": 5}) < math.log(2)
+    assert signals.diversity([5]) == 0
+    assert signals.diversity([1, 1, 1, 0]) == pytest.approx(math.log(3))
+    assert signals.diversity({"a": 2, "b": 5}) < math.log(2)
 
 
 def row(scene: str, card: str, f1: float, seen: bool = False, seed: int = 0, **statistics: float) -> Row:
@@ -209,14 +210,14 @@ def test_diversity_counts_where_it_tells() -> None:
 
 def test_distance_counts_beside_agreement_where_it_tells() -> None:
     rows = [
-        Row(f"{d}{n}", d, card, 0, False, f1, f1, f1, {AGREEMENT: apart, transfer.PLAIN: mmd}, 0.0, 0.5)
+        Row(f"{d}{n}", d, card, 0, False, f1, f1, f1, {AGREEMENT: apart, signals.PLAIN: mmd}, 0.0, 0.5)
         for d in "abc"
         for n in range(2)
         for card, f1, apart, mmd in (("x", 0.3, 0.2, 0.9), ("y", 0.7, 0.205, 0.2), ("z", 0.5, 0.22, 0.5))
     ]
-    candidates = rules.rules(rows, (AGREEMENT, transfer.PLAIN), (0.0,), (0.0,))
+    candidates = rules.rules(rows, (AGREEMENT, signals.PLAIN), (0.0,), (0.0,))
     assert {rule.distance > 0 for rule in candidates if rule.statistic == AGREEMENT} == {True, False}
-    assert not any(rule.distance for rule in candidates if rule.statistic == transfer.PLAIN)
+    assert not any(rule.distance for rule in candidates if rule.statistic == signals.PLAIN)
     blind = evidence.choices(rows, lambda _: Rule(AGREEMENT))
     both = next(rule for rule in candidates if rule.distance)
     assert evidence.choices(rows, lambda _: both).regret == 0 < blind.regret
@@ -243,13 +244,13 @@ def answers(shift: float, seed: int = 0) -> list[Judged]:
 
 def test_calibration_of_other_domains_halves_the_error() -> None:
     judged = answers(4.0)
-    plain, _ = trust.pooled_error(judged, lambda _: Calibration())
+    plain, _ = domain_check.pooled_error(judged, lambda _: Calibration())
     for method in ("platt", "isotonic"):
-        fitted = trust.held_out(judged, method)  # type: ignore[arg-type]
-        error, diagram = trust.pooled_error(judged, lambda one, fitted=fitted: fitted[one.target])  # type: ignore[misc]
+        fitted = domain_check.held_out(judged, method)  # type: ignore[arg-type]
+        error, diagram = domain_check.pooled_error(judged, lambda one, fitted=fitted: fitted[one.target])  # type: ignore[misc]
         assert error < plain / 4
         assert sum(one.pixels for one in diagram) == pytest.approx(1e6, rel=1e-3)
-    assert set(trust.held_out(judged, "platt")) == set("abcd")
+    assert set(domain_check.held_out(judged, "platt")) == set("abcd")
 
 
 def test_isotonic_never_falls_and_is_never_certain() -> None:
@@ -280,7 +281,7 @@ def test_counts_moved_by_a_calibration_are_those_of_the_moved_logits() -> None:
 
 def test_thresholds_without_labels_are_near_the_best_one() -> None:
     judged = answers(4.0)
-    f1 = trust.thresholds(judged, trust.held_out(judged, "platt"))
+    f1 = domain_check.thresholds(judged, domain_check.held_out(judged, "platt"))
     for number, one in enumerate(judged):
         best = max(one.f1(one.raw.logits >= z) for z in np.linspace(-10, 10, 81))
         assert f1["expected F1"][number] > best - 0.02
@@ -295,16 +296,16 @@ def test_limits_leave_one_in_twenty_outside_whatever_the_number_of_signals() -> 
 
     kept, fresh = [], drawn(4000)
     for _ in range(60):  # two dozen known scenes at a time: fresh ones set off the alarm at most one time in twenty
-        found = trust.limits(drawn(24))
+        found = domain_check.limits(drawn(24))
         outside = np.mean([any(one[name] > found[name] for name in found) for one in fresh])
         kept.append(outside <= 0.05)
     assert np.mean(kept) >= 0.88  # 95 in 100, less what sixty draws may miss
-    wide, narrow = trust.limits(drawn(24)), trust.limits(drawn(2000))
+    wide, narrow = domain_check.limits(drawn(24)), domain_check.limits(drawn(2000))
     assert all(narrow[name] < wide[name] for name in narrow)
     assert any(one[name] > narrow[name] for one in fresh for name in narrow)
     one = drawn(1)
-    assert trust.limits(one * 3) == pytest.approx(one[0])
-    assert trust.limits([]) == {}
+    assert domain_check.limits(one * 3) == pytest.approx(one[0])
+    assert domain_check.limits([]) == {}
 
 
 def test_the_limit_of_a_share_knows_that_most_shares_are_near_nothing() -> None:
@@ -314,9 +315,9 @@ def test_the_limit_of_a_share_knows_that_most_shares_are_near_nothing() -> None:
         """Return how often two dozen scenes gave a limit that more than one fresh scene in twenty lies beyond."""
         shares = 1 / (1 + np.exp(4 - 1.3 * rng.normal(size=(60, 24))))
         fresh = 1 / (1 + np.exp(4 - 1.3 * rng.normal(size=4000)))
-        found = [trust.limits([{name: share} for share in some])[name] for some in shares.tolist()]
+        found = [domain_check.limits([{name: share} for share in some])[name] for some in shares.tolist()]
         return float(np.mean([np.mean(fresh > limit) > 0.05 for limit in found]))
 
-    assert outside(transfer.NOVELTY) <= 0.12
+    assert outside(signals.NOVELTY) <= 0.12
     assert outside("as if normal") > 0.15
-    assert trust.limits([{transfer.NOVELTY: share} for share in (0.0, 0.001, 0.002)])[transfer.NOVELTY] < 1
+    assert domain_check.limits([{signals.NOVELTY: share} for share in (0.0, 0.001, 0.002)])[signals.NOVELTY] < 1

@@ -20,10 +20,11 @@ from configs.selection import BandSetCalibration, SelectionConfig
 from configs.stack import Stack
 from configs.training import TrainingConfig
 from flows.learning import references
-from models import reference, select, units
-from models.drawing import Patches, Usable
-from models.reference import Reference
+from models import units
 from models.registry import Found
+from models.selection import choose, reference
+from models.selection.reference import Reference
+from models.selection.sampling import Patches, Usable
 
 BANDS = ("post_B4", "post_B3", "slope")
 QUICK = SelectionConfig(pixels=600, bootstraps=40, permutations=40, block_m=320, patches=120)
@@ -122,9 +123,9 @@ def test_the_nearest_card_by_patches_is_chosen_and_no_calibration_of_pixels_is_c
         for i, (name, b) in enumerate([("dark", 0.08), ("middle", 0.15), ("bright", 0.3)])
     ]
     scene = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.15))
-    pixels = select.choose(cards, scene, settings=QUICK)
+    pixels = choose.choose(cards, scene, settings=QUICK)
     known = BandSetCalibration(bands=BANDS, alarm=1e-6)
-    choice = select.choose(cards, scene, settings=settings.model_copy(update={"calibrations": (known,)}))
+    choice = choose.choose(cards, scene, settings=settings.model_copy(update={"calibrations": (known,)}))
     assert choice.card == pixels.card == "middle"
     assert not choice.out_of_domain
     by_name = {one.card: one for one in choice.ranking}
@@ -157,10 +158,10 @@ def test_a_card_without_patches_is_refused_with_the_remedy(tmp_path: Path) -> No
     other = card_of(tmp_path, "other", landscape(0), MEAN)
     scene = make_stack(tmp_path / "scene.zarr", landscape(9))
     with pytest.raises(RequestError, match=r"patches of 4 px.*holds none") as raised:
-        select.choose([bare], scene, settings=MEAN)
+        choose.choose([bare], scene, settings=MEAN)
     assert "unit: pixel" in str(raised.value.remedy)
     with pytest.raises(RequestError, match="holds patches of 4 px"):
-        select.choose([other], scene, settings=MEAN.model_copy(update={"unit_px": 8}))
+        choose.choose([other], scene, settings=MEAN.model_copy(update={"unit_px": 8}))
     with pytest.raises(RequestError, match="larger than blocks"):
         patched(scene, MEAN.model_copy(update={"unit_px": 64}))
     with pytest.raises(ValidationError, match="power of two"):

@@ -18,7 +18,7 @@ from flows.studying import ways as study_ways
 from flows.studying.pool import Answers, Job, Scene, logit_counts, predictor_of
 from flows.studying.ways import ways, ways_table
 from models.batchnorm import with_scene_statistics
-from models.predict import Predictor
+from models.inference.predict import Predictor
 from models.registry import Found
 from models.selftrain import labelled, self_trained
 

@@ -18,12 +18,13 @@ def command(revision: Path, as_json: bool) -> None:
     from configs.run import read_run
     from configs.stack import Stack
     from flows.rooms import open_source
-    from models import registry, select
+    from models import registry
+    from models.selection import choose
 
     layout = RunLayout(revision)
     run = read_run(layout.config)
     cards = registry.candidates("auto", open_source(run).offer(), run.model.card_dirs)
-    choice = select.choose(cards, Stack(layout.stack), run.place)
+    choice = choose.choose(cards, Stack(layout.stack), run.place)
     rows = [
         {
             "card": one.card,

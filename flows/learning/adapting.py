@@ -1,4 +1,4 @@
-"""Sample sets in a card's terms: the same maps for the chips of a training as for a whole scene at use (`models.adaptation`)."""
+"""Sample sets in a card's terms: the same maps for the chips of a training as for a whole scene at use (`models.inference.adaptation`)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from configs.errors import RequestError
 from configs.records import IGNORED
 from configs.selection import read_selection
 from configs.training import TrainingConfig
-from models.adaptation import Adaptation, targets
-from models.normalise import fit
-from models.predict import Predictor
-from models.reference import Reference, sample
+from models.inference.adaptation import Adaptation, targets
+from models.inference.normalise import fit
+from models.inference.predict import Predictor
 from models.registry import Found
+from models.selection.reference import Reference, sample
 from tiles.chips import ChipDataset
 from tiles.samples import SampleSet
 

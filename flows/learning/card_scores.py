@@ -13,9 +13,9 @@ from configs.stack import Rows
 from configs.training import TrainingConfig
 from flows.learning.adapting import on
 from models.architectures import ARCHITECTURES
-from models.finish import scored
+from models.inference.predict import Predictor
 from models.metrics import Confusion
-from models.predict import Predictor
+from models.training.write_card import scored
 from tiles.grid import TileGrid
 from tiles.samples import SampleSet
 from tiles.stitch import map_tiles

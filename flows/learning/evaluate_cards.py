@@ -28,10 +28,10 @@ from flows.journal import Peak
 from flows.learning.adapting import on
 from flows.learning.card_scores import probability_of
 from inventory.compare import compare_boundaries, compare_landslides
-from inventory.polygons import polygonise
+from inventory.outline.polygons import polygonise
 from models.architectures import build
+from models.inference.predict import Predictor
 from models.metrics import Confusion, mean_over_patches
-from models.predict import Predictor
 from models.registry import Found, installed
 from tiles.samples import SampleSet
 

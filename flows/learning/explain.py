@@ -20,10 +20,10 @@ from configs.records import IGNORED
 from flows.learning.adapting import on
 from flows.learning.evaluate_cards import card_named
 from flows.progress import progress
-from models import gradcam, heatmaps
-from models.blocks import Segmenter
-from models.importance import gini_importance
-from models.predict import Predictor
+from models.explain import gradcam, heatmaps
+from models.explain.importance import gini_importance
+from models.inference.predict import Predictor
+from models.nets.blocks import Segmenter
 from tiles.samples import SampleSet
 
 logger = logging.getLogger(__name__)

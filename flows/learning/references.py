@@ -8,7 +8,7 @@ from dataclasses import replace
 from configs.records import IGNORED
 from configs.selection import read_selection
 from configs.training import TrainingConfig
-from models.reference import Reference, Usable, mixture, sample
+from models.selection.reference import Reference, Usable, mixture, sample
 from models.units import patches
 from tiles.samples import SampleSet
 

@@ -22,10 +22,10 @@ from flows.learning.mixing import check_total, kept_apart
 from flows.learning.references import count_of, reference_of
 from flows.progress import progress
 from flows.step import Step, plain
-from models import training, trainstate
-from models.finetune import Start
-from models.finish import Facts, finish
 from models.registry import Found
+from models.training import loop, state
+from models.training.finetune import Start
+from models.training.write_card import Facts, finish
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
 from tiles.samples import SampleSet
@@ -151,7 +151,7 @@ def train_card(
         for splits in (config.splits.training, config.splits.validation)
     )
     with progress(f"training {config.name}", "step") as advance:
-        trained = training.train(
+        trained = loop.train(
             config,
             chips,
             validation,
@@ -170,7 +170,7 @@ def train_card(
         validation,
         score=lambda predictor: scores(predictor, config, sets),
     )
-    trainstate.forget(out / f".{config.name}.training")
+    state.forget(out / f".{config.name}.training")
     return found
 
 
@@ -222,7 +222,7 @@ def _chips(
 
 
 class _Augment:
-    """`tiles.augment` in the shape that `models.training` calls."""
+    """`tiles.augment` in the shape that `models.training.loop` calls."""
 
     def __init__(self, augment: Augment, azimuth_deg: float | None) -> None:
         self._augment, self._azimuth_deg = augment, azimuth_deg

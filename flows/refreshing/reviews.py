@@ -16,8 +16,8 @@ from pathlib import Path
 from configs.errors import RequestError
 from configs.files import replacing, sha256
 from configs.layout import EventFolder, RunLayout
-from inventory.review import Review, read_review
-from inventory.since import GEOPACKAGE, Earlier
+from inventory.revisions.reconcile import GEOPACKAGE, Earlier
+from inventory.revisions.review import Review, read_review
 
 logger = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from flows.studying.pool import Answers
 from flows.studying.tables import number, span, table
 from flows.studying.trusting import alarm, calibration, thresholds, trials
 from flows.studying.ways import Way, ways_table
-from models.evidence import by_target, interval
-from models.transfer import PLAIN
+from models.selection.evidence import by_target, interval
+from models.selection.signals import PLAIN
 
 
 def write_document(
@@ -147,7 +147,7 @@ def _choice(config: StudyConfig, found: Findings) -> str:
         f"domains, taken without looking at the scene. A card's F1 differs between seeds by {number(found.deviation)} (standard "
         f"deviation); the goal for the regret is 0.03 more than that.\n\n{table(head, rows)}\n\n"
         f"Fitted without each domain: {rules}. Nothing is fitted in the study's rule but the units; its parts were "
-        f"fixed on an earlier pool of ten-band cards, over the same scenes (`models/rules.py`). It "
+        f"fixed on an earlier pool of ten-band cards, over the same scenes (`models/selection/rules.py`). It "
         + f"{'chooses' if found.proven else 'does not choose'} better than plain MMD: "
         f"`configs/selection.yaml` goes by **{found.rule.words}**. What a card did elsewhere (*advantage*) is never taken "
         "from the scene's domain."

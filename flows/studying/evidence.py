@@ -20,15 +20,15 @@ from flows.progress import progress
 from flows.studying.maps import Maps
 from flows.studying.pool import Answers, Scene
 from flows.studying.votes import Votes
-from models import transfer
-from models.calibration import LogitCounts
-from models.evidence import Row
+from models.inference.calibration import LogitCounts
 from models.metrics import Confusion
-from models.ranking import thinned
-from models.reference import Reference, sample
 from models.registry import Found
-from models.transfer import Comparison, Sample, Scaling
-from models.trust import Judged
+from models.selection import signals
+from models.selection.domain_check import Judged
+from models.selection.evidence import Row
+from models.selection.ranking import thinned
+from models.selection.reference import Reference, sample
+from models.selection.signals import Comparison, Sample, Scaling
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def _distances(
     for one in candidates:
         first.setdefault(one.job.made.name, one.found)
     scenes = sorted((s.name, s.samples.card.fingerprint) for s in every)
-    identity = [scenes, sorted((n, f.card.reference_sha256) for n, f in first.items()), transfer.POINTS]
+    identity = [scenes, sorted((n, f.card.reference_sha256) for n, f in first.items()), signals.POINTS]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     path = work / f"distances-{key}.json"
     if path.exists():
@@ -126,9 +126,9 @@ def _distances(
 
 def _measured(scene: Sample, card: Sample, scaling: Scaling, shared: dict[str, float]) -> dict[str, float]:
     compared = Comparison(scene, card, scaling, shared)
-    found = {name: compared.statistic(name) for name in transfer.statistics(scene.bands)}
+    found = {name: compared.statistic(name) for name in signals.statistics(scene.bands)}
     shares = np.bincount(card.domain)
-    return found | {transfer.NOVELTY: transfer.novelty(scene, card), "diversity": transfer.diversity(shares.tolist())}
+    return found | {signals.NOVELTY: signals.novelty(scene, card), "diversity": signals.diversity(shares.tolist())}
 
 
 def judged(done: Sequence[Answers], every: Sequence[Scene]) -> list[Judged]:

@@ -10,9 +10,9 @@ import numpy as np
 from configs.files import replacing
 from configs.studying import StudyConfig
 from flows.studying.findings import Findings
-from models.evidence import by_target
-from models.rules import Rule
-from models.transfer import PLAIN
+from models.selection.evidence import by_target
+from models.selection.rules import Rule
+from models.selection.signals import PLAIN
 
 
 def draw(config: StudyConfig, found: Findings, folder: Path) -> list[tuple[str, Path]]:

@@ -13,9 +13,11 @@ from configs.selection import AGREEMENT
 from configs.studying import StudyConfig
 from flows.studying.trust import Calibrated, calibrated, references, thresholds, trials
 from flows.studying.votes import Votes
-from models import trust
-from models.calibration import Reliability
-from models.evidence import (
+from models.inference.calibration import Reliability
+from models.selection import domain_check
+from models.selection.choose import MEMBERS
+from models.selection.domain_check import Judged
+from models.selection.evidence import (
     Choices,
     Row,
     by_target,
@@ -26,10 +28,8 @@ from models.evidence import (
     seed_deviation,
     with_advantage,
 )
-from models.rules import Rule, best_rule, in_parts, left_out, rules
-from models.select import MEMBERS
-from models.transfer import NOVELTY, PLAIN, SIGNALS
-from models.trust import Judged
+from models.selection.rules import Rule, best_rule, in_parts, left_out, rules
+from models.selection.signals import NOVELTY, PLAIN, SIGNALS
 
 CANDIDATES = (
     AGREEMENT,
@@ -62,7 +62,7 @@ class Findings:
     """All that the study's document and `configs/selection.yaml` say."""
 
     rule: Rule
-    """What `models.select` goes by: the one in fixed parts where it chose better than plain MMD, else plain MMD."""
+    """What `models.selection.choose` goes by: the one in fixed parts where it chose better than plain MMD, else plain MMD."""
     held_out: Mapping[str, Rule]
     """Fitted without each domain."""
     tried: tuple[Tried, ...]
@@ -165,7 +165,7 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], vot
         deviation=seed_deviation([row for row in rows if not row.seen]),
         usual=tuple(sorted(rule(row) for row in taken)),
         near=_near(rows, rule),
-        limits=trust.limits([{n: row.statistics[n] for n in SIGNALS} for row in of_chosen(rows, Rule(PLAIN))]),
+        limits=domain_check.limits([{n: row.statistics[n] for n in SIGNALS} for row in of_chosen(rows, Rule(PLAIN))]),
         expected=tuple(expected(taken, rule)),
         expected_error=_expected_error(rows, rule),
         reference=references(config, rows, by_mmd if rule == Rule(PLAIN) else chosen),

@@ -29,8 +29,8 @@ from configs.studying import Composition, SimulatedScenes, StudyConfig
 from flows.learning.samples import make_samples
 from flows.learning.train import probability_of, train_card
 from flows.studying.maps import Maps
-from models.calibration import LogitCounts
-from models.predict import Predictor
+from models.inference.calibration import LogitCounts
+from models.inference.predict import Predictor
 from models.registry import Found
 from tiles.samples import SampleSet
 

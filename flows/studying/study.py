@@ -1,5 +1,5 @@
 """The leave-one-domain-out study: one pool of trainings tells how cards are chosen, when none can be trusted, and how
-probabilities are to be read. It writes `configs/selection.yaml`, which `models.select` only reads.
+probabilities are to be read. It writes `configs/selection.yaml`, which `models.selection.choose` only reads.
 """
 
 from __future__ import annotations

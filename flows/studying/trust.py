@@ -10,10 +10,10 @@ import numpy as np
 
 from configs.checkpoint import Calibration
 from configs.studying import StudyConfig
-from models import trust
-from models.calibration import Reliability
-from models.evidence import Choices, Row, by_target, interval
-from models.trust import Judged
+from models.inference.calibration import Reliability
+from models.selection import domain_check
+from models.selection.domain_check import Judged
+from models.selection.evidence import Choices, Row, by_target, interval
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,24 @@ def references(config: StudyConfig, rows: Sequence[Row], chosen: Choices) -> dic
 
 def calibrated(judged: Sequence[Judged]) -> tuple[tuple[Calibrated, ...], dict[str, tuple[Reliability, ...]]]:
     unseen, seen = [one for one in judged if not one.seen], [one for one in judged if one.seen]
-    ways: dict[str, trust.Choose] = {"none": lambda _: Calibration(), "validation chips (Platt)": lambda one: one.home}
-    for method in trust.METHODS:
-        fitted = trust.held_out(judged, method)
+    ways: dict[str, domain_check.Choose] = {
+        "none": lambda _: Calibration(),
+        "validation chips (Platt)": lambda one: one.home,
+    }
+    for method in domain_check.METHODS:
+        fitted = domain_check.held_out(judged, method)
         ways[f"held-out domains, {method}"] = lambda one, fitted=fitted: fitted[one.target]  # type: ignore[misc]
     found, diagrams = [], {}
     for name, way in ways.items():
-        out, diagrams[name] = trust.pooled_error(unseen, way)
-        home = trust.pooled_error(seen, way)[0] if seen else math.nan
-        found.append(Calibrated(name, out, home, float(np.mean(trust.errors(unseen, way)))))
+        out, diagrams[name] = domain_check.pooled_error(unseen, way)
+        home = domain_check.pooled_error(seen, way)[0] if seen else math.nan
+        found.append(Calibrated(name, out, home, float(np.mean(domain_check.errors(unseen, way)))))
     return tuple(found), diagrams
 
 
 def thresholds(judged: Sequence[Judged]) -> dict[str, tuple[float, float, float]]:
     unseen = [one for one in judged if not one.seen]
-    f1 = trust.thresholds(unseen, trust.held_out(judged, "platt"))
+    f1 = domain_check.thresholds(unseen, domain_check.held_out(judged, "platt"))
     targets, own = tuple(one.target for one in unseen), f1["the card's"]
     return {
         name: (float(by_target(targets, values).mean()), *interval(targets, values - own))

@@ -1,5 +1,5 @@
 """What the cards of the study say to one another on a scene that none of them has seen: how far each agrees with the
-others (`models.agreement`), and what several are worth together."""
+others (`models.selection.agreement`), and what several are worth together."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from configs.records import IGNORED
 from flows.progress import progress
 from flows.studying.maps import Maps
 from flows.studying.pool import Answers, Scene
-from models.agreement import against
-from models.evidence import Row
-from models.select import MEMBERS
+from models.selection.agreement import against
+from models.selection.choose import MEMBERS
+from models.selection.evidence import Row
 
 TOGETHER = {"the chosen card": 1, f"mean of the first {MEMBERS}": MEMBERS, "mean of all": None}
 """Ways to map a scene, and how many cards of the ranking each takes."""

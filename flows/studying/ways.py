@@ -21,12 +21,12 @@ from flows.learning.adapting import on, tiles_of
 from flows.learning.card_scores import probability_of
 from flows.studying.evidence import confusion
 from flows.studying.pool import Answers, Scene, predictor_of
-from models.adaptation import adapting
 from models.batchnorm import with_scene_statistics
-from models.evidence import by_target, interval
+from models.inference.adaptation import adapting
+from models.inference.predict import Predictor
 from models.metrics import Confusion
-from models.predict import Predictor
 from models.registry import Found
+from models.selection.evidence import by_target, interval
 from models.selftrain import self_trained
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks import Segmenter, SqueezeExcite, initialise, upsample
+from models.nets.blocks import Segmenter, SqueezeExcite, initialise, upsample
 
 
 class BNPReLU(nn.Sequential):

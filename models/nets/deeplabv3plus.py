@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.blocks import ASPP, ConvBNReLU, Segmenter, initialise, upsample
+from models.nets.blocks import ASPP, ConvBNReLU, Segmenter, initialise, upsample
 from models.nets.mobilenetv2 import MobileNetV2Trunk
 from models.nets.pretrained import load_trunk
 from models.nets.resnet import ResNetTrunk

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.errors import RequestError
-from models.blocks import Segmenter, initialise
+from models.nets.blocks import Segmenter, initialise
 
 _LEVELS = 3
 _LAYERS = 4

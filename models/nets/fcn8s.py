@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.blocks import Segmenter, initialise
+from models.nets.blocks import Segmenter, initialise
 from models.nets.pretrained import load_trunk
 from models.nets.vgg import VGG16Trunk
 

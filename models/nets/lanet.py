@@ -18,7 +18,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks import ConvBNReLU, PooledBatchNorm, Segmenter, initialise, upsample
+from models.nets.blocks import ConvBNReLU, PooledBatchNorm, Segmenter, initialise, upsample
 from models.nets.pretrained import load_trunk
 from models.nets.resnet import ResNetTrunk
 

@@ -21,7 +21,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models.blocks import Segmenter, initialise
+from models.nets.blocks import Segmenter, initialise
 
 _ENCODER_BLOCKS = (2, 2, 3, 3, 3)
 _DEEPEST = len(_ENCODER_BLOCKS) - 1

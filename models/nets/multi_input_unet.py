@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.errors import RequestError
-from models.blocks import Segmenter, initialise
+from models.nets.blocks import Segmenter, initialise
 from models.nets.unet import DoubleConv
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.blocks import Segmenter, initialise, upsample
+from models.nets.blocks import Segmenter, initialise, upsample
 
 
 class ResidualUnit(nn.Module):

@@ -21,7 +21,7 @@ does not print the reduction ratio: 16 (8,239,517 parameters for ten bands). Up-
 
 from __future__ import annotations
 
-from models.blocks import SqueezeExcite
+from models.nets.blocks import SqueezeExcite
 from models.nets.resu_net import ResUNet
 
 

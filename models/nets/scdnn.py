@@ -24,7 +24,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models.blocks import ConvBNReLU, Segmenter, initialise
+from models.nets.blocks import ConvBNReLU, Segmenter, initialise
 
 
 class MRConv(nn.Module):

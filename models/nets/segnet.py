@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.blocks import Segmenter, initialise
+from models.nets.blocks import Segmenter, initialise
 
 
 def _stage(inputs: int, outputs: list[int]) -> nn.Sequential:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.blocks import Segmenter, initialise
+from models.nets.blocks import Segmenter, initialise
 
 
 class DoubleConv(nn.Sequential):

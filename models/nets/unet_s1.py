@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.blocks import Segmenter, initialise
+from models.nets.blocks import Segmenter, initialise
 from models.nets.unet import DoubleConv
 
 

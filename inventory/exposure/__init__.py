@@ -1,0 +1,1 @@
+"""What landslides may reach: roads, buildings, people."""

@@ -1,0 +1,1 @@
+"""The files an inventory is written to."""

@@ -1,0 +1,48 @@
+"""Further formats of a revision, each on or off in the run's configuration; an empty inventory has them all too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.product import Export
+from inventory.about import About
+from inventory.formats import ems
+from inventory.formats.geojson import write_geojson
+from inventory.formats.kml import write_kml
+from inventory.formats.layers import Layer
+from inventory.outline.outline import Inventory
+from inventory.report.summary import Summary, headline
+
+FILES: dict[Export, str] = {"geojson": "landslides.geojson", "kml": "landslides.kml", "ems": ems.FILE}
+"""File of each format."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What the formats are made from."""
+
+    about: About
+    inventory: Inventory
+    summary: Summary
+    landslides: Layer
+    area: Layer
+    scenes: Layer
+    unseen: Layer
+
+
+def write_exports(folder: Path, exports: Sequence[Export], given: Exported) -> dict[str, Path]:
+    """Return the files of the formats asked for, by name; each written whole or not at all."""
+    about = given.about
+    for export in exports:
+        path = folder / FILES[export]
+        if export == "geojson":
+            told = {**given.summary.as_plain(), "as_of": about.stamp, "attribution": list(about.attribution)}
+            write_geojson(path, given.landslides, told)
+        elif export == "kml":
+            words = [*headline(given.summary), *about.warnings, *about.attribution]
+            write_kml(path, about, given.landslides, given.area, given.unseen, words)
+        else:
+            ems.write_ems(path, about, given.inventory, given.summary, given.area, given.scenes, given.unseen)
+    return {FILES[export]: folder / FILES[export] for export in exports}

@@ -1,0 +1,219 @@
+"""``report.html``: one page for people under pressure. It needs nothing but itself: no network, no other file.
+
+Everything that comes from outside (titles, scene ids, reasons) is escaped by Jinja2; the page's security policy allows only its
+own script, by hash. The words are in `templates/words.en.yaml`; a translation is another such file.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from configs.bands import When
+from configs.files import write_text
+from configs.records import Scene
+from configs.stack import Rows, Stack
+from inventory.about import About
+from inventory.colours import AFFECTED, CONFIDENCE, OBSERVATION
+from inventory.exposure.affected import Affected
+from inventory.outline.clean import counted
+from inventory.outline.outline import Inventory
+from inventory.outline.words import words_of
+from inventory.report import charts
+from inventory.report.pictures import NOT_IMAGED
+from inventory.report.statistics import (
+    area_density,
+    distance_shares,
+    epicentre,
+    ground,
+    power_law_tail,
+    slope_shares,
+)
+from inventory.report.summary import Summary, length, number, percent, spoken
+from inventory.report.viewer import COLUMNS, payload
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the report says."""
+
+    about: About
+    inventory: Inventory
+    summary: Summary
+    words: tuple[str, ...]
+    """The headline, and the changes since the revision before."""
+    provenance: Mapping[str, Any]
+    affected: Affected | None = None
+    files: tuple[str, ...] = ()
+    """Files written so far that lie beside the page."""
+    used_km2: tuple[float, ...] = ()
+    """For every scene of the run the area drawn from acquisitions of its day."""
+
+
+def _text(name: str) -> str:
+    return (files("inventory") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
+    """Return what to beware of, the gravest first."""
+    grave = [w["simulated"]] if page.about.simulated else []
+    grave += [w["out_of_domain"]] if page.about.choice.out_of_domain else []
+    told = page.about.simulated  # the source says so itself, in fewer words
+    return [*grave, *(line for line in page.about.warnings if not (told and line.startswith("simulated imagery")))]
+
+
+def _cards(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str]]:
+    high, count = summary.by_confidence["high"], summary.landslide_count
+    return [
+        (f"{count:,}", w["count"]),
+        (f"{number(summary.landslide_area_km2)} km²", w["area"]),
+        (percent(summary.observed_fraction), w["seen"]),
+        (percent(high / count) if count else "–", w["sure"]),
+    ]
+
+
+def _charts(page: Page, stack: Stack, probability: Rows, observation: Rows, w: dict[str, Any]) -> list[Any]:
+    """Return (title, plot, note) of every plot that has something to show."""
+    frame = page.inventory.landslides
+    areas = frame["area_m2"].to_numpy(dtype=float)
+    on = ground(stack, probability, observation, page.about.event)
+    tail = power_law_tail(areas)
+    resolution = f"{abs(page.inventory.geobox.affine.a):g}"
+    note = w["tail_none"].format(resolution=resolution)
+    if tail:
+        values = {"x_min": f"{tail.x_min_m2:,.0f}", "count": f"{tail.count:,}", "resolution": resolution}
+        note = w["tail_words"].format(**values, alpha=f"{tail.alpha:.2f}", error=f"{tail.standard_error:.2f}")
+    x0, y0 = epicentre(stack, page.about.event)
+    centres = frame.geometry.centroid
+    away_km = np.hypot(centres.x - x0, centres.y - y0).to_numpy(dtype=float) / 1000
+    found = [
+        (w["area_title"], charts.area_frequency(area_density(areas), tail, len(areas), w), note),
+        (w["slope_title"], charts.slopes(slope_shares(frame["slope_mean_deg"].to_numpy(dtype=float), on), w), ""),
+        (w["distance_title"], charts.distances(distance_shares(away_km, areas, on), w), ""),
+    ]
+    return [entry for entry in found if entry[1] is not None and len(areas)]
+
+
+def _scenes(page: Page) -> tuple[list[tuple[Scene, float]], list[tuple[Scene, float]]]:
+    """Return the scenes with the area drawn from each: those that were used, most first, and the others."""
+    used_km2 = page.used_km2 or (float("nan"),) * len(page.about.scenes)
+    rows = list(zip(page.about.scenes, used_km2, strict=True))
+    used = [row for row in rows if not row[1] <= 0]
+    return sorted(used, key=lambda row: (row[0].when != When.PRE, -row[1])), [row for row in rows if row[1] <= 0]
+
+
+def _coverage(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str, float, float]]:
+    """Return (class, colour, km², share of the area), what was seen first."""
+    total = sum(summary.classes_km2.values()) or 1.0
+    rows = [(name, colour, summary.classes_km2[name]) for name, colour in OBSERVATION.values()]
+    rows = sorted(rows, key=lambda row: -row[2])
+    return [(w["classes"][name], colour, km2, km2 / total) for name, colour, km2 in rows if km2 > 0]
+
+
+WRITTEN_LATER = ("selection.csv", "run.yaml", "provenance.json", "item.json")
+"""Files that come into the folder after the page."""
+MOST_ROADS = 40
+"""Roads that are listed; the layer has all."""
+
+
+def _affected(page: Page, w: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the section on who may be affected shows; None where no layer was given."""
+    if page.affected is None:
+        return None
+    a, totals, roads = w["affected"], page.affected.totals, page.affected.roads
+    rows = [(a["rows"][what], within, below) for what, within, below in spoken(totals)]
+    angle = page.affected.reach_angle_deg
+    rule = a["rule_size"] if angle is None else a["rule_fixed"].format(angle=f"{angle:g}")
+    first = roads.head(MOST_ROADS)
+    within, below = ([length(metres) for metres in first[name].tolist()] for name in ("within_m", "below_m"))
+    names, kinds = (
+        [name or other for name in first[field].tolist()] for field, other in (("name", a["unnamed"]), ("kind", "–"))
+    )
+    listed = list(zip(names, kinds, first["landslides"].tolist(), within, below, strict=True))
+    return {
+        "help": a["help"].format(rule=rule, outdated=a["outdated"]),
+        "rows": rows,
+        "roads": listed,
+        "has_roads": "roads_m" in totals,
+        "colours": AFFECTED,
+        "more": a["more_roads"].format(shown=len(listed), all=f"{len(roads):,}") if len(roads) > len(listed) else "",
+    }
+
+
+def _told(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _facts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield a nested mapping as (dotted name, text); a mapping of plain values is one line."""
+    if isinstance(value, Mapping):
+        nested = any(isinstance(inner, (Mapping, list, tuple)) for inner in value.values())
+        if name and not nested:
+            yield name, " · ".join(f"{key} {inner}" for key, inner in value.items())
+            return
+        for key, inner in value.items():
+            yield from _facts(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, (list, tuple)) and any(isinstance(each, (Mapping, list, tuple)) for each in value):
+        for position, inner in enumerate(value):
+            yield from _facts(inner, f"{name}[{position}]")
+    else:
+        yield name, _told(value)
+
+
+def _safe_json(content: Any) -> Markup:
+    """Return JSON that cannot end its script element."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def write_report(path: Path, page: Page, probability: Rows, observation: Rows, stack: Stack) -> Path:
+    """Return the path of the report, written whole or not at all."""
+    w = words_of()
+    data = payload(page.inventory, page.about, stack, probability, observation, w, page.affected)
+    drawn, count = sum(map(bool, data["rings"])), page.summary.landslide_count
+    script, (used, unused) = _text("viewer.js"), _scenes(page)
+    environment = Environment(loader=PackageLoader("inventory"), autoescape=True, undefined=StrictUndefined)
+    html = environment.get_template("report.html.j2").render(
+        w=w,
+        about=page.about,
+        summary=page.summary,
+        version=version("coslide"),
+        warnings=_warnings(page, w),
+        cards=_cards(page.summary, w),
+        sentences=page.words,
+        no_image=NOT_IMAGED,
+        has_pre="pre" in data["images"],
+        confidence=[
+            (w["confidence_label"].format(confidence=w["confidence"][name]), colour)
+            for name, colour in CONFIDENCE.items()
+        ],
+        affected=_affected(page, w),
+        columns=COLUMNS,
+        more=w["more"].format(drawn=f"{drawn:,}", all=f"{count:,}") if drawn < count else "",
+        charts=_charts(page, stack, probability, observation, w),
+        coverage=_coverage(page.summary, w),
+        voted=any(row.agreement is not None for row in page.about.choice.ranking),
+        bands=list(dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)),
+        rejections=list(counted(page.inventory.rejected["reason"]).items()) if len(page.inventory.rejected) else [],
+        files=[(name, w["file_words"][name]) for name in w["file_words"] if name in (*page.files, *WRITTEN_LATER)],
+        used=used,
+        unused=unused,
+        facts=list(_facts({key: value for key, value in page.provenance.items() if key != "scenes"})),
+        style=Markup(_text("report.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        data=_safe_json(data),
+    )
+    write_text(path, html)
+    return path

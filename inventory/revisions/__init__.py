@@ -1,0 +1,1 @@
+"""Revisions, reviews, and what persists between them."""

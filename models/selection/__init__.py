@@ -1,0 +1,1 @@
+"""Which checkpoint maps a scene."""

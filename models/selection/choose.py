@@ -1,0 +1,258 @@
+"""Which card for this scene, and whether any is near enough: ordered by what the leave-one-domain-out study found to tell
+F1 (`configs/selection.yaml`); where no study knows a card's bands, by joint MMD, ties by what cards did on unseen domains."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from configs.area import Area
+from configs.errors import NothingToSeeError, RequestError
+from configs.files import write_text
+from configs.records import Advance, Choice, Ranked, silent
+from configs.selection import JOINT, BandSetCalibration, SelectionConfig, read_selection
+from configs.stack import Stack
+from models.inference.predict import Device
+from models.registry import AUTO, AVERAGE, Found
+from models.selection.agreement import vote, wanted
+from models.selection.ranking import OWN, compare, expected_f1, rank
+
+
+def choose(
+    cards: Iterable[Found],
+    stack: Stack,
+    area: Area | None = None,
+    *,
+    checkpoint: str | None = None,
+    fill: bool = True,
+    settings: SelectionConfig | None = None,
+    device: Device = "auto",
+    advance: Advance = silent,
+) -> Choice:
+    """Return which card maps the scene, with the ranking of all.
+
+    Args:
+        cards: `registry.candidates`; the card they were asked for by name is taken, and ranked with the others.
+        stack: the scene; pixels are compared where it was observed.
+        area: leaves out the rest of the stack.
+        checkpoint: a name overrules the ranking; the candidates' own `named` where None.
+        fill: name a post-only card for what has no clear pre-event pixel.
+        settings: how to compare; with the study's calibration, where there is one, if None.
+        device: where candidates map the windows they vote on.
+        advance: told cards, or windows they vote on, done and in all.
+
+    Raises:
+        NothingToSeeError: no card could see a single pixel.
+        RequestError: no candidate, or a card's reference sample is missing or broken.
+    """
+    settings = settings or read_selection()
+    found = list(cards)
+    if not found:
+        raise RequestError(
+            "there is no checkpoint to choose from", "Train one (`coslide train`) or set `model.card_dirs`."
+        )
+    named = checkpoint or getattr(cards, "named", None)
+    compared = compare(found, stack, area, settings)
+    if not compared:
+        raise NothingToSeeError(
+            "no checkpoint could see a single pixel of the scene",
+            "Give a longer --post (and --pre), or wait for a clear image.",
+        )
+    agreed = vote(compared, stack, area, settings, device, advance) if wanted(compared, settings) else {}
+    ranking = _in_order(rank(compared, settings, advance, agreed))
+    unseen = tuple(_unseen(one) for one in found if one.card.name not in {r.card for r in ranking})
+    by_name = named not in (None, AUTO, AVERAGE)
+    chosen = named if by_name else _best(ranking).card
+    if chosen is None or chosen in {one.card for one in unseen}:
+        raise NothingToSeeError(
+            f"checkpoint `{chosen}` could see nothing of the scene",
+            "Choose one that needs no pre-event image, or wait.",
+        )
+    verdict = _verdict(chosen, by_name, found, ranking + unseen, settings, fill)
+    return _averaged(verdict, found, settings) if named == AVERAGE else verdict
+
+
+def _in_order(ranked: Iterable[Ranked]) -> tuple[Ranked, ...]:
+    return tuple(sorted(ranked, key=lambda one: (one.score, one.distance, one.card)))
+
+
+def _unseen(found: Found) -> Ranked:
+    card = found.card
+    return Ranked(
+        card.name, math.nan, math.nan, {}, None, card.validation_f1, "no pixel is clear in every window it reads"
+    )
+
+
+def _best(ranking: Sequence[Ranked]) -> Ranked:
+    """Return the first of the ranking where a study says how to order; else the nearest, ties broken."""
+    return ranking[0] if all(OWN in one.signals for one in ranking) else _break_ties(ranking)
+
+
+def _known(found: Found, settings: SelectionConfig) -> BandSetCalibration | None:
+    return settings.calibration(found.card.bands, found.card.simulated)
+
+
+def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
+    """Return the nearest card; among those within the standard error of it, the one that did best on unseen domains.
+
+    Validation F1 decides only between cards equally near: it says nothing about unseen domains (docs/study.md).
+    """
+    nearest = ranking[0]
+
+    def within(one: Ranked) -> bool:
+        error = max(e for e in (one.standard_error, nearest.standard_error, 0.0) if not math.isnan(e))
+        return one.distance - nearest.distance <= error
+
+    return max(filter(within, ranking), key=lambda one: (one.advantage or 0.0, -one.distance, one.validation_f1 or 0.0))
+
+
+def _verdict(
+    chosen: str,
+    by_name: bool,
+    found: Sequence[Found],
+    ranking: tuple[Ranked, ...],
+    settings: SelectionConfig,
+    fill: bool,
+) -> Choice:
+    cards = {one.card.name: one for one in found}
+    mine = next(one for one in ranking if one.card == chosen)
+    known = _known(cards[chosen], settings)
+    beyond = beyond_known(mine if by_name else _nearest(mine, ranking, cards), known) if known else []
+    own = mine.distance if known and known.statistic == JOINT else mine.signals.get(OWN)
+    expected = expected_f1(known, own, mine.advantage) if known and own is not None else None
+    fallback = None
+    if fill and cards[chosen].card.needs_pre:
+        others = (r.card for r in ranking if not cards[r.card].card.needs_pre and not math.isnan(r.distance))
+        fallback = next(others, None)
+    reason = _reason(mine, by_name, ranking, _best([r for r in ranking if not math.isnan(r.distance)]))
+    if known is None or (known.alarm is None and not known.limits):
+        reason += "; how far is too far is not known for these bands"
+    warnings = (_alarmed(chosen, beyond, expected),) if beyond else ()
+    return Choice(chosen, fallback, ranking, bool(beyond), expected, reason, warnings)
+
+
+def _nearest(mine: Ranked, ranking: Sequence[Ranked], cards: Mapping[str, Found]) -> Ranked:
+    """Return the nearest of the cards that read what the chosen one reads: where even that one is far, none can be trusted."""
+
+    def family(one: Ranked) -> tuple[frozenset[str], bool]:
+        return frozenset(cards[one.card].card.bands), cards[one.card].card.simulated
+
+    alike = [one for one in ranking if family(one) == family(mine) and not math.isnan(one.distance)]
+    return min(alike, key=lambda one: (one.distance, one.card))
+
+
+def beyond_known(mine: Ranked, known: BandSetCalibration) -> list[str]:
+    """Return, in words, each signal that lies beyond what is known to work."""
+    found = []
+    if known.alarm is not None and mine.distance > known.alarm:
+        found.append(f"MMD {mine.distance:.2f}, beyond {known.alarm:.2f}")
+    for name, limit in known.limits.items():
+        if name in mine.signals and mine.signals[name] > limit:
+            found.append(f"{name} {mine.signals[name]:.2f}, beyond {limit:.2f}")
+    return found
+
+
+def _alarmed(chosen: str, beyond: Sequence[str], expected: float | None) -> str:
+    words = f"out of domain: this scene is farther from what `{chosen}` and its like were trained on than any card is known to work at"
+    tail = "" if expected is None else f"; at best F1 {expected:.2f} is to be expected"
+    return f"{words} ({'; '.join(beyond)}){tail}"
+
+
+def _averaged(choice: Choice, found: Sequence[Found], settings: SelectionConfig) -> Choice:
+    """Return the choice with the near-equal best of the chosen card's bands beside it, at most `MEMBERS`."""
+    cards = {one.card.name: one for one in found}
+    mine = next(one for one in choice.ranking if one.card == choice.card)
+    known = _known(cards[choice.card], settings)
+    near = known.near if known and known.near else mine.standard_error
+    alike = [
+        one.card
+        for one in choice.ranking
+        if set(cards[one.card].card.bands) == set(cards[choice.card].card.bands) and one.score - mine.score <= near
+    ]
+    members = (choice.card, *(name for name in alike if name != choice.card))[:MEMBERS]
+    reason = f"{choice.reason}; mapped by the mean of {', '.join(f'`{name}`' for name in members)}"
+    return replace(choice, members=members, reason=reason)
+
+
+def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked) -> str:
+    seen = [one for one in ranking if not math.isnan(one.distance)]
+    words = f"`{mine.card}`, MMD {mine.distance:.2f} ± {mine.standard_error:.2f}"
+    if len(seen) == 1:
+        return f"{words}: {'named by the user' if by_name else 'the only candidate'}"
+    nearest = seen[0]
+    nearer = sum(
+        all(mine.per_band[b] <= other.per_band[b] for other in seen if b in other.per_band) for b in mine.per_band
+    )
+    words += f", the nearest in {nearer} of {len(mine.per_band)} bands"
+    if mine.agreement is not None:
+        words += f", agreement {mine.agreement:.2f} with the {len(seen) - 1} others"
+    if by_name:
+        return f"{words}: named by the user; by itself coslide would take `{best.card}`"
+    if mine.agreement is not None and OWN in mine.signals:
+        next_ = f"`{seen[1].card}` {seen[1].agreement or 0:.2f}, MMD {seen[1].distance:.2f}"
+        known = any(one.advantage for one in seen)
+        by = "agreement, distance and what cards did on other domains" if known else "agreement and distance"
+        return f"{words}: first by {by} together, next {next_}"
+    if mine is not nearest:
+        return f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the error, and did worse on unseen domains"
+    return f"{words}: nearest of {len(seen)}, next `{seen[1].card}` ({seen[1].distance:.2f})"
+
+
+MEMBERS = 3
+"""Cards that are averaged at most: each one more costs a whole mapping."""
+
+
+FIELDS = (
+    "rank",
+    "card",
+    "chosen",
+    "band",
+    "mmd",
+    "mmd2",
+    "standard_error",
+    "p_value",
+    "score",
+    "agreement",
+    "advantage",
+    "validation_f1",
+    "note",
+)
+"""Columns of ``selection.csv``."""
+
+
+def write_ranking(path: Path, choice: Choice) -> None:
+    """Write ``selection.csv``: one row a card and band, and the joint one (which alone has an error and a p-value).
+
+    A card that scenes are brought to has a second joint row, of the distance after it.
+    """
+    text = io.StringIO()
+    table = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    table.writeheader()
+    for place, one in enumerate(choice.ranking, 1):
+        shared = {"rank": place, "card": one.card, "chosen": int(one.card == choice.card)}
+        joint = {"band": "joint", "standard_error": _written(one.standard_error), "p_value": _written(one.p_value)}
+        told = {
+            "score": one.score,
+            "agreement": one.agreement,
+            "advantage": one.advantage,
+            "validation_f1": one.validation_f1,
+        }
+        last = {name: _written(value) for name, value in told.items()} | {"note": one.note}
+        table.writerow(shared | joint | last | _distances(one.distance))
+        if one.adapted_distance is not None:
+            table.writerow(shared | {"band": "joint, adapted"} | _distances(one.adapted_distance))
+        for band, distance in one.per_band.items():
+            table.writerow(shared | {"band": band} | _distances(distance))
+    write_text(path, text.getvalue())
+
+
+def _distances(mmd: float) -> dict[str, str]:
+    return {"mmd": _written(mmd), "mmd2": _written(mmd * mmd)}
+
+
+def _written(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.6g}"

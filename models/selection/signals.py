@@ -1,0 +1,270 @@
+"""How far a scene is from a card's training sample, measured in many ways: which of them tells how well the card will do
+is for the leave-one-domain-out study to find (`models/evidence`), and for `configs/selection.yaml` to say.
+
+A *space* is what pixels are compared by (all bands, whitened, some bands, the change between the dates, each sample by
+its own mean and spread); a *measure* is what is made of the comparison. One ranking uses one scaling for all cards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from configs.bands import When, parse_band
+from configs.errors import RequestError
+from models.mmd import KERNELS, kernel
+
+POINTS = 600
+"""Pixels of either side: the measures that look for nearest neighbours depend on it, so it is the same everywhere."""
+PLAIN = "all/mmd"
+"""What paper 000 proposes, over all bands at once."""
+NOVELTY = "novelty"
+SHRINKAGE = 1e-3
+"""Share of the mean variance added to the covariance before it is inverted: bands that hardly differ stay tame."""
+
+Floats = NDArray[np.float64]
+
+SPACES = ("all", "whitened", "post", "pre", "optical", "terrain", "change", "own", "own-whitened")
+MEASURES = ("mmd", "nearest", "coverage")
+"""mmd: joint MMD; nearest: the smallest MMD to any one domain of the mixture; coverage: mean distance of a scene's pixel
+to the nearest of the card's (what of the scene was never seen, however much else was)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Pixels of a scene or of a card's training areas."""
+
+    bands: tuple[str, ...]
+    values: Floats
+    """`(n, bands)`, physical."""
+    block: NDArray[np.int32]
+    domain: NDArray[np.int32]
+
+    @classmethod
+    def thinned(
+        cls,
+        bands: Sequence[str],
+        values: NDArray[np.floating],
+        block: NDArray[np.int32],
+        domain: NDArray[np.int32],
+        points: int = POINTS,
+        seed: int = 0,
+    ) -> Sample:
+        """Return at most `points` of the pixels, drawn once by the seed."""
+        picked = np.arange(len(values))
+        if len(values) > points:
+            picked = np.sort(np.random.default_rng([seed, 4]).choice(len(values), points, replace=False))
+        return cls(tuple(bands), np.asarray(values, np.float64)[picked], block[picked], domain[picked])
+
+    @property
+    def moments(self) -> tuple[Floats, Floats]:
+        """Return mean `(bands,)` and covariance `(bands, bands)`."""
+        return self.values.mean(axis=0), np.cov(self.values, rowvar=False).reshape(len(self.bands), -1)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """One physical scaling for a whole ranking: the spread of scene and cards together, half and half."""
+
+    spread: Floats
+    covariance: Floats
+
+    @classmethod
+    def of(cls, scene: Sample, cards: Sequence[Sample]) -> Scaling:
+        """Return the scaling of a ranking."""
+        parts = [(0.5, *scene.moments), *((0.5 / len(cards), *card.moments) for card in cards)]
+        mean = sum((w * m for w, m, _ in parts), np.zeros(len(scene.bands)))
+        covariance = sum((w * (c + np.outer(m - mean, m - mean)) for w, m, c in parts), np.zeros((len(mean),) * 2))
+        spread = np.sqrt(np.diag(covariance))
+        return cls(np.where(spread > 0, spread, 1.0), covariance)
+
+
+def whitening(covariance: Floats) -> Floats:
+    """Return the matrix that makes a sample of this covariance uncorrelated with unit variance, bands in their spread
+    first, so that the shrinkage treats all alike."""
+    spread = np.sqrt(np.diag(covariance))
+    spread = np.where(spread > 0, spread, 1.0)
+    correlation = covariance / np.outer(spread, spread)
+    level, vectors = np.linalg.eigh(correlation + SHRINKAGE * np.eye(len(spread)))
+    return np.asarray((vectors / np.sqrt(level)) @ vectors.T / spread[:, None])
+
+
+def _columns(space: str, bands: Sequence[str]) -> list[int]:
+    parsed = [parse_band(name) for name in bands]
+    dates = {"post": (When.POST,), "pre": (When.PRE,), "optical": tuple(When), "terrain": (None,)}
+    return [i for i, p in enumerate(parsed) if p.when in dates.get(space, (None, *When))]
+
+
+def _pairs(bands: Sequence[str]) -> list[tuple[int, int]]:
+    """Return (post, pre) columns of what is known of both dates."""
+    at = {name: i for i, name in enumerate(bands)}
+    return [(at[name], at["pre_" + name[5:]]) for name in bands if name.startswith("post_") and "pre_" + name[5:] in at]
+
+
+def spaces_of(bands: Sequence[str]) -> tuple[str, ...]:
+    """Return the spaces that a set of bands has."""
+    none = {space for space in ("post", "pre", "optical", "terrain") if not _columns(space, bands)}
+    none |= set() if _pairs(bands) else {"change"}
+    return tuple(space for space in SPACES if space not in none)
+
+
+def placed(sample: Sample, space: str, scaling: Scaling) -> Floats:
+    """Return a sample's pixels as points of a space, `(n, d)`.
+
+    Raises:
+        RequestError: no such space, or the bands do not have it.
+    """
+    if space not in spaces_of(sample.bands):
+        raise RequestError(f"bands {', '.join(sample.bands)} have no space `{space}`", f"Use one of {SPACES}.")
+    values = sample.values
+    if space == "whitened":
+        return np.asarray(values @ whitening(scaling.covariance))
+    if space.startswith("own"):
+        mean, covariance = sample.moments
+        spread = np.sqrt(np.diag(covariance))
+        return (values - mean) @ (
+            whitening(covariance) if space == "own-whitened" else np.diag(1 / np.where(spread > 0, spread, 1.0))
+        )
+    if space == "change":
+        pairs = _pairs(sample.bands)
+        after, before = ([pair[i] for pair in pairs] for i in (0, 1))
+        change = values[:, after] - values[:, before]
+        variance = [
+            scaling.covariance[a, a] + scaling.covariance[b, b] - 2 * scaling.covariance[a, b] for a, b in pairs
+        ]
+        return np.asarray(change / np.sqrt(np.maximum(variance, 1e-12)))
+    columns = _columns(space, sample.bands)
+    return np.asarray(values[:, columns] / scaling.spread[columns])
+
+
+@dataclass
+class Comparison:
+    """A scene beside one card, in one scaling; each kernel is computed once, when a statistic first asks for it."""
+
+    scene: Sample
+    card: Sample
+    scaling: Scaling
+    shared: dict[str, float] = field(default_factory=dict, repr=False)
+    """What depends on the scene and the scaling alone; give one dictionary to all comparisons of a ranking."""
+
+    def statistic(self, name: str) -> float:
+        """Return ``SPACE/MEASURE``, ``band/NAME`` or ``bands/mean`` (paper 000's table XI), larger is farther.
+
+        Raises:
+            RequestError: there is no such statistic, or the bands do not have its space.
+        """
+        kind, _, what = name.partition("/")
+        if kind == "bands":
+            return float(np.mean([self.statistic(f"band/{band}") for band in self.scene.bands]))
+        if kind == "band":
+            return self._kernels(name).mmd()
+        measures = {"mmd": _Kernels.mmd, "nearest": _Kernels.nearest, "coverage": _Kernels.coverage}
+        if what not in measures:
+            raise RequestError(f"there is no statistic `{name}`", f"Measures are {', '.join(MEASURES)}.")
+        return measures[what](self._kernels(kind))
+
+    def _kernels(self, space: str) -> _Kernels:
+        if space not in self._found:
+            if space.startswith("band/"):
+                column = [self.scene.bands.index(space.removeprefix("band/"))]
+                x, y = (s.values[:, column] / self.scaling.spread[column] for s in (self.scene, self.card))
+            else:
+                x, y = (placed(s, space, self.scaling) for s in (self.scene, self.card))
+            if space not in self.shared:
+                self.shared[space] = _within(x, self.scene.block, 2.0 * x.shape[1])
+            self._found[space] = _Kernels.of(x, y, self.card, self.shared[space])
+        return self._found[space]
+
+    @cached_property
+    def _found(self) -> dict[str, _Kernels]:
+        return {}
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    """The kernel between scene and card and within the card, bandwidth 2 d; pairs from one block are left out within
+    (see `models.mmd`)."""
+
+    across: Floats
+    within: Floats
+    apart: NDArray[np.bool_]
+    domain: NDArray[np.int32]
+    scene: float
+    """Mean of the kernel within the scene."""
+    distance: Floats
+    """`(n,)`: of each pixel of the scene to the nearest of the card, per root of the dimension."""
+
+    @classmethod
+    def of(cls, x: Floats, y: Floats, card: Sample, scene: float) -> _Kernels:
+        width = 2.0 * x.shape[1]
+        squared = cdist(x, y, "sqeuclidean")
+        nearest = np.sqrt(squared.min(axis=1) / x.shape[1])
+        within = kernel(cdist(y, y, "sqeuclidean"), width, KERNELS)
+        return cls(kernel(squared, width, KERNELS), within, _apart(card.block), card.domain, scene, nearest)
+
+    def mmd(self) -> float:
+        return self._of(slice(None))
+
+    def nearest(self) -> float:
+        numbers, counts = np.unique(self.domain, return_counts=True)
+        large = numbers[counts > 20] if (counts > 20).any() else numbers
+        return min(self._of(np.flatnonzero(self.domain == number)) for number in large)
+
+    def coverage(self) -> float:
+        return float(self.distance.mean())
+
+    def _of(self, part: slice | NDArray[np.int64]) -> float:
+        within, apart = self.within[part][:, part], self.apart[part][:, part]
+        mean = within[apart].mean() if apart.any() else within.mean()
+        return math.sqrt(max(0.0, self.scene + float(mean) - 2 * float(self.across[:, part].mean())))
+
+
+def statistics(bands: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of every statistic that a set of bands has."""
+    joint = [f"{space}/{measure}" for space in spaces_of(bands) for measure in MEASURES]
+    return (*joint, "bands/mean", *(f"band/{band}" for band in bands))
+
+
+def _apart(block: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return which pairs `(n, n)` lie in different blocks; where all lie in one, which are different pixels."""
+    apart = block[:, None] != block[None, :]
+    return apart if apart.any() else ~np.eye(len(block), dtype=bool)
+
+
+def _within(x: Floats, block: NDArray[np.int32], width: float) -> float:
+    return float(kernel(cdist(x, x, "sqeuclidean"), width, KERNELS)[_apart(block)].mean())
+
+
+def novelty(scene: Sample, card: Sample, beyond: float = 0.99) -> float:
+    """Return the share of a scene's pixels farther (whitened by the card) from the card's nearest pixel than all but
+    `1 - beyond` of the card's own pixels are from the nearest pixel of another block."""
+    matrix = whitening(card.moments[1])
+    x, y = scene.values @ matrix, card.values @ matrix
+    own = cdist(y, y)
+    own[card.block[:, None] == card.block[None, :]] = np.inf
+    usual = own.min(axis=1)
+    limit = np.quantile(usual[np.isfinite(usual)], beyond) if np.isfinite(usual).any() else math.inf
+    return float((cdist(x, y).min(axis=1) > limit).mean())
+
+
+SIGNALS = ("all/mmd", "whitened/mmd", "whitened/coverage", NOVELTY)
+"""What the alarm listens to, fixed before any wrong scene was made: how far the scene lies as a whole, how far its bands
+lie from their usual relations, how far its pixels lie from any seen, and how many of them are unlike all."""
+
+
+def signal(compared: Comparison, name: str) -> float:
+    """Return a statistic, or ``novelty``."""
+    return novelty(compared.scene, compared.card) if name == NOVELTY else compared.statistic(name)
+
+
+def diversity(weights: Mapping[str, float] | Sequence[float]) -> float:
+    """Return the logarithm of the effective number of domains (entropy of their shares): 0 for one, ln 5 for five alike."""
+    shares = np.array(list(weights.values()) if isinstance(weights, Mapping) else list(weights), float)
+    shares = shares[shares > 0] / shares.sum()
+    return float(-(shares * np.log(shares)).sum())
