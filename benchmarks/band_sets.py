@@ -18,9 +18,9 @@ import numpy as np
 from benchmarks.document import fill
 from configs.errors import RequestError
 from configs.studying import read_study
-from flows.studying.evidence import rows
-from flows.studying.findings import expected, of_chosen
-from flows.studying.pool import sample_sets, scenes, stored_answers
+from flows.study.evidence import rows
+from flows.study.findings import expected, of_chosen
+from flows.study.pool import sample_sets, scenes, stored_answers
 from gee.simulated import fingerprint
 from models.selection.evidence import Row, by_target, groups, interval, with_advantage
 from models.selection.ranking import usual

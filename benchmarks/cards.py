@@ -18,9 +18,9 @@ from configs.training import read_training
 from flows.commands.train import words
 from flows.learning.samples import make_samples
 from flows.learning.train import train
-from flows.studying.evidence import confusion
-from flows.studying.pool import Scene, logit_counts, predictor_of, sample_sets, scenes, stored_answers
-from flows.studying.study import whole_seeds
+from flows.study.evidence import confusion
+from flows.study.pool import Scene, logit_counts, predictor_of, sample_sets, scenes, stored_answers
+from flows.study.study import whole_seeds
 from models.inference.calibration import LogitCounts, apply, fit
 from models.registry import SHIPPED as SHELF
 from models.registry import Found

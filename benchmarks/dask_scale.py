@@ -30,13 +30,13 @@ from configs.earthengine import EarthEngineConfig
 from configs.layout import EventFolder
 from configs.records import ObservationClass, silent
 from configs.run import RunConfig
-from flows import engine, rooms
-from flows.cluster import DaskCluster
-from flows.engine import PLAIN, Report
-from flows.mapping import map_card, shards_of
+from flows import steps
+from flows.probability import map_card, shards_of
 from flows.resolve import make_request, resolve
-from flows.shards import Begun
-from flows.workplace import BYTES_PER_PIXEL
+from flows.run import engine
+from flows.run.engine import PLAIN, DaskCluster, Report
+from flows.run.shards import Begun
+from flows.run.workspace import BYTES_PER_PIXEL
 from gee.earthengine import EarthEngineSource, planning
 from gee.observation import observe
 from gee.source import Plan
@@ -75,20 +75,20 @@ class Ground:
     @classmethod
     def make(cls, folder: Path) -> Ground:
         run = resolve(make_request(**request(HEIGHT, WIDTH)), preset(folder, HEIGHT, WIDTH))
-        source = rooms.open_source(run)
-        return cls(run, rooms.plan_of(run, source, rooms.candidates(run, source)), folder)
+        source = steps.open_source(run)
+        return cls(run, steps.plan_of(run, source, steps.candidates(run, source)), folder)
 
     def measure(self, name: str, how: str) -> Measured:
         """Return how long pulling and mapping take by an engine, into a fresh folder."""
-        source = rooms.open_source(self.run)
-        cards = rooms.candidates(self.run, source)
+        source = steps.open_source(self.run)
+        cards = steps.candidates(self.run, source)
         event = EventFolder(Path(tempfile.mkdtemp(dir=self.folder)))
         layout = event.work(self.run.request_id)
         layout.scratch.mkdir(parents=True)
         found = cards.by_name(CARD)
         with engine.opened(how):
             begun = time.perf_counter()
-            stack = rooms.pull(self.run, event, source, cards, self.plan, layout)
+            stack = steps.pull(self.run, event, source, cards, self.plan, layout)
             pulled = time.perf_counter()
             observed = observe(stack, found.card.bands, self.run.place, layout.observed)
             begins = time.perf_counter()
@@ -191,7 +191,7 @@ def large(side_km: int, pixels_per_s: float) -> dict[str, str]:
     run = resolve(make_request(latitude=42.7, longitude=142.0, date="2018-09-05", magnitude=6.6, checkpoint=CARD), {})
     geobox = area.geobox(found.card.resolution_m)
     candidates = registry.Candidates((found,), CARD)
-    want = planning.wanted(inputs_of(rooms.stack_bands(run, source, candidates)), source.offer())
+    want = planning.wanted(inputs_of(steps.stack_bands(run, source, candidates)), source.offer())
     side = planning.choose_side(geobox, area, want, config)
     blocks = planning.blocks_of(geobox, area, side)
     requests, megabytes = planning.estimate(blocks, want)

@@ -11,7 +11,7 @@ from configs.checkpoint import read_card
 from configs.records import IGNORED
 from configs.sampling import read_sampling
 from configs.vectors import Layer
-from flows.learning.card_scores import probability_of
+from flows.learning.evaluate_cards import probability_of
 from flows.learning.train import fold_of
 from models.metrics import Confusion
 from models.registry import Found

@@ -69,7 +69,7 @@ def _answers(service: LocalService) -> bool | None:
 
 def _tend(service: LocalService) -> None:
     """Look for silent runs now: what the deployment `tend` does every five minutes."""
-    code = "from flows.service.served import service; from flows.service.tending import tend; tend(service())"
+    code = "from flows.service.settings import service; from flows.service.tending import tend; tend(service())"
     settings = {"COSLIDE_SERVICE": str(service.folder / "service.yaml")}
     subprocess.run([sys.executable, "-c", code], env=service.environment | settings, check=True, capture_output=True)
 

@@ -30,9 +30,9 @@ from configs.records import Level
 from configs.selection import SelectionConfig
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
 from models.mmd import mmd2
+from models.reference import Reference
 from models.registry import Found
 from models.selection import choose
-from models.selection.reference import Reference
 
 LARGEST_OF_LIBRARY = 4000
 """Five kernels over three blocks of all pairs at once: gigabytes from here on."""

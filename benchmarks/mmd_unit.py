@@ -23,12 +23,12 @@ from configs.files import write_text
 from configs.records import IGNORED
 from configs.selection import SelectionConfig, Unit
 from configs.studying import StudyConfig, read_study
-from flows.studying.evidence import confusion
-from flows.studying.pool import Answers, Scene, sample_sets, scenes, stored_answers
+from flows.study.evidence import confusion
+from flows.study.pool import Answers, Scene, sample_sets, scenes, stored_answers
 from gee.simulated import fingerprint
 from models.mmd import BlockGram, block_sums
+from models.reference import Reference, mixture, sample
 from models.selection.evidence import Choices, Row, choices, interval, seed_deviation
-from models.selection.reference import Reference, mixture, sample
 from models.units import blocked, patches, spreads
 from tiles.samples import SampleSet
 

@@ -23,7 +23,7 @@ from configs.records import IGNORED, ObservationClass, Ranked
 from configs.selection import SelectionConfig, read_selection
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
 from configs.studying import read_study
-from flows.studying.pool import simulated_scenes
+from flows.study.pool import simulated_scenes
 from gee.simulated import fingerprint
 from models import registry
 from models.registry import Found

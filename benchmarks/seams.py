@@ -23,8 +23,8 @@ from benchmarks.selection import scenario
 from configs.layout import EventFolder
 from configs.records import IGNORED
 from configs.stack import Rows
-from flows import rooms
-from flows.learning.card_scores import sample_rows
+from flows import steps
+from flows.learning.evaluate_cards import sample_rows
 from gee.simulated.truth import simulated_mask
 from models.architectures import ARCHITECTURES
 from models.metrics import Confusion
@@ -58,9 +58,9 @@ def scene_of(found: Found, folder: Path) -> Scene:
     event = EventFolder(folder)
     layout = event.work(run.request_id)
     layout.scratch.mkdir(parents=True, exist_ok=True)
-    source = rooms.open_source(run)
-    cards = rooms.candidates(run, source)
-    stack = rooms.pull(run, event, source, cards, rooms.plan_of(run, source, cards), layout)
+    source = steps.open_source(run)
+    cards = steps.candidates(run, source)
+    stack = steps.pull(run, event, source, cards, steps.plan_of(run, source, cards), layout)
     return Scene(stack.view(card.bands), simulated_mask(run, stack.geobox), "simulated, unseen tephra-hills")
 
 

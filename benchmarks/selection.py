@@ -26,7 +26,7 @@ from configs.layout import EventFolder
 from configs.records import IGNORED
 from configs.run import ModelConfig, RunConfig, SourceConfig
 from configs.selection import read_selection
-from flows import rooms
+from flows import steps
 from gee.simulated import LANDSCAPES, fingerprint
 from gee.simulated.truth import simulated_mask
 from models.metrics import Confusion
@@ -76,16 +76,16 @@ def measure(run: RunConfig) -> dict[str, Any]:
         event = EventFolder(Path(folder))
         layout = event.work(run.request_id)
         layout.scratch.mkdir(parents=True)
-        source = rooms.open_source(run)
-        cards = rooms.candidates(run, source)
-        stack = rooms.pull(run, event, source, cards, rooms.plan_of(run, source, cards), layout)
-        choice = rooms.choose(run, cards, stack, layout)
+        source = steps.open_source(run)
+        cards = steps.candidates(run, source)
+        stack = steps.pull(run, event, source, cards, steps.plan_of(run, source, cards), layout)
+        choice = steps.choose(run, cards, stack, layout)
         truth = simulated_mask(run, stack.geobox)
         f1 = {}
         for found in cards:
             named = type(choice)(**{**choice.__dict__, "card": found.card.name, "fallback": None})
-            observed = rooms.observe(run, cards, named, stack, layout)
-            chance = np.asarray(rooms.map_probability(run, cards, named, stack, observed, layout)[:, :])
+            observed = steps.observe(run, cards, named, stack, layout)
+            chance = np.asarray(steps.map_probability(run, cards, named, stack, observed, layout)[:, :])
             valid = (truth != IGNORED) & np.isfinite(chance)
             f1[found.card.name] = Confusion.from_masks(chance >= found.card.threshold, truth == 1, valid).f1
     return {
@@ -115,7 +115,7 @@ def collect(epicentres: int) -> list[dict[str, Any]]:
     for landscape in HOMES:
         for number in range(epicentres):
             run = scenario(landscape, number)
-            weights = [found.card.weights_sha256[:12] for found in rooms.candidates(run, rooms.open_source(run))]
+            weights = [found.card.weights_sha256[:12] for found in steps.candidates(run, steps.open_source(run))]
             key = f"{run.event.name} {fingerprint()[:12]} {' '.join(weights)} {rule_of()}"
             if key not in done:
                 done[key] = measure(run)

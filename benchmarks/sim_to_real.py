@@ -20,7 +20,7 @@ from configs.checkpoint import Adapt, read_card
 from configs.records import IGNORED
 from configs.studying import Composition, StudyConfig, read_study
 from flows.learning.train import probability_of, train_card
-from flows.studying.pool import sample_sets
+from flows.study.pool import sample_sets
 from gee.simulated import fingerprint
 from models.metrics import Confusion, Sweep
 from models.registry import Found

@@ -19,7 +19,7 @@ from benchmarks.baselines import best_threshold
 from benchmarks.document import fill
 from configs.records import IGNORED
 from configs.studying import read_study
-from flows.studying.pool import Scene, sample_sets, scenes
+from flows.study.pool import Scene, sample_sets, scenes
 from models.metrics import Confusion, Sweep
 from tiles.samples import SampleSet
 

@@ -20,8 +20,8 @@ from configs.places import drop, zarr_at
 from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
-from flows.adapting import adaptation_before, adaptation_of
-from flows.progress import progress
+from flows.probability import adaptation_before, adaptation_of
+from flows.run.progress import progress
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from models.architectures import ARCHITECTURES

@@ -143,8 +143,8 @@ def _server(url: str) -> Iterator[Finding]:
 
 def _service() -> Iterator[Finding]:
     """Yield whether the operator's settings can be read and everybody they name can be told."""
-    from flows.service import notify
-    from flows.service.served import SERVICE, service
+    from flows import notify
+    from flows.service.settings import SERVICE, service
 
     settings = service()
     notify.check(settings.notify, settings.allow.webhooks)

@@ -23,7 +23,7 @@ from configs.layout import RunLayout
 from configs.records import IGNORED
 from configs.run import RunConfig, read_run
 from configs.vectors import Layer
-from flows.step import Step, plain
+from flows.run.journal import Step, plain
 from inventory.compare import compare_boundaries, compare_landslides, compare_pixels
 from inventory.formats.geopackage import read_inventory
 from inventory.outline.words import words_of

@@ -10,9 +10,10 @@ from configs.files import read_yaml
 from configs.layout import EventFolder, RunLayout
 from configs.run import RunConfig, read_run
 from configs.stack import Stack
-from flows import rooms, workplace
-from flows.progress import progress
+from flows import steps
 from flows.resolve import make_request, resolve
+from flows.run import workspace
+from flows.run.progress import progress
 from gee.freeze import freeze, plan_of
 from gee.source import Plan
 
@@ -55,18 +56,18 @@ def freeze_run(where: Path, folder: Path) -> Frozen:
             "a simulated run replays as it is: the simulated Earth is the same every time",
             "Give its run file to `coslide respond --config`.",
         )
-    source = rooms.open_source(run)
+    source = steps.open_source(run)
     plan = plan_of(stack) if stack else _plan(run)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    workplace.check_space(folder.parent, int(plan.geobox.shape[0]) * int(plan.geobox.shape[1]))
+    workspace.check_space(folder.parent, int(plan.geobox.shape[0]) * int(plan.geobox.shape[1]))
     with progress("freezing") as advance:
         manifest = freeze(source, plan, folder, stack=stack, progress=advance)
     return Frozen(manifest, layout.config if layout else where, plan, stack is None)
 
 
 def _plan(run: RunConfig) -> Plan:
-    source = rooms.open_source(run)
-    return rooms.plan_of(run, source, rooms.candidates(run, source))
+    source = steps.open_source(run)
+    return steps.plan_of(run, source, steps.candidates(run, source))
 
 
 def _layout(where: Path) -> RunLayout:

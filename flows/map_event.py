@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from configs.layout import EventFolder, RunLayout
 from configs.run import RunConfig
-from flows import rooms
+from flows import steps
 from flows.publishing import Finished, publish
-from flows.step import Step, plain
+from flows.run.journal import Step, plain
 
 
 def map_event(
@@ -24,14 +24,14 @@ def map_event(
         step: how a room is called: `plain`, or tracked by Prefect.
         insist: make a revision even where no pixel is new against the one before.
     """
-    source = step(rooms.open_source, name="source")(run)
-    cards = step(rooms.candidates, name="cards")(run, source)
-    plan = step(rooms.look, name="look")(run, source, cards, layout)
-    stack = step(rooms.pull, name="pull")(run, event, source, cards, plan, layout, insist)
-    choice = step(rooms.choose, name="choose")(run, cards, stack, layout)
-    observed = step(rooms.observe, name="observe")(run, cards, choice, stack, layout)
-    chance = step(rooms.map_probability, name="map")(run, cards, choice, stack, observed, layout)
-    slides = step(rooms.outline_landslides, name="outline")(run, cards, choice, stack, observed, chance)
+    source = step(steps.open_source, name="source")(run)
+    cards = step(steps.candidates, name="cards")(run, source)
+    plan = step(steps.look, name="look")(run, source, cards, layout)
+    stack = step(steps.pull, name="pull")(run, event, source, cards, plan, layout, insist)
+    choice = step(steps.choose, name="choose")(run, cards, stack, layout)
+    observed = step(steps.observe, name="observe")(run, cards, choice, stack, layout)
+    chance = step(steps.map_probability, name="map")(run, cards, choice, stack, observed, layout)
+    slides = step(steps.outline_landslides, name="outline")(run, cards, choice, stack, observed, chance)
     return step(publish, name="publish")(
         run, event, layout, source, cards, plan, choice, stack, observed, chance, slides
     )

@@ -15,8 +15,9 @@ from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
-from flows import journal, workplace
-from flows.refreshing import reviews, standing
+from flows.events import reviews
+from flows.events import state as event_state
+from flows.run import journal, workspace
 from gee.observation import Observed
 from gee.previous import kept_scenes
 from gee.source import Plan, Source
@@ -57,7 +58,7 @@ def publish(
     slides: Inventory,
 ) -> Finished:
     """Return the run as the event's next revision. Until the last line nothing of it is in the event's folder."""
-    with workplace.waiting(event.lock):
+    with workspace.waiting(event.lock):
         number = max(event.revisions(), default=0) + 1
         earlier = reviews.earlier(event)
         review = earlier.review if earlier else None
@@ -80,11 +81,11 @@ def publish(
         )
         run.write(layout.config)
         write_item(layout.folder, published)
-        revision = workplace.publish(event, layout, number, run.keep)
+        revision = workspace.publish(event, layout, number, run.keep)
         reviews.taken_up(event, review, number)
         write_event_catalog(event)
-        standing.published(event, run, number, published.summary.observed_fraction)
-    with workplace.waiting(event.folder.parent / ".catalog.lock"):
+        event_state.published(event, run, number, published.summary.observed_fraction)
+    with workspace.waiting(event.folder.parent / ".catalog.lock"):
         write_root_catalog(event.folder.parent)
     names = sorted(path.name for path in revision.folder.iterdir() if path.is_file() and not path.name.startswith("."))
     products = {name: revision.folder / name for name in names}

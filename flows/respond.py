@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from configs.errors import NothingToSeeError, RequestError
 from configs.run import RunConfig
-from flows import engine, rooms, workplace
-from flows.journal import costs, journal
+from flows import steps
 from flows.map_event import map_event
-from flows.step import Step, plain
+from flows.run import engine, workspace
+from flows.run.journal import Step, costs, journal, plain
 
 
 def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str, Any]:
@@ -28,15 +26,15 @@ def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str
     Raises:
         CoslideError: see the contract's exit codes. Work that can never be finished leaves nothing behind.
     """
-    event = workplace.open_event(Path(run.out), run.event.name)
-    with workplace.locked(event.work(f"{run.request_id}.lock").folder, "working on this request"):
-        layout, run = workplace.begin(event, run)
+    event = workspace.open_event(Path(run.out), run.event.name)
+    with workspace.locked(event.work(f"{run.request_id}.lock").folder, "working on this request"):
+        layout, run = workspace.begin(event, run)
         try:
             with journal(layout.log, layout.steps, run.event.name, run.request_id), engine.opened(run.engine):
                 finished = map_event(run, event, layout, step, insist)
                 seconds = {name: cost["seconds"] for name, cost in costs().items()}
         except (RequestError, NothingToSeeError):
-            workplace.abandon(event, layout)
+            workspace.abandon(event, layout)
             raise
     return {
         "status": "ok",
@@ -47,20 +45,11 @@ def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str
     }
 
 
-def tracked_or_plain(prefect: bool) -> Callable[[RunConfig], dict[str, Any]]:
-    """Return how to run: as a Prefect flow where asked for or where a server is configured, plainly otherwise."""
-    if prefect or os.environ.get("PREFECT_API_URL"):
-        from flows.tracked import respond_flow
-
-        return respond_flow
-    return respond
-
-
 def look_ahead(run: RunConfig) -> dict[str, Any]:
     """Return what a run would use, without fetching a pixel (`--dry-run`)."""
-    source = rooms.open_source(run)
-    cards = rooms.candidates(run, source)
-    plan = rooms.plan_of(run, source, cards)
+    source = steps.open_source(run)
+    cards = steps.candidates(run, source)
+    plan = steps.plan_of(run, source, cards)
     return {
         "event": run.event.name,
         "area_km2": round(run.place.km2, 1),

@@ -33,9 +33,9 @@ from inventory.formats.stac import write_stac_item
 from inventory.outline.outline import Inventory
 from inventory.report.pictures import write_preview
 from inventory.report.report import Page, write_report
-from inventory.report.summary import Summary, count_seen, headline, summarise
 from inventory.revisions.reconcile import GEOPACKAGE, MASK, Earlier, Since, measured, since
 from inventory.revisions.review import DISMISSED, counted, people_decided, verdict_words, verdicts_of
+from inventory.summary import Summary, count_seen, headline, summarise
 
 
 @dataclass(frozen=True)

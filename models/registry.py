@@ -14,7 +14,7 @@ from configs.records import Level, Offer
 from models import weights
 from models.architectures import build
 from models.inference.predict import Device, Precision, Predictor
-from models.selection.reference import Reference
+from models.reference import Reference
 
 SHIPPED = Path(configs.__file__).resolve().parent / "cards"
 """Folder of the cards that come with coslide."""

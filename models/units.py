@@ -1,6 +1,6 @@
 """What one observation of the joint MMD is: a pixel, the mean of a square patch, or the patch as one long vector.
 
-Paper 000 does not say. Patches are drawn as pixels are (`models.selection.reference`): observed throughout, at least half of them
+Paper 000 does not say. Patches are drawn as pixels are (`models.reference`): observed throughout, at least half of them
 on sloping ground, every block its share. Which unit tells F1 best is measured in docs/mmd-unit.md.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from configs.errors import RequestError
 from configs.selection import SelectionConfig
 from models.mmd import Blocked
-from models.selection.reference import Reference
-from models.selection.sampling import WINDOW_PX, Blocks, Patches, Pixels, Usable, block_px, windows
+from models.reference import Reference
+from models.sampling import WINDOW_PX, Blocks, Patches, Pixels, Usable, block_px, windows
 
 
 def patches(
@@ -31,7 +31,7 @@ def patches(
 ) -> Patches | None:
     """Return the patches of a scene or a training area that the settings ask for, None where they ask for pixels.
 
-    They lie on a grid and are drawn evenly, each block its share; the arguments are those of `models.selection.reference.sample`.
+    They lie on a grid and are drawn evenly, each block its share; the arguments are those of `models.reference.sample`.
 
     Raises:
         RequestError: blocks are smaller than a patch.

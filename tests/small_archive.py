@@ -16,7 +16,7 @@ from cards import make_card, save_card
 from numpy.typing import NDArray
 
 from configs.checkpoint import BandStatistics, CardTiles, Normalisation, TrainingDomain
-from models.selection.reference import Reference
+from models.reference import Reference
 
 SIDE = 300
 WEST, NORTH, CRS = 590_000, 4_730_000, "EPSG:32654"

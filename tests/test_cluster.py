@@ -26,15 +26,15 @@ from configs.layout import RunLayout
 from configs.records import ObservationClass, silent
 from configs.run import ModelConfig, RunConfig, read_run
 from configs.stack import CHUNK_PX, Stack
-from flows import cluster, engine, mapping, workplace
-from flows.cluster import DaskCluster
-from flows.engine import Report
-from flows.mapping import map_card, shards_of
-from flows.shards import check_worker, versions
+from flows import probability
+from flows.probability import map_card, shards_of
+from flows.run import engine, workspace
+from flows.run.engine import DaskCluster, Report
+from flows.run.shards import check_worker, versions
 from gee.observation import Observed
 from models.inference.predict import Device
+from models.reference import Reference
 from models.registry import Found
-from models.selection.reference import Reference
 from tiles.grid import TileGrid
 
 HEIGHT, WIDTH = 1100, 200
@@ -265,8 +265,8 @@ def test_shards_in_any_order_make_the_pixels_of_one_go_and_do_again_only_what_is
     try:
         path = tmp_path / "shards.zarr"
         np.testing.assert_array_equal(map_card(found, model, stack, observed, clear, path, silent)[:], whole)
-        strips = list(mapping._markers(path).iterdir())
-        (mapping._markers(path) / strips[0].name).unlink()
+        strips = list(probability._markers(path).iterdir())
+        (probability._markers(path) / strips[0].name).unlink()
         zarr.open_array(path, mode="r+")[:] = -1.0
         again = map_card(found, model, stack, observed, clear, path, silent)[:]
     finally:
@@ -317,7 +317,7 @@ def test_a_worker_of_other_versions_or_without_the_store_says_so(tmp_path: Path)
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(engine, "CONNECT_SECONDS", 0.5)
     with DaskCluster("dask://127.0.0.1:9") as dask, pytest.raises(MachineError, match="does not answer"):
         list(dask.work(who, [1]))
 
@@ -326,20 +326,20 @@ def test_a_store_elsewhere_is_proven_used_and_dropped_with_its_stack(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = read_run(plain / "quake" / "r001" / "run.yaml")
-    event = workplace.open_event(tmp_path / "out", "quake")
-    layout, _ = workplace.begin(event, run.model_copy(update={"store": str(tmp_path / "store")}))
+    event = workspace.open_event(tmp_path / "out", "quake")
+    layout, _ = workspace.begin(event, run.model_copy(update={"store": str(tmp_path / "store")}))
     assert layout.stack.is_relative_to(tmp_path / "store" / "quake")
     layout.stack.mkdir()
-    workplace.publish(event, layout, 1, "latest")
+    workspace.publish(event, layout, 1, "latest")
     assert event.revision(1).stack.is_dir(), "a revision finds its stack where it was written"
-    workplace.forget(event.revision(1))
+    workspace.forget(event.revision(1))
     assert not list((tmp_path / "store" / "quake").iterdir())
     (tmp_path / "file").touch()
     with pytest.raises(SourceError, match="cannot be written"):
-        workplace.begin(event, run.model_copy(update={"store": str(tmp_path / "file")}))
+        workspace.begin(event, run.model_copy(update={"store": str(tmp_path / "file")}))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     with pytest.raises(SourceError, match="s3://nowhere"):
-        workplace.begin(event, run.model_copy(update={"store": "s3://nowhere"}))
+        workspace.begin(event, run.model_copy(update={"store": "s3://nowhere"}))

@@ -10,7 +10,7 @@ import pytest
 from configs.bands import When
 from configs.records import Scene
 from configs.refresh import EventState
-from flows.refreshing.due import Refresh, Standing, Stop, Wait, is_look_due, is_refresh_due, settled
+from flows.events.state import Refresh, Standing, Stop, Wait, is_look_due, is_refresh_due, settled
 
 QUAKE = datetime(2018, 9, 5, 18, tzinfo=UTC)
 OPEN = EventState(coverage_target=0.9, age_limit_days=60, latest_revision=1, observed_fraction=0.5)

@@ -14,8 +14,7 @@ from sklearn import metrics as theirs
 from small_samples import BANDS, small_samples
 
 from flows.cli import main
-from flows.learning.card_scores import probability_of
-from flows.learning.evaluate_cards import SHOWN, card_named, megaflops_per_pixel, seconds_per_megapixel
+from flows.learning.evaluate_cards import SHOWN, card_named, megaflops_per_pixel, probability_of, seconds_per_megapixel
 from models.metrics import RATIOS
 
 

@@ -28,7 +28,7 @@ from inventory.formats.layers import Layer, area_layer, event_layer, inventory_l
 from inventory.formats.styles import STYLES
 from inventory.outline.attributes import FIELDS
 from inventory.outline.outline import Inventory
-from inventory.report.summary import count_seen, summarise
+from inventory.summary import count_seen, summarise
 
 LAYERS = ["landslides", "rejected", "not_observed", "scenes", "area", "event"]
 

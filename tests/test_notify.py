@@ -15,7 +15,7 @@ from usgs import HOST, Usgs, make_certificate, serving
 
 from configs.errors import RequestError
 from configs.service import Schedule, ServiceConfig, allowed_address, allowed_file, read_service, write_service
-from flows.service import notify
+from flows import notify
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -49,16 +49,16 @@ def test_a_webhook_is_told_only_where_its_host_is_allowed(
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("http://hooks.example/x", "no https address"),
-        ("https://user:secret@hooks.example/x", "no https address"),
-        ("https://hooks.example@evil.example/x", "no https address"),
-        ("https://evil.example/x?hooks.example", "evil.example is not an allowed host"),
+        ("http://notify.example/x", "no https address"),
+        ("https://user:secret@notify.example/x", "no https address"),
+        ("https://notify.example@evil.example/x", "no https address"),
+        ("https://evil.example/x?notify.example", "evil.example is not an allowed host"),
         ("file:///etc/passwd", "no https address"),
     ],
 )
 def test_no_address_leads_anywhere_else(address: str, words: str) -> None:
     with pytest.raises(RequestError, match=words) as refused:
-        allowed_address(address, ("hooks.example",), "HOOK")
+        allowed_address(address, ("notify.example",), "HOOK")
     assert "secret" not in str(refused.value)
 
 
@@ -66,7 +66,7 @@ def test_a_webhook_that_is_not_set_is_named_before_anything_is_served() -> None:
     with pytest.raises(RequestError, match="NO_SUCH_HOOK is not set"):
         notify.check(settings(notify={"webhooks": ["NO_SUCH_HOOK"]}).notify, ())
     with pytest.raises(ValueError, match="pattern"):
-        settings(notify={"webhooks": ["https://hooks.example/secret"]})
+        settings(notify={"webhooks": ["https://notify.example/secret"]})
 
 
 class Mailbox(socketserver.StreamRequestHandler):
@@ -167,7 +167,7 @@ def test_the_work_pool_file_says_what_the_service_says() -> None:
     source = (REPOSITORY / "flows" / "tracked.py").read_text()
     for name, one in deployments.items():
         path, function = one["entrypoint"].split(":")
-        assert path == "flows/tracked.py"
+        assert path == "flows/service/flow_runs.py"
         assert f"def {function}(" in source
         assert f'@flow(name="{name}"' in source
         assert one["tags"] == ["coslide"]

@@ -16,7 +16,7 @@ from small_scene import SmallScene, about, small_scene
 from configs.errors import NothingToSeeError
 from configs.layout import RunLayout
 from configs.run import ModelConfig
-from flows import rooms
+from flows import steps
 from inventory.outline.words import words_of
 from inventory.publish import Published, write_item, write_products
 from models.selection import choose
@@ -79,10 +79,10 @@ def test_a_configuration_can_make_it_refuse(tmp_path: Path, monkeypatch: pytest.
     run: Any = SimpleNamespace(place=None, model=ModelConfig.model_validate({"out_of_domain": wanted}))
     layout, none = RunLayout(tmp_path), SimpleNamespace()
     if wanted == "warn":
-        assert rooms.choose(run, none, none, layout) is outside  # type: ignore[arg-type]
+        assert steps.choose(run, none, none, layout) is outside  # type: ignore[arg-type]
         return
     with pytest.raises(NothingToSeeError, match="known to work") as refusal:
-        rooms.choose(run, none, none, layout)  # type: ignore[arg-type]
+        steps.choose(run, none, none, layout)  # type: ignore[arg-type]
     assert refusal.value.code == 3
     assert (tmp_path / "selection.csv").exists()  # what was too far, and how far
 

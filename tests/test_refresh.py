@@ -23,13 +23,12 @@ from configs.files import sha256
 from configs.layout import EventFolder
 from configs.records import ObservationClass
 from configs.stack import Stack
-from flows import workplace
 from flows.cli import main
-from flows.refreshing import standing
-from flows.refreshing.refresh import refresh
-from flows.refreshing.refresh_events import refresh_events, words
+from flows.events import state as event_state
+from flows.refresh import refresh, refresh_events, words
 from flows.resolve import make_request, resolve
 from flows.respond import respond
+from flows.run import workspace
 
 FROZEN = Path(__file__).parent / "frozen"
 CLEAR = ObservationClass.CLEAR
@@ -106,7 +105,7 @@ def test_it_is_refreshed_until_the_target_and_then_left_alone(
     shares = [turns[day]["events"][0]["observed_fraction"] for day in (14, 19, 24)]
     assert shares == sorted(shares)
     assert 0.55 < shares[0] < 0.7 < shares[1] < 0.9 < 0.95 <= shares[2]
-    state = standing.read_state(event)
+    state = event_state.read_state(event)
     assert (state.state, state.closed_by, state.latest_revision) == ("closed", "coverage", 4)
     assert "coverage target reached" in state.reason
     assert "quake: refreshed (revision 4): 1 new image (2018-09-24); closed: coverage" in words(turns[24])
@@ -249,7 +248,7 @@ def test_nothing_new_is_a_word_not_an_error(archive: EventFolder) -> None:
     answer = refresh(archive.folder, as_of=on(10, 5))
     assert (answer["action"], answer["reason"], answer["revision"]) == ("waiting", "no new image since revision 1", 1)
     assert list(archive.revisions()) == [1]
-    assert standing.read_state(archive).checked == on(10, 5)
+    assert event_state.read_state(archive).checked == on(10, 5)
 
 
 def test_a_new_image_fills_the_gap_and_nothing_else(archive: EventFolder) -> None:
@@ -306,7 +305,7 @@ def test_a_scene_that_was_withdrawn_is_not_kept(archive: EventFolder) -> None:
 def test_without_the_earlier_stack_it_works_all_the_same(archive: EventFolder) -> None:
     path = archive.revision(1).config
     path.write_text(path.read_text().replace("keep: all", "keep: none"))
-    workplace.forget(archive.revision(1))
+    workspace.forget(archive.revision(1))
     add_scene(archive, "2018-10-03")
     answer = refresh(archive.folder, as_of=on(10, 5))
     assert answer["observed_fraction"] > 0.9
@@ -392,7 +391,7 @@ def test_a_review_is_taken_up_without_a_new_image(archive: EventFolder, capsys: 
 
 
 def test_an_event_without_an_image_gets_its_first_revision_once_there_is_one(archive: EventFolder) -> None:
-    config = standing.latest_run(archive)
+    config = event_state.latest_run(archive)
     early = config.model_copy(
         update={
             "event": config.event.model_copy(update={"name": "early"}),
@@ -403,7 +402,7 @@ def test_an_event_without_an_image_gets_its_first_revision_once_there_is_one(arc
     )
     with pytest.raises(NothingToSeeError):
         respond(early)
-    event = standing.register(early)
+    event = event_state.register(early)
     assert refresh(event.folder, as_of=on(9, 10))["action"] == "waiting"
     assert event.state.exists()
     answer = refresh(event.folder, as_of=on(9, 25))
@@ -432,7 +431,7 @@ def test_one_events_trouble_is_not_anothers(archive: EventFolder) -> None:
 
 def test_an_event_that_another_process_refreshes_is_left_to_it(archive: EventFolder) -> None:
     add_scene(archive, "2018-10-03")
-    with workplace.locked(archive.work("refresh.lock").folder, "refreshing this event"):
+    with workspace.locked(archive.work("refresh.lock").folder, "refreshing this event"):
         turn = refresh_events(archive.folder.parent, now=on(10, 5))
     assert [row["action"] for row in turn["events"]] == ["busy"]
     assert turn["next_look"] == on(10, 5, 7).isoformat(), "after an hour, not at once"
@@ -451,11 +450,11 @@ def test_an_event_of_the_first_format_is_refreshed_and_keeps_its_ids(tmp_path: P
     path.write_text(text.replace("out: OUT", f"out: {tmp_path / 'out'}"))
     event = EventFolder(folder)
     before = sums(folder / "r001")
-    state = standing.read_state(event)
+    state = event_state.read_state(event)
     assert (state.latest_revision, state.observed_fraction, state.coverage_target) == (1, 0.9182, 0.95)
     assert refresh(folder, as_of=on(12, 2))["action"] == "waiting"
     answer = refresh(folder, as_of=on(12, 2), force=True)
     assert answer["revision"] == 2
     assert slides(event, 2)["id"].tolist() == slides(event, 1)["id"].tolist()
     assert sums(folder / "r001") == before
-    assert standing.read_state(event).format == "coslide/event/1"
+    assert event_state.read_state(event).format == "coslide/event/1"

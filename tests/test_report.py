@@ -25,7 +25,7 @@ from configs.records import Scene
 from inventory.outline.words import words_of
 from inventory.publish import Manner, write_products
 from inventory.report.statistics import area_density, power_law_tail
-from inventory.report.summary import count_seen, headline, percent, summarise
+from inventory.summary import count_seen, headline, percent, summarise
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 

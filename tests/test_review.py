@@ -22,7 +22,7 @@ from small_scene import LARGE, SmallScene, about, small_scene
 from configs.errors import RequestError
 from configs.files import sha256
 from configs.layout import EventFolder
-from flows.refreshing import reviews
+from flows.events import reviews
 from inventory.formats.geopackage import read_inventory
 from inventory.publish import Manner, Published, write_item, write_products
 from inventory.revisions.review import ANALYST, CUT, as_reviewed, read_review

@@ -32,7 +32,7 @@ from flows.learning.samples import make_samples
 from gee.archive import ArchiveSource
 from gee.fake import an_event
 from gee.stack import assemble
-from models.selection.reference import Reference
+from models.reference import Reference
 from tiles.samples import SampleSet
 
 BANDS = ("post_B4", "post_B3", "post_B2")

@@ -19,9 +19,10 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.records import Choice, ObservationClass
 from configs.selection import BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
+from models import reference
+from models.reference import Reference
 from models.registry import Found
-from models.selection import choose, reference
-from models.selection.reference import Reference
+from models.selection import choose
 
 POST = ("post_B4", "post_B3", "slope")
 BOTH = ("pre_B4", "post_B4", "post_B3", "slope")

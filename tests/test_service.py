@@ -130,7 +130,7 @@ def test_what_contradicts_itself_ends_before_the_first_step(service: LocalServic
 
 def test_files_lie_where_the_operator_allowed_and_blocks_are_told(service: LocalService, told: Usgs) -> None:
     code = (
-        "import json; from flows.tracked import train_flow, evaluate_flow\n"
+        "import json; from flows.service.flow_runs import train_flow, evaluate_flow\n"
         "def end(state): return [state.name, state.message]\n"
         "out = [end(train_flow('/etc/passwd', return_state=True)),"
         " end(evaluate_flow('../../etc', return_state=True)),"
@@ -153,9 +153,9 @@ import json, sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from configs.service import read_service
-from flows.deployments import DeploymentRuns
+from flows.service.launcher import DeploymentRuns
 from flows.service.tending import tend
-from flows.watching.watchbook import Run
+from flows.watch.ledger import Run
 settings = read_service(Path(sys.argv[1] if len(sys.argv) > 1 else %r))
 now = datetime.now(UTC)
 told = [tend(settings, now), tend(settings, now + timedelta(minutes=6)), tend(settings, now + timedelta(minutes=6))]
@@ -189,12 +189,12 @@ def test_the_dead_are_found_and_go_on(service: LocalService) -> None:
 def test_what_may_pass_is_tried_again_and_goes_on(service: LocalService) -> None:
     """Somebody else works on the same request: tried again after the pause, in one process, and one revision is made."""
     from configs.files import read_yaml
-    from flows import workplace
     from flows.resolve import make_request, resolve
+    from flows.run import workspace
 
     config = resolve(make_request(**REQUEST, name="busy"), read_yaml(service.folder / "preset.yaml", "run"))
     work = EventFolder(service.out / "busy").work(f"{config.request_id}.lock").folder
-    with workplace.locked(work, "testing"):
+    with workspace.locked(work, "testing"):
         _, run = service.trigger("map-event", {"request": {**REQUEST, "name": "busy"}})
         waiting = wait_for(lambda: _named(service.run(run["id"]), "AwaitingRetry"), "a pause before the next try")
         assert "another coslide is already" in waiting["state"]["message"]

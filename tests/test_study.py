@@ -14,11 +14,10 @@ import yaml
 from configs.errors import RequestError
 from configs.selection import SelectionConfig, read_selection
 from configs.studying import PRESETS, Composition, StudyConfig, read_study
-from flows.studying import pool as study_pool
-from flows.studying.evidence import rows
-from flows.studying.maps import Maps
-from flows.studying.study import study
-from flows.studying.votes import Votes
+from flows.study import pool as study_pool
+from flows.study.evidence import Votes, rows
+from flows.study.pool import Maps
+from flows.study.study import study
 from models.selection.agreement import agreement
 from models.selection.evidence import groups
 

@@ -21,7 +21,7 @@ from configs.training import OptimiserConfig, ScheduleConfig, TrainingConfig, re
 from models.inference.normalise import Normaliser, fit
 from models.inference.predict import Predictor, pick_precision
 from models.metrics import Confusion, Sweep
-from models.selection.reference import Reference, from_chips
+from models.reference import Reference, from_chips
 from models.training import curves, state
 from models.training.batches import Batches, Order
 from models.training.loop import Trained, learning_rate, pick_training_precision, train

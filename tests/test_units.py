@@ -19,12 +19,12 @@ from configs.records import ObservationClass
 from configs.selection import BandSetCalibration, SelectionConfig
 from configs.stack import Stack
 from configs.training import TrainingConfig
-from flows.learning import references
-from models import units
+from flows.learning import train
+from models import reference, units
+from models.reference import Reference
 from models.registry import Found
-from models.selection import choose, reference
-from models.selection.reference import Reference
-from models.selection.sampling import Patches, Usable
+from models.sampling import Patches, Usable
+from models.selection import choose
 
 BANDS = ("post_B4", "post_B3", "slope")
 QUICK = SelectionConfig(pixels=600, bootstraps=40, permutations=40, block_m=320, patches=120)
@@ -141,9 +141,9 @@ def test_a_training_keeps_patches_of_its_own_splits_where_the_settings_ask(
 ) -> None:
     samples = small_samples(tmp_path / "valley")
     config = TrainingConfig.model_validate({"name": "a", "samples": [{"path": str(samples.path)}]})
-    assert references.reference_of(config, [samples], BANDS).patches is None
-    monkeypatch.setattr(references, "read_selection", lambda: MEAN)
-    drawn = references.reference_of(config, [samples], BANDS).patches
+    assert train.reference_of(config, [samples], BANDS).patches is None
+    monkeypatch.setattr(train, "read_selection", lambda: MEAN)
+    drawn = train.reference_of(config, [samples], BANDS).patches
     assert drawn is not None
     label = samples.label(samples.numbers(("train",)))
     rows = np.flatnonzero((label != 255).any(axis=1))

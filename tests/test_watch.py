@@ -24,12 +24,11 @@ from configs.layout import EventFolder
 from configs.service import read_service
 from configs.watch import Rule, WatchConfig
 from flows.cli import main
-from flows.refreshing import standing
-from flows.watching.watch import Watch
-from flows.watching.watchbook import Book, Run
-from flows.watching.watchrules import screen
-from flows.watching.watchruns import Outcome
-from flows.watching.watchturn import Turn
+from flows.events import state as event_state
+from flows.watch.launch import Outcome, Turn
+from flows.watch.ledger import Book, Run
+from flows.watch.rules import screen
+from flows.watch.watch import Watch
 from gee import fetch as fetching
 from gee.feed import Quake, read_detail, read_feed
 
@@ -161,7 +160,7 @@ def test_a_replayed_fortnight_gives_exactly_the_right_runs(
     ledger.script["us2000h8ty.shakemap-us-1536185655923", 1] = die
     event = EventFolder(tmp_path / "nn00570710")
     event.folder.mkdir()
-    standing.write_state(event)
+    event_state.write_state(event)
     for now in ticks():
         usgs.now = now
         silent = any(moment == now and kind == "timeout" for (moment, _), kind in faults.items())
@@ -184,7 +183,7 @@ def test_a_replayed_fortnight_gives_exactly_the_right_runs(
     assert kills == [1]
     assert sorted(ledger.begun) == sorted(EXPECTED)
     assert sum(turn.withdrawn.count("nn00570710") for turn in turns) == 1
-    assert standing.read_state(event).state == "closed"
+    assert event_state.read_state(event).state == "closed"
     assert sum(bool(turn.feed_error) for turn in turns) >= 4
     notes = "\n".join(note for turn in turns for note in turn.notes)
     for words in ("lies in the sea", "is flat", "feature broken", "changes its area little"):

@@ -14,9 +14,9 @@ from configs.checkpoint import Calibration
 from configs.errors import RequestError
 from configs.studying import Answering, Composition, StudyConfig
 from flows.learning.adapting import scene_of, tiles_of
-from flows.studying import ways as study_ways
-from flows.studying.pool import Answers, Job, Scene, logit_counts, predictor_of
-from flows.studying.ways import ways, ways_table
+from flows.study import findings as study_ways
+from flows.study.findings import ways, ways_table
+from flows.study.pool import Answers, Job, Scene, logit_counts, predictor_of
 from models.batchnorm import with_scene_statistics
 from models.inference.predict import Predictor
 from models.registry import Found

@@ -13,7 +13,7 @@ from configs import area as areas
 from configs.errors import MachineError, RequestError
 from configs.event import Event, default_windows
 from configs.run import RunConfig
-from flows import workplace
+from flows.run import workspace
 
 EVENT = Event(name="quake", time=datetime(2018, 9, 5, 18, tzinfo=UTC), latitude=42.7, longitude=141.9)
 
@@ -24,21 +24,21 @@ def config(day: int = 20) -> RunConfig:
 
 
 def test_unfinished_work_is_taken_up_with_its_own_clock(tmp_path: Path) -> None:
-    event = workplace.open_event(tmp_path, "quake")
-    layout, first = workplace.begin(event, config(20))
-    again, resumed = workplace.begin(event, config(25))
+    event = workspace.open_event(tmp_path, "quake")
+    layout, first = workspace.begin(event, config(20))
+    again, resumed = workspace.begin(event, config(25))
     assert again == layout
     assert resumed == first
     assert resumed.windows.as_of.day == 20
 
 
 def test_a_revision_appears_in_one_rename_and_older_stacks_go(tmp_path: Path) -> None:
-    event = workplace.open_event(tmp_path, "quake")
+    event = workspace.open_event(tmp_path, "quake")
     for number in (1, 2):
-        layout, _ = workplace.begin(event, config())
+        layout, _ = workspace.begin(event, config())
         (layout.scratch / "x").write_text("stack")
         assert number not in event.revisions()
-        workplace.publish(event, layout, number, "latest")
+        workspace.publish(event, layout, number, "latest")
     assert list(event.revisions()) == [1, 2]
     assert not event.revision(1).scratch.exists()
     assert event.revision(2).scratch.exists()
@@ -46,23 +46,23 @@ def test_a_revision_appears_in_one_rename_and_older_stacks_go(tmp_path: Path) ->
 
 
 def test_abandoned_work_leaves_nothing(tmp_path: Path) -> None:
-    event = workplace.open_event(tmp_path / "out", "quake")
-    layout, _ = workplace.begin(event, config())
-    workplace.abandon(event, layout)
+    event = workspace.open_event(tmp_path / "out", "quake")
+    layout, _ = workspace.begin(event, config())
+    workspace.abandon(event, layout)
     assert not event.folder.exists()
 
 
 def test_abandoning_spares_the_revisions(tmp_path: Path) -> None:
-    event = workplace.open_event(tmp_path, "quake")
-    layout, _ = workplace.begin(event, config())
-    workplace.publish(event, layout, 1, "latest")
-    layout, _ = workplace.begin(event, config())
-    workplace.abandon(event, layout)
+    event = workspace.open_event(tmp_path, "quake")
+    layout, _ = workspace.begin(event, config())
+    workspace.publish(event, layout, 1, "latest")
+    layout, _ = workspace.begin(event, config())
+    workspace.abandon(event, layout)
     assert list(event.revisions()) == [1]
 
 
 def _hold(path: Path, ready: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
-    with workplace.locked(path, "working"):
+    with workspace.locked(path, "working"):
         ready.set()
         done.wait(20)
 
@@ -73,22 +73,22 @@ def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> No
     holder = context.Process(target=_hold, args=(tmp_path / "x.lock", ready, done))
     holder.start()
     assert ready.wait(20)
-    with pytest.raises(MachineError, match="another coslide"), workplace.locked(tmp_path / "x.lock", "working"):
+    with pytest.raises(MachineError, match="another coslide"), workspace.locked(tmp_path / "x.lock", "working"):
         pass
     assert holder.pid
     os.kill(holder.pid, 9)
     holder.join()
-    with workplace.locked(tmp_path / "x.lock", "working"):
+    with workspace.locked(tmp_path / "x.lock", "working"):
         pass
 
 
 def test_a_full_disk_is_said_before_the_work(tmp_path: Path) -> None:
-    workplace.check_space(tmp_path, 1000)
+    workspace.check_space(tmp_path, 1000)
     with pytest.raises(MachineError, match="GiB"):
-        workplace.check_space(tmp_path, 10**13)
+        workspace.check_space(tmp_path, 10**13)
 
 
 def test_a_file_in_the_way_is_a_request_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(RequestError, match="--out"):
-        workplace.open_event(tmp_path / "out", "quake")
+        workspace.open_event(tmp_path / "out", "quake")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from configs.errors import RequestError
-from flows.engine import Report
-from flows.shards import Begun
+from flows.run.engine import Report
+from flows.run.shards import Begun
 
 
 def who(number: int) -> Report:

@@ -20,9 +20,10 @@ RADIUS_KM = 6.0
 def command(out: Path, prefect: bool, as_json: bool) -> None:
     """Map a simulated earthquake that no checkpoint has seen; needs no account, no network and no GPU."""
     from configs.files import read_yaml
+    from flows.commands.respond import tracked_or_plain
     from flows.evaluate import evaluate, words
     from flows.resolve import make_request, resolve
-    from flows.respond import headline, tracked_or_plain
+    from flows.respond import headline
 
     run = resolve(make_request(radius_km=RADIUS_KM), read_yaml(PRESET, "run") | {"out": str(out)})
     summary = tracked_or_plain(prefect)(run)

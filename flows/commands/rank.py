@@ -17,7 +17,7 @@ def command(revision: Path, as_json: bool) -> None:
     from configs.layout import RunLayout
     from configs.run import read_run
     from configs.stack import Stack
-    from flows.rooms import open_source
+    from flows.steps import open_source
     from models import registry
     from models.selection import choose
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from configs.run import RunConfig
-    from flows.step import Step
+    from flows.run.journal import Step
 
 
 @click.command(short_help="The same event again with today's imagery.")
@@ -53,9 +53,10 @@ def command(
     analyst decided in EVENT_DIR/review.gpkg (`coslide review`) is taken up.
     """
     from configs.errors import RequestError
-    from flows import workplace
-    from flows.refreshing import standing
-    from flows.refreshing.refresh import refresh
+    from flows.events import state as event_state
+    from flows.refresh import refresh, refresh_events
+    from flows.refresh import words as words_of_all
+    from flows.run import workspace
 
     if close is not None and (force or reopen):
         raise RequestError("--close goes with neither --force nor --reopen", "Give one of them.")
@@ -63,21 +64,19 @@ def command(
     if every:
         if close is not None or force or reopen or checkpoint or review:
             raise RequestError("--all goes with --as-of, --engine and --json only", "Name one event for the others.")
-        from flows.refreshing import refresh_events
-
-        turn = refresh_events.refresh_events(event, now=moment, run_it=_by(engine))
-        answer(turn, as_json, refresh_events.words(turn))
+        turn = refresh_events(event, now=moment, run_it=_by(engine))
+        answer(turn, as_json, words_of_all(turn))
         return
-    found = standing.open_existing(event)
+    found = event_state.open_existing(event)
     if close is not None:
-        with workplace.waiting(found.lock):
-            state = standing.close(found, close.strip() or "closed by the operator")
+        with workspace.waiting(found.lock):
+            state = event_state.close(found, close.strip() or "closed by the operator")
         content = {"status": "ok", "event": found.folder.absolute().name, "action": "closed", "reason": state.reason}
         answer(content, as_json, f"{content['event']}: closed: {state.reason}")
         return
     if reopen:
-        with workplace.waiting(found.lock):
-            standing.reopen(found)
+        with workspace.waiting(found.lock):
+            event_state.reopen(found)
     result = refresh(event, as_of=moment, checkpoint=checkpoint, review=review, force=force, run_it=_by(engine))
     answer(result, as_json, words(result))
 

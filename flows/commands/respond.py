@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from configs.errors import RequestError
 from flows.cli import answer
+
+if TYPE_CHECKING:
+    from configs.run import RunConfig
 
 
 @click.command(short_help="Map an earthquake's landslides: the main job.")
@@ -50,10 +55,21 @@ def command(as_json: bool, dry_run: bool, prefect: bool, **asked: Any) -> None:
         ahead = look_ahead(run)
         answer({"status": "ok", **ahead}, as_json, describe(ahead))
         return
-    from flows.respond import headline, tracked_or_plain
+    from flows.respond import headline
 
     summary = tracked_or_plain(prefect)(run)
     answer(summary, as_json, headline(summary))
+
+
+def tracked_or_plain(prefect: bool) -> Callable[[RunConfig], dict[str, Any]]:
+    """Return how to run: as a Prefect flow where asked for or where a server is configured, plainly otherwise."""
+    if prefect or os.environ.get("PREFECT_API_URL"):
+        from flows.service.flow_runs import respond_flow
+
+        return respond_flow
+    from flows.respond import respond
+
+    return respond
 
 
 def configure(

@@ -18,9 +18,10 @@ def command(event: Path, as_json: bool) -> None:
     Set `status` to confirmed or dismissed, move outlines, draw landslides that are missing; save. The next `coslide refresh
     EVENT_DIR` takes it up. Dismiss instead of deleting: a deleted row says nothing, and the landslide is drawn again.
     """
-    from flows.refreshing import reviews, standing
+    from flows.events import reviews
+    from flows.events import state as event_state
 
-    found = standing.open_existing(event)
+    found = event_state.open_existing(event)
     path = reviews.begin(found)
     content = {"status": "ok", "event": found.folder.absolute().name, "review": str(path)}
     words = f"{path}\nEdit `status` (confirmed, dismissed) or outlines in a GIS, save, then: coslide refresh {event}"

@@ -37,8 +37,8 @@ def command(
     """Serve map-event, refresh-events, watch-earthquakes, train, evaluate and tend to PREFECT_API_URL, until stopped."""
     from configs.files import read_yaml
     from configs.service import write_service
-    from flows.service import notify
-    from flows.service.served import LIMIT, PRESET, SERVICE, service
+    from flows import notify
+    from flows.service.settings import LIMIT, PRESET, SERVICE, service
 
     if preset:
         read_yaml(preset, "run")
@@ -53,7 +53,7 @@ def command(
         return
     notify.check(settings.notify, settings.allow.webhooks)
     if part is not None:
-        from flows.deployments import serve_deployments
+        from flows.service.deployments import serve_deployments
 
         serve_deployments(settings, "runs" if part == "runs" else "duties")
         return

@@ -37,7 +37,7 @@ def command(
 
     NAME is a preset (quick, standard, full) or a YAML file of your own domains. An interrupted study goes on.
     """
-    from flows.studying.study import study
+    from flows.study.study import study
 
     found = study(name, out, docs=docs, selection=selection, so_far=so_far, workers=workers)
     answer(found, as_json, words(found))

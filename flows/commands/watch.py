@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +16,7 @@ from flows.cli import answer
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from configs.service import ServiceConfig
-    from flows.watching.watch import Watch
-    from flows.watching.watchturn import Turn
+    from flows.watch.launch import Launcher, Turn
 
 
 @click.command(short_help="Watch the USGS feed and map what qualifies.")
@@ -44,11 +39,12 @@ def command(
     coslide watch --config service.yaml --once   one turn, e.g. from cron
     """
     from configs.service import read_service
+    from flows.watch.watch import open_watch
 
     if as_of and not (once or dry_run):
         raise RequestError("--as-of: a watch that goes on cannot stand still in time", "Add --once or --dry-run.")
     service = read_service(config)
-    with watch(service, out=out, prefect=prefect, dry=dry_run, as_of=as_of) as watching:
+    with open_watch(service, out=out, launcher=_launcher(prefect), dry=dry_run, as_of=as_of) as watching:
         while True:
             turn = watching.turn(dry=dry_run)
             if not (once and turn.feed_error):
@@ -60,56 +56,13 @@ def command(
         raise SourceError(f"{turn.feed_error} (next try: {turn.next})", "The next turn after that asks again.")
 
 
-@contextmanager
-def watch(
-    service: ServiceConfig, *, out: str | None, prefect: bool, dry: bool = False, as_of: str | None = None
-) -> Iterator[Watch]:
-    """Yield the watch of a service over an output folder, alone with its book.
-
-    Raises:
-        RequestError: a preset or a book that cannot be read.
-        MachineError: another watch has the book.
-    """
-    from configs.event import parse_moment
-    from configs.files import read_yaml
-    from flows import workplace
-    from flows.watching.watch import FOLDER, Watch
-    from flows.watching.watchbook import Book
-    from flows.watching.watchruns import Launcher, LocalRuns
-
-    preset = read_yaml(Path(service.preset), "run") if service.preset else {}
-    if preset.get("source", {}).get("kind", "simulated") == "simulated":
-        logger.warning(
-            "no real source is set (preset, `source.kind`): real earthquakes are mapped on the simulated Earth"
-        )
-    preset["out"] = out or preset.get("out", "runs")
-    folder = Path(preset["out"]) / FOLDER
-    launcher: Launcher = LocalRuns(folder)
+def _launcher(prefect: bool) -> Launcher | None:
+    """Return who makes the runs: the deployment, where asked for or where a server is configured."""
     if prefect or os.environ.get("PREFECT_API_URL"):
-        from flows.deployments import DeploymentRuns
+        from flows.service.launcher import DeploymentRuns
 
-        launcher = DeploymentRuns()
-    moment = parse_moment(as_of, "--as-of")[0] if as_of else None
-    alone: AbstractContextManager[None] = nullcontext() if dry else workplace.locked(folder / "lock", "watching")
-    with alone, Book.open(folder / "book.sqlite", pretend=dry) as book:
-        yield Watch(
-            service.watch,
-            book,
-            launcher,
-            preset=preset,
-            hosts=service.allow.hosts,
-            clock=lambda: moment or datetime.now(UTC),
-            tell=lambda subject, body: None if dry else announce(service, subject, body),
-        )
-
-
-def announce(service: ServiceConfig, subject: str, body: str) -> None:
-    """Tell everybody who wants to know how a run of the watch ended."""
-    from flows.service.notify import tell
-
-    wanted = service.notify.done if subject.endswith("done") else service.notify.failed
-    if wanted:
-        tell(service, subject, body)
+        return DeploymentRuns()
+    return None
 
 
 def words(turn: Turn) -> str:

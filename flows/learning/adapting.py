@@ -17,8 +17,8 @@ from configs.training import TrainingConfig
 from models.inference.adaptation import Adaptation, targets
 from models.inference.normalise import fit
 from models.inference.predict import Predictor
+from models.reference import Reference, sample
 from models.registry import Found
-from models.selection.reference import Reference, sample
 from tiles.chips import ChipDataset
 from tiles.samples import SampleSet
 

@@ -18,8 +18,8 @@ from configs.run import RunConfig, as_request_error
 from configs.sampling import SamplingConfig, SplitConfig, VectorLayer, read_sampling
 from configs.stack import Stack
 from configs.vectors import Layer
-from flows.progress import progress
 from flows.resolve import make_request, resolve
+from flows.run.progress import progress
 from gee.observation import observe
 from gee.simulated.truth import simulated_mask
 from gee.source import Source

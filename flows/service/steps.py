@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
+from uuid import UUID
 
 from prefect import task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
 
 from configs.run import RunConfig
-from flows.service import progressing
-from flows.step import Step, plain
+from flows.run import progress
+from flows.run.journal import Step, plain
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,7 +61,48 @@ def _telling(work: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(work)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        with progressing.shown(TaskRunContext.get() is not None):
+        with shown(TaskRunContext.get() is not None):
             return work(*args, **kwargs)
 
     return called
+
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 3.0
+
+
+@contextmanager
+def shown(wanted: bool) -> Iterator[None]:
+    """Show the progress of whatever runs in the block as artifacts of the running task."""
+    if not wanted:
+        yield
+        return
+    with progress.told_to(_Artifacts()):
+        yield
+
+
+class _Artifacts:
+    """One artifact a title; made when the title is first told of, in the thread of the task."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, UUID] = {}
+        self._last: dict[str, float] = {}
+
+    def begin(self, title: str) -> None:
+        """Make the artifact of a step that begins."""
+        key = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        made = create_progress_artifact(0.0, key=key, description=title)
+        if isinstance(made, UUID):
+            self._ids[title] = made
+
+    def advance(self, title: str, done: int, total: int) -> None:
+        """Renew the artifact, every few seconds and at the end."""
+        now = time.monotonic()
+        if title not in self._ids or (now - self._last.get(title, 0.0) < EVERY_SECONDS and done < total):
+            return
+        self._last[title] = now
+        try:
+            update_progress_artifact(self._ids[title], progress=round(100.0 * done / max(total, 1), 1))
+        except Exception as error:  # a picture of progress must never stop the work
+            logger.debug("progress not shown: %s", error)

@@ -21,8 +21,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed, Scheduled
 
 from configs.service import ServiceConfig
-from flows.service import telling
-from flows.service.live import ALIVE
+from flows.service import hooks
+from flows.service.lifecycle import ALIVE
 
 logger = logging.getLogger(__name__)
 
@@ -80,5 +80,5 @@ def _end(client: SyncPrefectClient, run: FlowRun, silent: timedelta, settings: S
         client.set_flow_run_state(run.id, Crashed(message=words), force=True)
     logger.warning("%s: %s", run.name, words)
     if settings.notify.failed:
-        telling.tell(settings, f"{run.name}: silent", words)
+        hooks.tell(settings, f"{run.name}: silent", words)
     return f"{run.name}: {words}"

@@ -25,7 +25,7 @@ from inventory.formats.geopackage import write_geopackage
 from inventory.formats.layers import Field, Layer
 from inventory.formats.styles import Drawn, Style
 from inventory.outline.outline import Inventory, code_of
-from inventory.report.summary import Summary
+from inventory.summary import Summary
 
 FILE = "ems.gpkg"
 FORMAT = format_of("ems")

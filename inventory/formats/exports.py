@@ -13,7 +13,7 @@ from inventory.formats.geojson import write_geojson
 from inventory.formats.kml import write_kml
 from inventory.formats.layers import Layer
 from inventory.outline.outline import Inventory
-from inventory.report.summary import Summary, headline
+from inventory.summary import Summary, headline
 
 FILES: dict[Export, str] = {"geojson": "landslides.geojson", "kml": "landslides.kml", "ems": ems.FILE}
 """File of each format."""

@@ -14,7 +14,7 @@ from inventory.about import About
 from inventory.colours import CHANGE
 from inventory.outline.attributes import AFFECTED, DATES, FIELDS, TEXTS
 from inventory.outline.outline import Inventory
-from inventory.report.summary import Summary, headline
+from inventory.summary import Summary, headline
 
 Kind = Literal["text", "real", "integer", "boolean", "date", "datetime"]
 Geometry = Literal["MultiPolygon", "MultiLineString", "Point"]

@@ -24,7 +24,7 @@ from configs.layout import EventFolder
 from inventory.about import About
 from inventory.formats.geojson import outline_wgs84
 from inventory.outline.outline import Inventory, code_of
-from inventory.report.summary import Summary, headline
+from inventory.summary import Summary, headline
 
 ITEM = "item.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"

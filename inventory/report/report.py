@@ -40,8 +40,8 @@ from inventory.report.statistics import (
     power_law_tail,
     slope_shares,
 )
-from inventory.report.summary import Summary, length, number, percent, spoken
 from inventory.report.viewer import COLUMNS, payload
+from inventory.summary import Summary, length, number, percent, spoken
 
 
 @dataclass(frozen=True)

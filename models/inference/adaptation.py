@@ -2,7 +2,7 @@
 
 `scene` gives each band the mean and spread of the card's reference (an affine map: the same as a z-score by the scene's own
 statistics), `match` its distribution (histogram matching). Only imagery is moved: a slope is a slope everywhere. The statistics
-are those of the scene's pixels that cards are compared on (`models.selection.reference.sample`), and in training those of each sample
+are those of the scene's pixels that cards are compared on (`models.reference.sample`), and in training those of each sample
 set, so that a network is used as it was trained.
 """
 
@@ -19,7 +19,7 @@ from configs.bands import parse_band
 from configs.checkpoint import Adapt, BandTarget, CheckpointCard, Normalisation
 from configs.errors import NothingToSeeError, RequestError
 from models.histogram import BandHistogram
-from models.selection.reference import Reference
+from models.reference import Reference
 
 _TAIL = 0.5
 """Per cent of the pixels beyond the outermost quantiles: single bright or dead pixels steer nothing."""

@@ -17,7 +17,7 @@ from configs.errors import MachineError, RequestError
 from models.inference.adaptation import Adaptation
 from models.inference.calibration import apply
 from models.inference.normalise import Normaliser
-from models.selection.reference import Reference
+from models.reference import Reference
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]

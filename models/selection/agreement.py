@@ -19,8 +19,8 @@ from configs.records import Advance, silent
 from configs.selection import AGREEMENT, SelectionConfig
 from configs.stack import Stack
 from models.inference.predict import Chance, Device
+from models.reference import Usable
 from models.selection.ranking import Compared, observed
-from models.selection.reference import Usable
 
 LEAST_PX = 64
 """Side of the smallest tile that every network takes."""

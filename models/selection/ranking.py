@@ -22,8 +22,8 @@ from configs.selection import AGREEMENT, JOINT, BandSetCalibration, SelectionCon
 from configs.stack import Stack
 from models.inference.adaptation import adapted
 from models.mmd import BlockGram, block_sums, mmd2_histograms
+from models.reference import Reference, Usable, sample
 from models.registry import Found
-from models.selection.reference import Reference, Usable, sample
 from models.selection.signals import PLAIN, Comparison, Sample, Scaling, diversity, signal
 from models.units import blocked, patches, spreads
 

@@ -37,8 +37,8 @@ from models.inference.adaptation import Adaptation
 from models.inference.calibration import LogitCounts
 from models.inference.predict import Device, Predictor
 from models.metrics import Confusion, Sweep
+from models.reference import Reference
 from models.registry import Found
-from models.selection.reference import Reference
 from models.training.batches import Chips, arrays
 from models.training.loop import Trained
 
@@ -82,7 +82,7 @@ def finish(
         trained: what `training.train` returned.
         folder: of the card, by custom called like it.
         facts: what else the card says.
-        reference: MMD sample of the training areas (`models.selection.reference`), bands as the card's.
+        reference: MMD sample of the training areas (`models.reference`), bands as the card's.
         validation: chips that choose the threshold and fit the calibration; 0.5 and none without.
         score: measures the stored weights on test sets, each once; called with threshold and calibration in place.
         overwrite: replace a card that is there already.

@@ -25,7 +25,7 @@ from earthengine.loopback import Loopback
 from earthengine.mirror import mirror
 from flows.cli import main
 from flows.commands.respond import configure
-from flows.rooms import candidates, open_source, plan_of
+from flows.steps import candidates, open_source, plan_of
 from gee.earthengine import disconnect
 
 ASKED = {

@@ -1,0 +1,1 @@
+"""An event over time: its state, and what analysts decided about it."""

@@ -1,0 +1,331 @@
+"""Probability over the whole area, strip by strip to disk, here or by workers elsewhere; only what is missing is mapped.
+
+A strip is done when its marker exists, which is written after its chunks and names the weights and the stack. What a shard
+is depends on the grid alone, so that every engine makes the same pixels (design 2.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import zarr
+
+from configs.area import Area
+from configs.checkpoint import Adapt, CheckpointCard, read_card
+from configs.errors import NothingToSeeError, RequestError
+from configs.files import write_text
+from configs.layout import RunLayout
+from configs.places import drop, place, zarr_at
+from configs.records import Advance, ObservationClass, silent
+from configs.run import ModelConfig
+from configs.selection import read_selection
+from configs.stack import CHUNK_PX, Rows, Stack
+from flows.run import engine
+from flows.run.engine import Cluster, Report
+from flows.run.shards import Begun, check_worker, tell, versions
+from gee.observation import Observed
+from models import registry
+from models.architectures import ARCHITECTURES
+from models.inference.adaptation import Adaptation, adapting
+from models.inference.predict import Device, Predictor
+from models.reference import sample
+from models.registry import Candidates, Found
+from models.selection.ranking import compare
+from tiles.grid import TileGrid
+from tiles.stitch import map_tiles
+from tiles.views import Is
+
+logger = logging.getLogger(__name__)
+
+_SEAM = 1 / 8
+"""Share of a shard's tiles that its neighbour computes as well: blended tiles belong to two strips. Larger shards share fewer
+tiles, smaller ones share out better (chosen; docs/scale.md tells what it costs)."""
+
+
+@dataclass(frozen=True)
+class MapShard:
+    """Some strips of a map, by paths and names."""
+
+    card: str
+    folder: str
+    """Where the card is; empty for one that comes with coslide."""
+    weights: str
+    device: Device
+    stack: str
+    observed: str
+    where: int
+    path: str
+    batch: int
+    adaptation: str
+    """How the scene is brought to the card (`Adaptation.as_text`); empty for a card that takes it as it is."""
+    versions: Mapping[str, str]
+    strips: tuple[int, int]
+
+
+class _Target(NamedTuple):
+    """What is mapped, and where to."""
+
+    stack: Stack
+    classes: Rows
+    """Observation classes, `(y, x)`."""
+    where: int
+    path: Path
+    key: str
+    """What every marker must say: these weights over this stack, adapted so."""
+
+    @classmethod
+    def of(
+        cls, card: CheckpointCard, stack: Stack, classes: Rows, where: int, path: Path, adaptation: str = ""
+    ) -> _Target:
+        key = {"weights": card.weights_sha256, "stack": stack.attributes["plan_key"], "where": int(where)}
+        if adaptation:
+            key["adaptation"] = hashlib.sha256(adaptation.encode()).hexdigest()
+        return cls(stack, classes, int(where), path, json.dumps(key))
+
+
+def map_card(
+    found: Found,
+    model: ModelConfig,
+    stack: Stack,
+    observed: Observed,
+    where: ObservationClass,
+    path: Path,
+    progress: Advance,
+    adaptation: Adaptation | None = None,
+) -> zarr.Array[Any]:
+    """Return a card's landslide probability, `(y, x)` float32 on disk, NaN but where the observation is `where`."""
+    maps = adaptation.as_text() if adaptation else ""
+    grid, target = _grid(found.card, stack), _Target.of(found.card, stack, observed.array, where, path, maps)
+    done = _kept(target)
+    array = zarr.open_array(zarr_at(path), mode="r+") if done else _create(path, stack.shape)
+    cluster = engine.current()
+    if cluster is not None:
+        missing = [strips for strips in shards_of(grid) if not done.issuperset(strips)]
+        shards = _shards(cluster, found, model, stack, observed, target, maps, missing)
+        _by_workers(cluster, shards, grid, progress)
+        return array
+    predictor = replace(found.load(model.device), adaptation=adaptation)
+    for strips in _runs(range(grid.strips), done):
+        _map_strips(predictor, grid, target, strips, model.batch, progress)
+    return array
+
+
+def _grid(card: CheckpointCard, stack: Stack) -> TileGrid:
+    return TileGrid.for_card(stack.shape, card.tiles, ARCHITECTURES[card.architecture].stride)
+
+
+def _map_strips(
+    predictor: Predictor, grid: TileGrid, target: _Target, strips: range, batch: int, progress: Advance = silent
+) -> None:
+    map_tiles(
+        target.stack.view(predictor.bands),
+        grid,
+        predictor,
+        out=zarr.open_array(zarr_at(target.path), mode="r+"),
+        valid=Is(target.classes, target.where),
+        batch=batch,
+        progress=progress,
+        rows=strips,
+        finished=lambda strip: write_text(_markers(target.path) / str(strip), target.key),
+    )
+
+
+def shards_of(grid: TileGrid) -> list[range]:
+    """Return the strips of each shard: one where strips share no tile, else so many that shared tiles stay few."""
+    crossing = [len(grid.rows_of(strip)[1]) for strip in range(grid.strips - 1)]
+    if not any(crossing):
+        return [range(strip, strip + 1) for strip in range(grid.strips)]
+    shared, own = sum(crossing) / len(crossing), len(grid.rows) / grid.strips
+    step = ceil(shared / (_SEAM * own))
+    return [range(first, min(first + step, grid.strips)) for first in range(0, grid.strips, step)]
+
+
+def _shards(
+    cluster: Cluster,
+    found: Found,
+    model: ModelConfig,
+    stack: Stack,
+    observed: Observed,
+    target: _Target,
+    maps: str,
+    missing: list[range],
+) -> list[MapShard]:
+    whole = MapShard(
+        card=found.card.name,
+        folder="" if found.folder.parent == registry.SHIPPED else _absolute(found.folder),
+        weights=found.card.weights_sha256,
+        device=cluster.device(model.device),
+        stack=_absolute(stack.path),
+        observed=_absolute(observed.path),
+        where=target.where,
+        path=_absolute(target.path),
+        batch=model.batch,
+        adaptation=maps,
+        versions=versions(),
+        strips=(0, 0),
+    )
+    return [replace(whole, strips=(strips.start, strips.stop)) for strips in missing]
+
+
+def _by_workers(cluster: Cluster, shards: list[MapShard], grid: TileGrid, progress: Advance) -> None:
+    rows = [sum(len(group) for strip in range(*shard.strips) for group in grid.rows_of(strip)) for shard in shards]
+    reports, mapped = [], 0
+    for number, report in cluster.work(map_shard, shards, gpu=bool(shards) and shards[0].device == "cuda"):
+        reports.append(report)
+        mapped += rows[number]
+        progress(mapped * len(grid.columns), sum(rows) * len(grid.columns))
+    tell(reports)
+
+
+def map_shard(shard: MapShard) -> Report:
+    """Map the strips of a shard that are not done, in the shared store. What a worker runs.
+
+    Raises:
+        RequestError: the worker has other versions or another card, or does not see the stores.
+        MachineError: memory or the GPU failed.
+    """
+    begun, path = Begun.now(), place(shard.path)
+    check_worker(shard.versions, path)
+    predictor = _predictor(shard.card, shard.folder, shard.weights, shard.device)
+    if shard.adaptation:
+        predictor = replace(predictor, adaptation=Adaptation.read(shard.adaptation))
+    stack, classes = Stack(place(shard.stack)), zarr.open_array(zarr_at(place(shard.observed)), mode="r")
+    target = _Target.of(predictor.card, stack, classes, shard.where, path, shard.adaptation)
+    strips = range(*shard.strips)
+    done = {strip for strip in strips if _is_done(target, strip)}
+    for missing in _runs(strips, done):
+        _map_strips(predictor, _grid(predictor.card, stack), target, missing, shard.batch)
+    return begun.report(len(strips) - len(done), shard.device)
+
+
+@lru_cache(maxsize=2)
+def _predictor(card: str, folder: str, weights: str, device: Device) -> Predictor:
+    """Return a card's network, loaded once a process. `weights` is the checksum the run goes by."""
+    candidate = Path(folder) if folder else registry.SHIPPED / card
+    if not candidate.is_dir():
+        raise RequestError(
+            f"the worker does not see the card {candidate}", "Put `model.card_dirs` where all machines see it."
+        )
+    found = Found(candidate, read_card(candidate))
+    if found.card.weights_sha256 != weights:
+        raise RequestError(f"the worker's card `{card}` is another one", "Install the same cards on all machines.")
+    return found.load(device)
+
+
+def _absolute(path: Path) -> str:
+    return str(path.absolute()) if isinstance(path, Path) else str(path)
+
+
+def _create(path: Path, shape: tuple[int, int]) -> zarr.Array[Any]:
+    chunks, names = (CHUNK_PX, CHUNK_PX), ("y", "x")
+    return zarr.create_array(
+        zarr_at(path),
+        shape=shape,
+        chunks=chunks,
+        dtype="float32",
+        fill_value=np.nan,
+        dimension_names=names,
+        overwrite=True,
+    )
+
+
+def _markers(path: Path) -> Path:
+    return path.with_name(f"{path.name}.strips")
+
+
+def _kept(target: _Target) -> set[int]:
+    """Return the strips that this very mapping has finished; another card's or stack's are thrown away."""
+    folder = _markers(target.path)
+    found = {int(marker.name) for marker in folder.iterdir() if marker.name.isdigit()} if folder.exists() else set()
+    if found and target.path.exists() and all(_is_done(target, strip) for strip in found):
+        return found
+    if found:
+        logger.warning("%s was mapped from something else; it is made anew", target.path.name)
+    drop(target.path)
+    drop(folder)
+    return set()
+
+
+def _is_done(target: _Target, strip: int) -> bool:
+    try:
+        return (_markers(target.path) / str(strip)).read_text(encoding="utf-8") == target.key
+    except FileNotFoundError:
+        return False
+
+
+def _runs(strips: range, done: set[int]) -> Iterator[range]:
+    """Yield the runs of consecutive strips that are not done."""
+    first: int | None = None
+    for strip in range(strips.start, strips.stop + 1):
+        if strip < strips.stop and strip not in done:
+            first = strip if first is None else first
+        elif first is not None:
+            yield range(first, strip)
+            first = None
+
+
+def all_adapting(cards: Candidates, adapt: Adapt) -> Candidates:
+    """Return the candidates as cards that adapt to scenes, whatever they were trained with."""
+    made = (Found(one.folder, adapting(one.card, one.reference(), adapt)) for one in cards.cards)
+    return replace(cards, cards=tuple(made))
+
+
+def adaptation_of(found: Found, stack: Stack, area: Area | None, layout: RunLayout) -> Adaptation | None:
+    """Return how the scene is brought to a card; None for a card that takes scenes as they are.
+
+    Raises:
+        NothingToSeeError: the card sees no pixel to take statistics of.
+    """
+    normalisation = found.card.normalisation
+    if normalisation.adapt == "card":
+        return None
+    path = layout.adaptation(found.card.name)
+    key = [normalisation.model_dump(mode="json"), stack.attributes["plan_key"]]
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["key"] == key:
+            return Adaptation.read(json.dumps(kept["maps"]))
+    compared = compare([found], stack, area, read_selection())
+    if not compared:
+        raise NothingToSeeError(
+            f"checkpoint `{found.card.name}` sees no pixel to take the scene's statistics of",
+            "Give a longer --post (and --pre), or choose a card that takes scenes as they are.",
+        )
+    adaptation = Adaptation.of(normalisation, found.card.bands, compared[0].scene)
+    write_text(path, json.dumps({"key": key, "maps": json.loads(adaptation.as_text())}))
+    logger.info("the scene is brought to %s by %d pixels of its own", found.card.name, compared[0].scene.pixels)
+    return adaptation
+
+
+def adaptation_before(found: Found, stack: Stack, names: tuple[str, ...], before: Observed) -> Adaptation | None:
+    """Return how the image from before the event is brought to a post-only card, by that image's own clear, sloping pixels.
+
+    `names` are the bands that stand for the card's. None for a card that takes scenes as they are.
+
+    Raises:
+        NothingToSeeError: there is no pixel to take statistics of.
+    """
+    if found.card.normalisation.adapt == "card":
+        return None
+    settings = read_selection()
+    image = sample(
+        stack,
+        names,
+        lambda rows, columns: np.asarray(before.array[rows, columns]) == ObservationClass.CLEAR,
+        domain="before",
+        resolution_m=abs(float(stack.geobox.resolution.x)),
+        count=settings.pixels,
+        block_m=settings.block_m,
+        slope_min_deg=settings.slope_min_deg if "slope" in stack.band_names else 0.0,
+        seed=settings.seed,
+    )
+    return Adaptation.of(found.card.normalisation, found.card.bands, image, names)

@@ -1,0 +1,279 @@
+"""The rooms of the story: each joins wings that do not know each other, and says what it cost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from configs.area import around
+from configs.bands import parse_band
+from configs.errors import NothingNewError, NothingToSeeError
+from configs.layout import EventFolder, RunLayout
+from configs.records import Choice, ObservationClass
+from configs.run import RunConfig, SourceConfig
+from configs.stack import Rows, Stack
+from flows import difference
+from flows.probability import adaptation_of, all_adapting, map_card
+from flows.run import engine, journal, workspace
+from flows.run.progress import progress
+from flows.run.shards import by_workers
+from gee.observation import Observed
+from gee.observation import observe as observe_stack
+from gee.source import Plan, Source
+from gee.sources import make_source
+from gee.stack import assemble, fill_blocks
+from inventory.exposure.user_layers import Given
+from inventory.outline.outline import Inventory, outline
+from models import registry
+from models.registry import Candidates, Found
+from models.selection.choose import choose as choose_checkpoint
+from models.selection.choose import write_ranking
+from tiles.views import Filled, Mean
+
+logger = logging.getLogger(__name__)
+
+ALWAYS = ("dem", "slope")
+"""Bands every inventory needs for its attributes, whatever the card reads."""
+WISHED = ("post_B4", "post_B3", "post_B2", "pre_B4", "pre_B3", "pre_B2", "post_NDVI", "pre_NDVI", "water")
+"""Bands the report, the rules and the reader want where the source has them."""
+
+
+def open_source(run: RunConfig) -> Source:
+    """Return the Earth the run asks.
+
+    Raises:
+        RequestError: an archive or a landscape that is none.
+        SourceError: Earth Engine cannot be had.
+    """
+    return make_source(source_config(run))
+
+
+def source_config(run: RunConfig) -> SourceConfig:
+    """Return how the run's Earth is opened, here or by a worker elsewhere."""
+    config = run.source
+    if run.refresh.policy == "latest":
+        live = config.earthengine.model_copy(update={"post_policy": "latest"})
+        config = config.model_copy(update={"earthengine": live})
+    return config
+
+
+def candidates(run: RunConfig, source: Source) -> Candidates:
+    """Return the checkpoints that this source can feed.
+
+    Raises:
+        RequestError: the named one does not exist or does not fit, or none fits.
+    """
+    found = registry.candidates(run.model.checkpoint, source.offer(), run.model.card_dirs)
+    found = difference.subtractable(found) if run.model.subtract_pre else found
+    found = all_adapting(found, run.model.adapt) if run.model.adapt else found
+    logger.info("%d checkpoints fit: %s", len(found), ", ".join(one.card.name for one in found))
+    return found
+
+
+def card_bands(run: RunConfig, cards: Candidates) -> tuple[str, ...]:
+    """Return what the cards read, and what is to be subtracted from it."""
+    before = difference.bands_to_pull(cards) if run.model.subtract_pre else ()
+    return tuple(dict.fromkeys((*cards.bands, *before)))
+
+
+def stack_bands(run: RunConfig, source: Source, cards: Candidates) -> tuple[str, ...]:
+    """Return the bands of the run's stack: what the cards read, what attributes need, what readers wish."""
+    offered = source.offer().bands
+    extra = tuple(band for band in (*ALWAYS, *WISHED) if band in offered)
+    return tuple(dict.fromkeys((*card_bands(run, cards), *extra)))
+
+
+def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
+    """Return which scenes would be used.
+
+    Raises:
+        RequestError: a layer of what may be affected cannot be used.
+        NothingToSeeError: no imagery; where the swapped epicentre would hit it, the message says so.
+    """
+    Given.open(run.affected)  # a file that cannot be used is told now, not after hours of work
+    area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
+    wanted = stack_bands(run, source, cards)
+    read = {parse_band(name).when for name in card_bands(run, cards)}
+    modest = tuple(name for name in wanted if parse_band(name).when in (None, *read))
+    try:
+        try:
+            return source.plan(area, geobox, run.event, run.windows, wanted)
+        except NothingToSeeError:
+            if modest == wanted:
+                raise
+            logger.info("no image of the window that no checkpoint reads: the report does without")
+            return source.plan(area, geobox, run.event, run.windows, modest)
+    except NothingToSeeError as error:
+        if _swapped_would_hit(run, source):
+            swapped = f"--epicentre {run.event.longitude:g},{run.event.latitude:g}"
+            raise NothingToSeeError(
+                error.message, f"Latitude comes first: the imagery lies at {swapped}. {error.remedy}"
+            ) from error
+        raise
+
+
+def _planned(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the bands that the plan's windows hold: what is only wished for may be left out of it (`plan_of`)."""
+    windows = {parse_band(name).when for name in plan.bands}
+    return tuple(name for name in names if parse_band(name).when in (None, *windows))
+
+
+def _swapped_would_hit(run: RunConfig, source: Source) -> bool:
+    extent, event = source.extent(), run.event
+    if extent is None or abs(event.longitude) > 90:
+        return False
+    return bool(extent.intersects(around(event.longitude, event.latitude, 1).polygon))
+
+
+def look(run: RunConfig, source: Source, cards: Candidates, layout: RunLayout) -> Plan:
+    """Return the plan of the pull, after making sure that there is room for it."""
+    plan = plan_of(run, source, cards)
+    if run.refresh.policy == "latest":
+        plan = plan.newest_first()
+    workspace.check_space(layout.folder, int(np.prod(plan.geobox.shape)))
+    for scene in plan.scenes:
+        logger.info("%s scene %s, %s", scene.when, scene.id, scene.acquired.date())
+    return plan
+
+
+def pull(
+    run: RunConfig,
+    event: EventFolder,
+    source: Source,
+    cards: Candidates,
+    plan: Plan,
+    layout: RunLayout,
+    insist: bool = True,
+) -> Stack:
+    """Return the stack, assembled on disk or completed there; what the revision before saw clearly is kept (design 2.10).
+
+    Raises:
+        NothingNewError: no pixel is new against the revision before, and nobody insists on another one.
+    """
+    cluster = engine.current()
+    fill = by_workers(cluster, source_config(run)) if cluster else fill_blocks
+    with progress("pulling imagery") as advance:
+        stack = assemble(
+            source,
+            plan,
+            _planned(plan, stack_bands(run, source, cards)),
+            layout.stack,
+            progress=advance,
+            fill=fill,
+            before=earlier_stack(event),
+            policy=run.refresh.policy,
+        )
+    carried = stack.attributes["carried"]
+    if carried["blocks"]:
+        clear = carried["blocks"] - carried["asked"]
+        logger.info(
+            "%s pixels are new, %d of %d blocks were clear already", carried["news_px"], clear, carried["blocks"]
+        )
+        if not carried["news_px"] and not insist:
+            raise NothingNewError("the new images show nothing that had not been seen", "Wait for a clear one.")
+    journal.note(pixels=int(np.prod(stack.shape)), requests=plan.requests, megabytes=plan.megabytes)
+    return stack
+
+
+def earlier_stack(event: EventFolder) -> Stack | None:
+    """Return the stack of an event's latest revision, None where there is none (any more)."""
+    latest = max(event.revisions().items(), default=None)
+    if latest is None or not latest[1].stack.exists():
+        return None
+    stack = Stack(latest[1].stack)
+    return stack if stack.attributes.get("complete") else None
+
+
+def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -> Choice:
+    """Return which checkpoint maps this scene, and write the ranking beside the products.
+
+    Raises:
+        NothingToSeeError: out of domain, where the run refuses that.
+    """
+    with progress("choosing the checkpoint", "part") as advance:
+        choice = choose_checkpoint(
+            cards,
+            stack,
+            run.place,
+            fill=run.model.fill_with_post_only,
+            device=run.model.device,
+            advance=advance,
+        )
+    write_ranking(layout.selection, choice)
+    for line in (choice.reason, *choice.warnings):
+        logger.info("%s", line)
+    if choice.out_of_domain and run.model.out_of_domain == "refuse":
+        raise NothingToSeeError(
+            f"no checkpoint is known to work on this scene ({choice.reason})",
+            "Set model.out_of_domain: warn to map it all the same, or train a card nearer to it.",
+        )
+    return choice
+
+
+def observe(run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, layout: RunLayout) -> Observed:
+    """Return what the chosen card could see, per pixel.
+
+    Raises:
+        NothingToSeeError: nothing of the area.
+    """
+    card = cards.by_name(choice.card).card
+    with progress("observing") as advance:
+        observed = observe_stack(
+            stack, card.bands, run.place, layout.observed, requires=card.requires, progress=advance
+        )
+    fillable = observed.counts[ObservationClass.NO_PRE] if choice.fallback else 0
+    if observed.clear_px + fillable == 0:
+        seen = ", ".join(f"{kind.name.lower()} {count:,}" for kind, count in observed.counts.items() if count)
+        raise NothingToSeeError(
+            f"nothing of the area was seen (pixels: {seen or 'none'})",
+            "Give a longer --post (and --pre), or wait for a clear image.",
+        )
+    return observed
+
+
+def map_probability(
+    run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, observed: Observed, layout: RunLayout
+) -> Rows:
+    """Return landslide probability, `(y, x)` on disk; the fallback card fills what has no clear pre-event pixel.
+
+    Where the choice names several members, it is their mean.
+    """
+
+    def by(found: Found, where: ObservationClass, path: Path) -> Rows:
+        with progress(f"mapping with {found.card.name}", "tile") as advance:
+            adaptation = adaptation_of(found, stack, run.place, layout)
+            return map_card(found, run.model, stack, observed, where, path, advance, adaptation)
+
+    chance: Rows = by(cards.by_name(choice.card), ObservationClass.CLEAR, layout.probability)
+    if choice.members:
+        beside = [
+            by(cards.by_name(name), ObservationClass.CLEAR, layout.probability.with_name(f"probability-{name}.zarr"))
+            for name in choice.members[1:]
+        ]
+        chance = Mean((chance, *beside))
+    if choice.fallback and observed.counts[ObservationClass.NO_PRE]:
+        fill = by(cards.by_name(choice.fallback), ObservationClass.NO_PRE, layout.filled)
+        chance = Filled(chance, fill)
+    if run.model.subtract_pre:
+        chance = difference.subtract(run, cards.by_name(choice.card), stack, observed, chance, layout)
+    journal.note(pixels=int(np.prod(stack.shape)))
+    return chance
+
+
+def threshold_of(run: RunConfig, found: Found) -> float:
+    """Return the probability from which a pixel is a landslide: the run's, else the card's."""
+    return run.clean.threshold or found.card.threshold
+
+
+def outline_landslides(
+    run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, observed: Observed, chance: Rows
+) -> Inventory:
+    """Return the landslides and what the rules rejected."""
+    fallback = threshold_of(run, cards.by_name(choice.fallback)) if choice.fallback else None
+    threshold = float(np.mean([threshold_of(run, cards.by_name(name)) for name in choice.members or (choice.card,)]))
+    slides = outline(chance, observed.array, threshold, stack, run.clean, choice=choice, fallback_threshold=fallback)
+    journal.note(landslides=len(slides.landslides), rejected=len(slides.rejected))
+    return slides

@@ -1,0 +1,1 @@
+"""The leave-one-domain-out study."""

@@ -1,1 +1,0 @@
-"""The study: which checkpoint to trust where, found by leaving one domain out."""

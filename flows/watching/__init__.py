@@ -1,1 +1,0 @@
-"""The watch: the USGS feed in, exactly the right runs out."""
