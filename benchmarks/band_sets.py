@@ -1,9 +1,12 @@
-"""Cards of different bands in one ranking: how they are compared, and what the choice among them is worth (simulated).
+"""Cards of different bands in one ranking: how they are compared, and what the choice among them is
+worth (simulated).
 
-    python -m benchmarks.band_sets [--write]     # after `coslide study standard` and `coslide study post`
+    python -m benchmarks.band_sets [--write]     # after `coslide study standard` and `coslide study
+    post`
 
-Ten-band cards and cards of the later image alone answer the same unseen scenes. Everything a way to compare them knows (rules, usual
-scores, expected F1) comes from other domains than the scene's. Writes docs/band-sets.md.
+Ten-band cards and cards of the later image alone answer the same unseen scenes. Everything a way to
+compare them knows (rules, usual scores, expected F1) comes from other domains than the scene's.
+Writes docs/band-sets.md.
 """
 
 from __future__ import annotations
@@ -49,7 +52,9 @@ class Known:
 
     def promise(self, row: Row) -> float:
         """Return -F1 to be expected of the card by its statistic and by what it did elsewhere."""
-        usually = np.interp(row.statistics[self.rule.statistic], self.expected[:, 0], self.expected[:, 1])
+        usually = np.interp(
+            row.statistics[self.rule.statistic], self.expected[:, 0], self.expected[:, 1]
+        )
         return -float(usually) - row.advantage
 
 
@@ -66,7 +71,10 @@ def evidence(name: str) -> list[Row]:
     whole = sum(not made.trial for made in config.compositions)
     mine = [one for one in done if one.job.seed == SEED and not one.job.made.trial]
     if len(mine) < whole:
-        raise RequestError(f"the study `{name}` has {len(mine)} of {whole} cards", f"Run `coslide study {name}` first.")
+        raise RequestError(
+            f"the study `{name}` has {len(mine)} of {whole} cards",
+            f"Run `coslide study {name}` first.",
+        )
     return with_advantage(rows(config, mine, every, work))
 
 
@@ -77,7 +85,9 @@ def known(every: Sequence[Row]) -> dict[str, Known]:
         others = with_advantage([row for row in every if row.target != target])
         rule = in_parts(others)
         taken = of_chosen(others, rule)
-        found[target] = Known(rule, tuple(sorted(rule(row) for row in taken)), np.array(expected(taken, rule)))
+        found[target] = Known(
+            rule, tuple(sorted(rule(row) for row in taken)), np.array(expected(taken, rule))
+        )
     return found
 
 
@@ -91,8 +101,8 @@ WAYS: dict[str, Way] = {
 
 
 def measure() -> tuple[dict[str, tuple[float, float, tuple[float, float], float]], int]:
-    """Return, by way to compare, mean F1 of the chosen card, regret, the interval of the difference to the ten-band choice, and
-    how often a ten-band card was taken; and the number of scenes."""
+    """Return, by way to compare, mean F1 of the chosen card, regret, the interval of the difference
+    to the ten-band choice, and how often a ten-band card was taken; and the number of scenes."""
     tables = {name: evidence(name) for name in STUDIES}
     told = {name: known(some) for name, some in tables.items()}
     split = {name: groups(some) for name, some in tables.items()}
@@ -100,8 +110,12 @@ def measure() -> tuple[dict[str, tuple[float, float, tuple[float, float], float]
     targets = tuple(split["standard"][key][0].target for key in every)
     both = [[(name, row) for name in STUDIES for row in split[name][key]] for key in every]
     best = np.array([max(row.f1 for _, row in some) for some in both])
-    ten = np.array([_taken([o for o in some if o[0] == "standard"], told, _BY_RULE)[1].f1 for some in both])
-    post = np.array([_taken([o for o in some if o[0] == "post"], told, _BY_RULE)[1].f1 for some in both])
+    ten = np.array(
+        [_taken([o for o in some if o[0] == "standard"], told, _BY_RULE)[1].f1 for some in both]
+    )
+    post = np.array(
+        [_taken([o for o in some if o[0] == "post"], told, _BY_RULE)[1].f1 for some in both]
+    )
     found = {}
     for words, f1, share in (
         (f"only cards of {STUDIES['standard']}", ten, 1.0),
@@ -117,10 +131,14 @@ def _chosen(
     both: Sequence[Sequence[tuple[str, Row]]], told: Mapping[str, Mapping[str, Known]], way: Way
 ) -> tuple[np.ndarray, float]:
     taken = [_taken(some, told, way) for some in both]
-    return np.array([row.f1 for _, row in taken]), float(np.mean([name == "standard" for name, _ in taken]))
+    return np.array([row.f1 for _, row in taken]), float(
+        np.mean([name == "standard" for name, _ in taken])
+    )
 
 
-def _taken(some: Sequence[tuple[str, Row]], told: Mapping[str, Mapping[str, Known]], way: Way) -> tuple[str, Row]:
+def _taken(
+    some: Sequence[tuple[str, Row]], told: Mapping[str, Mapping[str, Known]], way: Way
+) -> tuple[str, Row]:
     def key(one: tuple[str, Row]) -> tuple[float, float, str]:
         its = told[one[0]][one[1].target]
         return way(one[1], its), its.rule(one[1]), one[1].card
@@ -133,10 +151,20 @@ _BY_RULE = WAYS["raw score of each band set's rule"]
 
 def table(found: Mapping[str, tuple[float, float, tuple[float, float], float]]) -> str:
     """Return one line a way to compare."""
-    lines = [["cards compared by", "chosen F1", "regret", "difference to the ten-band choice, 95 %", "ten bands taken"]]
+    lines = [
+        [
+            "cards compared by",
+            "chosen F1",
+            "regret",
+            "difference to the ten-band choice, 95 %",
+            "ten bands taken",
+        ]
+    ]
     lines.append(["---"] * len(lines[0]))
     for words, (mean, regret, (low, high), share) in found.items():
-        lines.append([words, f"{mean:.3f}", f"{regret:.3f}", f"{low:+.3f} to {high:+.3f}", f"{share:.0%}"])
+        lines.append(
+            [words, f"{mean:.3f}", f"{regret:.3f}", f"{low:+.3f} to {high:+.3f}", f"{share:.0%}"]
+        )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -147,16 +175,22 @@ def verdict(found: Mapping[str, tuple[float, float, tuple[float, float], float]]
     *_, told = WAYS
     low, high = ways[told][2]
     return (
-        f"Least is lost by the {best} (regret {ways[best][1]:.3f}). coslide goes by the {told} (F1 {ways[told][0]:.3f}, "
-        f"{low:+.3f} to {high:+.3f} against the ten-band choice): agreement is one of maps, whatever they were made from, so here its "
-        "raw score compares well; but cards that are poor alike may agree too, and only what their own study saw them reach "
-        "tells that. A percentile says how usual a score is for its bands, and nothing of how good such cards are."
+        f"Least is lost by the {best} (regret {ways[best][1]:.3f}). coslide goes by the "
+        f"{told} (F1 {ways[told][0]:.3f}, "
+        f"{low:+.3f} to {high:+.3f} against the ten-band choice): agreement is one of "
+        "maps, whatever they were made from, so here its "
+        "raw score compares well; but cards that are poor alike may agree too, and only "
+        "what their own study saw them reach "
+        "tells that. A percentile says how usual a score is for its bands, and nothing of "
+        "how good such cards are."
     )
 
 
 def main() -> None:
     """Print the table; with --write, put it into docs/."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     found, count = measure()

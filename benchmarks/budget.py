@@ -1,7 +1,9 @@
-"""A network trained for a budget of processor time rather than for a number of steps: what a comparison on one CPU can afford.
+"""A network trained for a budget of processor time rather than for a number of steps: what a
+comparison on one CPU can afford.
 
-Processor time of one thread is fair on a busy machine. The learning rate follows the share of the budget that is used, so
-the number of steps, and with it the last digits, depend on the machine; the draws depend on the seed alone.
+Processor time of one thread is fair on a busy machine. The learning rate follows the share of the
+budget that is used, so the number of steps, and with it the last digits, depend on the machine; the
+draws depend on the seed alone.
 """
 
 from __future__ import annotations
@@ -27,14 +29,18 @@ _TICKS = 1_000_000
 """The schedule counts whole steps; here a step is a millionth of the budget."""
 
 UNNORMED_RATE = 1e-4
-"""Learning rate of networks without batch norm: at 1e-3 their ReLUs die (U-Net of paper 001: IoU 0 after 300 steps)."""
+"""Learning rate of networks without batch norm: at 1e-3 their ReLUs die (U-Net of paper 001: IoU 0
+after 300 steps).
+"""
 
 Draw = Callable[[np.random.Generator], tuple[NDArray[np.float32], NDArray[np.uint8]]]
 """Gives a batch: normalised `(B, C, H, W)` and labels `(B, H, W)`."""
 
 
 def rate_for(network: nn.Module) -> float:
-    """Return the peak learning rate: one for all networks with batch norm, one for those without."""
+    """Return the peak learning rate: one for all networks with batch norm, one for those
+    without.
+    """
     normed = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     return OPTIMISER.learning_rate if normed else UNNORMED_RATE
 
@@ -50,10 +56,14 @@ class Spent:
 
 
 def train_for(network: nn.Module, draw: Draw, cpu_seconds: float, seed: int) -> Spent:
-    """Train `network` in place until the budget is used, and return what that took. bfloat16, one thread, deterministic draws."""
+    """Train `network` in place until the budget is used, and return what that took. bfloat16, one
+    thread, deterministic draws.
+    """
     torch.manual_seed(seed)
     channels_last(network).train()
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=OPTIMISER.weight_decay, fused=True)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), weight_decay=OPTIMISER.weight_decay, fused=True
+    )
     losses: list[float] = []
     peak = rate_for(network)
     since = time.process_time()
@@ -79,7 +89,9 @@ def forward(network: nn.Module, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def probability(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return landslide probability `(B, H, W)` of normalised images `(B, C, H, W)` in evaluation mode."""
+    """Return landslide probability `(B, H, W)` of normalised images `(B, C, H, W)` in evaluation
+    mode.
+    """
     network.eval()
     found: NDArray[np.float32] = torch.sigmoid(forward(network, torch.from_numpy(x))[:, 0]).numpy()
     return found

@@ -1,7 +1,9 @@
-"""The shipped cards, trained again from the recipes in the repository: sample sets first, then one training each.
+"""The shipped cards, trained again from the recipes in the repository: sample sets first, then one
+training each.
 
-python -m benchmarks.cards [NAME ...] [--out runs/cards]     # resumable; copies nothing into the package
-python -m benchmarks.cards --unseen                           # after `coslide study standard`: advantage and calibration on unseen domains
+python -m benchmarks.cards [NAME ...] [--out runs/cards]     # resumable; copies nothing into the
+package python -m benchmarks.cards --unseen                           # after `coslide study
+standard`: advantage and calibration on unseen domains
 """
 
 from __future__ import annotations
@@ -36,8 +38,12 @@ MOST_POINTS = 32
 """Of the isotonic map that a card carries."""
 
 
-def on_unseen(config: StudyConfig, found: Found, every: list[Scene]) -> dict[str, tuple[str, LogitCounts]]:
-    """Return scene -> (domain, pixels by the card's calibrated log-odds) of the domains that it has no chip of."""
+def on_unseen(
+    config: StudyConfig, found: Found, every: list[Scene]
+) -> dict[str, tuple[str, LogitCounts]]:
+    """Return scene -> (domain, pixels by the card's calibrated log-odds) of the domains that it has
+    no chip of.
+    """
     homes = {domain.name.removeprefix("sim-").rpartition("-")[0] for domain in found.card.domains}
     predictor = predictor_of(config, found)
     return {
@@ -47,25 +53,44 @@ def on_unseen(config: StudyConfig, found: Found, every: list[Scene]) -> dict[str
     }
 
 
-def unseen_advantage(found: Found, answers: dict[str, tuple[str, LogitCounts]], mean: dict[str, float]) -> float:
-    """Return a card's mean F1 beyond `mean` (scene -> F1 of the study's blind cards) on domains it has no chip of."""
+def unseen_advantage(
+    found: Found, answers: dict[str, tuple[str, LogitCounts]], mean: dict[str, float]
+) -> float:
+    """Return a card's mean F1 beyond `mean` (scene -> F1 of the study's blind cards) on domains it
+    has no chip of.
+    """
     f1 = {name: confusion(counts, found.card.threshold).f1 for name, (_, counts) in answers.items()}
     return float(np.mean([np.nan_to_num(value) - mean[name] for name, value in f1.items()]))
 
 
-def on_held_out_domains(found: Found, answers: dict[str, tuple[str, LogitCounts]]) -> tuple[CheckpointCard, str]:
-    """Return the card with a calibration fitted on domains it has not seen, and what that is worth on each left out.
+def on_held_out_domains(
+    found: Found, answers: dict[str, tuple[str, LogitCounts]]
+) -> tuple[CheckpointCard, str]:
+    """Return the card with a calibration fitted on domains it has not seen, and what that is worth
+    on each left out.
 
     What it calls a landslide stays what it was: the threshold moves with the probabilities.
     """
     home = found.card.calibration
     judged = [
-        Judged(found.card.name, 0, name, d, False, c.mapped(1 / home.scale, -home.shift / home.scale), home, 0.5)
+        Judged(
+            found.card.name,
+            0,
+            name,
+            d,
+            False,
+            c.mapped(1 / home.scale, -home.shift / home.scale),
+            home,
+            0.5,
+        )
         for name, (d, c) in answers.items()
     ]
     domains = sorted({one.target for one in judged})
     known = held_out(judged, "isotonic")
-    before, after = (pooled_error(judged, way)[0] for way in (lambda one: one.home, lambda one: known[one.target]))
+    before, after = (
+        pooled_error(judged, way)[0]
+        for way in (lambda one: one.home, lambda one: known[one.target])
+    )
     words = f"simulated scenes of {len(domains)} domains it has not seen: {', '.join(domains)}"
     fitted = fit(pooled(one.raw for one in judged), "isotonic", words)
     if len(fitted.points) > MOST_POINTS:
@@ -74,19 +99,25 @@ def on_held_out_domains(found: Found, answers: dict[str, tuple[str, LogitCounts]
     at = (logit(found.card.threshold) - home.shift) / home.scale
     threshold = float(np.clip(apply(np.array([at]), fitted)[0], 0.001, 0.999))
     told = f"calibration error on unseen domains left out {before:.4f} -> {after:.4f}"
-    return found.card.model_copy(update={"calibration": fitted, "threshold": round(threshold, 4)}), told
+    return found.card.model_copy(
+        update={"calibration": fitted, "threshold": round(threshold, 4)}
+    ), told
 
 
 def write_unseen() -> None:
-    """Measure the shipped simulated cards on the scenes of the standard study, and write into their cards what they did
-    beyond others, and probabilities that hold on domains they have not seen."""
+    """Measure the shipped simulated cards on the scenes of the standard study, and write into their
+    cards what they did beyond others, and probabilities that hold on domains they have not seen."""
     config, folder = read_study("standard")
     work, sets = ROOT / "runs" / "study" / config.name, sample_sets(config, folder)
     every = scenes(config, sets, folder, work)
     done = whole_seeds(config, stored_answers(config, sets, every, work))
     mean = {}
     for scene in every:
-        blind = [one for one in done if scene.domain not in one.job.made.domains and not one.job.made.trial]
+        blind = [
+            one
+            for one in done
+            if scene.domain not in one.job.made.domains and not one.job.made.trial
+        ]
         f1 = [confusion(one.counts[scene.name], one.found.card.threshold).f1 for one in blind]
         mean[scene.name] = float(np.mean(np.nan_to_num(f1)))
     for name in SHIPPED:
@@ -107,7 +138,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=SHIPPED)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "cards")
     parser.add_argument(
-        "--unseen", action="store_true", help="measure and calibrate the shipped simulated cards on unseen domains"
+        "--unseen",
+        action="store_true",
+        help="measure and calibrate the shipped simulated cards on unseen domains",
     )
     given = parser.parse_args()
     if given.unseen:

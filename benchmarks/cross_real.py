@@ -1,9 +1,11 @@
-"""Real pixels across data sets: Bijie, Iburi and Landslide4Sense, each card scored on every test part, with its distance.
+"""Real pixels across data sets: Bijie, Iburi and Landslide4Sense, each card scored on every test
+part, with its distance.
 
     python -m benchmarks.cross_real [--write]     # resumable per card: runs/verify/cross-real.json
 
-Post-event red, green, blue on one scale and one pixel size; needs the real data beside the repository. No weights are
-kept: two of the data sets come without a licence to hand on what was trained on them. Writes docs/cross-real.md.
+Post-event red, green, blue on one scale and one pixel size; needs the real data beside the
+repository. No weights are kept: two of the data sets come without a licence to hand on what was
+trained on them. Writes docs/cross-real.md.
 """
 
 from __future__ import annotations
@@ -39,8 +41,9 @@ PIXEL_M, BIJIE_M = 10.0, 0.8
 BLOCK_M = 1280.0
 """Side of the blocks whose pixels count as one draw: a patch of Landslide4Sense."""
 SATURATION = 0.3558
-"""Top-of-atmosphere reflectance that ESA's true-colour image of a Level-1C product shows as 255 (Sentinel-2 Products
-Specification Document, TCI): what turns the reflectance of Iburi into the 8 bits that the other two come in."""
+"""Top-of-atmosphere reflectance that ESA's true-colour image of a Level-1C product shows as 255
+(Sentinel-2 Products Specification Document, TCI): what turns the reflectance of Iburi into the 8
+bits that the other two come in."""
 FOLD: dict[str, tuple[str, ...]] = {
     "training": ("band-2", "band-3", "band-4"),
     "validation": ("band-1",),
@@ -60,7 +63,9 @@ CARDS: dict[str, tuple[str, ...]] = {
 
 
 def shown(reflectance: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return top-of-atmosphere reflectance as the 8 bits of ESA's true-colour image: 0 to 0.3558 on 1 to 255, 0 unknown."""
+    """Return top-of-atmosphere reflectance as the 8 bits of ESA's true-colour image: 0 to 0.3558 on
+    1 to 255, 0 unknown.
+    """
     levels = 1 + np.clip(np.nan_to_num(reflectance) / SATURATION, 0, 1) * 254
     return np.where(np.isfinite(reflectance), np.rint(levels), 0).astype(np.uint8)
 
@@ -78,28 +83,43 @@ def coarser(pair: Pair, pixel_m: float = BIJIE_M, wanted_m: float = PIXEL_M) -> 
 
 
 def iburi(samples: SampleSet) -> Split:
-    """Return the post-event image cut at the bands of each part, so that no part shows a pixel of another."""
+    """Return the post-event image cut at the bands of each part, so that no part shows a pixel of
+    another.
+    """
     pixels = np.stack([shown(samples.read(name)) for name in ("post_B4", "post_B3", "post_B2")])
 
     def part(names: tuple[str, ...]) -> list[Pair]:
         label = samples.label(samples.numbers(names))
         known = np.flatnonzero((label != IGNORED).any(axis=0))
         inside = slice(int(known[0]), int(known[-1]) + 1)
-        return [(np.ascontiguousarray(pixels[:, :, inside]), np.ascontiguousarray(label[:, inside]))]
+        return [
+            (np.ascontiguousarray(pixels[:, :, inside]), np.ascontiguousarray(label[:, inside]))
+        ]
 
     return Split(part(FOLD["training"]), part(FOLD["validation"]), part(FOLD["test"]))
 
 
 def data_sets() -> dict[str, Split]:
-    """Return the fixed parts of every data set: the patches' as in the comparison of networks, Iburi's by bands."""
+    """Return the fixed parts of every data set: the patches' as in the comparison of networks,
+    Iburi's by bands.
+    """
     patches = splits()
     fine = patches["Bijie"]
-    coarse = Split(*([coarser(pair) for pair in part] for part in (fine.training, fine.validation, fine.test)))
-    return {BIJIE: coarse, IBURI: iburi(samples_of("iburi-post")), L4S: patches["Landslide4Sense"], FINE: fine}
+    coarse = Split(
+        *([coarser(pair) for pair in part] for part in (fine.training, fine.validation, fine.test))
+    )
+    return {
+        BIJIE: coarse,
+        IBURI: iburi(samples_of("iburi-post")),
+        L4S: patches["Landslide4Sense"],
+        FINE: fine,
+    }
 
 
 def predicted(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probability `(H, W)` of one normalised image, filled up to a training crop as small ones were there."""
+    """Return the probability `(H, W)` of one normalised image, filled up to a training crop as
+    small ones were there.
+    """
     height, width = x.shape[1:]
     wanted = [(0, 0), *((0, max(0, CROP_PX - side)) for side in (height, width))]
     return probability(network, np.pad(x, wanted)[None])[0, :height, :width]
@@ -115,7 +135,9 @@ def sweep(network: nn.Module, part: Iterable[Pair], scale: Scale) -> Sweep:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Labelled pixels of a part, evenly drawn, each with the image (or 1-km block of one) it lies in."""
+    """Labelled pixels of a part, evenly drawn, each with the image (or 1-km block of one) it lies
+    in.
+    """
 
     values: NDArray[np.float64]
     block: NDArray[np.int64]
@@ -136,18 +158,26 @@ class Drawn:
 
 
 def distances(sets: dict[str, Split]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return card -> test part -> joint MMD and its standard error, one scaling for all: the spread of all sets, alike."""
+    """Return card -> test part -> joint MMD and its standard error, one scaling for all: the spread
+    of all sets, alike.
+    """
     references = {
-        card: [Drawn.of(sets[name].training, PIXELS_M[name], POINTS // len(names)) for name in names]
+        card: [
+            Drawn.of(sets[name].training, PIXELS_M[name], POINTS // len(names)) for name in names
+        ]
         for card, names in CARDS.items()
     }
     tests = {name: Drawn.of(part.test, PIXELS_M[name]) for name, part in sets.items()}
-    spread = np.concatenate([Drawn.of(part.training, count=1000).values for part in sets.values()]).std(axis=0)
+    spread = np.concatenate(
+        [Drawn.of(part.training, count=1000).values for part in sets.values()]
+    ).std(axis=0)
 
     def blocked(parts: list[Drawn]) -> Blocked:
         starts = np.cumsum([0, *(int(one.block.max()) + 1 for one in parts)])
         numbers = [one.block + start for one, start in zip(parts, starts, strict=False)]
-        return Blocked.of(np.concatenate([one.values for one in parts]) / spread, np.concatenate(numbers))
+        return Blocked.of(
+            np.concatenate([one.values for one in parts]) / spread, np.concatenate(numbers)
+        )
 
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for card, parts in references.items():
@@ -159,8 +189,8 @@ def distances(sets: dict[str, Split]) -> dict[str, dict[str, tuple[float, float]
 
 
 def matched(scale: Scale, training: list[Pair], test: list[Pair]) -> Scale:
-    """Return the card's scale moved so that the test images have, band by band, the mean and spread of the training ones:
-    no label is looked at."""
+    """Return the card's scale moved so that the test images have, band by band, the mean and spread
+    of the training ones: no label is looked at."""
     here, there = Drawn.of(test).values, Drawn.of(training).values
     gain = there.std(axis=0) / np.maximum(here.std(axis=0), 1e-6)
     shift = there.mean(axis=0) - gain * here.mean(axis=0)
@@ -177,7 +207,11 @@ def measure(card: str, seed: int, sets: dict[str, Split]) -> dict[str, Any]:
     network = build("resu_senet", 3, width=WIDTH)
 
     def draw(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        picked = [p.training[int(rng.integers(len(p.training)))] for p in parts for _ in range(BATCH // len(parts))]
+        picked = [
+            p.training[int(rng.integers(len(p.training)))]
+            for p in parts
+            for _ in range(BATCH // len(parts))
+        ]
         made = [drawn(pair, scale, rng) for pair in picked]
         return np.stack([x for x, _ in made]), np.stack([y for _, y in made])
 
@@ -185,16 +219,25 @@ def measure(card: str, seed: int, sets: dict[str, Split]) -> dict[str, Any]:
     threshold, _ = sum((sweep(network, p.validation, scale) for p in parts), Sweep.empty()).best()
     scores = {}
     for name, part in sets.items():
-        plain, own = (sweep(network, part.test, one) for one in (scale, matched(scale, training, part.test)))
+        plain, own = (
+            sweep(network, part.test, one) for one in (scale, matched(scale, training, part.test))
+        )
         matched_f1 = own.at(threshold).f1
-        scores[name] = {**plain.at(threshold).as_dict(), "best": plain.best()[1].f1, "matched": matched_f1}
+        scores[name] = {
+            **plain.at(threshold).as_dict(),
+            "best": plain.best()[1].f1,
+            "matched": matched_f1,
+        }
     return {"steps": spent.steps, "threshold": threshold, "scores": scores, "machine": machine()}
 
 
 def predict_all(sets: dict[str, Split]) -> dict[str, float]:
     """Return the F1 of calling every pixel of a test part a landslide."""
     counts = {
-        name: sum((Confusion.from_masks(np.ones_like(y), y == 1, y != IGNORED) for _, y in part.test), Confusion())
+        name: sum(
+            (Confusion.from_masks(np.ones_like(y), y == 1, y != IGNORED) for _, y in part.test),
+            Confusion(),
+        )
         for name, part in sets.items()
     }
     return {name: one.f1 for name, one in counts.items()}
@@ -208,13 +251,23 @@ def on_record() -> dict[str, Any]:
 
 def missing(known: dict[str, Any]) -> str:
     """Return which cards are not on record, in words."""
-    absent = [f"{card} (seed {seed})" for seed in SEEDS for card in CARDS if f"{card}/{seed}" not in known]
-    return f"Not measured yet: {', '.join(absent)}; the same command goes on." if absent else "All cards are there."
+    absent = [
+        f"{card} (seed {seed})" for seed in SEEDS for card in CARDS if f"{card}/{seed}" not in known
+    ]
+    return (
+        f"Not measured yet: {', '.join(absent)}; the same command goes on."
+        if absent
+        else "All cards are there."
+    )
 
 
 def main() -> None:
-    """Train and score whatever is not on record; with --write, put the table into docs/cross-real.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Train and score whatever is not on record; with --write, put the table into
+    docs/cross-real.md.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--no-training", action="store_true", help="Only what is on record.")
     given = parser.parse_args()
@@ -225,13 +278,19 @@ def main() -> None:
             known[f"{card}/{seed}"] = measure(card, seed, sets)
             STATE.parent.mkdir(parents=True, exist_ok=True)
             write_text(STATE, json.dumps(known, indent=1))
-            print(card, seed, {n: round(s["f1"], 3) for n, s in known[f"{card}/{seed}"]["scores"].items()}, flush=True)
+            print(
+                card,
+                seed,
+                {n: round(s["f1"], 3) for n, s in known[f"{card}/{seed}"]["scores"].items()},
+                flush=True,
+            )
     scored = Scored(CARDS, known, distances(sets), predict_all(sets), L4S, IBURI)
     table, words = rows(scored), verdict(scored)
     print(table, words, sep="\n\n")
     if given.write:
         sizes = "; ".join(
-            f"{name}: {sum(y.size for _, y in s.training):,} / {sum(y.size for _, y in s.validation):,} / {sum(y.size for _, y in s.test):,}"
+            f"{name}: {sum(y.size for _, y in s.training):,} / "
+            f"{sum(y.size for _, y in s.validation):,} / {sum(y.size for _, y in s.test):,}"
             for name, s in sets.items()
         )
         steps = [one["steps"] for one in known.values()]

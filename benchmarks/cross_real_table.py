@@ -1,4 +1,6 @@
-"""What the scores across real data sets come to: one line a card and test part, and what they say in words."""
+"""What the scores across real data sets come to: one line a card and test part, and what they say
+in words.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,19 @@ class Scored:
     region: str
 
     def kind(self, card: str, test: str) -> str:
-        """Return whether the test part is of a data set the card knows, of ground it may know, or unseen."""
+        """Return whether the test part is of a data set the card knows, of ground it may know, or
+        unseen.
+        """
         trained = self.cards[card]
         if test in trained:
             return "in-domain"
         if any(first.split(" at ")[0] == test.split(" at ")[0] for first in trained):
             return "in-domain, other pixel size"
-        return "*overlapping*" if {self.collection, self.region} in ({test, one} for one in trained) else "unseen"
+        return (
+            "*overlapping*"
+            if {self.collection, self.region} in ({test, one} for one in trained)
+            else "unseen"
+        )
 
     def pairs(self) -> Iterator[tuple[str, str, list[dict[str, float]]]]:
         """Yield card, test part and the scores of the seeds that are on record."""
@@ -43,14 +51,33 @@ class Scored:
 
 def rows(scored: Scored) -> str:
     """Return the table: means over seeds, F1 of every seed."""
-    head = ["trained on", "scored on", "ground", "MMD", "F1 by seed", "precision", "recall", "best threshold"]
+    head = [
+        "trained on",
+        "scored on",
+        "ground",
+        "MMD",
+        "F1 by seed",
+        "precision",
+        "recall",
+        "best threshold",
+    ]
     lines = [[*head, "matched light", "predict all"], ["---"] * 10]
     for card, test, runs in scored.pairs():
         distance, error = scored.distances[card][test]
         by_seed = ", ".join(f"{_number(run['f1']):.3f}" for run in runs)
         means = (f"{_mean(runs, key):.3f}" for key in ("precision", "recall", "best", "matched"))
         near = f"{distance:.2f} ± {error:.2f}"
-        lines.append([card, test, scored.kind(card, test), near, by_seed, *means, f"{scored.floor[test]:.3f}"])
+        lines.append(
+            [
+                card,
+                test,
+                scored.kind(card, test),
+                near,
+                by_seed,
+                *means,
+                f"{scored.floor[test]:.3f}",
+            ]
+        )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -66,15 +93,20 @@ def verdict(scored: Scored) -> str:
     f1, best, same_light, floor = (float(np.mean(values)) for values in zip(*unseen, strict=True))
     beyond = sum(one[0] > one[3] for one in unseen)
     words = [
-        f"In their own domain cards reach F1 {np.mean([one[0] for one in own]):.3f} in the mean; on the {len(unseen)} pairs "
-        f"of unseen ground {f1:.3f}, where calling everything a landslide gives {floor:.3f}: {beyond} of the {len(unseen)} "
+        f"In their own domain cards reach F1 {np.mean([one[0] for one in own]):.3f} in the "
+        f"mean; on the {len(unseen)} pairs "
+        f"of unseen ground {f1:.3f}, where calling everything a landslide gives "
+        f"{floor:.3f}: {beyond} of the {len(unseen)} "
         "do better than that.",
-        f"With the best threshold of each test part, which nobody could know, it would be {best:.3f}; with the test images "
-        f"moved to the mean and spread of the card's own training images, which needs no label, {same_light:.3f}.",
+        "With the best threshold of each test part, which nobody could know, it would be "
+        f"{best:.3f}; with the test images "
+        "moved to the mean and spread of the card's own training images, which needs no "
+        f"label, {same_light:.3f}.",
     ]
     if overlap := by.get("*overlapping*"):
         words.append(
-            f"The rows marked *overlapping* ({np.mean([one[0] for one in overlap]):.3f} in the mean) say nothing about "
+            f"The rows marked *overlapping* ({np.mean([one[0] for one in overlap]):.3f} in "
+            "the mean) say nothing about "
             "unseen ground."
         )
     return "\n".join(words)

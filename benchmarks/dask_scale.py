@@ -1,7 +1,9 @@
-"""`make verify-dask`: pulling and mapping by 1, 2 and 4 Dask workers against one process, and what large events amount to.
+"""`make verify-dask`: pulling and mapping by 1, 2 and 4 Dask workers against one process, and what
+large events amount to.
 
-Throughput is measured here, on noise and with a shipped card; bytes, requests and seconds of a 100 x 100 km and a 500 x 500 km
-event are computed from the code's own limits and from what was measured. `--write` fills docs/scale.md.
+Throughput is measured here, on noise and with a shipped card; bytes, requests and seconds of a 100
+x 100 km and a 500 x 500 km event are computed from the code's own limits and from what was
+measured. `--write` fills docs/scale.md.
 """
 
 from __future__ import annotations
@@ -93,13 +95,23 @@ class Ground:
             observed = observe(stack, found.card.bands, self.run.place, layout.observed)
             begins = time.perf_counter()
             chance = map_card(
-                found, self.run.model, stack, observed, ObservationClass.CLEAR, layout.probability, silent
+                found,
+                self.run.model,
+                stack,
+                observed,
+                ObservationClass.CLEAR,
+                layout.probability,
+                silent,
             )
             mapped = time.perf_counter()
         values = np.asarray(chance[:])
         shutil.rmtree(event.folder)
         measured = Measured(name, pulled - begun, mapped - begins, os.getloadavg()[0], values)
-        print(f"{name}: pull {measured.pull_s:.1f} s, map {measured.map_s:.1f} s, load {measured.load:.1f}", flush=True)
+        print(
+            f"{name}: pull {measured.pull_s:.1f} s, map {measured.map_s:.1f} s, load "
+            f"{measured.load:.1f}",
+            flush=True,
+        )
         return measured
 
 
@@ -148,7 +160,11 @@ def measure_all(folder: Path) -> tuple[list[Measured], float]:
         try:
             with DaskCluster(dask.engine) as cluster:
                 list(cluster.work(warm_up, range(4 * count)))
-            rows.append(ground.measure(f"{count} Dask worker{'s' * (count > 1)}, 1 thread each", dask.engine))
+            rows.append(
+                ground.measure(
+                    f"{count} Dask worker{'s' * (count > 1)}, 1 thread each", dask.engine
+                )
+            )
             overhead = empty_shard_ms(dask.engine) if count == 2 else overhead
         finally:
             dask.close()
@@ -165,13 +181,15 @@ def throughput(rows: Sequence[Measured]) -> str:
     """Return the measurements as a Markdown table."""
     one, best = rows[0], max(row.px_per_s for row in rows if row.name.startswith("one"))
     lines = [
-        "| | pull (s) | map (s) | px/s | against 1 thread | against the best single process | same pixels | load |",
+        "| | pull (s) | map (s) | px/s | against 1 thread | against the best single "
+        "process | same pixels | load |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         same = "yes" if np.array_equal(row.probability, one.probability, equal_nan=True) else "no"
         lines.append(
-            f"| {row.name} | {row.pull_s:.1f} | {row.map_s:.1f} | {row.px_per_s:,.0f} | {row.px_per_s / one.px_per_s:.2f} "
+            f"| {row.name} | {row.pull_s:.1f} | {row.map_s:.1f} | {row.px_per_s:,.0f} | "
+            f"{row.px_per_s / one.px_per_s:.2f} "
             f"| {row.px_per_s / best:.2f} | {same} | {row.load:.1f} |"
         )
     return "\n".join(lines)
@@ -184,11 +202,18 @@ def _square(latitude: float, longitude: float, side_km: float) -> Area:
 
 
 def large(side_km: int, pixels_per_s: float) -> dict[str, str]:
-    """Return what a square event of this side amounts to with the card, live: computed from the code's own limits."""
+    """Return what a square event of this side amounts to with the card, live: computed from the
+    code's own limits.
+    """
     found = _found()
     config, source = EarthEngineConfig(), EarthEngineSource()
     area = _square(42.7, 142.0, side_km)
-    run = resolve(make_request(latitude=42.7, longitude=142.0, date="2018-09-05", magnitude=6.6, checkpoint=CARD), {})
+    run = resolve(
+        make_request(
+            latitude=42.7, longitude=142.0, date="2018-09-05", magnitude=6.6, checkpoint=CARD
+        ),
+        {},
+    )
     geobox = area.geobox(found.card.resolution_m)
     candidates = registry.Candidates((found,), CARD)
     want = planning.wanted(inputs_of(steps.stack_bands(run, source, candidates)), source.offer())
@@ -203,13 +228,16 @@ def large(side_km: int, pixels_per_s: float) -> dict[str, str]:
     )
     return {
         "area": f"{area.km2:,.0f} km²",
-        "grid": f"{geobox.shape[1]:,} × {geobox.shape[0]:,} px of {found.card.resolution_m:g} m, {pixels / 1e6:,.0f} Mpx in blocks",
+        "grid": f"{geobox.shape[1]:,} × {geobox.shape[0]:,} px of {found.card.resolution_m:g} "
+        f"m, {pixels / 1e6:,.0f} Mpx in blocks",
         "blocks": f"{len(blocks):,} of {side} px",
         "requests": f"{requests:,}",
         "bytes pulled": f"{megabytes / 1e3:,.1f} GB",
-        "pulling, at the pace the planner assumes (not measured live)": f"{pulled / 60:,.1f} min with {config.workers} requests in flight",
+        "pulling, at the pace the planner assumes (not "
+        "measured live)": f"{pulled / 60:,.1f} min with {config.workers} requests in flight",
         "free disk asked for before the first pixel": f"{pixels * BYTES_PER_PIXEL / 1e9:,.0f} GB",
-        "shards of mapping": f"{len(shards_of(grid)):,}, {seam_share(grid):.0%} of tiles computed twice",
+        "shards of mapping": f"{len(shards_of(grid)):,}, {seam_share(grid):.0%} of tiles "
+        "computed twice",
         "mapping, one CPU thread": f"{seconds / 3600:,.1f} h",
         "mapping, twenty workers of one thread": f"{seconds * (1 + seam_share(grid)) / min(20, len(shards_of(grid))) / 3600:,.2f} h",
         "Earth Engine's compute (EECU)": "unknown: the service tells it per project, afterwards",
@@ -219,7 +247,10 @@ def large(side_km: int, pixels_per_s: float) -> dict[str, str]:
 def arithmetic(px_per_s: float, gpu_px_per_s: float | None) -> str:
     """Return the plan for large events as a Markdown table."""
     plans = [large(side, px_per_s) for side in LARGE_KM]
-    lines = ["| | " + " | ".join(f"{side} × {side} km" for side in LARGE_KM) + " |", "|---|---|---|"]
+    lines = [
+        "| | " + " | ".join(f"{side} × {side} km" for side in LARGE_KM) + " |",
+        "|---|---|---|",
+    ]
     lines += [f"| {what} | " + " | ".join(plan[what] for plan in plans) + " |" for what in plans[0]]
     gpu = "not measured: no GPU here" if gpu_px_per_s is None else f"at {gpu_px_per_s:,.0f} px/s"
     lines.append(f"| GPU-seconds | {gpu} | {gpu} |")
@@ -227,7 +258,9 @@ def arithmetic(px_per_s: float, gpu_px_per_s: float | None) -> str:
 
 
 def gpu_px_per_s() -> float | None:
-    """Return what a CUDA GPU maps in a second with the card, tiles in memory; None where there is none."""
+    """Return what a CUDA GPU maps in a second with the card, tiles in memory; None where there is
+    none.
+    """
     if not torch.cuda.is_available():
         return None
     found = _found()

@@ -1,4 +1,6 @@
-"""A Dask scheduler and its workers as an operator starts them: processes of their own on the loopback, ended by their ids."""
+"""A Dask scheduler and its workers as an operator starts them: processes of their own on the
+loopback, ended by their ids.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,18 @@ PATIENCE_S = 120.0
 
 
 class Workers:
-    """A scheduler and one worker for each of `resources` (e.g. ``("", "GPU=1")``), one thread each, without a nanny."""
+    """A scheduler and one worker for each of `resources` (e.g. ``("", "GPU=1")``), one thread each,
+    without a nanny.
+    """
 
-    def __init__(self, folder: Path, resources: Sequence[str] = ("", ""), **environment: str) -> None:
+    def __init__(
+        self, folder: Path, resources: Sequence[str] = ("", ""), **environment: str
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._environment = folder, {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        self._folder, self._environment = (
+            folder,
+            {**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        )
         self._file = folder / "scheduler.json"
         self._file.unlink(missing_ok=True)
         self.scheduler = self._start(
@@ -26,7 +35,9 @@ class Workers:
             "--scheduler-file", str(self._file),
         )  # fmt: skip
         self._wait(self._file.exists)
-        self.engine = "dask://" + json.loads(self._file.read_text())["address"].removeprefix("tcp://")
+        self.engine = "dask://" + json.loads(self._file.read_text())["address"].removeprefix(
+            "tcp://"
+        )
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         for offered in resources:
             self.add(offered)
@@ -57,8 +68,13 @@ class Workers:
         from distributed import Client
 
         with Client(self.engine.replace("dask", "tcp", 1), set_as_default=False) as client:  # type: ignore[no-untyped-call]
-            names = {address: worker["name"] for address, worker in client.scheduler_info()["workers"].items()}
-            return str(next(names[address] for address, tasks in client.processing().items() if tasks))
+            names = {
+                address: worker["name"]
+                for address, worker in client.scheduler_info()["workers"].items()
+            }
+            return str(
+                next(names[address] for address, tasks in client.processing().items() if tasks)
+            )
 
     def close(self) -> None:
         """End all processes."""

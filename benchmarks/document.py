@@ -1,4 +1,6 @@
-"""Documents whose numbers come from a command: a template in docs/, filled with what was just measured."""
+"""Documents whose numbers come from a command: a template in docs/, filled with what was just
+measured.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,16 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 def machine() -> str:
     """Return hardware, versions and date in words."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{platform.machine()}, {torch.get_num_threads()} CPU threads, {gpu}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}"
+    return (
+        f"{platform.machine()}, {torch.get_num_threads()} CPU threads, {gpu}, torch "
+        f"{torch.__version__}, {datetime.now(UTC):%Y-%m-%d}"
+    )
 
 
 def fill(name: str, **values: str) -> Path:
-    """Return the document written from its template ``docs/templates/NAME.md``, ``{{key}}`` replaced by values."""
+    """Return the document written from its template ``docs/templates/NAME.md``, ``{{key}}``
+    replaced by values.
+    """
     text = (DOCS / "templates" / f"{name}.md").read_text(encoding="utf-8")
     for key, value in {"machine": machine(), **values}.items():
         text = text.replace("{{" + key + "}}", value)

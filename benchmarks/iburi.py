@@ -1,8 +1,11 @@
-"""The five-band protocol on the real Iburi scene: every band is once the test band, two seeds, two cards, and baselines.
+"""The five-band protocol on the real Iburi scene: every band is once the test band, two seeds, two
+cards, and baselines.
 
-    python -m benchmarks.iburi [--write]        # resumable: finished trainings are kept in runs/verify/iburi
+    python -m benchmarks.iburi [--write]        # resumable: finished trainings are kept in
+    runs/verify/iburi
 
-Real Sentinel-2 pixels and hand-traced truth; needs the real data beside the repository. Writes docs/iburi.md.
+Real Sentinel-2 pixels and hand-traced truth; needs the real data beside the repository. Writes
+docs/iburi.md.
 """
 
 from __future__ import annotations
@@ -57,7 +60,8 @@ def counts_of(card: CheckpointCard) -> Confusion:
 
 
 def baselines(samples: SampleSet) -> dict[str, list[Confusion]]:
-    """Return the counts per fold of predicting everything, the best B4 threshold and boosted trees on pixels.
+    """Return the counts per fold of predicting everything, the best B4 threshold and boosted trees
+    on pixels.
 
     Thresholds and trees see training and validation bands only, as the networks do.
     """
@@ -71,7 +75,9 @@ def baselines(samples: SampleSet) -> dict[str, list[Confusion]]:
     pixels = np.stack([samples.read(band) for band in bands])  # (band, y, x)
     for fold in FOLDS:
         splits = fold_of(samples, fold)
-        part = {name: samples.label(samples.numbers(which)) for name, which in _roles(splits).items()}
+        part = {
+            name: samples.label(samples.numbers(which)) for name, which in _roles(splits).items()
+        }
         known = part["test"] != IGNORED
         truth = part["test"] == 1
         rows["predict all"].append(Confusion.from_masks(np.ones_like(truth), truth, known))
@@ -79,8 +85,13 @@ def baselines(samples: SampleSet) -> dict[str, list[Confusion]]:
         rows["best B4 threshold"].append(
             Confusion.from_masks(b4 >= best_threshold(b4, part["validation"]), truth, known)
         )
-        for name, context in (("boosted trees, pixels", False), ("boosted trees, pixels and 5×5 means", True)):
-            predicted = boosted_trees(pixels, part["training"], part["validation"], context=context, seed=fold)
+        for name, context in (
+            ("boosted trees, pixels", False),
+            ("boosted trees, pixels and 5×5 means", True),
+        ):
+            predicted = boosted_trees(
+                pixels, part["training"], part["validation"], context=context, seed=fold
+            )
             rows[name].append(Confusion.from_masks(predicted, truth, known))
     return rows
 
@@ -102,12 +113,15 @@ def row(name: str, counts: list[Confusion], note: str = "") -> str:
     total = pooled(counts)
     bands = " | ".join(f"{one.f1:.3f}" for one in counts)
     return (
-        f"| {name} | {total.f1:.3f} | {total.precision:.3f} | {total.recall:.3f} | {total.iou:.3f} | {bands} | {note} |"
+        f"| {name} | {total.f1:.3f} | {total.precision:.3f} | {total.recall:.3f} | "
+        f"{total.iou:.3f} | {bands} | {note} |"
     )
 
 
 def unobserved_as_none(fold: int, counts: Confusion) -> Confusion:
-    """Return the counts over all imaged, interpreted pixels of the test band; those the card could not see count as "none"."""
+    """Return the counts over all imaged, interpreted pixels of the test band; those the card could
+    not see count as "none".
+    """
     everything = samples_of("iburi-post")
     label: NDArray[np.uint8] = everything.label(everything.numbers(fold_of(everything, fold).test))
     missed = int((label == 1).sum()) - (counts.tp + counts.fn)
@@ -122,16 +136,26 @@ def rows_of(card: str, seed: int) -> list[str]:
     minutes = sum(float(one.training["seconds"]) for one in cards) / 60
     deposits = [with_deposits(WORK, card, fold, seed) for fold in FOLDS]
     lines = [
-        row(f"`{card}`, seed {seed}, observed pixels", counts, f"{minutes:.0f} min of training for five folds"),
+        row(
+            f"`{card}`, seed {seed}, observed pixels",
+            counts,
+            f"{minutes:.0f} min of training for five folds",
+        ),
         row(f"`{card}`, seed {seed}, against source areas and deposits", deposits),
     ]
     everywhere = [unobserved_as_none(fold, one) for fold, one in enumerate(counts)]
     share = total(pooled(counts)) / total(pooled(everywhere))
     if share < 0.99:
         filled = [filled_counts(WORK, card, fold, seed) for fold in FOLDS]
-        lines.append(row(f"`{card}`, seed {seed}, filled by `iburi-post`, all imaged pixels", filled))
+        lines.append(
+            row(f"`{card}`, seed {seed}, filled by `iburi-post`, all imaged pixels", filled)
+        )
     lines.append(
-        row(f"`{card}`, seed {seed}, unobserved counted as none", everywhere, f"{share:.1%} of the pixels observed")
+        row(
+            f"`{card}`, seed {seed}, unobserved counted as none",
+            everywhere,
+            f"{share:.1%} of the pixels observed",
+        )
     )
     return lines
 
@@ -143,7 +167,15 @@ def total(counts: Confusion) -> int:
 
 def table() -> str:
     """Return the document's table, training whatever is missing."""
-    names = ["what", "pooled F1", "precision", "recall", "IoU", *(f"F1 band {fold}" for fold in FOLDS), "note"]
+    names = [
+        "what",
+        "pooled F1",
+        "precision",
+        "recall",
+        "IoU",
+        *(f"F1 band {fold}" for fold in FOLDS),
+        "note",
+    ]
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     lines += [line for card in CARDS for seed in SEEDS for line in rows_of(card, seed)]
     lines += [row(name, counts) for name, counts in baselines(samples_of("iburi-post")).items()]

@@ -1,4 +1,6 @@
-"""Further figures of the Iburi protocol from the same trained cards: the fallback's fill, and truth with deposits."""
+"""Further figures of the Iburi protocol from the same trained cards: the fallback's fill, and truth
+with deposits.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,15 @@ def predicted(work: Path, card: str, fold: int, seed: int) -> NDArray[np.bool_]:
 
 
 def filled_counts(work: Path, card: str, fold: int, seed: int) -> Confusion:
-    """Return the counts on a fold's test band: the card where it observes, `iburi-post` elsewhere."""
+    """Return the counts on a fold's test band: the card where it observes, `iburi-post`
+    elsewhere.
+    """
     whole, own = (SampleSet.open(work / "samples" / name) for name in ("iburi-post", card))
     label = whole.label(whole.numbers(fold_of(whole, fold).test))
     seen = own.label(own.numbers(fold_of(own, fold).test)) != IGNORED
-    mask = np.where(seen, predicted(work, card, fold, seed), predicted(work, "iburi-post", fold, seed))
+    mask = np.where(
+        seen, predicted(work, card, fold, seed), predicted(work, "iburi-post", fold, seed)
+    )
     return Confusion.from_masks(mask, label == 1, label != IGNORED)
 
 
@@ -49,7 +55,9 @@ def with_deposits(work: Path, card: str, fold: int, seed: int) -> Confusion:
     """Return the counts on a fold's test band against source areas and deposits together."""
     samples = SampleSet.open(work / "samples" / card)
     truth = read_sampling(CONFIGS / f"{card}.yaml").truth
-    sources = [Layer((CONFIGS / layer.file).resolve(), layer.layer, layer.where) for layer in truth.slides]
+    sources = [
+        Layer((CONFIGS / layer.file).resolve(), layer.layer, layer.where) for layer in truth.slides
+    ]
     both = labels.truth(samples.geobox, [*sources, Layer(sources[0].file, "deposits")])
     known = samples.label(samples.numbers(fold_of(samples, fold).test)) != IGNORED
     return Confusion.from_masks(predicted(work, card, fold, seed), both == 1, known)

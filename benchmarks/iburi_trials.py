@@ -1,9 +1,11 @@
-"""What might improve the Iburi card: each recipe change trained on every fold and judged on its validation band alone.
+"""What might improve the Iburi card: each recipe change trained on every fold and judged on its
+validation band alone.
 
-    python -m benchmarks.iburi_trials [--only TRIAL] [--write]   # resumable per trial and fold: runs/verify/iburi/trials.json
+    python -m benchmarks.iburi_trials [--only TRIAL] [--write]   # resumable per trial and fold:
+    runs/verify/iburi/trials.json
 
-The choice never sees a test band: test scores are made for the plain recipe and for the chosen one, afterwards. Writes
-docs/iburi-trials.md.
+The choice never sees a test band: test scores are made for the plain recipe and for the chosen one,
+afterwards. Writes docs/iburi-trials.md.
 """
 
 from __future__ import annotations
@@ -44,9 +46,16 @@ PLAIN = "plain"
 TRIALS = {
     PLAIN: Trial("the recipe as it is"),
     "flips": Trial("mapped four times, flipped, and averaged", flips=True),
-    "light": Trial("three times the variation of light", {"augmentation": {"mirrors": "none", "jitter": 0.15}}),
-    "season": Trial("light and greenness varied", {"augmentation": {"mirrors": "none", "jitter": 0.05, "season": 0.1}}),
-    "scene": Trial("imagery brought to the reference by its own mean and spread", {"adapt": "scene"}),
+    "light": Trial(
+        "three times the variation of light", {"augmentation": {"mirrors": "none", "jitter": 0.15}}
+    ),
+    "season": Trial(
+        "light and greenness varied",
+        {"augmentation": {"mirrors": "none", "jitter": 0.05, "season": 0.1}},
+    ),
+    "scene": Trial(
+        "imagery brought to the reference by its own mean and spread", {"adapt": "scene"}
+    ),
     "unaveraged": Trial("no averaging of weights", {"average": 0.0}),
     "longer": Trial("twice the steps", {"steps": 300, "validate_every": 300, "average": 0.99}),
 }
@@ -65,7 +74,9 @@ def recipe_of(trial: Trial, name: str, fold: int) -> TrainingConfig:
 
 
 def card_of(name: str, fold: int) -> Found:
-    """Return a trial's card of a fold, trained where it is not there yet; changes of mapping alone train nothing."""
+    """Return a trial's card of a fold, trained where it is not there yet; changes of mapping alone
+    train nothing.
+    """
     trial = TRIALS[name]
     if not trial.changes:
         card = trained(CARD, fold, SEED)
@@ -80,12 +91,20 @@ def card_of(name: str, fold: int) -> Found:
 
 
 def validated(name: str, fold: int) -> dict[str, float]:
-    """Return the counts on a fold's validation band at the best threshold there, and that threshold."""
+    """Return the counts on a fold's validation band at the best threshold there, and that
+    threshold.
+    """
     samples = samples_of(CARD)
     truth = samples.label(samples.numbers(fold_of(samples, fold).validation))
     chance = probability_of(card_of(name, fold).load("cpu", "bfloat16"), samples, truth != IGNORED)
     threshold, counts = Sweep.of(np.nan_to_num(chance), truth).best()
-    return {"threshold": threshold, "tp": counts.tp, "fp": counts.fp, "fn": counts.fn, "tn": counts.tn}
+    return {
+        "threshold": threshold,
+        "tp": counts.tp,
+        "fp": counts.fp,
+        "fn": counts.fn,
+        "tn": counts.tn,
+    }
 
 
 def tested(name: str, fold: int, threshold: float) -> Confusion:
@@ -143,27 +162,42 @@ def document(record: Record) -> tuple[str, str]:
         bands = ", ".join(f"{_counts(record[name][str(fold)]).f1:.3f}" for fold in FOLDS)
         lines.append(f"| {TRIALS[name].words} | {found[name]:.3f} | {bands} |")
     absent = [trial.words for name, trial in TRIALS.items() if name not in found]
-    words = f"Not measured yet: {'; '.join(absent)}; the same command goes on." if absent else "All are measured."
+    words = (
+        f"Not measured yet: {'; '.join(absent)}; the same command goes on."
+        if absent
+        else "All are measured."
+    )
     if PLAIN not in found or len(found) < 2:
         return "\n".join(lines), words
     best = max(found, key=lambda name: found[name])
     if best == PLAIN:
-        return "\n".join(lines), f"None is better there than the recipe as it is, which stays. {words}"
+        return "\n".join(
+            lines
+        ), f"None is better there than the recipe as it is, which stays. {words}"
     test, plain = (
-        pooled([tested(name, fold, record[name][str(fold)]["threshold"]) for fold in FOLDS]) for name in (best, PLAIN)
+        pooled([tested(name, fold, record[name][str(fold)]["threshold"]) for fold in FOLDS])
+        for name in (best, PLAIN)
     )
     chosen = (
-        f"Chosen there, before any test band was looked at: {TRIALS[best].words} ({found[best]:.3f} against {found[PLAIN]:.3f}). "
-        f"On the five test bands it reaches pooled F1 {test.f1:.3f} (precision {test.precision:.3f}, recall {test.recall:.3f}), "
+        f"Chosen there, before any test band was looked at: {TRIALS[best].words} "
+        f"({found[best]:.3f} against {found[PLAIN]:.3f}). "
+        f"On the five test bands it reaches pooled F1 {test.f1:.3f} (precision "
+        f"{test.precision:.3f}, recall {test.recall:.3f}), "
         f"the recipe as it is {plain.f1:.3f}, one seed each."
     )
     return "\n".join(lines), f"{chosen} {words}"
 
 
 def main() -> None:
-    """Train and validate whatever is not on record; with --write, put it into docs/iburi-trials.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=list(TRIALS), help="This trial; may be repeated.")
+    """Train and validate whatever is not on record; with --write, put it into
+    docs/iburi-trials.md.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", action="append", choices=list(TRIALS), help="This trial; may be repeated."
+    )
     parser.add_argument("--no-training", action="store_true", help="Only what is on record.")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()

@@ -1,7 +1,9 @@
-"""`make verify-kill`: SIGKILL at seeded random moments; whatever runs next must end with the products of an undisturbed run.
+"""`make verify-kill`: SIGKILL at seeded random moments; whatever runs next must end with the
+products of an undisturbed run.
 
-Killed are the flow's process (on the command line, and under `coslide serve`), a Dask worker, and the Prefect server (on SQLite
-and on PostgreSQL). Every moment is one line of a file, so that the work goes on where it stopped. `--write` fills docs/kill.md.
+Killed are the flow's process (on the command line, and under `coslide serve`), a Dask worker, and
+the Prefect server (on SQLite and on PostgreSQL). Every moment is one line of a file, so that the
+work goes on where it stopped. `--write` fills docs/kill.md.
 """
 
 from __future__ import annotations
@@ -34,13 +36,19 @@ KINDS: dict[str, Callable[[Path], AbstractContextManager[Ground]]] = {
 
 
 def strike_all(folder: Path, kinds: list[str], moments: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Return what became of `moments` kills of each kind, those of earlier calls included; one line each in a file."""
+    """Return what became of `moments` kills of each kind, those of earlier calls included; one line
+    each in a file.
+    """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     book = folder / "moments.jsonl"
     told = _read(book)
     for kind in kinds:
-        todo = [n for n in range(moments) if not any((one["kind"], one["number"]) == (kind, n) for one in told)]
+        todo = [
+            n
+            for n in range(moments)
+            if not any((one["kind"], one["number"]) == (kind, n) for one in told)
+        ]
         if not todo:
             continue
         with KINDS[kind](folder / kind.replace(" ", "-")) as (seconds, _, strike):
@@ -50,7 +58,9 @@ def strike_all(folder: Path, kinds: list[str], moments: int, seed: int = 0) -> l
                 while struck is None:  # a run that had ended before is no kill: draw again
                     shutil.rmtree(out, ignore_errors=True)
                     struck = strike(out, round(draw.uniform(0.02, 1.0) * seconds, 2))
-                told.append({"kind": kind, "number": number, "of_s": round(seconds, 1), **asdict(struck)})
+                told.append(
+                    {"kind": kind, "number": number, "of_s": round(seconds, 1), **asdict(struck)}
+                )
                 with book.open("a") as file:
                     file.write(json.dumps(told[-1]) + "\n")
                 print(told[-1], flush=True)
@@ -70,7 +80,8 @@ def table(told: list[dict[str, Any]]) -> str:
     for one in told:
         same = "yes" if one["same"] else "**no**"
         lines.append(
-            f"| {one['kind']} | {one['at_s']:.1f} of {one['of_s']:.0f} | {one['step']} | {one['state']} | {same} "
+            f"| {one['kind']} | {one['at_s']:.1f} of {one['of_s']:.0f} | {one['step']} | "
+            f"{one['state']} | {same} "
             f"| {one['left_running']} |"
         )
     return "\n".join(lines)
@@ -83,10 +94,14 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--told", action="store_true", help="strike no more; tell of what has been struck")
+    parser.add_argument(
+        "--told", action="store_true", help="strike no more; tell of what has been struck"
+    )
     parser.add_argument("--write", action="store_true", help="fill docs/kill.md")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends what it started
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # ends what it started
     kinds = [kind for kind in options.kinds if programs() or "PostgreSQL" not in kind]
     told = _read(options.folder / "moments.jsonl")
     if not options.told:
@@ -94,7 +109,13 @@ def main() -> None:
     print(table(told))
     good = sum(one["same"] and not one["left_running"] for one in told)
     if options.write:
-        fill("kill", table=table(told), moments=str(len(told)), good=str(good), seed=str(options.seed))
+        fill(
+            "kill",
+            table=table(told),
+            moments=str(len(told)),
+            good=str(good),
+            seed=str(options.seed),
+        )
     sys.exit(0 if good == len(told) else 1)
 
 

@@ -1,4 +1,6 @@
-"""What the kill tests and the Dask benchmark run on: an archive of noise and smooth hills, a shipped card, one request."""
+"""What the kill tests and the Dask benchmark run on: an archive of noise and smooth hills, a
+shipped card, one request.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,20 @@ PRODUCTS = (
 
 
 def make_archive(folder: Path, height: int = HEIGHT, width: int = WIDTH) -> Path:
-    """Return the folder of the archive: B2 B3 B4 after the event, the same before it, and a 30 m elevation."""
+    """Return the folder of the archive: B2 B3 B4 after the event, the same before it, and a 30 m
+    elevation.
+    """
     if (folder / "archive.yaml").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     y, x = np.mgrid[: height // 3 + 30, : width // 3 + 30] * 30.0
-    _write(folder / "dem.tif", (300 + 120 * np.sin(x / 240) + 90 * np.cos(y / 180)).astype(np.float32), 30.0, -9999)
+    _write(
+        folder / "dem.tif",
+        (300 + 120 * np.sin(x / 240) + 90 * np.cos(y / 180)).astype(np.float32),
+        30.0,
+        -9999,
+    )
     bands = {}
     for band, level in {"B2": 900, "B3": 800, "B4": 700}.items():
         values = level + rng.normal(0, 300, (height, width))
@@ -57,7 +66,14 @@ def make_archive(folder: Path, height: int = HEIGHT, width: int = WIDTH) -> Path
 
 def _write(path: Path, values: Any, pixel_m: float, nodata: float) -> None:
     height, width = values.shape
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": values.dtype, "crs": CRS}
+    profile = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": 1,
+        "dtype": values.dtype,
+        "crs": CRS,
+    }
     affine = Affine(pixel_m, 0, WEST, 0, -pixel_m, NORTH)
     with rasterio.open(path, "w", transform=affine, nodata=nodata, **profile) as file:
         file.write(values, 1)
@@ -68,7 +84,10 @@ def preset(folder: Path, height: int = HEIGHT, width: int = WIDTH) -> dict[str, 
     rules = ("min_area_m2", "min_slope_deg", "max_edge_fraction", "max_water_fraction")
     return {
         "format": "coslide/run/1",
-        "source": {"kind": "archive", "archive": str(make_archive(folder / "archive", height, width))},
+        "source": {
+            "kind": "archive",
+            "archive": str(make_archive(folder / "archive", height, width)),
+        },
         "model": {"checkpoint": CARD, "device": "cpu", "fill_with_post_only": False},
         "clean": dict.fromkeys(rules) | {"threshold": 0.5},
     }
@@ -97,7 +116,13 @@ def command(folder: Path, out: Path, *more: str) -> list[str]:
     path.write_text(yaml.safe_dump(preset(folder), sort_keys=False))
     asked = request()
     return [
-        *("respond", "--epicentre", f"{asked['latitude']},{asked['longitude']}", "--date", asked["date"]),
+        *(
+            "respond",
+            "--epicentre",
+            f"{asked['latitude']},{asked['longitude']}",
+            "--date",
+            asked["date"],
+        ),
         *("--area", asked["bounds"], "--as-of", asked["as_of"], "--name", asked["name"]),
         *("--config", str(path), "--out", str(out), "--json", *more),
     ]

@@ -1,4 +1,6 @@
-"""Kills of a run on the command line: its own process, or one of the Dask workers that map for it."""
+"""Kills of a run on the command line: its own process, or one of the Dask workers that map for
+it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from benchmarks.kill_ground import checksums, command
 
 PATIENCE_S = 300.0
 Strike = Callable[[Path, float], "Struck | None"]
-"""Kills at a moment, lets what comes next end, and tells; None where there was nothing left to kill."""
+"""Kills at a moment, lets what comes next end, and tells; None where there was nothing left to
+kill.
+"""
 Ground = tuple[float, dict[str, str], Strike]
 """Seconds and products of an undisturbed run, and how to strike one."""
 
@@ -41,7 +45,9 @@ class Struck:
 
 def environment() -> dict[str, str]:
     """Return an environment of one thread and no server."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | {"OMP_NUM_THREADS": "1"}
+    return {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | {
+        "OMP_NUM_THREADS": "1"
+    }
 
 
 def run(arguments: list[str]) -> float:
@@ -52,7 +58,11 @@ def run(arguments: list[str]) -> float:
     """
     begun = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments], capture_output=True, text=True, check=False, env=environment()
+        [sys.executable, "-m", "flows.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
     )
     if done.returncode:
         raise RuntimeError(f"exit {done.returncode}: {done.stdout}\n{done.stderr[-2000:]}")
@@ -61,12 +71,18 @@ def run(arguments: list[str]) -> float:
 
 def last_step(out: Path) -> str:
     """Return the last step that the log of an unfinished run tells of."""
-    lines = [line for log in (out / "quake").glob("**/log.jsonl") for line in log.read_text().splitlines()]
+    lines = [
+        line
+        for log in (out / "quake").glob("**/log.jsonl")
+        for line in log.read_text().splitlines()
+    ]
     steps = [json.loads(line)["step"] for line in lines if line.endswith("}")]
     return next((step for step in reversed(steps) if step), "begin")
 
 
-def _hit(arguments: list[str], moment: float, strike: Callable[[subprocess.Popen[bytes]], None]) -> int | None:
+def _hit(
+    arguments: list[str], moment: float, strike: Callable[[subprocess.Popen[bytes]], None]
+) -> int | None:
     """Return the exit code of a command that was struck; None where it had ended before."""
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *arguments],
@@ -83,7 +99,9 @@ def _hit(arguments: list[str], moment: float, strike: Callable[[subprocess.Popen
 
 @contextmanager
 def flow(folder: Path) -> Iterator[Ground]:
-    """Yield (seconds, products) of an undisturbed run, and how to kill one: SIGKILL, then the same command again."""
+    """Yield (seconds, products) of an undisturbed run, and how to kill one: SIGKILL, then the same
+    command again.
+    """
     shutil.rmtree(folder / "whole", ignore_errors=True)
     seconds = run(command(folder, folder / "whole"))
     wanted = checksums(folder / "whole")
@@ -101,7 +119,9 @@ def flow(folder: Path) -> Iterator[Ground]:
 
 @contextmanager
 def worker(folder: Path) -> Iterator[Ground]:
-    """Yield the same for a run by two Dask workers: one is killed and replaced, the run itself must end well."""
+    """Yield the same for a run by two Dask workers: one is killed and replaced, the run itself must
+    end well.
+    """
     shutil.rmtree(folder / "whole", ignore_errors=True)
     dask = Workers(folder / "dask")
     try:
@@ -124,7 +144,9 @@ def worker(folder: Path) -> Iterator[Ground]:
                 dask.ready(dask.add())
             if code is None:
                 return None
-            return Struck(moment, step, f"went on (exit {code})", code == 0 and checksums(out) == wanted)
+            return Struck(
+                moment, step, f"went on (exit {code})", code == 0 and checksums(out) == wanted
+            )
 
         yield seconds, wanted, strike
     finally:

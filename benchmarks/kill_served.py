@@ -1,4 +1,6 @@
-"""Kills of a run that is triggered on a Prefect server: the process of the flow, or the server on SQLite or PostgreSQL."""
+"""Kills of a run that is triggered on a Prefect server: the process of the flow, or the server on
+SQLite or PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +49,18 @@ def kill_flow(service: LocalService) -> None:
 
 
 def kill_server(service: LocalService) -> None:
-    """SIGKILL the server and whatever it started, and start it again a second later, as systemd would."""
+    """SIGKILL the server and whatever it started, and start it again a second later, as systemd
+    would.
+    """
     server = service.processes[0]
     os.killpg(server.pid, signal.SIGKILL)
     server.wait()
     service.processes.remove(server)
     time.sleep(1)
     port = service.url.rpartition(":")[2]
-    again = service.start(str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", port, log="server")
+    again = service.start(
+        str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", port, log="server"
+    )
     service.processes.remove(again)
     service.processes.insert(0, again)
     wait_for(lambda: _answers(service), "the server after its restart")
@@ -69,9 +75,17 @@ def _answers(service: LocalService) -> bool | None:
 
 def _tend(service: LocalService) -> None:
     """Look for silent runs now: what the deployment `tend` does every five minutes."""
-    code = "from flows.service.settings import service; from flows.service.tending import tend; tend(service())"
+    code = (
+        "from flows.service.settings import service; from flows.service.tending import "
+        "tend; tend(service())"
+    )
     settings = {"COSLIDE_SERVICE": str(service.folder / "service.yaml")}
-    subprocess.run([sys.executable, "-c", code], env=service.environment | settings, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env=service.environment | settings,
+        check=True,
+        capture_output=True,
+    )
 
 
 def _ended(service: LocalService, identity: str) -> dict[str, Any]:
@@ -92,15 +106,21 @@ def _busy(service: LocalService) -> int:
 
 @contextmanager
 def served(folder: Path, kill: Callable[[LocalService], None], **more: str) -> Iterator[Ground]:
-    """Yield the same for runs that are triggered on a Prefect server; the next trigger must end well."""
+    """Yield the same for runs that are triggered on a Prefect server; the next trigger must end
+    well.
+    """
     shutil.rmtree(folder / "service", ignore_errors=True)
-    with local_server(folder / "service", SETTINGS, preset(folder), auth="kill:only-for-a-test", **more) as service:
+    with local_server(
+        folder / "service", SETTINGS, preset(folder), auth="kill:only-for-a-test", **more
+    ) as service:
         service.serve()
 
         def triggered() -> str:
             def accepted() -> str | None:
                 code, answer = service.trigger("map-event", {"request": request()})
-                return str(answer["id"]) if code in (200, 201) else None  # 503: a database that was busy for a moment
+                return (
+                    str(answer["id"]) if code in (200, 201) else None
+                )  # 503: a database that was busy for a moment
 
             return str(wait_for(accepted, "a trigger"))
 
@@ -138,5 +158,8 @@ def served(folder: Path, kill: Callable[[LocalService], None], **more: str) -> I
 @contextmanager
 def on_postgres(folder: Path) -> Iterator[Ground]:
     """Yield the same for the server on PostgreSQL."""
-    with postgres() as url, served(folder, kill_server, PREFECT_SERVER_DATABASE_CONNECTION_URL=url) as ground:
+    with (
+        postgres() as url,
+        served(folder, kill_server, PREFECT_SERVER_DATABASE_CONNECTION_URL=url) as ground,
+    ):
         yield ground

@@ -1,6 +1,8 @@
-"""`make verify-load`: fifty triggers in a minute, one run at a time; all finish, and the server answers quickly all the while.
+"""`make verify-load`: fifty triggers in a minute, one run at a time; all finish, and the server
+answers quickly all the while.
 
-Tiny simulated runs on a real server. What is measured: seconds of every trigger and of list calls as the UI makes them.
+Tiny simulated runs on a real server. What is measured: seconds of every trigger and of list calls
+as the UI makes them.
 """
 
 from __future__ import annotations
@@ -33,13 +35,17 @@ LISTS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 @dataclass
 class Calls:
-    """The seconds of every call, and how many the server put off (HTTP 503: its database was locked)."""
+    """The seconds of every call, and how many the server put off (HTTP 503: its database was
+    locked).
+    """
 
     seconds: list[float] = field(default_factory=list)
     put_off: int = 0
 
     def make(self, service: LocalService, path: str, body: dict[str, Any]) -> None:
-        """Make a call, again after a second where the server puts it off; one idempotency key is one run."""
+        """Make a call, again after a second where the server puts it off; one idempotency key is
+        one run.
+        """
         while True:
             begun = time.perf_counter()
             status, answer = service.call(path, body, tries=1)
@@ -62,7 +68,12 @@ def trigger_all(service: LocalService, runs: int, within_s: float) -> Calls:
     calls, begun = Calls(), time.monotonic()
     for number in range(runs):
         time.sleep(max(0.0, begun + number * within_s / runs - time.monotonic()))
-        request = {"latitude": 42.93, "longitude": 142.41, "date": "2024-09-14T03:21", "radius_km": 0.4}
+        request = {
+            "latitude": 42.93,
+            "longitude": 142.41,
+            "date": "2024-09-14T03:21",
+            "radius_km": 0.4,
+        }
         request |= {"as_of": "2024-11-20", "name": f"load-{number:03d}", "checkpoint": "sim-tephra"}
         body = {"parameters": {"request": request}, "idempotency_key": request["name"]}
         calls.make(service, path, body)
@@ -94,7 +105,9 @@ def measure(service: LocalService, runs: int, within_s: float, patience_s: float
     begun, load = time.monotonic(), []
     watcher.start()
     triggers = trigger_all(service, runs, within_s)
-    while (found := states(service)).get("COMPLETED", 0) + found.get("FAILED", 0) + found.get("CRASHED", 0) < runs:
+    while (found := states(service)).get("COMPLETED", 0) + found.get("FAILED", 0) + found.get(
+        "CRASHED", 0
+    ) < runs:
         if time.monotonic() - begun > patience_s:
             break
         load.append(os.getloadavg()[0])
@@ -121,14 +134,24 @@ def main() -> None:
     """Measure, print one JSON object, and fail where a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--within", type=float, default=60.0, help="seconds over which the triggers are spread")
-    parser.add_argument("--patience", type=float, default=3600.0, help="seconds until the last run must have ended")
+    parser.add_argument(
+        "--within", type=float, default=60.0, help="seconds over which the triggers are spread"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=3600.0, help="seconds until the last run must have ended"
+    )
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, local_server(Path(folder), SETTINGS, PRESET) as service:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        local_server(Path(folder), SETTINGS, PRESET) as service,
+    ):
         service.serve()
         found = measure(service, given.runs, given.within, given.patience)
     print(json.dumps(found, indent=1))
-    if found["completed"] < given.runs or max(found["trigger_p95_s"], found["list_p95_s"]) >= LIMIT_S:
+    if (
+        found["completed"] < given.runs
+        or max(found["trigger_p95_s"], found["list_p95_s"]) >= LIMIT_S
+    ):
         raise SystemExit(f"not every run finished, or an answer took {LIMIT_S:g} s and more at p95")
 
 

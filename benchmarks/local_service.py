@@ -1,4 +1,6 @@
-"""A Prefect server and `coslide serve` of one's own: loopback, a random port, a home of its own, ended by their process ids."""
+"""A Prefect server and `coslide serve` of one's own: loopback, a random port, a home of its own,
+ended by their process ids.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,11 @@ class LocalService:
         """Return the folder that events are written to."""
         return self.folder / "out"
 
-    def call(self, path: str, body: Any = None, *, auth: str | None = "own", tries: int = 5) -> tuple[int, Any]:
-        """Return (HTTP status, answer) of an API call; `auth` goes before the service's own, None for none.
+    def call(
+        self, path: str, body: Any = None, *, auth: str | None = "own", tries: int = 5
+    ) -> tuple[int, Any]:
+        """Return (HTTP status, answer) of an API call; `auth` goes before the service's own, None
+        for none.
 
         SQLite on a busy machine is locked now and then: server errors and silence are asked again.
         """
@@ -64,7 +69,9 @@ class LocalService:
         if secret:
             request.add_header("authorization", "Basic " + b64encode(secret.encode()).decode())
         try:
-            with urllib.request.urlopen(request, None if body is None else json.dumps(body).encode(), 60) as answer:
+            with urllib.request.urlopen(
+                request, None if body is None else json.dumps(body).encode(), 60
+            ) as answer:
                 content = answer.read()
                 return answer.status, json.loads(content) if content else None
         except urllib.error.HTTPError as error:
@@ -82,7 +89,9 @@ class LocalService:
         return dict(wait_for(look, f"deployment {name}"))
 
     def trigger(self, name: str, parameters: dict[str, Any], **more: Any) -> tuple[int, Any]:
-        """Return (HTTP status, flow run or refusal) of a trigger, as `curl` would send it; asked again it is the same run."""
+        """Return (HTTP status, flow run or refusal) of a trigger, as `curl` would send it; asked
+        again it is the same run.
+        """
         body = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex, **more}
         return self.call(f"deployments/{self.deployment(name)['id']}/create_flow_run", body)
 
@@ -104,7 +113,11 @@ class LocalService:
         """Return a process of this service, its output in a log of the folder."""
         with (self.folder / f"{log}.log").open("ab") as file:
             process = subprocess.Popen(
-                arguments, stdout=file, stderr=subprocess.STDOUT, env=self.environment, start_new_session=True
+                arguments,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
             )
         self.processes.append(process)
         return process
@@ -112,7 +125,9 @@ class LocalService:
     def serve(self) -> subprocess.Popen[bytes]:
         """Return `coslide serve`, started; its deployments follow within seconds."""
         settings = str(self.folder / "service.yaml")
-        return self.start(sys.executable, "-m", "flows.cli", "serve", "--config", settings, log="serve")
+        return self.start(
+            sys.executable, "-m", "flows.cli", "serve", "--config", settings, log="serve"
+        )
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """End a process and whatever it started."""
@@ -147,9 +162,16 @@ def free_port() -> int:
 
 @contextmanager
 def local_server(
-    folder: Path, settings: dict[str, Any], preset: dict[str, Any], *, auth: str | None = None, **environment: str
+    folder: Path,
+    settings: dict[str, Any],
+    preset: dict[str, Any],
+    *,
+    auth: str | None = None,
+    **environment: str,
 ) -> Iterator[LocalService]:
-    """Yield a Prefect server that answers, with a service file and a preset written; nothing is served to it yet."""
+    """Yield a Prefect server that answers, with a service file and a preset written; nothing is
+    served to it yet.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     preset = {"format": "coslide/run/1", "out": str(folder / "out"), **preset}
     (folder / "preset.yaml").write_text(yaml.safe_dump(preset), encoding="utf-8")
@@ -169,7 +191,16 @@ def local_server(
         own |= {"PREFECT_SERVER_API_AUTH_STRING": auth, "PREFECT_API_AUTH_STRING": auth}
     service = LocalService(folder, url, os.environ | own | environment, auth)
     try:
-        service.start(str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port), log="server")
+        service.start(
+            str(BIN / "prefect"),
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            log="server",
+        )
         wait_for(lambda: _health(url), "the server")
         yield service
     finally:

@@ -1,9 +1,11 @@
-"""Which unit of the joint MMD tells F1 on unseen domains: pixels, means of patches, or patches as vectors (simulated).
+"""Which unit of the joint MMD tells F1 on unseen domains: pixels, means of patches, or patches as
+vectors (simulated).
 
-    python -m benchmarks.mmd_unit [--write]      # resumable per unit; needs the study's cards: coslide study standard
+    python -m benchmarks.mmd_unit [--write]      # resumable per unit; needs the study's cards:
+    coslide study standard
 
-Every composition of the study beside every scene, patches of both drawn alike; the order of the cards against their F1
-within each unseen scene. Writes docs/mmd-unit.md.
+Every composition of the study beside every scene, patches of both drawn alike; the order of the
+cards against their F1 within each unseen scene. Writes docs/mmd-unit.md.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ def settings_of(unit: Unit, side_px: int) -> SelectionConfig:
     return SelectionConfig(unit=unit, unit_px=max(2, side_px), pixels=COUNT, patches=COUNT)
 
 
-def drawn(samples: SampleSet, splits: Sequence[str], bands: Sequence[str], settings: SelectionConfig) -> Reference:
+def drawn(
+    samples: SampleSet, splits: Sequence[str], bands: Sequence[str], settings: SelectionConfig
+) -> Reference:
     """Return pixels, and where the unit asks for them patches, of some splits of a sample set."""
     numbers = samples.numbers(splits)
     samples.hold([*bands, "label", "split"], 1 << 30)
@@ -72,12 +76,17 @@ def drawn(samples: SampleSet, splits: Sequence[str], bands: Sequence[str], setti
         block_m=settings.block_m,
         slope_min_deg=steep,
     )
-    alike = patches(samples, bands, usable, settings, resolution_m=resolution_m, slope_min_deg=steep)
+    alike = patches(
+        samples, bands, usable, settings, resolution_m=resolution_m, slope_min_deg=steep
+    )
     return replace(pixels, patches=alike)
 
 
 def distances(
-    config: StudyConfig, sets: dict[str, SampleSet], every: Sequence[Scene], settings: SelectionConfig
+    config: StudyConfig,
+    sets: dict[str, SampleSet],
+    every: Sequence[Scene],
+    settings: SelectionConfig,
 ) -> dict[str, dict[str, float]]:
     """Return scene -> composition -> joint MMD, one scaling and bandwidth a scene."""
     bands = tuple(config.recipe.get("bands") or next(iter(sets.values())).card.bands)
@@ -85,7 +94,9 @@ def distances(
     cards = {}
     for made in (one for one in config.compositions if not one.trial):
         sources = config.training(made, config.seeds[0]).samples
-        cards[made.name] = mixture([(parts[s.path], float(s.count or 0)) for s in sources if s.count], COUNT)
+        cards[made.name] = mixture(
+            [(parts[s.path], float(s.count or 0)) for s in sources if s.count], COUNT
+        )
     table: dict[str, dict[str, float]] = {}
     for scene in every:
         here = drawn(scene.samples, list(scene.samples.card.split_names.values()), bands, settings)
@@ -94,18 +105,32 @@ def distances(
         width = 2.0 * x.values.shape[1]
         own = block_sums(x, x, width, settings.kernels)
         for name, card in cards.items():
-            gram = BlockGram.of(x, blocked(card, bands, spread, settings), width, settings.kernels, own)
+            gram = BlockGram.of(
+                x, blocked(card, bands, spread, settings), width, settings.kernels, own
+            )
             table.setdefault(scene.name, {})[name] = math.sqrt(max(0.0, gram.mmd2()))
     return table
 
 
 def measured(
-    config: StudyConfig, sets: dict[str, SampleSet], every: Sequence[Scene], unit: Unit, side_px: int
+    config: StudyConfig,
+    sets: dict[str, SampleSet],
+    every: Sequence[Scene],
+    unit: Unit,
+    side_px: int,
 ) -> dict[str, dict[str, float]]:
-    """Return the distances of one unit, computed where they are not on record for these cards and scenes."""
+    """Return the distances of one unit, computed where they are not on record for these cards and
+    scenes.
+    """
     path = WORK / f"{config.name}-{unit}-{side_px}.json"
-    key = [sorted(scene.key for scene in every), sorted(s.card.fingerprint[:12] for s in sets.values()), COUNT]
-    key.append([[made.name, made.chips(config.total)] for made in config.compositions if not made.trial])
+    key = [
+        sorted(scene.key for scene in every),
+        sorted(s.card.fingerprint[:12] for s in sets.values()),
+        COUNT,
+    ]
+    key.append(
+        [[made.name, made.chips(config.total)] for made in config.compositions if not made.trial]
+    )
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["of"] == json.loads(json.dumps(key)):
@@ -130,7 +155,9 @@ def evidence_of(done: Sequence[Answers], every: Sequence[Scene]) -> list[Row]:
     for one in done:
         for scene in every:
             counts = confusion(one.counts[scene.name], one.found.card.threshold)
-            f1, precision, recall = (float(np.nan_to_num(v)) for v in (counts.f1, counts.precision, counts.recall))
+            f1, precision, recall = (
+                float(np.nan_to_num(v)) for v in (counts.f1, counts.precision, counts.recall)
+            )
             row = Row(
                 scene=scene.name,
                 target=scene.domain,
@@ -165,7 +192,9 @@ HEAD = (
 
 
 def table(every: dict[str, Choices]) -> str:
-    """Return one line a unit; differences to the pixel are paired over scenes, intervals by drawing domains."""
+    """Return one line a unit; differences to the pixel are paired over scenes, intervals by drawing
+    domains.
+    """
     lines, pixel = [[*HEAD], ["---"] * len(HEAD)], every["pixel"]
     for name, one in every.items():
         low, high = interval(one.targets, one.correlation)
@@ -173,7 +202,12 @@ def table(every: dict[str, Choices]) -> str:
             "" if one is pixel else "{:+.3f} to {:+.3f}".format(*against(one, pixel, of))
             for of in ("correlation", "chosen")
         )
-        cells = [f"{one.spearman:.2f} ({low:.2f} to {high:.2f})", told, f"{one.chosen.mean():.3f}", f"{one.regret:.3f}"]
+        cells = [
+            f"{one.spearman:.2f} ({low:.2f} to {high:.2f})",
+            told,
+            f"{one.chosen.mean():.3f}",
+            f"{one.regret:.3f}",
+        ]
         lines.append([name, *cells, gained])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -184,7 +218,9 @@ def against(one: Choices, pixel: Choices, of: str) -> tuple[float, float]:
 
 
 def verdict(every: dict[str, Choices]) -> str:
-    """Return whether any unit is better than the pixel, in words: the F1 of what is chosen decides, not the order."""
+    """Return whether any unit is better than the pixel, in words: the F1 of what is chosen decides,
+    not the order.
+    """
     pixel = every["pixel"]
     rest = {name: one for name, one in every.items() if one is not pixel}
     better = [name for name, one in rest.items() if against(one, pixel, "chosen")[0] > 0]
@@ -192,22 +228,32 @@ def verdict(every: dict[str, Choices]) -> str:
     words = []
     if ordered:
         words.append(
-            f"Of {len(rest)} units tried, {len(ordered)} order the cards better than pixels do, beyond what drawing other domains "
+            f"Of {len(rest)} units tried, {len(ordered)} order the cards better than "
+            "pixels do, beyond what drawing other domains "
             f"explains: {'; '.join(ordered)}."
         )
     if better:
-        words.append(f"A better card is chosen, beyond what drawing other domains explains, by {'; '.join(better)}.")
+        words.append(
+            "A better card is chosen, beyond what drawing other domains explains, by "
+            f"{'; '.join(better)}."
+        )
     else:
         words.append(
-            "By none of them is a better card chosen, beyond what drawing other domains explains. The pixel stays the default: it is "
-            "the plainest, every card holds what it needs, and the study's calibration was made with it."
+            "By none of them is a better card chosen, beyond what drawing other domains "
+            "explains. The pixel stays the default: it is "
+            "the plainest, every card holds what it needs, and the study's calibration was "
+            "made with it."
         )
     return " ".join(words)
 
 
 def main() -> None:
-    """Measure whatever is not on record and print the table; with --write, put it into docs/mmd-unit.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure whatever is not on record and print the table; with --write, put it into
+    docs/mmd-unit.md.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--study", default="standard", help="A preset or a YAML file.")
     parser.add_argument("--runs", type=Path, help="The study's folder; runs/study/NAME by default.")
@@ -218,7 +264,10 @@ def main() -> None:
     every = scenes(config, sets, folder, work)
     done = [one for one in stored_answers(config, sets, every, work) if not one.job.made.trial]
     if not done:
-        raise RequestError(f"no card of study `{config.name}` has answered its scenes", "Run `coslide study` first.")
+        raise RequestError(
+            f"no card of study `{config.name}` has answered its scenes",
+            "Run `coslide study` first.",
+        )
     evidence = evidence_of(done, every)
     found = judge(config, sets, every, evidence)
     made, words = table(found), verdict(found)

@@ -1,8 +1,11 @@
-"""Can every network learn at all? Each one is shown eight chips of the real Iburi scene until it knows them by heart.
+"""Can every network learn at all? Each one is shown eight chips of the real Iburi scene until it
+knows them by heart.
 
-    python -m benchmarks.overfit [--only NETWORK] [--write]     # resumable: runs/verify/overfit.json
+    python -m benchmarks.overfit [--only NETWORK] [--write]     # resumable:
+    runs/verify/overfit.json
 
-A network that cannot is wired wrongly. Writes docs/overfit.md; needs the real data beside the repository.
+A network that cannot is wired wrongly. Writes docs/overfit.md; needs the real data beside the
+repository.
 """
 
 from __future__ import annotations
@@ -45,7 +48,9 @@ INTERPOLATED = {
     "deeplabv3plus_resnet50": 4,
     "deeplabv3plus_mobilenetv2": 4,
 }
-"""Output strides of the networks whose logits are interpolated ×4 or more; SCDnn learns its own ×4 kernel in 256 channels."""
+"""Output strides of the networks whose logits are interpolated ×4 or more; SCDnn learns its own ×4
+kernel in 256 channels.
+"""
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,11 @@ class Overfitted:
 
 
 def iburi_chips(samples: SampleSet) -> tuple[Tensor, Tensor]:
-    """Return `CHIPS` chips `(B, C, H, W)`, z-scored by their own statistics, and their labels `(B, H, W)`.
+    """Return `CHIPS` chips `(B, C, H, W)`, z-scored by their own statistics, and their labels `(B,
+    H, W)`.
 
-    Fully observed and labelled, disjoint, a tenth to a half of their pixels landslide; the draw is the seed's.
+    Fully observed and labelled, disjoint, a tenth to a half of their pixels landslide; the draw is
+    the seed's.
     """
     pixels = np.stack([samples.read(band) for band in BANDS])  # (band, y, x)
     label = samples.label(tuple(samples.card.split_names))
@@ -83,16 +90,23 @@ def iburi_chips(samples: SampleSet) -> tuple[Tensor, Tensor]:
         and 0.1 <= float((label[y : y + SIDE_PX, x : x + SIDE_PX] == 1).mean()) <= 0.5
     ]
     drawn = np.random.default_rng(SEED).choice(len(corners), CHIPS, replace=False)
-    windows = [(slice(y, y + SIDE_PX), slice(x, x + SIDE_PX)) for y, x in (corners[i] for i in sorted(drawn))]
+    windows = [
+        (slice(y, y + SIDE_PX), slice(x, x + SIDE_PX))
+        for y, x in (corners[i] for i in sorted(drawn))
+    ]
     x = np.stack([pixels[:, *window] for window in windows])
     x = (x - x.mean(axis=(0, 2, 3), keepdims=True)) / x.std(axis=(0, 2, 3), keepdims=True)
-    return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(np.stack([label[window] for window in windows]))
+    return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(
+        np.stack([label[window] for window in windows])
+    )
 
 
 def bound(labels: Tensor, stride: int) -> float:
-    """Return the IoU that free logits on a lattice of `stride` px reach after bilinear interpolation to full size.
+    """Return the IoU that free logits on a lattice of `stride` px reach after bilinear
+    interpolation to full size.
 
-    The lattice starts at the labels' means and is then fitted like a network's last layer, with nothing before it.
+    The lattice starts at the labels' means and is then fitted like a network's last layer, with
+    nothing before it.
     """
     truth = labels.float()[:, None]  # (B, 1, H, W)
     coarse = torch.logit(nn.functional.avg_pool2d(truth, stride), eps=0.02).requires_grad_()
@@ -107,17 +121,27 @@ def bound(labels: Tensor, stride: int) -> float:
 
 
 def overfit(name: str, x: Tensor, labels: Tensor, **arguments: object) -> Overfitted:
-    """Return how well a network learns chips `(B, C, H, W)` with labels `(B, H, W)`: Adam, BCE + Dice, all chips a step.
+    """Return how well a network learns chips `(B, C, H, W)` with labels `(B, H, W)`: Adam, BCE +
+    Dice, all chips a step.
 
-    It stops as soon as it knows enough. IoU is measured in evaluation mode, as the network would be used.
+    It stops as soon as it knows enough. IoU is measured in evaluation mode, as the network would be
+    used.
     """
     torch.manual_seed(SEED)
     if ARCHITECTURES[name].multi_input:
         arguments = {"groups": GROUPS, **arguments}
     network = channels_last(build(name, x.shape[1], **arguments))
-    optimiser, objective = torch.optim.Adam(network.parameters(), rate_for(network), fused=True), Objective(1.0, 1.0)
+    optimiser, objective = (
+        torch.optim.Adam(network.parameters(), rate_for(network), fused=True),
+        Objective(1.0, 1.0),
+    )
     wanted = WANTED_IOU * (bound(labels, INTERPOLATED[name]) if name in INTERPOLATED else 1.0)
-    x, best, at, since = x.contiguous(memory_format=torch.channels_last), 0.0, 0, time.process_time()
+    x, best, at, since = (
+        x.contiguous(memory_format=torch.channels_last),
+        0.0,
+        0,
+        time.process_time(),
+    )
     for step in range(1, STEPS + 1):
         network.train()
         loss = objective(_forward(network, x), labels)
@@ -155,7 +179,8 @@ def samples_of_iburi() -> SampleSet:
 def table(rows: list[Overfitted], labels: Tensor) -> str:
     """Return the document's table."""
     lines = [
-        "| network | parameters | output | IoU wanted | IoU reached | after steps | CPU seconds | |",
+        "| network | parameters | output | IoU wanted | IoU reached | after steps | CPU "
+        "seconds | |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -163,7 +188,8 @@ def table(rows: list[Overfitted], labels: Tensor) -> str:
         output = f"×{stride}, bound {bound(labels, stride):.3f}" if stride else "full size"
         verdict = "learns" if row.passed else "**does not**"
         lines.append(
-            f"| {ARCHITECTURES[row.network].title} | {row.parameters:,} | {output} | {row.wanted:.3f} | {row.iou:.3f} "
+            f"| {ARCHITECTURES[row.network].title} | {row.parameters:,} | {output} | "
+            f"{row.wanted:.3f} | {row.iou:.3f} "
             f"| {row.steps} | {row.cpu_seconds:.0f} | {verdict} |"
         )
     return "\n".join(lines)
@@ -172,7 +198,12 @@ def table(rows: list[Overfitted], labels: Tensor) -> str:
 def main() -> None:
     """Overfit whatever is not yet on record; with --write, put the table into docs/overfit.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", choices=list(ARCHITECTURES), help="This network; may be repeated.")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=list(ARCHITECTURES),
+        help="This network; may be repeated.",
+    )
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--no-training", action="store_true", help="Only what is on record.")
     given = parser.parse_args()
@@ -190,7 +221,11 @@ def main() -> None:
     if given.write:
         share = float((labels == 1).float().mean())
         absent = ", ".join(ARCHITECTURES[name].title for name in ARCHITECTURES if name not in done)
-        missing = f"Not measured yet: {absent}; the same command goes on." if absent else "All networks are there."
+        missing = (
+            f"Not measured yet: {absent}; the same command goes on."
+            if absent
+            else "All networks are there."
+        )
         fill("overfit", table=made, missing=missing, share=f"{share:.1%}", seed=str(SEED))
 
 

@@ -1,9 +1,11 @@
-"""What mixed precision and channels-last order are worth on this CPU: a training step and a forward pass of the papers' networks.
+"""What mixed precision and channels-last order are worth on this CPU: a training step and a forward
+pass of the papers' networks.
 
     python -m benchmarks.precision [--write]     # resumable per network: runs/verify/precision.json
 
-Each way takes its turn in every round of one process, one thread; figures are medians over rounds of processor time. A second process
-forbids oneDNN the bfloat16 instructions, to show what the same words cost on a CPU without. Writes docs/precision.md.
+Each way takes its turn in every round of one process, one thread; figures are medians over rounds
+of processor time. A second process forbids oneDNN the bfloat16 instructions, to show what the same
+words cost on a CPU without. Writes docs/precision.md.
 """
 
 from __future__ import annotations
@@ -68,9 +70,14 @@ class Cost:
 
 
 def cost(network: nn.Module, channels: int, ways: tuple[Way, ...], rounds: int) -> Cost:
-    """Return what `ways` cost on random chips `(B, C, H, W)`; the first round warms up and is not counted."""
+    """Return what `ways` cost on random chips `(B, C, H, W)`; the first round warms up and is not
+    counted.
+    """
     torch.manual_seed(0)
-    x, y = torch.randn(BATCH, channels, SIDE_PX, SIDE_PX), torch.randint(0, 2, (BATCH, SIDE_PX, SIDE_PX))
+    x, y = (
+        torch.randn(BATCH, channels, SIDE_PX, SIDE_PX),
+        torch.randint(0, 2, (BATCH, SIDE_PX, SIDE_PX)),
+    )
     labels = y.to(torch.uint8)
     optimiser = torch.optim.Adam(network.parameters(), 1e-6, fused=True)
 
@@ -86,7 +93,9 @@ def cost(network: nn.Module, channels: int, ways: tuple[Way, ...], rounds: int) 
     return Cost(*(_medians(network, act, ways, rounds) for act in (learn, look)))
 
 
-def _medians(network: nn.Module, act: Callable[[Way], None], ways: tuple[Way, ...], rounds: int) -> list[float]:
+def _medians(
+    network: nn.Module, act: Callable[[Way], None], ways: tuple[Way, ...], rounds: int
+) -> list[float]:
     taken: list[list[float]] = [[] for _ in ways]
     for turn in range(rounds + 1):
         for way, times in zip(ways, taken, strict=True):
@@ -111,7 +120,9 @@ def made(name: str) -> nn.Module:
 
 
 def without_instructions(name: str) -> Cost:
-    """Return what float32 and bfloat16 cost where oneDNN may use no more than `OLDER`, in a process of its own."""
+    """Return what float32 and bfloat16 cost where oneDNN may use no more than `OLDER`, in a process
+    of its own.
+    """
     words = [sys.executable, "-m", "benchmarks.precision", "--older", name]
     told = {**os.environ, "ONEDNN_MAX_CPU_ISA": OLDER}
     done = subprocess.run(words, env=told, cwd=ROOT, check=True, capture_output=True, text=True)
@@ -129,7 +140,11 @@ def measure(name: str) -> dict[str, dict[str, list[float]]]:
 def table(rows: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     """Return the document's table, a line a network that is on record."""
     head = ["network", *(f"training, {way.title}" for way in WAYS), "gain"]
-    head += [*(f"inference, {way.title}" for way in WAYS), "gain", f"bfloat16 in training with {OLDER} only"]
+    head += [
+        *(f"inference, {way.title}" for way in WAYS),
+        "gain",
+        f"bfloat16 in training with {OLDER} only",
+    ]
     lines = [head, ["---"] * len(head)]
     for name in (n for n in NETWORKS if n in rows):
         cells = [ARCHITECTURES[name].title]
@@ -140,8 +155,12 @@ def table(rows: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def gains(rows: dict[str, dict[str, dict[str, list[float]]]], name: str) -> tuple[float, float, float]:
-    """Return how many times as fast a training step is by channels last alone, with bfloat16 too, and bfloat16 on `OLDER`."""
+def gains(
+    rows: dict[str, dict[str, dict[str, list[float]]]], name: str
+) -> tuple[float, float, float]:
+    """Return how many times as fast a training step is by channels last alone, with bfloat16 too,
+    and bfloat16 on `OLDER`.
+    """
     plain, last, half = rows[name]["here"]["training"]
     single, emulated = rows[name]["older"]["training"]
     return plain / last, plain / half, single / emulated
@@ -151,10 +170,14 @@ def verdict(rows: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     """Return the spread of the gains, in words."""
     if not rows:
         return ""
-    alone, both, emulated = (sorted(part) for part in zip(*(gains(rows, name) for name in rows), strict=True))
+    alone, both, emulated = (
+        sorted(part) for part in zip(*(gains(rows, name) for name in rows), strict=True)
+    )
     return (
-        f"A training step is {alone[0]:.2f} to {alone[-1]:.2f} times as fast in channels-last order alone, "
-        f"{both[0]:.2f} to {both[-1]:.2f} times with bfloat16 as well; where the processor lacks the instructions "
+        f"A training step is {alone[0]:.2f} to {alone[-1]:.2f} times as fast in "
+        "channels-last order alone, "
+        f"{both[0]:.2f} to {both[-1]:.2f} times with bfloat16 as well; where the processor "
+        "lacks the instructions "
         f"bfloat16 is {emulated[0]:.2f} to {emulated[-1]:.2f} times as fast as float32."
     )
 
@@ -165,7 +188,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--no-measuring", action="store_true", help="Only what is on record.")
     parser.add_argument(
-        "--older", choices=NETWORKS, help="Print this network's cost in this process, and nothing else."
+        "--older",
+        choices=NETWORKS,
+        help="Print this network's cost in this process, and nothing else.",
     )
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -183,8 +208,14 @@ def main() -> None:
         known = "has" if torch.cpu.get_capabilities().get("avx512_bf16") else "lacks"
         size = f"{BATCH} chips of {SIDE_PX} px, {CHANNELS} bands"
         absent = ", ".join(ARCHITECTURES[name].title for name in NETWORKS if name not in rows)
-        words = f"{verdict(rows)} Not measured yet: {absent}; the same command goes on." if absent else verdict(rows)
-        fill("precision", table=made_table, verdict=words, size=size, rounds=str(ROUNDS), known=known)
+        words = (
+            f"{verdict(rows)} Not measured yet: {absent}; the same command goes on."
+            if absent
+            else verdict(rows)
+        )
+        fill(
+            "precision", table=made_table, verdict=words, size=size, rounds=str(ROUNDS), known=known
+        )
 
 
 if __name__ == "__main__":

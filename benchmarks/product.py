@@ -1,9 +1,12 @@
-"""What the product is worth on real pixels: landslide-level scores of the held-out Iburi bands, and the cost of a large revision.
+"""What the product is worth on real pixels: landslide-level scores of the held-out Iburi bands, and
+the cost of a large revision.
 
-    python -m benchmarks.product [--write]     # needs `make verify-iburi` done, and the real data beside the repository
+    python -m benchmarks.product [--write]     # needs `make verify-iburi` done, and the real data
+    beside the repository
 
-The scores come from the predictions that `make verify-iburi` keeps: every band by a card that has not seen it. The cost is
-measured on real pixels too: the Iburi stack repeated to a whole event of about 700 km². Writes docs/product.md.
+The scores come from the predictions that `make verify-iburi` keeps: every band by a card that has
+not seen it. The cost is measured on real pixels too: the Iburi stack repeated to a whole event of
+about 700 km². Writes docs/product.md.
 """
 
 from __future__ import annotations
@@ -53,7 +56,9 @@ ACROSS, DOWN = 3, 4
 
 
 def held_out(card: str, seed: int) -> LandslideScores:
-    """Return the landslide-level scores of all five bands together, each mapped by a card that has not seen it."""
+    """Return the landslide-level scores of all five bands together, each mapped by a card that has
+    not seen it.
+    """
     samples = samples_of(card)
     truth = np.full(tuple(int(n) for n in samples.geobox.shape), IGNORED, np.uint8)
     mask = np.zeros(truth.shape, bool)
@@ -63,7 +68,9 @@ def held_out(card: str, seed: int) -> LandslideScores:
         truth[known] = label[known]
         mask |= predicted(WORK, card, fold, seed)
     ours = np.where(truth == IGNORED, np.uint8(IGNORED), mask.astype(np.uint8))
-    return compare_landslides(_drawn(mask, samples), _traced(card, samples), ours, truth, samples.geobox)
+    return compare_landslides(
+        _drawn(mask, samples), _traced(card, samples), ours, truth, samples.geobox
+    )
 
 
 def _drawn(mask: NDArray[np.bool_], samples: SampleSet) -> gpd.GeoDataFrame:
@@ -77,7 +84,9 @@ def _drawn(mask: NDArray[np.bool_], samples: SampleSet) -> gpd.GeoDataFrame:
 
 def _traced(card: str, samples: SampleSet) -> gpd.GeoDataFrame:
     truth = read_sampling(CONFIGS / f"{card}.yaml").truth
-    layers = [Layer((CONFIGS / each.file).resolve(), each.layer, each.where) for each in truth.slides]
+    layers = [
+        Layer((CONFIGS / each.file).resolve(), each.layer, each.where) for each in truth.slides
+    ]
     frames = [read_layer(layer, samples.geobox.crs) for layer in layers]
     return gpd.GeoDataFrame(pd.concat(frames, ignore_index=True), crs=frames[0].crs)
 
@@ -85,14 +94,16 @@ def _traced(card: str, samples: SampleSet) -> gpd.GeoDataFrame:
 def scores_table() -> str:
     """Return the table of landslide-level scores."""
     lines = [
-        "| card, seed | recall | precision | one-to-one F1 | the reference's own on this grid | landslides traced / mapped |",
+        "| card, seed | recall | precision | one-to-one F1 | the reference's own on this "
+        "grid | landslides traced / mapped |",
         "|---|---|---|---|---|---|",
     ]
     for card in CARDS:
         for seed in SEEDS:
             one = held_out(card, seed)
             lines.append(
-                f"| `{card}`, {seed} | {one.recall:.3f} | {one.precision:.3f} | {one.one_to_one_f1:.3f} | "
+                f"| `{card}`, {seed} | {one.recall:.3f} | {one.precision:.3f} | "
+                f"{one.one_to_one_f1:.3f} | "
                 f"{one.ceiling_f1:.3f} | {one.reference_count} / {one.predicted_count} |"
             )
     return "\n".join(lines)
@@ -103,8 +114,13 @@ def sizes_table() -> str:
     by_size = held_out(CARDS[0], SEEDS[0]).by_size
     lines = ["| size | traced | recall | mapped | precision |", "|---|---|---|---|---|"]
     for row in by_size.to_dict("records"):
-        shares = ["–" if np.isnan(row[name]) else f"{row[name]:.3f}" for name in ("recall", "precision")]
-        lines.append(f"| {row['size']} | {row['reference']} | {shares[0]} | {row['predicted']} | {shares[1]} |")
+        shares = [
+            "–" if np.isnan(row[name]) else f"{row[name]:.3f}" for name in ("recall", "precision")
+        ]
+        lines.append(
+            f"| {row['size']} | {row['reference']} | {shares[0]} | {row['predicted']} | "
+            f"{shares[1]} |"
+        )
     return "\n".join(lines)
 
 
@@ -131,11 +147,17 @@ def enlarge(revision: Path, folder: Path) -> tuple[Stack, zarr.Array, zarr.Array
     small = Stack(revision / "stack" / "stack.zarr")
     height, width = small.shape
     grid = GeoBox((height * DOWN, width * ACROSS), small.geobox.affine, small.geobox.crs)
-    options: dict[str, Any] = {"shape": tuple(int(n) for n in grid.shape), "chunks": (CHUNK_PX, CHUNK_PX)}
+    options: dict[str, Any] = {
+        "shape": tuple(int(n) for n in grid.shape),
+        "chunks": (CHUNK_PX, CHUNK_PX),
+    }
     group = zarr.open_group(folder / "stack.zarr", mode="w")
     group.attrs.update({**small.attributes, "grid": grid_attributes(grid)})
     for name, array in small.group.arrays():
-        _repeated(array, group.create_array(name, dtype=array.dtype, fill_value=array.fill_value, **options))
+        _repeated(
+            array,
+            group.create_array(name, dtype=array.dtype, fill_value=array.fill_value, **options),
+        )
     rasters = []
     for name in ("probability", "observed"):
         array = zarr.open_array(revision / "stack" / f"{name}.zarr", mode="r")
@@ -150,7 +172,9 @@ def about_of(run: RunConfig, stack: Stack) -> About:
     area = Area(stack.geobox.extent.to_crs("EPSG:4326").geom, "the Iburi scene, repeated")
     windows: Windows = run.windows
     choice = Choice("iburi-post", None, (), False, None, "named for this measurement")
-    return About(run.event, area, windows, (), choice, str(run.source), False, warnings=("repeated pixels",))
+    return About(
+        run.event, area, windows, (), choice, str(run.source), False, warnings=("repeated pixels",)
+    )
 
 
 def large_revision() -> dict[str, str]:
@@ -162,13 +186,19 @@ def large_revision() -> dict[str, str]:
         target.mkdir()
         threshold = read_inventory(revision / "landslides.gpkg").threshold
         begun = time.process_time()
-        slides = outline(probability, observed, threshold, stack, CleanConfig(), choice=about.choice)
+        slides = outline(
+            probability, observed, threshold, stack, CleanConfig(), choice=about.choice
+        )
         traced = time.process_time()
         done = write_products(target, slides, probability, observed, stack, about)
         write_item(target, done)
         written = time.process_time()
         small = (revision / "report.html").stat().st_size / 1e6
-        sizes = {path.name: path.stat().st_size / 1e6 for path in sorted(target.iterdir()) if path.is_file()}
+        sizes = {
+            path.name: path.stat().st_size / 1e6
+            for path in sorted(target.iterdir())
+            if path.is_file()
+        }
     shown = [f"| `{name}` | {size:.1f} |" for name, size in sizes.items() if size >= 0.05]
     return {
         "km2": f"{done.summary.area_km2:,.0f}",
@@ -184,10 +214,17 @@ def large_revision() -> dict[str, str]:
 
 def main() -> None:
     """Print tables and costs; with --write, put them into docs/product.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", action="store_true")
     write = parser.parse_args().write
-    values = {**large_revision(), "scores": scores_table(), "sizes": sizes_table(), "seeds": ", ".join(map(str, SEEDS))}
+    values = {
+        **large_revision(),
+        "scores": scores_table(),
+        "sizes": sizes_table(),
+        "seeds": ", ".join(map(str, SEEDS)),
+    }
     for name, value in values.items():
         print(f"{name}: {value}")
     if write:

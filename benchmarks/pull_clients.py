@@ -1,7 +1,9 @@
-"""The clients of the pull benchmark, one a process: `python -m benchmarks.pull_clients CLIENT SIDE WORKERS`.
+"""The clients of the pull benchmark, one a process: `python -m benchmarks.pull_clients CLIENT SIDE
+WORKERS`.
 
-Each is prepared first (imports, signing in), then timed from the scene's id to its pixels on disk. xee and geedim cannot share an
-environment with coslide's pins: they run under the interpreter of their own (``make verify-pull`` makes it).
+Each is prepared first (imports, signing in), then timed from the scene's id to its pixels on disk.
+xee and geedim cannot share an environment with coslide's pins: they run under the interpreter of
+their own (``make verify-pull`` makes it).
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ def coslide(side: int, workers: int) -> Pull:
     found = Found(scene, area.polygon, "54TWN", {"clouds": "cloud-score-plus", "scl": False})
     want = planning.wanted(names, source.offer())
     windows = Windows(pre=days, post=days, as_of=day)
-    plan = planning.plan_of(planning.Chosen((found,), {}), want, names, grid, area, event, windows, config, None)
+    plan = planning.plan_of(
+        planning.Chosen((found,), {}), want, names, grid, area, event, windows, config, None
+    )
     connect(config)
 
     def pull(folder: Path) -> None:
@@ -61,7 +65,9 @@ def coslide(side: int, workers: int) -> Pull:
 
 
 def xee(side: int, workers: int) -> Pull:
-    """Its README's way: open lazily with Dask chunks, write Zarr; a thread for each of the quota's requests, 512 px a request."""
+    """Its README's way: open lazily with Dask chunks, write Zarr; a thread for each of the quota's
+    requests, 512 px a request.
+    """
     import dask
     import ee
     import xarray
@@ -82,7 +88,9 @@ def xee(side: int, workers: int) -> Pull:
 
 
 def geedim(side: int, workers: int) -> Pull:
-    """Its documented way: `prepareForExport`, `toGeoTIFF`; tiles and requests by the settings below."""
+    """Its documented way: `prepareForExport`, `toGeoTIFF`; tiles and requests by the settings
+    below.
+    """
     image = _geedim_image(side)
 
     def pull(folder: Path) -> None:
@@ -108,10 +116,14 @@ def _geedim_image(side: int) -> Any:
     import ee
     import geedim.stac
 
-    geedim.stac.STACClient()._urls = {"ROOT": {}}  # it would fetch the public catalogue's description first
+    geedim.stac.STACClient()._urls = {
+        "ROOT": {}
+    }  # it would fetch the public catalogue's description first
     _sign_in()
     shot = ee.Image(SCENE).select(list(BANDS))
-    return shot.gd.prepareForExport(crs=CRS, crs_transform=TRANSFORM, shape=(side, side), dtype="uint16")
+    return shot.gd.prepareForExport(
+        crs=CRS, crs_transform=TRANSFORM, shape=(side, side), dtype="uint16"
+    )
 
 
 def _sign_in() -> None:

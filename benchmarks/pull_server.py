@@ -1,8 +1,9 @@
-"""The loopback Earth Engine of the pull benchmark, a process of its own: `python -m benchmarks.pull_server CONCURRENT [--free-links]`.
+"""The loopback Earth Engine of the pull benchmark, a process of its own: `python -m
+benchmarks.pull_server CONCURRENT [--free-links]`.
 
-One second a request, 10 MB/s a connection. Its pixels are rendered once, while the first requests wait their second, so that only
-the clients differ. It serves until standard input ends; the first line it writes is its address, every line it reads is answered
-with the counts so far.
+One second a request, 10 MB/s a connection. Its pixels are rendered once, while the first requests
+wait their second, so that only the clients differ. It serves until standard input ends; the first
+line it writes is its address, every line it reads is answered with the counts so far.
 """
 
 from __future__ import annotations
@@ -36,13 +37,19 @@ def main() -> None:
 
     engine = Prerendered(SCENE, BANDS, CRS, ORIGIN, MOMENT_MS)
     with Loopback(engine, concurrent=options.concurrent) as loopback:
-        loopback.latency_s, loopback.bytes_per_s, loopback.free_links = LATENCY_S, BYTES_PER_S, options.free_links
+        loopback.latency_s, loopback.bytes_per_s, loopback.free_links = (
+            LATENCY_S,
+            BYTES_PER_S,
+            options.free_links,
+        )
         print(loopback.url, flush=True)
         for _ in sys.stdin:
             pixels = loopback.requests("ixels")  # computePixels, getPixels
             counts = {
                 "requests": len(pixels),
-                "others": sum(one.path.endswith((":compute", "/thumbnails")) for one in loopback.entries),
+                "others": sum(
+                    one.path.endswith((":compute", "/thumbnails")) for one in loopback.entries
+                ),
                 "refused": sum(one.status == 429 for one in loopback.entries),
                 "bytes": sum(one.sent for one in pixels if one.status == 200),
                 "at_once": loopback.peak,
@@ -80,7 +87,9 @@ def server(concurrent: int, free_links: bool = False) -> Iterator[Server]:
         str(concurrent),
         *(["--free-links"] if free_links else []),
     ]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         yield Server(process)
     finally:

@@ -1,10 +1,12 @@
-"""Checksums of what coslide makes, so that a change that should change nothing can be seen to change nothing.
+"""Checksums of what coslide makes, so that a change that should change nothing can be seen to
+change nothing.
 
     python -m benchmarks.same_products make FOLDER       # six products, and FOLDER/checksums.json
     python -m benchmarks.same_products compare A B       # two such folders, or their checksums.json
 
-Only the command line is used, so the same script runs on any earlier state of the tree (put it first on PYTHONPATH). A kind
-that is done is not made again; `iburi` needs the real data beside the repository and is left out where that is not.
+Only the command line is used, so the same script runs on any earlier state of the tree (put it
+first on PYTHONPATH). A kind that is done is not made again; `iburi` needs the real data beside the
+repository and is left out where that is not.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ TIMELESS = (".gpkg", ".tif", ".csv", ".html", ".png", ".npz", ".safetensors")
 DATED = "evaluation.gpkg"
 """Says when it was written."""
 WORDED = (".html", ".csv")
-"""Of these, what holds sentences: they may change where only words were changed (`compare --words`)."""
+"""Of these, what holds sentences: they may change where only words were changed (`compare
+--words`).
+"""
 
 
 def coslide(*arguments: str) -> None:
@@ -57,11 +61,15 @@ def iburi(folder: Path) -> None:
     """Map the real Iburi scene."""
     archive = ROOT / "configs" / "archives" / "iburi-2018.yaml"
     preset = ROOT / "configs" / "presets" / "iburi-2018.yaml"
-    coslide("respond", "--config", str(preset), "--source", f"archive:{archive}", "--out", str(folder))
+    coslide(
+        "respond", "--config", str(preset), "--source", f"archive:{archive}", "--out", str(folder)
+    )
 
 
 def refresh(folder: Path) -> None:
-    """Map an event under cloud, then refresh it: most pixels of the second revision are carried over."""
+    """Map an event under cloud, then refresh it: most pixels of the second revision are carried
+    over.
+    """
     preset = folder / "preset.yaml"
     run = {
         "format": "coslide/run/1",
@@ -93,7 +101,12 @@ def dask(folder: Path) -> None:
 def training(folder: Path) -> None:
     """Cut simulated samples and train the quick variant of a paper's recipe on them."""
     samples = folder / "samples"
-    coslide("samples", str(ROOT / "configs" / "samples" / "quick-tephra-hills.yaml"), "--out", str(samples))
+    coslide(
+        "samples",
+        str(ROOT / "configs" / "samples" / "quick-tephra-hills.yaml"),
+        "--out",
+        str(samples),
+    )
     recipe = ROOT / "configs" / "recipes" / "resu-senet.yaml"
     changes = ("--quick", "--steps", "20", "--samples", str(samples))
     coslide("train", str(recipe), "--out", str(folder / "cards"), *changes)
@@ -113,11 +126,15 @@ def checksums(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each timeless product below a folder, by its path there."""
     found = sorted(path for path in folder.rglob("*") if path.suffix in TIMELESS and path.is_file())
     kept = (path for path in found if ".zarr" not in str(path) and "archive" not in path.parts)
-    return {str(path.relative_to(folder)): _sum(path, folder) for path in kept if path.name != DATED}
+    return {
+        str(path.relative_to(folder)): _sum(path, folder) for path in kept if path.name != DATED
+    }
 
 
 def _sum(path: Path, folder: Path) -> str:
-    """Return a file's SHA-256; reports name the archive's folder and a hash with it: not a matter of the code."""
+    """Return a file's SHA-256; reports name the archive's folder and a hash with it: not a matter
+    of the code.
+    """
     content = path.read_bytes()
     if path.suffix == ".html":
         content = content.replace(str(folder).encode(), b"FOLDER")
@@ -140,8 +157,13 @@ def make(folder: Path, kinds: list[str]) -> None:
 
 
 def compare(one: Path, two: Path, words: bool) -> bool:
-    """Print what differs between two folders, and return whether nothing does; `words`: sentences may."""
-    read = [json.loads((path / "checksums.json" if path.is_dir() else path).read_text()) for path in (one, two)]
+    """Print what differs between two folders, and return whether nothing does; `words`: sentences
+    may.
+    """
+    read = [
+        json.loads((path / "checksums.json" if path.is_dir() else path).read_text())
+        for path in (one, two)
+    ]
     same = True
     for kind in KINDS:
         first, second = (part.get(kind, {}) for part in read)

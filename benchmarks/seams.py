@@ -2,8 +2,9 @@
 
     python -m benchmarks.seams [--write]
 
-Seams: mean |Δp| between neighbours across tile borders, divided by that between neighbours inside tiles. Real cards are
-scored on their own test band; simulated ones on an unseen simulated scene. Writes docs/seams.md.
+Seams: mean |Δp| between neighbours across tile borders, divided by that between neighbours inside
+tiles. Real cards are scored on their own test band; simulated ones on an unseen simulated scene.
+Writes docs/seams.md.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def scene_of(found: Found, folder: Path) -> Scene:
         samples = samples_of(card.name)
         names = tuple(score.test_set.partition("/")[2] for score in card.scores)
         return Scene(
-            sample_rows(samples, card.bands), samples.label(samples.numbers(names)), f"real, {samples.name} {names[0]}"
+            sample_rows(samples, card.bands),
+            samples.label(samples.numbers(names)),
+            f"real, {samples.name} {names[0]}",
         )
     run = scenario("tephra-hills", 99)
     event = EventFolder(folder)
@@ -61,7 +64,9 @@ def scene_of(found: Found, folder: Path) -> Scene:
     source = steps.open_source(run)
     cards = steps.candidates(run, source)
     stack = steps.pull(run, event, source, cards, steps.plan_of(run, source, cards), layout)
-    return Scene(stack.view(card.bands), simulated_mask(run, stack.geobox), "simulated, unseen tephra-hills")
+    return Scene(
+        stack.view(card.bands), simulated_mask(run, stack.geobox), "simulated, unseen tephra-hills"
+    )
 
 
 def lines(found: Found, scene: Scene) -> list[str]:
@@ -70,7 +75,11 @@ def lines(found: Found, scene: Scene) -> list[str]:
     shape = (scene.truth.shape[0], scene.truth.shape[1])
     for size in SIZES:
         # The overlap keeps its share of the tile; `core` cards keep their reach.
-        halo = card.tiles.halo * size // card.tiles.size if card.tiles.mode == "blend" else card.tiles.halo
+        halo = (
+            card.tiles.halo * size // card.tiles.size
+            if card.tiles.mode == "blend"
+            else card.tiles.halo
+        )
         tiles = card.tiles.model_copy(update={"size": size, "halo": halo})
         grid = TileGrid.for_card(shape, tiles, ARCHITECTURES[card.architecture].stride)
         chance: Any = map_tiles(scene.pixels, grid, predictor, batch=4)
@@ -78,7 +87,8 @@ def lines(found: Found, scene: Scene) -> list[str]:
         f1 = Confusion.from_masks(chance >= card.threshold, scene.truth == 1, valid).f1
         own = " (the card's own)" if size == card.tiles.size else ""
         out.append(
-            f"| `{card.name}` | {scene.name} | {size}{own} | {tiles.mode} | {f1:.3f} | {seams(chance, grid).ratio:.3f} |"
+            f"| `{card.name}` | {scene.name} | {size}{own} | {tiles.mode} | {f1:.3f} | "
+            f"{seams(chance, grid).ratio:.3f} |"
         )
     return out
 

@@ -1,9 +1,12 @@
-"""Selection matters: on unseen simulated epicentres, the card that a run chooses against the best one. Simulated throughout.
+"""Selection matters: on unseen simulated epicentres, the card that a run chooses against the best
+one. Simulated throughout.
 
-    python -m benchmarks.selection [--epicentres 5] [--write]   # resumable: runs/verify/selection.json
+    python -m benchmarks.selection [--epicentres 5] [--write]   # resumable:
+    runs/verify/selection.json
 
-For every landscape, seeded epicentres that no card was trained on: each shipped simulated card maps the scene, F1 against
-the simulated truth stands beside its MMD and its agreement with the others. Writes docs/selection.md and docs/selection.csv.
+For every landscape, seeded epicentres that no card was trained on: each shipped simulated card maps
+the scene, F1 against the simulated truth stands beside its MMD and its agreement with the others.
+Writes docs/selection.md and docs/selection.csv.
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ HOMES = {
     "loess-basin": (33.6, 104.6),
     "dry-mountains": (-42.3, 173.4),
 }
-"""Where each landscape's epicentres are drawn, within ±1.5 degrees; the trainings' own lie within none of the circles."""
+"""Where each landscape's epicentres are drawn, within ±1.5 degrees; the trainings' own lie within
+none of the circles.
+"""
 RADIUS_KM = 3.0
 
 
@@ -50,9 +55,12 @@ def scenario(landscape: str, number: int) -> RunConfig:
     """Return the run of one seeded epicentre."""
     rng = np.random.default_rng([7, list(LANDSCAPES).index(landscape), number])
     latitude, longitude = (
-        float(round(c + d, 3)) for c, d in zip(HOMES[landscape], rng.uniform(-1.5, 1.5, 2), strict=True)
+        float(round(c + d, 3))
+        for c, d in zip(HOMES[landscape], rng.uniform(-1.5, 1.5, 2), strict=True)
     )
-    moment = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=int(rng.integers(0, 365)), hours=int(rng.integers(24)))
+    moment = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(
+        days=int(rng.integers(0, 365)), hours=int(rng.integers(24))
+    )
     event = Event(
         name=f"{landscape}-{number}",
         time=moment,
@@ -85,9 +93,13 @@ def measure(run: RunConfig) -> dict[str, Any]:
         for found in cards:
             named = type(choice)(**{**choice.__dict__, "card": found.card.name, "fallback": None})
             observed = steps.observe(run, cards, named, stack, layout)
-            chance = np.asarray(steps.map_probability(run, cards, named, stack, observed, layout)[:, :])
+            chance = np.asarray(
+                steps.map_probability(run, cards, named, stack, observed, layout)[:, :]
+            )
             valid = (truth != IGNORED) & np.isfinite(chance)
-            f1[found.card.name] = Confusion.from_masks(chance >= found.card.threshold, truth == 1, valid).f1
+            f1[found.card.name] = Confusion.from_masks(
+                chance >= found.card.threshold, truth == 1, valid
+            ).f1
     return {
         "event": run.event.model_dump(mode="json"),
         "landscape": run.source.landscape,
@@ -109,13 +121,18 @@ def rule_of() -> str:
 
 
 def collect(epicentres: int) -> list[dict[str, Any]]:
-    """Return all scenes' rows, measuring those that are missing or were made by another simulator or other cards."""
+    """Return all scenes' rows, measuring those that are missing or were made by another simulator
+    or other cards.
+    """
     done: dict[str, Any] = json.loads(STATE.read_text()) if STATE.exists() else {}
     rows = []
     for landscape in HOMES:
         for number in range(epicentres):
             run = scenario(landscape, number)
-            weights = [found.card.weights_sha256[:12] for found in steps.candidates(run, steps.open_source(run))]
+            weights = [
+                found.card.weights_sha256[:12]
+                for found in steps.candidates(run, steps.open_source(run))
+            ]
             key = f"{run.event.name} {fingerprint()[:12]} {' '.join(weights)} {rule_of()}"
             if key not in done:
                 done[key] = measure(run)
@@ -126,9 +143,19 @@ def collect(epicentres: int) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the summary as Markdown: mean F1 by landscape of the chosen, the best, an average and each card."""
+    """Return the summary as Markdown: mean F1 by landscape of the chosen, the best, an average and
+    each card.
+    """
     names = sorted(rows[0]["f1"])
-    head = ["landscape (simulated)", "scenes", "chosen", "best card", "average card", *names, "chosen = best"]
+    head = [
+        "landscape (simulated)",
+        "scenes",
+        "chosen",
+        "best card",
+        "average card",
+        *names,
+        "chosen = best",
+    ]
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     groups = {place: [row for row in rows if row["landscape"] == place] for place in HOMES}
     for place, some in [*groups.items(), ("all", rows)]:
@@ -136,19 +163,31 @@ def table(rows: list[dict[str, Any]]) -> str:
         chosen = np.array([np.nan_to_num(row["f1"][row["chosen"]]) for row in some])
         hits = sum(row["f1"][row["chosen"]] == max(row["f1"].values()) for row in some)
         values = [chosen.mean(), f1.max(axis=1).mean(), f1.mean(), *f1.mean(axis=0)]
-        lines.append(" | ".join([place, str(len(some)), *(f"{v:.3f}" for v in values), f"{hits} of {len(some)}"]))
+        lines.append(
+            " | ".join(
+                [place, str(len(some)), *(f"{v:.3f}" for v in values), f"{hits} of {len(some)}"]
+            )
+        )
     return "\n".join(f"| {line} |" for line in lines)
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
-    """Return the comparison with the best single card and with the best card of each scene, in words."""
+    """Return the comparison with the best single card and with the best card of each scene, in
+    words.
+    """
     f1 = np.array([[np.nan_to_num(row["f1"][name]) for name in sorted(row["f1"])] for row in rows])
     chosen = float(np.mean([np.nan_to_num(row["f1"][row["chosen"]]) for row in rows]))
-    single, name = float(f1.mean(axis=0).max()), sorted(rows[0]["f1"])[int(f1.mean(axis=0).argmax())]
+    single, name = (
+        float(f1.mean(axis=0).max()),
+        sorted(rows[0]["f1"])[int(f1.mean(axis=0).argmax())],
+    )
     return (
-        f"Over all scenes the chosen card reaches F1 {chosen:.3f}; the best single card (`{name}`, known only afterwards) "
-        f"{single:.3f}, a difference of {chosen - single:+.3f} (goal: no worse than -0.030). Knowing the best card of every "
-        f"scene would give {f1.max(axis=1).mean():.3f}, so there is {f1.max(axis=1).mean() - chosen:.3f} left to gain by choosing better."
+        f"Over all scenes the chosen card reaches F1 {chosen:.3f}; the best single card "
+        f"(`{name}`, known only afterwards) "
+        f"{single:.3f}, a difference of {chosen - single:+.3f} (goal: no worse than "
+        "-0.030). Knowing the best card of every "
+        f"scene would give {f1.max(axis=1).mean():.3f}, so there is "
+        f"{f1.max(axis=1).mean() - chosen:.3f} left to gain by choosing better."
     )
 
 

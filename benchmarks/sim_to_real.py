@@ -1,9 +1,12 @@
-"""What simulated training is worth on real pixels: a card of simulated chips alone on the real Iburi scene.
+"""What simulated training is worth on real pixels: a card of simulated chips alone on the real
+Iburi scene.
 
-    python -m benchmarks.sim_to_real [--write]     # resumable; needs the real data beside the repository
+    python -m benchmarks.sim_to_real [--write]     # resumable; needs the real data beside the
+    repository
 
-Scored on every labelled pixel of Iburi: no real chip was seen, so there is nothing to keep apart. Twice: by cards that take scenes
-as they are, and by cards that scenes are brought to by their own mean and spread, which needs no label.
+Scored on every labelled pixel of Iburi: no real chip was seen, so there is nothing to keep apart.
+Twice: by cards that take scenes as they are, and by cards that scenes are brought to by their own
+mean and spread, which needs no label.
 """
 
 from __future__ import annotations
@@ -36,19 +39,29 @@ KINDS: dict[str, Adapt] = {"as they are": "card", "by their own mean and spread"
 """How a card takes scenes, in training and at use."""
 
 
-def card_of(config: StudyConfig, folder: Path, real: str, bands: tuple[str, ...], adapt: Adapt) -> Found:
-    """Return the card of six simulated landscapes in the real scene's bands, trained where it is not there yet."""
+def card_of(
+    config: StudyConfig, folder: Path, real: str, bands: tuple[str, ...], adapt: Adapt
+) -> Found:
+    """Return the card of six simulated landscapes in the real scene's bands, trained where it is
+    not there yet.
+    """
     changes = {"bands": list(bands), "adapt": adapt}
-    made = Composition(name=f"sim-for-{real}", shares={d.name: 1.0 for d in config.domains}, changes=changes)
+    made = Composition(
+        name=f"sim-for-{real}", shares={d.name: 1.0 for d in config.domains}, changes=changes
+    )
     training, sets = config.training(made, 0), sample_sets(config, folder)
     place = WORK / training.identity / training.name  # another recipe of the study is another card
     if not place.exists():
-        return train_card(training, [sets[s.path].path for s in training.samples], "sim-to-real", place.parent)
+        return train_card(
+            training, [sets[s.path].path for s in training.samples], "sim-to-real", place.parent
+        )
     return Found(place, read_card(place))
 
 
 def measure(config: StudyConfig, folder: Path, real: str) -> dict[str, dict[str, float]]:
-    """Return the scores by normalisation: F1 as it is, and at the best threshold of all (which nobody could know)."""
+    """Return the scores by normalisation: F1 as it is, and at the best threshold of all (which
+    nobody could know).
+    """
     samples = samples_of(real)
     # Bands the simulated sets hold: the same, but for what only the real set has.
     held = next(iter(sample_sets(config, folder).values())).card.bands
@@ -63,7 +76,9 @@ def _scores(found: Found, samples: SampleSet, truth: NDArray[np.uint8]) -> dict[
     chance = probability_of(found.load("cpu", "bfloat16"), samples, known)
     valid = known & np.isfinite(chance)
     as_it_is = Confusion.from_masks(chance >= found.card.threshold, truth == 1, valid)
-    _, best = Sweep.of(np.nan_to_num(chance), np.where(valid, truth, IGNORED).astype(np.uint8)).best()
+    _, best = Sweep.of(
+        np.nan_to_num(chance), np.where(valid, truth, IGNORED).astype(np.uint8)
+    ).best()
     everything = Confusion.from_masks(np.ones_like(known), truth == 1, valid)
     return {
         "validation_f1": found.card.validation_f1 or 0.0,
@@ -90,33 +105,47 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
     """Return one line a card and normalisation."""
     lines = [["bands", "scenes taken", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 2)]
     for real, kinds in found.items():
-        lines += [[SETS[real], kind, *(f"{one[key]:.3f}" for key in COLUMNS)] for kind, one in kinds.items()]
+        lines += [
+            [SETS[real], kind, *(f"{one[key]:.3f}" for key in COLUMNS)]
+            for kind, one in kinds.items()
+        ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def verdict(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Return what transfers, in words: as it is, with the scene's own light, and what the maps would hold at best."""
+    """Return what transfers, in words: as it is, with the scene's own light, and what the maps
+    would hold at best.
+    """
     every = {(real, kind): one for real, kinds in found.items() for kind, one in kinds.items()}
     plain, moved = (
-        max((one for (_, kind), one in every.items() if kind == wanted), key=lambda one: one["f1"]) for wanted in KINDS
+        max((one for (_, kind), one in every.items() if kind == wanted), key=lambda one: one["f1"])
+        for wanted in KINDS
     )
     best = max(every.values(), key=lambda one: one["best"])
 
     def against(one: dict[str, float]) -> str:
         word = "more" if one["f1"] > one["everything"] else "less"
-        return f"F1 {one['f1']:.3f}, {word} than calling every pixel a landslide ({one['everything']:.3f})"
+        return (
+            f"F1 {one['f1']:.3f}, {word} than calling every pixel a landslide "
+            f"({one['everything']:.3f})"
+        )
 
     return (
-        f"Of cards that take scenes as they are the better one reaches {against(plain)}; of those that scenes are brought to by "
-        f"their own mean and spread, {against(moved)}. With the best threshold of the scene, which nobody could know, it would be "
-        f"{best['best']:.3f} at most: so much the order of the probabilities holds. What cards and plain baselines "
+        f"Of cards that take scenes as they are the better one reaches {against(plain)}; "
+        "of those that scenes are brought to by "
+        f"their own mean and spread, {against(moved)}. With the best threshold of the "
+        "scene, which nobody could know, it would be "
+        f"{best['best']:.3f} at most: so much the order of the probabilities holds. What "
+        "cards and plain baselines "
         "trained on other real bands of this scene reach stands in [iburi.md](iburi.md)."
     )
 
 
 def main() -> None:
     """Print the table; with --write, put it into docs/."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     config, folder = read_study("standard")

@@ -1,9 +1,11 @@
-"""What influencing factors and radar add, on the simulated Earth: pairs of networks that differ in their inputs alone. Simulated throughout.
+"""What influencing factors and radar add, on the simulated Earth: pairs of networks that differ in
+their inputs alone. Simulated throughout.
 
-    python -m benchmarks.simulated_comparison [--write]     # resumable per row: runs/verify/simulated_comparison.json
+    python -m benchmarks.simulated_comparison [--write]     # resumable per row:
+    runs/verify/simulated_comparison.json
 
-FC-DenseNet without and with factors (paper 001); U-Net on twelve optical bands, on all channels, and the two-branch U-Net, under
-cloud (paper 004). Writes docs/simulated-comparison.md.
+FC-DenseNet without and with factors (paper 001); U-Net on twelve optical bands, on all channels,
+and the two-branch U-Net, under cloud (paper 004). Writes docs/simulated-comparison.md.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ UNLEARNT = 0.2
 BATCH, SEEDS = 8, (0, 1)
 SHARED = tuple(f"post_{band}" for band in ("B1", "B2", "B3", "B4", "B8", "B11", "B12"))
 """The seven bands that Landsat-8 and Sentinel-2 share."""
-OPTICAL = tuple(f"post_{band}" for band in ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12"])
+OPTICAL = tuple(
+    f"post_{band}"
+    for band in ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12"]
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ class Row:
 
 
 def _bands_and_factors(samples: str, cpu_seconds: float) -> tuple[Row, Row]:
-    """Return paper 001's pair on a sample set: FC-DenseNet at a quarter of its growth, without and with factors."""
+    """Return paper 001's pair on a sample set: FC-DenseNet at a quarter of its growth, without and
+    with factors.
+    """
     rest: tuple[dict[str, object], float] = ({"growth": 8}, cpu_seconds)
     return (
         Row("FC-DenseNet, 7 bands", "001", samples, "fc_densenet", SHARED, *rest),
@@ -67,8 +74,12 @@ def _bands_and_factors(samples: str, cpu_seconds: float) -> tuple[Row, Row]:
 
 FACTORS = _bands_and_factors("sim-factors-tropical-range", 240.0)
 LOESS = _bands_and_factors("sim-factors-loess-basin", 60.0)
-OPTICAL_ONLY = Row("U-Net, 12 optical bands", "004", "sim-twobranch-cloudy", "unet", OPTICAL, {"width": 16})
-ALL_CHANNELS = Row("U-Net, radar + optical + terrain", "004", "sim-twobranch-cloudy", "unet", None, {"width": 16})
+OPTICAL_ONLY = Row(
+    "U-Net, 12 optical bands", "004", "sim-twobranch-cloudy", "unet", OPTICAL, {"width": 16}
+)
+ALL_CHANNELS = Row(
+    "U-Net, radar + optical + terrain", "004", "sim-twobranch-cloudy", "unet", None, {"width": 16}
+)
 TWO_BRANCHES = Row(
     "Two-branch U-Net, radar + optical | terrain",
     "004",
@@ -109,7 +120,9 @@ def measure(row: Row, seed: int) -> dict[str, Any]:
     def draw(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         varied.set_epoch(int(rng.integers(1 << 31)))
         pairs = [varied[i] for i in range(BATCH)]
-        return normaliser.array(np.stack([x.numpy() for x, _ in pairs])), np.stack([y.numpy() for _, y in pairs])
+        return normaliser.array(np.stack([x.numpy() for x, _ in pairs])), np.stack(
+            [y.numpy() for _, y in pairs]
+        )
 
     torch.manual_seed(seed)
     network = build(row.network, len(bands), **row.arguments)
@@ -131,7 +144,16 @@ def measure(row: Row, seed: int) -> dict[str, Any]:
 
 def table(done: dict[str, dict[str, Any]]) -> str:
     """Return the document's table, a line a row and seed that is on record."""
-    head = ["network", "paper", "trained on (simulated)", "channels", "parameters", "seed", "steps", "CPU s"]
+    head = [
+        "network",
+        "paper",
+        "trained on (simulated)",
+        "channels",
+        "parameters",
+        "seed",
+        "steps",
+        "CPU s",
+    ]
     head += ["F1", "IoU", "precision", "recall", "MCC"]
     lines = [head, ["---"] * len(head)]
     for row in ROWS:
@@ -144,9 +166,18 @@ def table(done: dict[str, dict[str, Any]]) -> str:
                 f"{row.samples}, {found['chips']} chips",
                 str(found["channels"]),
             ]
-            spent = [f"{found['parameters']:,}", str(seed), str(found["steps"]), f"{found['cpu_seconds']:.0f}"]
+            spent = [
+                f"{found['parameters']:,}",
+                str(seed),
+                str(found["steps"]),
+                f"{found['cpu_seconds']:.0f}",
+            ]
             lines.append(
-                [*what, *spent, *(f"{found[name]:.3f}" for name in ("f1", "iou", "precision", "recall", "mcc"))]
+                [
+                    *what,
+                    *spent,
+                    *(f"{found[name]:.3f}" for name in ("f1", "iou", "precision", "recall", "mcc")),
+                ]
             )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -160,39 +191,60 @@ def verdict(done: dict[str, dict[str, Any]]) -> str:
     """Return whether the richer inputs won, in words."""
     words = []
     for poor, rich in PAIRS:
-        f1 = [[done[key(row, s)]["f1"] for s in SEEDS if key(row, s) in done] for row in (rich, poor)]
+        f1 = [
+            [done[key(row, s)]["f1"] for s in SEEDS if key(row, s) in done] for row in (rich, poor)
+        ]
         if not all(f1):
             continue
         gain = float(np.mean(f1[0]) - np.mean(f1[1]))
         spread, alone = max(max(part) - min(part) for part in f1), min(map(len, f1)) < 2
         sure = (
-            "does not beat" if gain <= 0 else "is ahead of" if alone else "is ahead of, within the spread of the seeds,"
+            "does not beat"
+            if gain <= 0
+            else "is ahead of"
+            if alone
+            else "is ahead of, within the spread of the seeds,"
         )
         sure = "beats" if gain > spread and not alone else sure
         where = f"{rich.samples}, {rich.cpu_seconds:g} s"
-        seeds = "one seed so far, so by chance perhaps" if alone else f"seeds differ by up to {spread:.3f}"
+        seeds = (
+            "one seed so far, so by chance perhaps"
+            if alone
+            else f"seeds differ by up to {spread:.3f}"
+        )
         words.append(f"{rich.title} {sure} {poor.title} ({gain:+.3f} F1 on {where}; {seeds}).")
         if max(map(max, f1)) < UNLEARNT:
-            words.append(f"Below F1 {UNLEARNT:g} neither has learnt its task: that pair decides nothing.")
+            words.append(
+                f"Below F1 {UNLEARNT:g} neither has learnt its task: that pair decides nothing."
+            )
     return " ".join(words)
 
 
 def main() -> None:
-    """Train whatever is not yet on record; with --write, put the table into docs/simulated-comparison.md."""
+    """Train whatever is not yet on record; with --write, put the table into
+    docs/simulated-comparison.md.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--seed", type=int, choices=SEEDS, help="Only this one; all where none is given.")
+    parser.add_argument(
+        "--seed", type=int, choices=SEEDS, help="Only this one; all where none is given."
+    )
     parser.add_argument("--no-training", action="store_true", help="Only what is on record.")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    done: dict[str, dict[str, Any]] = json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {}
+    done: dict[str, dict[str, Any]] = (
+        json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {}
+    )
     for seed in () if given.no_training else SEEDS if given.seed is None else (given.seed,):
         for row in ROWS:
             if key(row, seed) not in done:
                 done[key(row, seed)] = measure(row, seed)
                 write_text(STATE, json.dumps(done, indent=1))
                 print(
-                    row.title, seed, {n: round(done[key(row, seed)][n], 3) for n in ("f1", "steps", "loss")}, flush=True
+                    row.title,
+                    seed,
+                    {n: round(done[key(row, seed)][n], 3) for n in ("f1", "steps", "loss")},
+                    flush=True,
                 )
     made = table(done)
     print(made, verdict(done), sep="\n")

@@ -1,10 +1,12 @@
-"""How hard is the simulated Earth, and how like the real tiles? Writes the tables of docs/simulated-earth.md.
+"""How hard is the simulated Earth, and how like the real tiles? Writes the tables of
+docs/simulated-earth.md.
 
     python -m benchmarks.simulated_difficulty            # prints
     python -m benchmarks.simulated_difficulty --write    # and writes the tables
 
-Each landscape's figures are kept in ``runs/verify/simulated_difficulty.json`` under the simulator's fingerprint: a call that
-was interrupted goes on; a changed simulator begins anew. The real columns need ../shared/real and are left out without it.
+Each landscape's figures are kept in ``runs/verify/simulated_difficulty.json`` under the simulator's
+fingerprint: a call that was interrupted goes on; a changed simulator begins anew. The real columns
+need ../shared/real and are left out without it.
 """
 
 from __future__ import annotations
@@ -39,7 +41,11 @@ SIDE_PX = 512
 TRAIN, TEST = (1, 3, 5), (4, 6, 7)
 """Epicentres that trees are trained and tested on."""
 OPTICAL = ("B2", "B3", "B4", "B8")
-BANDS = ("slope", "hillshade", *(f"{when}_{band}" for band in ("B4", "B3", "B2", "NDVI") for when in ("pre", "post")))
+BANDS = (
+    "slope",
+    "hillshade",
+    *(f"{when}_{band}" for band in ("B4", "B3", "B2", "NDVI") for when in ("pre", "post")),
+)
 """The ten bands of paper 000."""
 PLACES = {
     "tephra-hills": (42.7, 141.9),
@@ -66,10 +72,22 @@ Bands = dict[str, NDArray[np.float32]]
 def scene(
     landscape: str, place: int, spans: tuple[DateRange, DateRange]
 ) -> tuple[Bands, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return (bands, truth, which pixels are clear in both windows) of a simulated M 6.6 quake, `(y, x)` each."""
-    latitude, longitude = PLACES[landscape][0] + 0.31 * place, PLACES[landscape][1] + 0.23 * (place % 3)
+    """Return (bands, truth, which pixels are clear in both windows) of a simulated M 6.6 quake,
+    `(y, x)` each.
+    """
+    latitude, longitude = (
+        PLACES[landscape][0] + 0.31 * place,
+        PLACES[landscape][1] + 0.23 * (place % 3),
+    )
     moment = datetime(2019, 9, 5, 18, 8, tzinfo=UTC)
-    event = Event(name="difficulty", time=moment, latitude=latitude, longitude=longitude, magnitude=6.6, depth_km=10)
+    event = Event(
+        name="difficulty",
+        time=moment,
+        latitude=latitude,
+        longitude=longitude,
+        magnitude=6.6,
+        depth_km=10,
+    )
     area = around(latitude, longitude, 3.2)
     grid = area.geobox(10)[:SIDE_PX, :SIDE_PX]
     source = SimulatedSource(landscape, seed=1)
@@ -86,7 +104,9 @@ def scene(
 
 
 def best_f1(score: NDArray[Any], truth: NDArray[np.bool_]) -> float:
-    """Return the highest F1 that any threshold on a score reaches: more than a threshold chosen elsewhere would."""
+    """Return the highest F1 that any threshold on a score reaches: more than a threshold chosen
+    elsewhere would.
+    """
     hits = np.cumsum(truth[np.argsort(-score, kind="stable")])
     return float((2 * hits / (np.arange(1, len(hits) + 1) + truth.sum())).max())
 
@@ -94,7 +114,9 @@ def best_f1(score: NDArray[Any], truth: NDArray[np.bool_]) -> float:
 def pixels(
     places: tuple[int, ...], landscape: str, spans: tuple[DateRange, DateRange]
 ) -> tuple[Bands, NDArray[Any], NDArray[np.bool_]]:
-    """Return (bands by name, features `(n, 20)`: the ten bands and their 5 x 5 means, truth) of the clear pixels."""
+    """Return (bands by name, features `(n, 20)`: the ten bands and their 5 x 5 means, truth) of the
+    clear pixels.
+    """
     columns: dict[str, list[NDArray[Any]]] = {}
     features, truths = [], []
     for place in places:
@@ -116,8 +138,12 @@ def difficulty(landscape: str, spans: tuple[DateRange, DateRange] = SUMMER) -> d
     bands, seen, truth = pixels(TEST, landscape, spans)
     _, features, labels = pixels(TRAIN, landscape, spans)
     sample = np.random.default_rng(0).permutation(len(labels))[:60_000]
-    trees = HistGradientBoostingClassifier(max_iter=100, random_state=0).fit(features[sample], labels[sample])
-    single = {name: max(best_f1(bands[name], truth), best_f1(-bands[name], truth)) for name in BANDS}
+    trees = HistGradientBoostingClassifier(max_iter=100, random_state=0).fit(
+        features[sample], labels[sample]
+    )
+    single = {
+        name: max(best_f1(bands[name], truth), best_f1(-bands[name], truth)) for name in BANDS
+    }
     best = max(single, key=lambda name: single[name])
     difference = bands["post_B4"] - bands["pre_B4"]
     auc = {"post_B4": bands["post_B4"], "difference_B4": difference, "slope": bands["slope"]}
@@ -160,9 +186,18 @@ def real_statistics() -> dict[str, dict[str, float]]:
             tile = file.read().reshape(4, -1) * 1e-4
         tiles.append(tile[:, tile.min(0) > 0])
     red, green, blue, infrared = np.concatenate(tiles, 1)
-    near = {"B2": blue, "B3": green, "B4": red, "B8": infrared, "NDVI": (infrared - red) / (infrared + red)}
+    near = {
+        "B2": blue,
+        "B3": green,
+        "B4": red,
+        "B8": infrared,
+        "NDVI": (infrared - red) / (infrared + red),
+    }
     found |= {f"Chattogram {name}": spread(values) for name, values in near.items()}
-    for name, where, bad in (("Iburi", "iburi-2018/dem.tif", -1), ("Jiuzhaigou", "terrain/jiuzhaigou_dem.tif", 0)):
+    for name, where, bad in (
+        ("Iburi", "iburi-2018/dem.tif", -1),
+        ("Jiuzhaigou", "terrain/jiuzhaigou_dem.tif", 0),
+    ):
         with rasterio.open(REAL / where) as file:
             height = file.read(1).astype(float)
             oblong = 0.735 if file.crs.is_geographic else 1.0
@@ -179,14 +214,17 @@ def measured(fresh: bool) -> dict[str, Any]:
     if KEPT.is_file() and not fresh:
         kept = json.loads(KEPT.read_text(encoding="utf-8"))
         state = kept if kept.get("simulator") == fingerprint() else state
-    wanted = [(name, name, SUMMER) for name in LANDSCAPES] + [("leaf-off", "tephra-hills", LEAF_OFF)]
+    wanted = [(name, name, SUMMER) for name in LANDSCAPES] + [
+        ("leaf-off", "tephra-hills", LEAF_OFF)
+    ]
     for title, landscape, spans in wanted:
         if title not in state:
             state[title] = difficulty(landscape, spans)
             write_text(KEPT, json.dumps(state, indent=1))
         figures = state[title]
         print(
-            f"{title}: simulated trees {figures['trees_f1']:.3f}, {figures['best_band']} {figures['best_band_f1']:.3f}"
+            f"{title}: simulated trees {figures['trees_f1']:.3f}, {figures['best_band']} "
+            f"{figures['best_band_f1']:.3f}"
         )
     return state
 
@@ -194,24 +232,41 @@ def measured(fresh: bool) -> dict[str, Any]:
 def tables(state: dict[str, Any]) -> str:
     """Return the tables as Markdown."""
     lines = [
-        f"Simulator `{state['simulator']}`; M 6.6, {SIDE_PX} x {SIDE_PX} px at 10 m, trained on {len(TRAIN)} simulated epicentres, "
+        f"Simulator `{state['simulator']}`; M 6.6, {SIDE_PX} x {SIDE_PX} px at 10 m, "
+        f"trained on {len(TRAIN)} simulated epicentres, "
         f"tested on {len(TEST)} others.",
         "",
-        "| simulated landscape | landslide share | best single band | its F1 (≤ 0.40) | boosted trees F1 (≤ 0.55) |",
+        "| simulated landscape | landslide share | best single band | its F1 (≤ 0.40) | "
+        "boosted trees F1 (≤ 0.55) |",
         "|---|---|---|---|---|",
     ]
     for name in LANDSCAPES:
         one = state[name]
         lines.append(
-            f"| {name} | {one['share']:.1%} | {one['best_band']} | {one['best_band_f1']:.2f} | {one['trees_f1']:.2f} |"
+            f"| {name} | {one['share']:.1%} | {one['best_band']} | "
+            f"{one['best_band_f1']:.2f} | {one['trees_f1']:.2f} |"
         )
-    lines += ["", "| AUC of one feature, leaf-off pre image | real Iburi | simulated tephra-hills |", "|---|---|---|"]
+    lines += [
+        "",
+        "| AUC of one feature, leaf-off pre image | real Iburi | simulated tephra-hills |",
+        "|---|---|---|",
+    ]
     auc = state["leaf-off"]["auc"]
     lines += [f"| {name} | {real:.2f} | {auc[name]:.2f} |" for name, real in REAL_IBURI.items()]
-    lines += ["", "| scene | quantity | mean | std | 10 % | median | 90 % |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| scene | quantity | mean | std | 10 % | median | 90 % |",
+        "|---|---|---|---|---|---|---|",
+    ]
     rows = [(title, values) for title, values in real_statistics().items()]
-    rows += [(f"simulated tephra-hills (leaf-off) {name}", state["leaf-off"]["spread"][name]) for name in _IBURI]
-    rows += [(f"simulated tropical-range {name}", state["tropical-range"]["spread"][name]) for name in _NEAR]
+    rows += [
+        (f"simulated tephra-hills (leaf-off) {name}", state["leaf-off"]["spread"][name])
+        for name in _IBURI
+    ]
+    rows += [
+        (f"simulated tropical-range {name}", state["tropical-range"]["spread"][name])
+        for name in _NEAR
+    ]
     rows += [(f"simulated {name} slope", state[name]["spread"]["slope"]) for name in LANDSCAPES]
     for title, values in rows:
         scene_name, _, quantity = title.rpartition(" ")
@@ -226,8 +281,12 @@ _NEAR = ("post_B2", "post_B3", "post_B4", "post_B8", "post_NDVI")
 
 def main() -> None:
     """Measure, print, and write the page where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write the tables into docs/simulated-earth.md")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write the tables into docs/simulated-earth.md"
+    )
     parser.add_argument("--fresh", action="store_true", help="measure again")
     arguments = parser.parse_args()
     text = tables(measured(arguments.fresh))

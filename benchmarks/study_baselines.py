@@ -1,8 +1,10 @@
-"""What a chosen card must beat in every domain of the study: an NDVI-change threshold and pixel-wise boosted trees.
+"""What a chosen card must beat in every domain of the study: an NDVI-change threshold and
+pixel-wise boosted trees.
 
     python -m benchmarks.study_baselines [--write]     # after `coslide study standard`
 
-The baselines are fitted in the domain itself, which favours them, and for trees also on the other domains, as the cards are.
+The baselines are fitted in the domain itself, which favours them, and for trees also on the other
+domains, as the cards are.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ Pixels = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 
 def pixels_of(samples: SampleSet, split: str | None, step: int = 1) -> Pixels:
-    """Return the labelled pixels `(n, bands)` and labels of a split (all where None), every `step`-th along both axes."""
+    """Return the labelled pixels `(n, bands)` and labels of a split (all where None), every
+    `step`-th along both axes.
+    """
     names = [split] if split else list(samples.card.split_names.values())
     label = samples.label(samples.numbers(names))[::step, ::step]
     bands = np.stack([samples.read(name)[::step, ::step] for name in samples.card.bands], axis=-1)
@@ -43,7 +47,11 @@ def pixels_of(samples: SampleSet, split: str | None, step: int = 1) -> Pixels:
 def joined(parts: list[Pixels], count: int, seed: int = 0) -> Pixels:
     """Return `count` of the pixels of several sets, evenly from each."""
     rng, each = np.random.default_rng(seed), count // len(parts)
-    picked = [(x[i], y[i]) for x, y in parts for i in [rng.choice(len(y), min(each, len(y)), replace=False)]]
+    picked = [
+        (x[i], y[i])
+        for x, y in parts
+        for i in [rng.choice(len(y), min(each, len(y)), replace=False)]
+    ]
     return np.concatenate([x for x, _ in picked]), np.concatenate([y for _, y in picked])
 
 
@@ -72,7 +80,9 @@ def ndvi_drop(bands: tuple[str, ...], x: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def measure(name: str) -> dict[str, list[float]]:
-    """Return, by domain, mean F1 of the NDVI threshold, trees in domain, trees of the other domains."""
+    """Return, by domain, mean F1 of the NDVI threshold, trees in domain, trees of the other
+    domains.
+    """
     config, folder = read_study(name)
     sets = sample_sets(config, folder)
     every = scenes(config, sets, folder, WORK / config.name)
@@ -102,24 +112,31 @@ def _row(scene: Scene, bands: tuple[str, ...], drop: float, forests: list[Trees]
 
 def main() -> None:
     """Print the table; with --write, put it into docs/."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--study", default="standard")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    reference = json.loads((WORK / given.study / "findings.json").read_text(encoding="utf-8"))["reference"]
+    reference = json.loads((WORK / given.study / "findings.json").read_text(encoding="utf-8"))[
+        "reference"
+    ]
     found = measure(given.study)
     lines = [
-        "domain (simulated) | chosen card, unseen | NDVI change, in domain | trees, in domain | trees, unseen",
+        "domain (simulated) | chosen card, unseen | NDVI change, in domain | trees, in "
+        "domain | trees, unseen",
         "--- | --- | --- | --- | ---",
     ]
     lines += [
-        " | ".join([name, f"{reference[name][0]:.3f}", *(f"{v:.3f}" for v in values)]) for name, values in found.items()
+        " | ".join([name, f"{reference[name][0]:.3f}", *(f"{v:.3f}" for v in values)])
+        for name, values in found.items()
     ]
     made = "\n".join(f"| {line} |" for line in lines)
     beaten = [[reference[name][0] > value for value in values] for name, values in found.items()]
     wins = np.sum(beaten, axis=0)
     verdict = (
-        f"The chosen card is better than the NDVI change in {wins[0]}, than trees fitted in the domain in {wins[1]}, and than "
+        f"The chosen card is better than the NDVI change in {wins[0]}, than trees fitted "
+        f"in the domain in {wins[1]}, and than "
         f"trees fitted as it was in {wins[2]} of {len(found)} domains."
     )
     print(made, verdict, sep="\n\n")

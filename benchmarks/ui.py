@@ -1,6 +1,8 @@
-"""`make verify-ui`: map-event from the form of the Prefect UI in a headless Chromium, from its command line, and with one curl.
+"""`make verify-ui`: map-event from the form of the Prefect UI in a headless Chromium, from its
+command line, and with one curl.
 
-A real server on a loopback address, the simulated source, real clicks. `--write` keeps the screenshots for docs/ui.md.
+A real server on a loopback address, the simulated source, real clicks. `--write` keeps the
+screenshots for docs/ui.md.
 """
 
 from __future__ import annotations
@@ -28,10 +30,17 @@ SETTINGS: dict[str, Any] = {
     "watch_every": {"cron": "*/5 * * * *", "active": False},
     "tend_every": {"cron": "*/5 * * * *", "active": False},
 }
-QUAKE = {"Latitude": "42.93", "Longitude": "142.41", "Date (UTC)": "2024-09-14T03:21", "Magnitude": "6.7"}
+QUAKE = {
+    "Latitude": "42.93",
+    "Longitude": "142.41",
+    "Date (UTC)": "2024-09-14T03:21",
+    "Magnitude": "6.7",
+}
 SMALL = {"Radius (km)": "1.5", "As of": "2024-11-20"}
 LARGEST_BYTES = 300_000
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 KINDS = {"Latitude": "float", "Longitude": "float", "Magnitude": "float", "Radius (km)": "float"}
 
 
@@ -54,7 +63,9 @@ def fill_form(page: Page, service: LocalService, fields: dict[str, str]) -> None
     page.goto(f"{service.url}/deployments/deployment/{service.deployment('map-event')['id']}/run")
     page.get_by_text("Event name (Optional)").wait_for()
     for label, value in fields.items():
-        field = page.locator(".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)).last
+        field = page.locator(
+            ".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)
+        ).last
         kind = field.get_by_role("button", name=KINDS.get(label, "str"), exact=True)
         if kind.count():
             kind.click()
@@ -70,7 +81,9 @@ def submit(page: Page) -> tuple[int, str]:
     return waiting.value.status, waiting.value.text()
 
 
-def from_the_form(page: Page, service: LocalService, picture: Callable[[str, Page], None]) -> dict[str, Any]:
+def from_the_form(
+    page: Page, service: LocalService, picture: Callable[[str, Page], None]
+) -> dict[str, Any]:
     """Trigger a run from the form, watch it, open its artifacts; return the flow run."""
     fill_form(page, service, {**QUAKE, **SMALL, "Event name": "from-the-form"})
     page.get_by_text("Latitude (Optional)").scroll_into_view_if_needed()
@@ -111,10 +124,14 @@ def open_artifacts(
 
 
 def refused(page: Page, service: LocalService, picture: Callable[[str, Page], None]) -> list[str]:
-    """Return the words with which wrong requests are refused: by the form, by the API, and as the run's state."""
+    """Return the words with which wrong requests are refused: by the form, by the API, and as the
+    run's state.
+    """
     fill_form(page, service, {**QUAKE, "Latitude": "95"})
     page.get_by_role("button", name="Submit").click()
-    words = page.locator(".schema-form-property", has=page.get_by_text("Latitude (Optional)", exact=True)).last
+    words = page.locator(
+        ".schema-form-property", has=page.get_by_text("Latitude (Optional)", exact=True)
+    ).last
     page.wait_for_timeout(2000)
     page.get_by_text("Date (UTC) (Optional)").scroll_into_view_if_needed()
     picture("refused-field", page)
@@ -145,8 +162,12 @@ def from_the_command_line(service: LocalService) -> dict[str, Any]:
         "--param",
         f"request={json.dumps(request)}",
     ]
-    done = subprocess.run(command, env=service.environment, capture_output=True, text=True, check=True)
-    identity = next(word for word in done.stdout.split() if word.count("-") == 4 and len(word) == 36)
+    done = subprocess.run(
+        command, env=service.environment, capture_output=True, text=True, check=True
+    )
+    identity = next(
+        word for word in done.stdout.split() if word.count("-") == 4 and len(word) == 36
+    )
     return service.finished(identity)
 
 
@@ -155,7 +176,17 @@ def from_curl(service: LocalService) -> dict[str, Any]:
     request = {"latitude": 42.93, "longitude": 142.41, "date": "2024-09-14T03:21", "radius_km": 1.0}
     body = {"parameters": {"request": {**request, "as_of": "2024-11-20", "name": "from-curl"}}}
     url = f"{service.url}/api/deployments/{service.deployment('map-event')['id']}/create_flow_run"
-    command = ["curl", "-s", "-X", "POST", url, "-H", "content-type: application/json", "-d", json.dumps(body)]
+    command = [
+        "curl",
+        "-s",
+        "-X",
+        "POST",
+        url,
+        "-H",
+        "content-type: application/json",
+        "-d",
+        json.dumps(body),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return service.finished(json.loads(done.stdout)["id"])
 
@@ -169,7 +200,10 @@ def main() -> None:
         raise SystemExit("there is no chromium: `apt install chromium`, then again")
     from playwright.sync_api import sync_playwright
 
-    with tempfile.TemporaryDirectory() as folder, local_server(Path(folder), SETTINGS, PRESET) as service:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        local_server(Path(folder), SETTINGS, PRESET) as service,
+    ):
         service.serve()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -1,10 +1,13 @@
-"""Landslides from a probability raster: time and peak memory, beside rasterio.features.shapes + geopandas on the same pixels.
+"""Landslides from a probability raster: time and peak memory, beside rasterio.features.shapes +
+geopandas on the same pixels.
 
-    python -m benchmarks.vectorise                    a quarter of the side: 2 745 x 2 745 pixels, 1 250 landslides
-    python -m benchmarks.vectorise --tiles 4 --write  a whole Sentinel-2 tile: 10 980 x 10 980 pixels, 20 000 landslides; docs/vectorise.md
+    python -m benchmarks.vectorise                    a quarter of the side: 2 745 x 2 745 pixels, 1
+    250 landslides python -m benchmarks.vectorise --tiles 4 --write  a whole Sentinel-2 tile: 10 980
+    x 10 980 pixels, 20 000 landslides; docs/vectorise.md
 
-Each measurement runs in a process of its own. Both sides make the same, and the benchmark holds them against each other: valid
-polygons in a GeoDataFrame, or polygons with the same attributes. (coslide's further fields come on top.)
+Each measurement runs in a process of its own. Both sides make the same, and the benchmark holds
+them against each other: valid polygons in a GeoDataFrame, or polygons with the same attributes.
+(coslide's further fields come on top.)
 """
 
 from __future__ import annotations
@@ -38,11 +41,15 @@ from inventory.outline.polygons import Tracer
 ROOT = Path(__file__).resolve().parent.parent
 SIDE_PX = 2745
 SLIDES = 1250
-EVERYTHING = CleanConfig(min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None)
+EVERYTHING = CleanConfig(
+    min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None
+)
 
 
 def tile() -> NDArray[np.float32]:
-    """Return the probability of one tile: ragged ellipses, Malamud-like sizes, none of them touching."""
+    """Return the probability of one tile: ragged ellipses, Malamud-like sizes, none of them
+    touching.
+    """
     rng = np.random.default_rng(0)
     chance = np.full((SIDE_PX, SIDE_PX), 0.05, np.float32)
     side = int(np.sqrt(SLIDES)) + 1
@@ -58,7 +65,11 @@ def tile() -> NDArray[np.float32]:
             rng.normal(0, 0.7, rows.shape), 1.5
         )
         one = ndimage.label(distance < 1, np.ones((3, 3)))[0]
-        one = one == one[cell // 2, cell // 2] if one[cell // 2, cell // 2] else np.hypot(rows, columns) < 2
+        one = (
+            one == one[cell // 2, cell // 2]
+            if one[cell // 2, cell // 2]
+            else np.hypot(rows, columns) < 2
+        )
         one[[0, -1]], one[:, [0, -1]] = False, False
         chance[y : y + cell, x : x + cell][one] = 0.55 + 0.4 * rng.random()
     return chance
@@ -86,7 +97,10 @@ def prepare(folder: Path, tiles: int) -> None:
 
 
 def _open(folder: Path) -> tuple[zarr.Array, zarr.Array, Stack]:  # type: ignore[type-arg]
-    chance, seen = (zarr.open_array(folder / f"{name}.zarr", mode="r") for name in ("probability", "observation"))
+    chance, seen = (
+        zarr.open_array(folder / f"{name}.zarr", mode="r")
+        for name in ("probability", "observation")
+    )
     return chance, seen, Stack(folder / "stack.zarr")
 
 
@@ -96,7 +110,9 @@ def ours_polygons(folder: Path) -> gpd.GeoDataFrame:
     tracer = Tracer(chance.shape[1])
     for first in range(0, chance.shape[0], 512):
         tracer.add(np.asarray(chance[first : first + 512]) >= 0.5)
-    return gpd.GeoDataFrame(geometry=tracer.finish(stack.geobox.affine).geometry, crs=str(stack.geobox.crs))
+    return gpd.GeoDataFrame(
+        geometry=tracer.finish(stack.geobox.affine).geometry, crs=str(stack.geobox.crs)
+    )
 
 
 def theirs_polygons(folder: Path) -> gpd.GeoDataFrame:
@@ -107,7 +123,9 @@ def theirs_polygons(folder: Path) -> gpd.GeoDataFrame:
 
 def _theirs(mask: NDArray[np.bool_], stack: Stack) -> gpd.GeoDataFrame:
     found = shapes(mask.astype(np.uint8), mask=mask, connectivity=8, transform=stack.geobox.affine)
-    features = [{"type": "Feature", "properties": {}, "geometry": geometry} for geometry, _ in found]
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": geometry} for geometry, _ in found
+    ]
     frame = gpd.GeoDataFrame.from_features(features, crs=str(stack.geobox.crs))
     return frame.set_geometry(frame.geometry.make_valid())
 
@@ -119,12 +137,16 @@ def ours_attributes(folder: Path) -> gpd.GeoDataFrame:
 
 
 def theirs_attributes(folder: Path) -> gpd.GeoDataFrame:
-    """Return the landslides with the same fields by the usual means: burnt ids and statistics by label."""
+    """Return the landslides with the same fields by the usual means: burnt ids and statistics by
+    label.
+    """
     chance, seen, stack = _open(folder)
     probability = np.asarray(chance[:])
     mask = (probability >= 0.5) & (np.asarray(seen[:]) == 1)
     frame = _theirs(mask, stack)
-    boxes = shapely.get_coordinates(shapely.oriented_envelope(frame.geometry.to_numpy())).reshape(-1, 5, 2)
+    boxes = shapely.get_coordinates(shapely.oriented_envelope(frame.geometry.to_numpy())).reshape(
+        -1, 5, 2
+    )
     sides = np.linalg.norm(np.diff(boxes[:, :3], axis=1), axis=2)
     frame["area_m2"], frame["perimeter_m"] = frame.area, frame.length
     frame["length_m"], frame["width_m"] = sides.max(axis=1), sides.min(axis=1)
@@ -159,8 +181,14 @@ COMPARED = {
 
 
 def digest(frame: gpd.GeoDataFrame) -> dict[str, float]:
-    """Return what the other side must agree with: count, area, and the mean of every field both make."""
-    told = {"count": float(len(frame)), "total_m2": float(frame.area.sum()), "valid": float(frame.is_valid.all())}
+    """Return what the other side must agree with: count, area, and the mean of every field both
+    make.
+    """
+    told = {
+        "count": float(len(frame)),
+        "total_m2": float(frame.area.sum()),
+        "valid": float(frame.is_valid.all()),
+    }
     return told | {name: float(frame[name].mean()) for name in COMPARED if name in frame.columns}
 
 
@@ -181,7 +209,9 @@ SIDES: dict[str, Callable[[Path], gpd.GeoDataFrame]] = {
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
-    """Return the digest, seconds on the clock and of CPU, and peak memory (MiB, the process as a whole) of one side."""
+    """Return the digest, seconds on the clock and of CPU, and peak memory (MiB, the process as a
+    whole) of one side.
+    """
     begun, cpu = time.perf_counter(), time.process_time()
     frame = SIDES[name](folder)
     spent = {"seconds": time.perf_counter() - begun, "cpu": time.process_time() - cpu}
@@ -190,7 +220,9 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
 
 
 def table(tiles: int) -> str:
-    """Return the table of all sides, each measured in a process of its own and held against its partner."""
+    """Return the table of all sides, each measured in a process of its own and held against its
+    partner.
+    """
     lines = ["| what | landslides | seconds | CPU seconds | peak MiB |", "|---|---|---|---|---|"]
     digests: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -201,7 +233,10 @@ def table(tiles: int) -> str:
             row = json.loads(done.stdout)
             digests.append(row["digest"])
             count = int(row["digest"]["count"])
-            lines.append(f"| {name} | {count:,} | {row['seconds']:.1f} | {row['cpu']:.1f} | {row['MiB']:,.0f} |")
+            lines.append(
+                f"| {name} | {count:,} | {row['seconds']:.1f} | {row['cpu']:.1f} | "
+                f"{row['MiB']:,.0f} |"
+            )
     for ours, theirs in zip(digests[::2], digests[1::2], strict=True):
         check(theirs, ours)
     return "\n".join(lines)
@@ -209,8 +244,12 @@ def table(tiles: int) -> str:
 
 def main() -> None:
     """Print the table; with --write, put it into docs/vectorise.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiles", type=int, default=1, help="side of the area in tiles of 2745 pixels")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tiles", type=int, default=1, help="side of the area in tiles of 2745 pixels"
+    )
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", nargs=2, metavar=("SIDE", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

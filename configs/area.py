@@ -1,7 +1,7 @@
 """Where we look: an area in WGS 84, and the metric grid it is mapped on.
 
-Longitudes of an area may exceed ±180 where it crosses the antimeridian (179 … 181), so that its polygon stays in one piece;
-UTM does not mind.
+Longitudes of an area may exceed ±180 where it crosses the antimeridian (179 … 181), so that its
+polygon stays in one piece; UTM does not mind.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Area:
 
     polygon: BaseGeometry
     origin: str
-    """Where the outline comes from, for people: "radius 12 km", "ShakeMap MMI >= 6", a file's name."""
+    """Where the outline comes from, for people: "radius 12 km", "ShakeMap MMI >= 6", a file's
+    name.
+    """
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -44,19 +46,26 @@ class Area:
 
     @property
     def crs(self) -> str:
-        """Return the UTM zone (polar stereographic beyond 84°N / 80°S) the area is mapped in, as ``EPSG:n``."""
+        """Return the UTM zone (polar stereographic beyond 84°N / 80°S) the area is mapped in, as
+        ``EPSG:n``.
+        """
         return utm_crs(*self.centre)
 
     def projected(self, crs: str | None = None) -> BaseGeometry:
-        """Return the outline in a metric CRS (default: the area's own), edges densified to 0.05 degrees first."""
+        """Return the outline in a metric CRS (default: the area's own), edges densified to 0.05
+        degrees first.
+        """
         to_crs = pyproj.Transformer.from_crs(WGS84, crs or self.crs, always_xy=True)
         outline: BaseGeometry = transform(
-            segmentize(self.polygon, 0.05), lambda xy: np.column_stack(to_crs.transform(xy[:, 0], xy[:, 1]))
+            segmentize(self.polygon, 0.05),
+            lambda xy: np.column_stack(to_crs.transform(xy[:, 0], xy[:, 1])),
         )
         return outline
 
     def geobox(self, resolution_m: float) -> GeoBox:
-        """Return the grid that covers the area: UTM, pixel edges on whole multiples of the resolution, rows north to south."""
+        """Return the grid that covers the area: UTM, pixel edges on whole multiples of the
+        resolution, rows north to south.
+        """
         west, south, east, north = self.projected().bounds
         left, top = math.floor(west / resolution_m), math.ceil(north / resolution_m)
         width = max(1, math.ceil(east / resolution_m) - left)
@@ -67,7 +76,10 @@ class Area:
     def mask(self, geobox: GeoBox) -> NDArray[np.bool_]:
         """Return which pixels of a grid have their centre in the area, `(y, x)`."""
         burnt = rasterize(
-            [self.projected(str(geobox.crs))], out_shape=tuple(geobox.shape), transform=geobox.affine, dtype="uint8"
+            [self.projected(str(geobox.crs))],
+            out_shape=tuple(geobox.shape),
+            transform=geobox.affine,
+            dtype="uint8",
         )
         return np.asarray(burnt, dtype=bool)
 
@@ -94,13 +106,16 @@ class Area:
 def wrap(longitude: float) -> float:
     """Return a longitude in [-180, 180)."""
     wrapped = (longitude + 180) % 360 - 180
-    return wrapped if wrapped < 180 else -180.0  # the remainder of a tiny negative number rounds up to 360
+    return (
+        wrapped if wrapped < 180 else -180.0
+    )  # the remainder of a tiny negative number rounds up to 360
 
 
 def utm_crs(longitude: float, latitude: float) -> str:
     """Return the UTM zone of a point as ``EPSG:326zz`` (north) or ``EPSG:327zz`` (south).
 
-    Beyond UTM's own limits (84°N, 80°S) the polar stereographic of the hemisphere (EPSG:3413 / EPSG:3031).
+    Beyond UTM's own limits (84°N, 80°S) the polar stereographic of the hemisphere (EPSG:3413 /
+    EPSG:3031).
     """
     if latitude > 84:
         return "EPSG:3413"
@@ -112,7 +127,12 @@ def utm_crs(longitude: float, latitude: float) -> str:
 
 def _circle(longitude: float, latitude: float, radius_m: float) -> BaseGeometry:
     """Return a geodesic circle around a point, in WGS 84, unwrapped around its centre."""
-    if pyproj.Geod(ellps="WGS84").line_length([longitude] * 2, [latitude, math.copysign(90, latitude)]) <= radius_m:
+    if (
+        pyproj.Geod(ellps="WGS84").line_length(
+            [longitude] * 2, [latitude, math.copysign(90, latitude)]
+        )
+        <= radius_m
+    ):
         raise RequestError(
             f"the circle of {radius_m / 1000:g} km around {latitude:g}, {longitude:g} holds a pole",
             "Check --epicentre LAT,LON, or give a smaller --radius-km.",
@@ -129,7 +149,8 @@ def around(latitude: float, longitude: float, radius_km: float) -> Area:
     """Return the area within `radius_km` of a point.
 
     Raises:
-        RequestError: a radius that is not positive or larger than 500 km, or a circle that holds a pole.
+        RequestError: a radius that is not positive or larger than 500 km, or a circle that holds a
+            pole.
     """
     if not 0 < radius_km <= LARGEST_RADIUS_KM:
         raise RequestError(
@@ -140,15 +161,19 @@ def around(latitude: float, longitude: float, radius_km: float) -> Area:
 
 
 def radius_of(magnitude: float) -> float:
-    """Return the radius in km of a circle as large as the area that an earthquake of this magnitude can affect.
+    """Return the radius in km of a circle as large as the area that an earthquake of this magnitude
+    can affect.
 
-    Keefer & Wilson (1989), quoted by Malamud et al. (2004): log10 A[km²] = M − 3.46 ± 0.47; clipped to 3-200 km.
+    Keefer & Wilson (1989), quoted by Malamud et al. (2004): log10 A[km²] = M − 3.46 ± 0.47; clipped
+    to 3-200 km.
     """
     return float(np.clip(math.sqrt(10 ** (magnitude - 3.46) / math.pi), 3, 200))
 
 
 def from_magnitude(latitude: float, longitude: float, magnitude: float) -> Area:
-    """Return the circle around the epicentre that an earthquake of this magnitude can affect (`radius_of`)."""
+    """Return the circle around the epicentre that an earthquake of this magnitude can affect
+    (`radius_of`).
+    """
     radius_km = radius_of(magnitude)
     return Area(
         _circle(longitude, latitude, radius_km * 1000),
@@ -168,8 +193,13 @@ def from_bounds(text: str) -> Area:
         raise RequestError(
             f"--area: `{text}` is not W,S,E,N", "Give four numbers in degrees, or a vector file."
         ) from None
-    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90) or west == east:
-        raise RequestError(f"--area: {text} is no area on Earth", "W and E within ±180, S < N within ±90.")
+    if (
+        not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90)
+        or west == east
+    ):
+        raise RequestError(
+            f"--area: {text} is no area on Earth", "W and E within ±180, S < N within ±90."
+        )
     return Area(box(west, south, east + 360 if east < west else east, north), f"bounds {text}")
 
 
@@ -181,23 +211,41 @@ def from_file(path: Path) -> Area:
     """
     try:
         frame = pyogrio.read_dataframe(path)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError, OSError) as error:
+    except (
+        pyogrio.errors.DataSourceError,
+        pyogrio.errors.DataLayerError,
+        ValueError,
+        OSError,
+    ) as error:
         raise RequestError(
-            f"--area: cannot read {path}: {error}", "Give a GeoJSON, GeoPackage, FlatGeobuf or Shapefile with polygons."
+            f"--area: cannot read {path}: {error}",
+            "Give a GeoJSON, GeoPackage, FlatGeobuf or Shapefile with polygons.",
         ) from error
     if getattr(frame, "crs", None) is None:
-        raise RequestError(f"--area: {path} has no coordinate reference system", "Set its CRS and save it again.")
+        raise RequestError(
+            f"--area: {path} has no coordinate reference system", "Set its CRS and save it again."
+        )
     union = frame.to_crs(WGS84).geometry.make_valid().union_all() if len(frame) else Point()
-    polygons = [part for part in getattr(union, "geoms", [union]) if part.geom_type in ("Polygon", "MultiPolygon")]
+    polygons = [
+        part
+        for part in getattr(union, "geoms", [union])
+        if part.geom_type in ("Polygon", "MultiPolygon")
+    ]
     if not polygons or not sum(part.area for part in polygons) > 0:
-        raise RequestError(f"--area: {path} holds no polygon", "Give a file with at least one polygon.")
+        raise RequestError(
+            f"--area: {path} holds no polygon", "Give a file with at least one polygon."
+        )
     return Area(unwrapped(ops.unary_union(polygons)), f"file {path.name}")
 
 
 def unwrapped(geometry: BaseGeometry) -> BaseGeometry:
-    """Return a geometry cut at the antimeridian as one piece: its western parts moved by +360 degrees."""
+    """Return a geometry cut at the antimeridian as one piece: its western parts moved by +360
+    degrees.
+    """
     west, _, east, _ = geometry.bounds
     if east - west <= 180:
         return geometry
     parts = getattr(geometry, "geoms", [geometry])
-    return ops.unary_union([affinity.translate(part, 360) if part.bounds[2] < 0 else part for part in parts])
+    return ops.unary_union(
+        [affinity.translate(part, 360) if part.bounds[2] < 0 else part for part in parts]
+    )

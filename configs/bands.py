@@ -1,6 +1,8 @@
-"""What a band *is*: its unit, range, resolution and how it is stored. A stack band is a base band seen in a window.
+"""What a band *is*: its unit, range, resolution and how it is stored. A stack band is a base band
+seen in a window.
 
-Names in a stack: ``pre_B4``, ``post_NDVI`` (window and base), or the base alone where time does not matter (``slope``).
+Names in a stack: ``pre_B4``, ``post_NDVI`` (window and base), or the base alone where time does not
+matter (``slope``).
 """
 
 from __future__ import annotations
@@ -37,15 +39,20 @@ class Band:
     dtype: str
     nodata: int
     resolution_m: float
-    """Native ground resolution in metres; 20 m and 60 m Sentinel-2 bands are truly coarser than the grid."""
+    """Native ground resolution in metres; 20 m and 60 m Sentinel-2 bands are truly coarser than the
+    grid.
+    """
     static: bool
     """Whether the band is the same before and after the event (terrain, factors)."""
     title: str
 
 
 def _optical(name: str, resolution_m: float, title: str) -> Band:
-    # Earth Engine's own scale for Sentinel-2 and Landsat TOA: 1e-4 (facts: collection pages). 0 is its "no data".
-    return Band(name, "reflectance", 0.0001, 6.5534, 1e-4, 0.0, "uint16", 0, resolution_m, False, title)
+    # Earth Engine's own scale for Sentinel-2 and Landsat TOA: 1e-4 (facts: collection pages). 0 is
+    # its "no data".
+    return Band(
+        name, "reflectance", 0.0001, 6.5534, 1e-4, 0.0, "uint16", 0, resolution_m, False, title
+    )
 
 
 def _index(name: str, title: str) -> Band:
@@ -56,7 +63,9 @@ def _radar(name: str, title: str) -> Band:
     return Band(name, "dB", -60.0, 30.0, 0.01, 0.0, "int16", -32768, 10.0, False, title)
 
 
-def _static(name: str, unit: str, low: float, high: float, scale: float, resolution_m: float, title: str) -> Band:
+def _static(
+    name: str, unit: str, low: float, high: float, scale: float, resolution_m: float, title: str
+) -> Band:
     return Band(name, unit, low, high, scale, 0.0, "int16", -32768, resolution_m, True, title)
 
 
@@ -79,7 +88,15 @@ _ALL: Final = (
     _radar("VH", "Sentinel-1 backscatter, vertical-horizontal"),
     _static("dem", "m", -500, 9000, 0.5, 30, "elevation"),
     _static("slope", "degree", 0, 90, 0.01, 30, "slope"),
-    _static("hillshade", "1", 0, 255, 0.01, 30, "hillshade, azimuth and altitude in the stack's attributes"),
+    _static(
+        "hillshade",
+        "1",
+        0,
+        255,
+        0.01,
+        30,
+        "hillshade, azimuth and altitude in the stack's attributes",
+    ),
     _static("aspect_sin", "1", -1, 1, 1e-4, 30, "sine of the aspect (clockwise from grid north)"),
     _static("aspect_cos", "1", -1, 1, 1e-4, 30, "cosine of the aspect (clockwise from grid north)"),
     _static("curvature", "1/100 m", -32, 32, 0.001, 30, "curvature, positive on ridges"),
@@ -139,7 +156,9 @@ def parse_band(name: str) -> StackBand:
 
 
 def inputs_of(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Return the stack bands a source must deliver so that `names` can be had, derived ones replaced by their inputs."""
+    """Return the stack bands a source must deliver so that `names` can be had, derived ones
+    replaced by their inputs.
+    """
     wanted: dict[str, None] = {}
     for name in names:
         parsed = parse_band(name)

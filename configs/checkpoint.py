@@ -1,4 +1,6 @@
-"""The card of a checkpoint: everything about it but its weights (design 2.6). Nothing about a checkpoint lives in code."""
+"""The card of a checkpoint: everything about it but its weights (design 2.6). Nothing about a
+checkpoint lives in code.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,15 @@ class BandStatistics(Frozen):
 Adapt = Literal["card", "scene", "match"]
 """What is done to a scene's imagery before the card's statistics (`models.inference.adaptation`).
 
-card: nothing. scene: each band gets the reference's mean and spread. match: each band gets the reference's distribution.
+card: nothing. scene: each band gets the reference's mean and spread. match: each band gets the
+reference's distribution.
 """
 
 
 class BandTarget(Frozen):
-    """What a band's values look like in the card's reference sample, in the band's unit: where a scene's are moved to."""
+    """What a band's values look like in the card's reference sample, in the band's unit: where a
+    scene's are moved to.
+    """
 
     mean: float
     std: float
@@ -46,14 +51,17 @@ class BandTarget(Frozen):
 class Normalisation(Frozen):
     """How physical values become network inputs; unobserved pixels become `fill` afterwards.
 
-    minmax: (x - minimum) / (maximum - minimum), as paper 000 §II-D. zscore: (x - mean) / std, as paper 001 §III-A.
+    minmax: (x - minimum) / (maximum - minimum), as paper 000 §II-D. zscore: (x - mean) / std, as
+    paper 001 §III-A.
     """
 
     method: Literal["minmax", "zscore", "none"]
     statistics: dict[str, BandStatistics] = Field(default_factory=dict)
     fill: float = 0.0
     adapt: Adapt = "card"
-    """Whether every scene is first brought to the reference by the statistics of its own observed pixels."""
+    """Whether every scene is first brought to the reference by the statistics of its own observed
+    pixels.
+    """
     toward: dict[str, BandTarget] = Field(default_factory=dict)
     """Imagery bands -> the reference's distribution, where `adapt` is not `card`."""
 
@@ -70,7 +78,9 @@ class CardTiles(Frozen):
     size: int = Field(ge=64, le=1024)
     mode: Literal["core", "blend"]
     halo: int = Field(ge=0, le=256)
-    """Pixels of context on each side: trimmed in mode `core`, the overlap that is blended in mode `blend`."""
+    """Pixels of context on each side: trimmed in mode `core`, the overlap that is blended in mode
+    `blend`.
+    """
     flips: bool = False
     """Average the prediction with those of the flipped tile (test-time augmentation)."""
 
@@ -84,7 +94,9 @@ class Calibration(Frozen):
     shift: float = 0.0
     fitted_on: str = ""
     points: tuple[tuple[float, float], ...] = ()
-    """Of isotonic: (logit, probability), both ascending; straight lines between them, level beyond."""
+    """Of isotonic: (logit, probability), both ascending; straight lines between them, level
+    beyond.
+    """
 
     @model_validator(mode="after")
     def _complete(self) -> Calibration:
@@ -115,7 +127,9 @@ class Score(Frozen):
 class CheckpointCard(Frozen):
     """A checkpoint's card, ``cards/NAME/card.yaml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
 
     format: str = format_of("card")
     name: str = Field(pattern=NAME_PATTERN)
@@ -128,7 +142,9 @@ class CheckpointCard(Frozen):
     level: Level
     resolution_m: float = Field(gt=0)
     requires: Requires = Requires.CLEAR
-    """What must be seen of a pixel: `clear`, or `radar` for a card that was trained on cloudy optical pixels beside radar."""
+    """What must be seen of a pixel: `clear`, or `radar` for a card that was trained on cloudy
+    optical pixels beside radar.
+    """
     tiles: CardTiles
     normalisation: Normalisation
     threshold: float = Field(gt=0, lt=1)
@@ -138,7 +154,9 @@ class CheckpointCard(Frozen):
     scores: tuple[Score, ...] = ()
     validation_f1: float | None = None
     unseen_advantage: float | None = None
-    """Mean F1 beyond that of the study's other cards on scenes of domains that none of them had seen (docs/study.md)."""
+    """Mean F1 beyond that of the study's other cards on scenes of domains that none of them had
+    seen (docs/study.md).
+    """
     training: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Configuration file, seed, steps, hardware, date: enough to train it again."""
     attribution: tuple[str, ...] = ()
@@ -151,7 +169,11 @@ class CheckpointCard(Frozen):
         for name in self.bands:
             parse_band(name)
         check_requires(self.requires, self.bands)
-        missing = set(self.bands) - set(self.normalisation.statistics) if self.normalisation.method != "none" else set()
+        missing = (
+            set(self.bands) - set(self.normalisation.statistics)
+            if self.normalisation.method != "none"
+            else set()
+        )
         if missing:
             raise ValueError(f"normalisation has no statistics for {', '.join(sorted(missing))}")
         return self
@@ -178,8 +200,12 @@ def check_requires(requires: Requires, bands: tuple[str, ...]) -> None:
     Raises:
         ValueError: they hold none.
     """
-    if requires is Requires.RADAR and not any(parse_band(name).band.name in RADAR for name in bands):
-        raise ValueError(f"`requires: radar` needs a band {' or '.join(RADAR)} among {', '.join(bands)}")
+    if requires is Requires.RADAR and not any(
+        parse_band(name).band.name in RADAR for name in bands
+    ):
+        raise ValueError(
+            f"`requires: radar` needs a band {' or '.join(RADAR)} among {', '.join(bands)}"
+        )
 
 
 def read_card(folder: Path) -> CheckpointCard:
@@ -196,5 +222,6 @@ def read_card(folder: Path) -> CheckpointCard:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "card"
         raise RequestError(
-            f"{path}: {field}: {first['msg']}", "Mend the card, or train it again with `coslide train`."
+            f"{path}: {field}: {first['msg']}",
+            "Mend the card, or train it again with `coslide train`.",
         ) from error

@@ -1,4 +1,6 @@
-"""One family of errors. Each says what is wrong, which one, and what to do; each knows its exit code (docs/contract)."""
+"""One family of errors. Each says what is wrong, which one, and what to do; each knows its exit
+code (docs/contract).
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class NothingToSeeError(CoslideError):
 
 
 class NothingNewError(NothingToSeeError):
-    """The new images show nothing that the revision before had not seen; raised only where no revision is insisted on."""
+    """The new images show nothing that the revision before had not seen; raised only where no
+    revision is insisted on.
+    """
 
     kind = "nothing_new"
 
@@ -54,7 +58,9 @@ class SourceError(CoslideError):
 
 
 class MachineError(CoslideError):
-    """This machine failed: disk full, memory, GPU lost. The same command goes on once it is mended (exit 5)."""
+    """This machine failed: disk full, memory, GPU lost. The same command goes on once it is mended
+    (exit 5).
+    """
 
     code = 5
     kind = "machine"
@@ -65,17 +71,23 @@ def from_os_error(error: OSError | MemoryError) -> MachineError | RequestError:
     if isinstance(error, MemoryError):
         return MachineError(
             "this machine ran out of memory",
-            "Close other programs or lower `model.batch` in the run file, then give the same command again.",
+            "Close other programs or lower `model.batch` in the run file, then give the "
+            "same command again.",
         )
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return MachineError(f"the disk is full{where}", "Free some space and give the same command again: it goes on.")
+        return MachineError(
+            f"the disk is full{where}",
+            "Free some space and give the same command again: it goes on.",
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return RequestError(
-            f"not writable{where}: {error.strerror}", "Choose another folder with --out, or mend its permissions."
+            f"not writable{where}: {error.strerror}",
+            "Choose another folder with --out, or mend its permissions.",
         )
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG):
         return RequestError(f"{error.strerror}{where}", "Check the path.")
     return MachineError(
-        f"the operating system refused{where}: {error.strerror or error}", "Mend it and give the same command again."
+        f"the operating system refused{where}: {error.strerror or error}",
+        "Mend it and give the same command again.",
     )

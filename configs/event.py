@@ -32,7 +32,9 @@ def parse_moment(text: str, what: str = "--date") -> tuple[datetime, bool]:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise RequestError(f"{what}: `{text}` is not a date", "Write YYYY-MM-DD or YYYY-MM-DDTHH:MM (UTC).") from None
+        raise RequestError(
+            f"{what}: `{text}` is not a date", "Write YYYY-MM-DD or YYYY-MM-DDTHH:MM (UTC)."
+        ) from None
     return _utc(moment), len(text.strip()) > 10
 
 
@@ -45,12 +47,14 @@ def parse_range(text: str, what: str) -> DateRange:
     first, slash, last = text.partition("/")
     if not slash:
         raise RequestError(
-            f"{what}: `{text}` is not a range of days", f"Write {what} YYYY-MM-DD/YYYY-MM-DD, both ends included."
+            f"{what}: `{text}` is not a range of days",
+            f"Write {what} YYYY-MM-DD/YYYY-MM-DD, both ends included.",
         )
     days = [parse_moment(part, what)[0].date() for part in (first, last)]
     if days[0] > days[1]:
         raise RequestError(
-            f"{what}: {days[0]} is after {days[1]}", f"Write the earlier day first: {what} {days[1]}/{days[0]}."
+            f"{what}: {days[0]} is after {days[1]}",
+            f"Write the earlier day first: {what} {days[1]}/{days[0]}.",
         )
     return DateRange(first=days[0], last=days[1])
 
@@ -71,7 +75,9 @@ class Event(Frozen):
     time: Moment
     """Origin time, UTC."""
     time_of_day_known: bool = True
-    """False when only the day was given: scenes of that day are then neither pre nor post (contract)."""
+    """False when only the day was given: scenes of that day are then neither pre nor post
+    (contract).
+    """
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
     magnitude: float | None = Field(default=None, ge=-2, le=10)
@@ -81,11 +87,15 @@ class Event(Frozen):
 
     def is_before(self, acquired: datetime) -> bool:
         """Return whether an acquisition is surely before the shaking."""
-        return acquired < self.time if self.time_of_day_known else acquired.date() < self.time.date()
+        return (
+            acquired < self.time if self.time_of_day_known else acquired.date() < self.time.date()
+        )
 
     def is_after(self, acquired: datetime) -> bool:
         """Return whether an acquisition is surely after the shaking."""
-        return acquired > self.time if self.time_of_day_known else acquired.date() > self.time.date()
+        return (
+            acquired > self.time if self.time_of_day_known else acquired.date() > self.time.date()
+        )
 
 
 class DateRange(Frozen):
@@ -125,7 +135,9 @@ class Windows(Frozen):
     """Later acquisitions do not exist for this run (design 2.2): the one clock."""
 
     def holds(self, when: When, acquired: datetime, event: Event) -> bool:
-        """Return whether an acquisition belongs to a window: inside it, on its side of the shaking, not after `as_of`."""
+        """Return whether an acquisition belongs to a window: inside it, on its side of the shaking,
+        not after `as_of`.
+        """
         if acquired > self.as_of:
             return False
         if when is When.PRE:
@@ -134,11 +146,15 @@ class Windows(Frozen):
 
 
 def default_windows(event: Event, as_of: datetime, pre_days: int, post_days: int) -> Windows:
-    """Return the windows used where none are given: up to `pre_days` before and `post_days` after the event."""
+    """Return the windows used where none are given: up to `pre_days` before and `post_days` after
+    the event.
+    """
     day = event.time.date()
     return Windows(
         pre=DateRange(first=day - timedelta(days=pre_days), last=day),
-        post=DateRange(first=day, last=max(day, min(day + timedelta(days=post_days), _utc(as_of).date()))),
+        post=DateRange(
+            first=day, last=max(day, min(day + timedelta(days=post_days), _utc(as_of).date()))
+        ),
         as_of=as_of,
     )
 
@@ -147,13 +163,14 @@ def check_windows(event: Event, windows: Windows) -> None:
     """Refuse windows that cannot be meant.
 
     Raises:
-        RequestError: the event lies in the future of `as_of`, the pre window begins after the event,
-            or the post window ends before it.
+        RequestError: the event lies in the future of `as_of`, the pre window begins after the
+            event, or the post window ends before it.
     """
     day = event.time.date()
     if datetime.combine(day, time.min, UTC) > windows.as_of:
         raise RequestError(
-            f"the event's date {day} is in the future (now: {windows.as_of.date()})", "Check --date; it is UTC."
+            f"the event's date {day} is in the future (now: {windows.as_of.date()})",
+            "Check --date; it is UTC.",
         )
     if windows.pre.first > windows.post.last or windows.pre.first > day:
         raise RequestError(
@@ -162,7 +179,8 @@ def check_windows(event: Event, windows: Windows) -> None:
         )
     if windows.post.last < day:
         raise RequestError(
-            f"the post window {windows.post} ends before the event ({day})", "Give --post days after the event."
+            f"the post window {windows.post} ends before the event ({day})",
+            "Give --post days after the event.",
         )
 
 

@@ -1,6 +1,8 @@
-"""Influencing factors from local files (paper 001): what a run file or an archive's manifest says about them.
+"""Influencing factors from local files (paper 001): what a run file or an archive's manifest says
+about them.
 
-They become ordinary bands of the stack, whatever the imagery comes from. Terrain and indices need no file: `gee.derive`.
+They become ordinary bands of the stack, whatever the imagery comes from. Terrain and indices need
+no file: `gee.derive`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ class FactorFile(Frozen):
     """A vector layer or a raster."""
 
     file: str = Field(min_length=1)
-    """GeoPackage, GeoJSON, Shapefile, FlatGeobuf, or a raster (GeoTIFF, JPEG 2000). In a manifest a name inside its folder."""
+    """GeoPackage, GeoJSON, Shapefile, FlatGeobuf, or a raster (GeoTIFF, JPEG 2000). In a manifest a
+    name inside its folder.
+    """
     layer: str | None = None
     """Of a vector file with several."""
     where: str | None = None
@@ -36,10 +40,14 @@ class FactorFile(Frozen):
 
 
 class DistanceFile(FactorFile):
-    """Lines to measure the distance from (polygons by their outline, inside is 0), or a raster of distances in metres."""
+    """Lines to measure the distance from (polygons by their outline, inside is 0), or a raster of
+    distances in metres.
+    """
 
     cap_m: float = Field(default=10_000.0, gt=0, le=BANDS["river_distance"].high)
-    """Larger distances are not told apart, metres: lines are looked for this far around the area."""
+    """Larger distances are not told apart, metres: lines are looked for this far around the
+    area.
+    """
 
 
 class ClassFile(FactorFile):
@@ -78,4 +86,6 @@ class FactorsConfig(Frozen):
 
     def placed(self, folder: Path) -> FactorsConfig:
         """Return the same with all paths absolute, counted from a folder."""
-        return self.model_copy(update={name: one.placed(folder) for name, one in self.given.items()})
+        return self.model_copy(
+            update={name: one.placed(folder) for name, one in self.given.items()}
+        )

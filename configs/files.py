@@ -1,4 +1,6 @@
-"""Files of ours: written whole or not at all, with a format and a version, read back safely (design 2.12, 2.14)."""
+"""Files of ours: written whole or not at all, with a format and a version, read back safely (design
+2.12, 2.14).
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ from configs.places import drop, is_remote
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place if, and only if, the block succeeds.
+    """Yield a temporary path beside `path` that takes its place if, and only if, the block
+    succeeds.
 
-    On an object store, which cannot rename, `path` itself is emptied and yielded: whoever writes there writes last what
-    says that the whole is there.
+    On an object store, which cannot rename, `path` itself is emptied and yielded: whoever writes
+    there writes last what says that the whole is there.
     """
     if is_remote(path):
         drop(path)
@@ -65,7 +68,8 @@ def check_format(found: object, kind: str, where: str, newest: int = 1) -> int:
     version = int(parts[2])
     if version > newest:
         raise RequestError(
-            f"{where} has format {found}, newer than this coslide reads", "Upgrade coslide: `pip install -U coslide`."
+            f"{where} has format {found}, newer than this coslide reads",
+            "Upgrade coslide: `pip install -U coslide`.",
         )
     return version
 
@@ -82,7 +86,9 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
         raise RequestError(f"no such file: {path}", "Check the path.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         detail = " ".join(str(error).split())
-        raise RequestError(f"cannot read {path}: {detail}", "It must be a YAML text file in UTF-8.") from error
+        raise RequestError(
+            f"cannot read {path}: {detail}", "It must be a YAML text file in UTF-8."
+        ) from error
     if not isinstance(content, dict):
         raise RequestError(
             f"{path} holds no settings (found {type(content).__name__})",
@@ -106,10 +112,14 @@ def inside(folder: Path, name: str, what: str) -> Path:
     """Return `folder/name`, refusing names that lead out of the folder (design 2.12).
 
     Raises:
-        RequestError: absolute, with ``..``, a GDAL virtual path, or a symbolic link that leaves the folder.
+        RequestError: absolute, with ``..``, a GDAL virtual path, or a symbolic link that leaves the
+            folder.
     """
     root = folder.resolve()
     path = (root / name).resolve()
     if name.startswith(("/vsi", "/", "\\")) or "://" in name or not path.is_relative_to(root):
-        raise RequestError(f"{what}: `{name}` leads out of {folder}", "Name files inside the folder, relative to it.")
+        raise RequestError(
+            f"{what}: `{name}` leads out of {folder}",
+            "Name files inside the folder, relative to it.",
+        )
     return path

@@ -1,7 +1,9 @@
-"""Land and sea: which 0.05-degree cells of the Earth hold any land, from a picture of 150 kilobytes.
+"""Land and sea: which 0.05-degree cells of the Earth hold any land, from a picture of 150
+kilobytes.
 
-Made by `benchmarks/make_land_mask.py` from GLOBE (NOAA NGDC 1999, public domain), the mask of the global-land-mask package, which
-itself takes seconds and most of a gigabyte to load. Islands under about a square kilometre may be missing from it.
+Made by `benchmarks/make_land_mask.py` from GLOBE (NOAA NGDC 1999, public domain), the mask of the
+global-land-mask package, which itself takes seconds and most of a gigabyte to load. Islands under
+about a square kilometre may be missing from it.
 """
 
 from __future__ import annotations
@@ -38,20 +40,34 @@ def is_land(latitude: float, longitude: float) -> bool:
 
 
 def land_fraction(area: Area) -> float:
-    """Return the share of an area, 0-1, in cells that hold any land: 0 only where no land is in or beside it.
+    """Return the share of an area, 0-1, in cells that hold any land: 0 only where no land is in or
+    beside it.
 
     Cells count as wholes and every cell that the area touches counts, by its true size.
     """
     west, south, east, north = area.polygon.bounds
-    left, right = int(np.floor((west + 180) / CELL_DEGREES)), int(np.ceil((east + 180) / CELL_DEGREES))
+    left, right = (
+        int(np.floor((west + 180) / CELL_DEGREES)),
+        int(np.ceil((east + 180) / CELL_DEGREES)),
+    )
     top = max(int(np.floor((90 - north) / CELL_DEGREES)), 0)
     bottom = min(int(np.ceil((90 - south) / CELL_DEGREES)), _ROWS)
     right, bottom = max(right, left + 1), max(bottom, top + 1)
-    grid = Affine(CELL_DEGREES, 0, left * CELL_DEGREES - 180, 0, -CELL_DEGREES, 90 - top * CELL_DEGREES)
-    touched = rasterize([area.polygon], (bottom - top, right - left), transform=grid, all_touched=True, dtype="uint8")
+    grid = Affine(
+        CELL_DEGREES, 0, left * CELL_DEGREES - 180, 0, -CELL_DEGREES, 90 - top * CELL_DEGREES
+    )
+    touched = rasterize(
+        [area.polygon],
+        (bottom - top, right - left),
+        transform=grid,
+        all_touched=True,
+        dtype="uint8",
+    )
     columns = np.arange(left, right) % _COLUMNS  # longitudes beyond 180 come round again
     land = land_cells()[top:bottom][:, columns]
-    sizes = np.cos(np.radians(90 - (np.arange(top, bottom) + 0.5) * CELL_DEGREES))[:, None] * touched
+    sizes = (
+        np.cos(np.radians(90 - (np.arange(top, bottom) + 0.5) * CELL_DEGREES))[:, None] * touched
+    )
     return float((sizes * land).sum() / sizes.sum())
 
 

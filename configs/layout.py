@@ -1,4 +1,6 @@
-"""Every path of an event and of a run, in one place (contract; design 2.10). Nobody else puts folder and name together."""
+"""Every path of an event and of a run, in one place (contract; design 2.10). Nobody else puts
+folder and name together.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +41,26 @@ class RunLayout:
 
     @property
     def scratch(self) -> Path:
-        """Return the folder of what is not a product: stack, probability, observation as Zarr; dropped by `run.keep`."""
+        """Return the folder of what is not a product: stack, probability, observation as Zarr;
+        dropped by `run.keep`.
+        """
         return self.folder / "stack"
 
     @property
     def pointer(self) -> Path:
-        """Return the file that names the place of the Zarr stores, where that is not `scratch` (`run.store`)."""
+        """Return the file that names the place of the Zarr stores, where that is not `scratch`
+        (`run.store`).
+        """
         return self.scratch / "store.txt"
 
     @property
     def stores(self) -> Path:
         """Return where the Zarr stores are: `scratch`, or the place that the pointer names."""
-        return place(self.pointer.read_text(encoding="utf-8").strip()) if self.pointer.exists() else self.scratch
+        return (
+            place(self.pointer.read_text(encoding="utf-8").strip())
+            if self.pointer.exists()
+            else self.scratch
+        )
 
     @property
     def stack(self) -> Path:
@@ -69,12 +79,16 @@ class RunLayout:
 
     @property
     def observed_before(self) -> Path:
-        """Return the Zarr array of where the image from before the event is clear (`model.subtract_pre`)."""
+        """Return the Zarr array of where the image from before the event is clear
+        (`model.subtract_pre`).
+        """
         return self.stores / "observed_before.zarr"
 
     @property
     def probability_before(self) -> Path:
-        """Return the Zarr array of what the card finds in the image from before the event (`model.subtract_pre`)."""
+        """Return the Zarr array of what the card finds in the image from before the event
+        (`model.subtract_pre`).
+        """
         return self.stores / "probability_before.zarr"
 
     @property
@@ -83,7 +97,9 @@ class RunLayout:
         return self.stores / "filled.zarr"
 
     def adaptation(self, card: str) -> Path:
-        """Return how the scene is brought to a card that adapts to scenes: the same for every strip and worker."""
+        """Return how the scene is brought to a card that adapts to scenes: the same for every strip
+        and worker.
+        """
         return self.scratch / f"adaptation-{card}.json"
 
     @property
@@ -110,7 +126,9 @@ class EventFolder:
 
     @property
     def request(self) -> Path:
-        """Return ``run.yaml`` beside the revisions: what was asked, while no image has made a first revision."""
+        """Return ``run.yaml`` beside the revisions: what was asked, while no image has made a first
+        revision.
+        """
         return self.folder / "run.yaml"
 
     @property
@@ -131,7 +149,9 @@ class EventFolder:
         """Return the published revisions by number, oldest first."""
         if not self.folder.is_dir():
             return {}
-        found = ((REVISION.match(path.name), path) for path in self.folder.iterdir() if path.is_dir())
+        found = (
+            (REVISION.match(path.name), path) for path in self.folder.iterdir() if path.is_dir()
+        )
         return dict(sorted((int(match[1]), RunLayout(path)) for match, path in found if match))
 
     def revision(self, number: int) -> RunLayout:

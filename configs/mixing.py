@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 
 def apportioned(total: int, shares: Sequence[float]) -> list[int]:
-    """Return whole parts that add up to `total`, as near to the shares as can be: the largest remainders are rounded up."""
+    """Return whole parts that add up to `total`, as near to the shares as can be: the largest
+    remainders are rounded up.
+    """
     whole = sum(shares)
     exact = [total * share / whole for share in shares]
     given = [int(value) for value in exact]
-    for number in sorted(range(len(exact)), key=lambda i: given[i] - exact[i])[: total - sum(given)]:
+    for number in sorted(range(len(exact)), key=lambda i: given[i] - exact[i])[
+        : total - sum(given)
+    ]:
         given[number] += 1
     return given

@@ -1,8 +1,10 @@
-"""Where a run's Zarr stores lie: a folder (local or NFS), or a URL of an object store that several machines share.
+"""Where a run's Zarr stores lie: a folder (local or NFS), or a URL of an object store that several
+machines share.
 
-A place is a `Path`, or for a URL a `UPath` that answers to the same few questions: `/`, `exists`, `iterdir`, `read_text`.
-Credentials come from the environment of whoever reads (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL` for
-other S3 services), never from a file of ours. An object store has no rename: what must be whole is told by markers.
+A place is a `Path`, or for a URL a `UPath` that answers to the same few questions: `/`, `exists`,
+`iterdir`, `read_text`. Credentials come from the environment of whoever reads (`AWS_ACCESS_KEY_ID`,
+`AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL` for other S3 services), never from a file of ours. An
+object store has no rename: what must be whole is told by markers.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def place(where: str) -> Path:
         return cast(Path, UPath(where, use_listings_cache=_FRESH["use_listings_cache"]))
     except (ImportError, ValueError) as error:
         raise RequestError(
-            f"the store {where} cannot be used: {error}", "Install what it needs: `pip install coslide[cluster]`."
+            f"the store {where} cannot be used: {error}",
+            "Install what it needs: `pip install coslide[cluster]`.",
         ) from error
 
 

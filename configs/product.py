@@ -1,4 +1,6 @@
-"""What a run hands over beside the inventory, and whom it may concern: further formats, and the user's own layers."""
+"""What a run hands over beside the inventory, and whom it may concern: further formats, and the
+user's own layers.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +17,32 @@ class ProductConfig(Frozen):
     """Further formats of the inventory."""
 
     exports: tuple[Export, ...] = ("geojson", "kml")
-    """geojson (RFC 7946), kml (OGC KML 2.2), ems (GeoPackage in the shape of a Copernicus EMS rapid-mapping vector package)."""
+    """geojson (RFC 7946), kml (OGC KML 2.2), ems (GeoPackage in the shape of a Copernicus EMS
+    rapid-mapping vector package).
+    """
 
 
 class AffectedConfig(Frozen):
-    """The user's layers of what may be affected; what follows from them is indicative, never an assessment of damage."""
+    """The user's layers of what may be affected; what follows from them is indicative, never an
+    assessment of damage.
+    """
 
     roads: str | None = None
-    """Lines, ``FILE[:LAYER]``; names are read from a field `name` or `ref`, kinds from `highway`, `fclass`, `class` or `type`."""
+    """Lines, ``FILE[:LAYER]``; names are read from a field `name` or `ref`, kinds from `highway`,
+    `fclass`, `class` or `type`.
+    """
     buildings: str | None = None
     """Polygons or points, ``FILE[:LAYER]``."""
     population: str | None = None
     """Raster of people per cell (counts, not densities), e.g. WorldPop or GHS-POP."""
     reach_angle_deg: float | None = Field(default=None, gt=5, lt=60)
-    """Least angle from the crown of a landslide to a place below it for that place to count as within its reach.
-    By size where null: Corominas (1996), log10 tan = -0.047 - 0.085 log10 V, with V = 0.074 A^1.450 (Guzzetti et al. 2009)."""
+    """Least angle from the crown of a landslide to a place below it for that place to count as
+    within its reach. By size where null: Corominas (1996), log10 tan = -0.047 - 0.085 log10 V, with
+    V = 0.074 A^1.450 (Guzzetti et al. 2009)."""
     reach_limit_m: float = Field(default=2000.0, gt=0, le=5000)
-    """Longest path below a landslide that is followed, in metres. Chosen: longer ones are debris flows, not slides."""
+    """Longest path below a landslide that is followed, in metres. Chosen: longer ones are debris
+    flows, not slides.
+    """
 
     @property
     def asked(self) -> bool:

@@ -1,4 +1,6 @@
-"""Small frozen records that travel between the wings: scenes, observation classes, what a source offers, the choice."""
+"""Small frozen records that travel between the wings: scenes, observation classes, what a source
+offers, the choice.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ Advance = Callable[[int, int], None]
 
 
 IGNORED = 255
-"""Label of pixels that are neither landslide nor none: outside the interpreted extent, uncertain, not
-seen, or of another split."""
+"""Label of pixels that are neither landslide nor none: outside the interpreted extent, uncertain,
+not seen, or of another split."""
 
 
 def silent(done: int, total: int) -> None:
@@ -37,14 +39,18 @@ class ObservationClass(IntEnum):
 
 
 class Level(StrEnum):
-    """Product level of the optical bands: what the numbers mean. Cards and sources must agree on it."""
+    """Product level of the optical bands: what the numbers mean. Cards and sources must agree on
+    it.
+    """
 
     TOA = "L1C"
     """Top-of-atmosphere reflectance."""
     SURFACE = "L2A"
     """Surface reflectance."""
     DISPLAY = "display"
-    """Brightness, 0-1, of pictures made to be looked at (8-bit RGB): no reflectance, so only cards of such pictures fit."""
+    """Brightness, 0-1, of pictures made to be looked at (8-bit RGB): no reflectance, so only cards
+    of such pictures fit.
+    """
 
 
 class Requires(StrEnum):
@@ -53,7 +59,9 @@ class Requires(StrEnum):
     CLEAR = "clear"
     """Every window that the card reads, clear in every instrument."""
     RADAR = "radar"
-    """The radar bands and the static ones; optical bands are given as they are, cloud or not. Only for cards that learnt so."""
+    """The radar bands and the static ones; optical bands are given as they are, cloud or not. Only
+    for cards that learnt so.
+    """
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a source can deliver. A card fits when its family and bands do (design 2.6, `registry.candidates`)."""
+    """What a source can deliver. A card fits when its family and bands do (design 2.6,
+    `registry.candidates`).
+    """
 
     source: str
     sensor: str
@@ -89,7 +99,9 @@ class Offer:
 
 @dataclass(frozen=True)
 class Ranked:
-    """One card's distance to a scene, as written to ``selection.csv``: one row a band, and the joint one."""
+    """One card's distance to a scene, as written to ``selection.csv``: one row a band, and the
+    joint one.
+    """
 
     card: str
     distance: float
@@ -100,15 +112,21 @@ class Ranked:
     validation_f1: float | None = None
     note: str = ""
     score: float = float("nan")
-    """What the ranking is ordered by, smaller is better: found by the study for the card's bands, else the distance."""
+    """What the ranking is ordered by, smaller is better: found by the study for the card's bands,
+    else the distance.
+    """
     advantage: float | None = None
     """What the card reached beyond others on unseen domains, where that was measured."""
     signals: dict[str, float] = field(default_factory=dict)
     """Further distances that tell a scene unlike anything a card is known to work on."""
     adapted_distance: float | None = None
-    """The same after the scene was brought to the card, of a card that does so (`models.inference.adaptation`); `distance` is before it."""
+    """The same after the scene was brought to the card, of a card that does so
+    (`models.inference.adaptation`); `distance` is before it.
+    """
     agreement: float | None = None
-    """How far its landslides agree with the other candidates', 0-1, where they were asked (`models.selection.agreement`)."""
+    """How far its landslides agree with the other candidates', 0-1, where they were asked
+    (`models.selection.agreement`).
+    """
 
 
 @dataclass(frozen=True)
@@ -124,7 +142,9 @@ class Choice:
     reason: str
     warnings: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
-    """The cards whose mean maps the scene, the chosen one first, where the run asks for `average`; empty otherwise."""
+    """The cards whose mean maps the scene, the chosen one first, where the run asks for `average`;
+    empty otherwise.
+    """
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""How an event is followed after its first revision: until when, how often, and which pixel wins; and its state on disk."""
+"""How an event is followed after its first revision: until when, how often, and which pixel wins;
+and its state on disk.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,19 @@ class RefreshConfig(Frozen):
     """When a refresh is due, and what it does with pixels that were clear before."""
 
     coverage_target: float = Field(default=0.95, gt=0, le=1)
-    """Observed share of the area from which the event is closed. Chosen: the rest is mostly permanent shade and cloud edges."""
+    """Observed share of the area from which the event is closed. Chosen: the rest is mostly
+    permanent shade and cloud edges.
+    """
     age_limit_days: int = Field(default=90, ge=1, le=3650)
-    """Days after the earthquake from which later images are no longer wanted: re-vegetation and new slides blur the picture."""
+    """Days after the earthquake from which later images are no longer wanted: re-vegetation and new
+    slides blur the picture.
+    """
     every_hours: float = Field(default=24, gt=0, le=24 * 30)
     """Hours between two looks for new images; Sentinel-2 passes every 2 to 5 days."""
     policy: Literal["keep", "latest"] = "keep"
-    """keep: a pixel already clear keeps its image and date, new images fill what was not seen. latest: the newest clear pixel."""
+    """keep: a pixel already clear keeps its image and date, new images fill what was not seen.
+    latest: the newest clear pixel.
+    """
 
 
 class EventState(Frozen):

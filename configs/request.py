@@ -1,6 +1,8 @@
-"""What somebody asks for: one flat record that the command line, the REST API and the form of the UI share (design 2.11).
+"""What somebody asks for: one flat record that the command line, the REST API and the form of the
+UI share (design 2.11).
 
-Single-field limits are part of the schema, so that a server can refuse them by name; `flows.resolve` checks the rest.
+Single-field limits are part of the schema, so that a server can refuse them by name;
+`flows.resolve` checks the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ BOUNDS = r"^-?\d+(\.\d+)?(,-?\d+(\.\d+)?){3}$"
 
 
 class Request(Frozen):
-    """One request to map an earthquake's landslides. Either `usgs`, or `latitude`, `longitude` and `date`."""
+    """One request to map an earthquake's landslides. Either `usgs`, or `latitude`, `longitude` and
+    `date`.
+    """
 
     usgs: str | None = Field(default=None, title="USGS event id", pattern=r"^[A-Za-z0-9]{4,32}$")
     """Event id at the USGS, e.g. us2000h8ty."""

@@ -1,4 +1,6 @@
-"""One run = one `RunConfig` (design 2.2): every default stands here once, and the filled-in file travels with the products."""
+"""One run = one `RunConfig` (design 2.2): every default stands here once, and the filled-in file
+travels with the products.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class SourceConfig(Frozen):
     """Where the imagery comes from."""
 
     kind: Literal["earthengine", "archive", "simulated"] = "simulated"
-    """earthengine, archive (a folder of rasters with a manifest), or simulated (a test bench, never evidence)."""
+    """earthengine, archive (a folder of rasters with a manifest), or simulated (a test bench, never
+    evidence).
+    """
     archive: str | None = None
     """Folder or manifest of the archive, where kind is archive."""
     landscape: str | None = None
@@ -39,21 +43,28 @@ class SourceConfig(Frozen):
     earthengine: EarthEngineConfig = EarthEngineConfig()
     """Where kind is earthengine."""
     factors: FactorsConfig = FactorsConfig()
-    """Files of influencing factors (rivers, faults, rock) that become bands, whatever the imagery comes from."""
+    """Files of influencing factors (rivers, faults, rock) that become bands, whatever the imagery
+    comes from.
+    """
 
     def __str__(self) -> str:
-        return {"archive": f"archive:{self.archive}", "simulated": f"simulated:{self.landscape}"}.get(
-            self.kind, self.kind
-        )
+        return {
+            "archive": f"archive:{self.archive}",
+            "simulated": f"simulated:{self.landscape}",
+        }.get(self.kind, self.kind)
 
 
 class LookConfig(Frozen):
     """How the area and the windows are chosen where the request does not say."""
 
     pre_days: int = Field(default=365, ge=1, le=3650)
-    """Days before the event from which a pre-event image may come; one year holds every season once."""
+    """Days before the event from which a pre-event image may come; one year holds every season
+    once.
+    """
     post_days: int = Field(default=90, ge=1, le=3650)
-    """Days after the event; later, re-vegetation and new slides blur the picture (chosen; paper 000 used up to 14 months)."""
+    """Days after the event; later, re-vegetation and new slides blur the picture (chosen; paper 000
+    used up to 14 months).
+    """
     shakemap_field: Literal["MMI", "PGA"] = "MMI"
     """Which ShakeMap layer outlines the area."""
     shakemap_threshold: float = Field(default=6.0, gt=0)
@@ -66,18 +77,25 @@ class ModelConfig(Frozen):
     """Which checkpoints may map, and what to do when none is known to work here."""
 
     checkpoint: str = "auto"
-    """auto (chosen by the scene), average (the near-equal best of them map together), or a card's name."""
+    """auto (chosen by the scene), average (the near-equal best of them map together), or a card's
+    name.
+    """
     card_dirs: tuple[str, ...] = ()
     """Further folders with cards of your own (`NAME/card.yaml`)."""
     fill_with_post_only: bool = True
     """Let a post-only card map what has no clear pre-event pixel (design 2.8)."""
     subtract_pre: bool = False
-    """Map the image from before the event with the same post-only card too, and take away what it shows already (paper 003)."""
+    """Map the image from before the event with the same post-only card too, and take away what it
+    shows already (paper 003).
+    """
     match_histograms: bool = False
-    """Before that, give the earlier image the later one's distribution, band by band (paper 003: where they differ strongly)."""
+    """Before that, give the earlier image the later one's distribution, band by band (paper 003:
+    where they differ strongly).
+    """
     adapt: Literal["scene", "match"] | None = None
-    """Bring the scene's imagery to the chosen card's reference before it is mapped, whatever the card was trained with: scene, each
-    band its mean and spread; match, its distribution; null, as the card says (docs/adaptation.md)."""
+    """Bring the scene's imagery to the chosen card's reference before it is mapped, whatever the
+    card was trained with: scene, each band its mean and spread; match, its distribution; null, as
+    the card says (docs/adaptation.md)."""
     out_of_domain: Literal["warn", "refuse"] = "warn"
     """warn: go on and say so everywhere; refuse: stop (exit 3)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -106,13 +124,17 @@ class RunConfig(Frozen):
     out: str = "runs"
     """Output folder; the event's folder is made inside."""
     keep: Literal["latest", "all", "none"] = "latest"
-    """Whose stacks to keep beside the products: the latest revision's, all, or none. Products are always kept."""
+    """Whose stacks to keep beside the products: the latest revision's, all, or none. Products are
+    always kept.
+    """
     engine: str = Field(default="plain", pattern=ENGINE)
-    """Who pulls and maps: plain (this process), dask://HOST:PORT (the workers of a Dask cluster; dask+tls:// over TLS), or
-    dask://local?workers=N (N processes of this machine). It never changes a pixel."""
+    """Who pulls and maps: plain (this process), dask://HOST:PORT (the workers of a Dask cluster;
+    dask+tls:// over TLS), or dask://local?workers=N (N processes of this machine). It never changes
+    a pixel."""
     store: str | None = Field(default=None, pattern=r"^(/|[a-z][a-z0-9+]*://[^@\s]+$)")
-    """Folder or URL (s3://bucket/prefix) of the run's Zarr stores, for workers that do not share the output folder; beside the
-    products where null. Credentials come from the environment, never from here."""
+    """Folder or URL (s3://bucket/prefix) of the run's Zarr stores, for workers that do not share
+    the output folder; beside the products where null. Credentials come from the environment, never
+    from here."""
     warnings: tuple[str, ...] = ()
     """What the request left doubtful."""
 
@@ -123,10 +145,11 @@ class RunConfig(Frozen):
 
     @property
     def request_id(self) -> str:
-        """Return the identity of the request: the hash of all but the clock and the words (design 2.10).
+        """Return the identity of the request: the hash of all but the clock and the words (design
+        2.10).
 
-        The end of the post window counts only as far as it was asked for, so that the same command tomorrow goes on
-        with today's unfinished work.
+        The end of the post window counts only as far as it was asked for, so that the same command
+        tomorrow goes on with today's unfinished work.
         """
         following = {"coverage_target", "age_limit_days", "every_hours"}
         content = self.model_dump(
@@ -148,11 +171,17 @@ class RunConfig(Frozen):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def write(self, path: Path) -> None:
-        """Write the configuration as YAML, default-filled, a comment above every field that has one."""
+        """Write the configuration as YAML, default-filled, a comment above every field that has
+        one.
+        """
         write_text(
             path,
             "\n".join(
-                ["# The configuration of this run: `coslide respond --config run.yaml` repeats it.", *commented(self)]
+                [
+                    "# The configuration of this run: `coslide respond --config run.yaml` "
+                    "repeats it.",
+                    *commented(self),
+                ]
             )
             + "\n",
         )
@@ -171,7 +200,11 @@ def commented(model: BaseModel, indent: str = "") -> list[str]:
             continue
         leaves_inline = None if isinstance(plain[name], dict | list) else False
         dumped = yaml.safe_dump(
-            {name: plain[name]}, sort_keys=False, allow_unicode=True, default_flow_style=leaves_inline, width=120
+            {name: plain[name]},
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=leaves_inline,
+            width=120,
         )
         lines += [indent + line for line in dumped.rstrip().splitlines()]
     return lines

@@ -1,4 +1,6 @@
-"""From imagery and polygons to a sample set: what `coslide samples CONFIG.yaml` reads (paper 000, Table II)."""
+"""From imagery and polygons to a sample set: what `coslide samples CONFIG.yaml` reads (paper 000,
+Table II).
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class SplitConfig(Frozen):
 
     kind: Literal["bands", "blocks"] = "blocks"
     axis: Literal["easting", "northing"] = "easting"
-    """Of `bands`: along easting the bands run north-south and follow one another from west to east."""
+    """Of `bands`: along easting the bands run north-south and follow one another from west to
+    east.
+    """
     count: int = Field(default=5, ge=2, le=50)
     """Number of `bands`, named band-0 …"""
     guard_px: int = Field(default=8, ge=0)
@@ -71,7 +75,9 @@ class SamplingConfig(Frozen):
     """Area around the epicentre, where `run` has none."""
     bands: tuple[str, ...] = Field(min_length=1)
     requires: Requires = Requires.CLEAR
-    """Which pixels are labelled: `clear`, or `radar`: wherever radar saw, so that a network learns to look through cloud."""
+    """Which pixels are labelled: `clear`, or `radar`: wherever radar saw, so that a network learns
+    to look through cloud.
+    """
     truth: TruthConfig
     split: SplitConfig = SplitConfig()
     chip_px: int = Field(default=88, ge=32, le=512)

@@ -1,6 +1,8 @@
-"""How a checkpoint is chosen for a scene, and what is known about how far is too far (`configs/selection.yaml`).
+"""How a checkpoint is chosen for a scene, and what is known about how far is too far
+(`configs/selection.yaml`).
 
-The numbers of the choice stand here; the calibration is written by the leave-one-domain-out study and only read.
+The numbers of the choice stand here; the calibration is written by the leave-one-domain-out study
+and only read.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from configs.event import Frozen
 from configs.files import format_of, read_yaml
 
 AGREEMENT = "agreement/others"
-"""1 - agreement of a card's landslides with those of the other candidates (`models.selection.agreement`)."""
+"""1 - agreement of a card's landslides with those of the other candidates
+(`models.selection.agreement`).
+"""
 JOINT = "joint"
 """The joint MMD of a ranking (paper 000 eq. 8 over all bands at once)."""
 Unit = Literal["pixel", "patch_mean", "patch_vector"]
@@ -30,28 +34,43 @@ class BandSetCalibration(Frozen):
     study: str = ""
     """Which study says so."""
     simulated: bool = False
-    """Whether the experiments were made on simulated imagery: they then hold for simulated cards alone."""
+    """Whether the experiments were made on simulated imagery: they then hold for simulated cards
+    alone.
+    """
     statistic: str = JOINT
-    """What orders the cards, found by the study: of `models.selection.signals`, or `agreement/others`; `joint` is the joint MMD that
-    every ranking shows."""
+    """What orders the cards, found by the study: of `models.selection.signals`, or
+    `agreement/others`; `joint` is the joint MMD that every ranking shows."""
     distance: float = Field(default=0.0, ge=0)
-    """What is added for the joint MMD beside the statistic: so much of the statistic a unit of it."""
+    """What is added for the joint MMD beside the statistic: so much of the statistic a unit of
+    it.
+    """
     diversity: float = Field(default=0.0, ge=0)
-    """What a card is credited for the variety of its training: so much of the statistic a unit of entropy."""
+    """What a card is credited for the variety of its training: so much of the statistic a unit of
+    entropy.
+    """
     advantage: float = Field(default=0.0, ge=0)
-    """What a card is credited for what it did on other domains it had not seen: so much of the statistic per F1."""
+    """What a card is credited for what it did on other domains it had not seen: so much of the
+    statistic per F1.
+    """
     distances: tuple[float, ...] = ()
-    """Score of the chosen card on held-out domains, ascending: what is usual. Cards of different bands are compared by
-    where they fall in it if a study says no F1 to be expected."""
+    """Score of the chosen card on held-out domains, ascending: what is usual. Cards of different
+    bands are compared by where they fall in it if a study says no F1 to be expected."""
     near: float = Field(default=0.0, ge=0)
-    """Cards whose score is within so much of the best one's are averaged where the run asks for `average`."""
+    """Cards whose score is within so much of the best one's are averaged where the run asks for
+    `average`.
+    """
     alarm: float | None = None
-    """Joint MMD of the chosen card beyond which no card is known to work; null: not known, and nothing is claimed."""
+    """Joint MMD of the chosen card beyond which no card is known to work; null: not known, and
+    nothing is claimed.
+    """
     limits: dict[str, float] = Field(default_factory=dict)
-    """Further signals (`models.selection.signals`) and the value of each beyond which no card is known to work."""
+    """Further signals (`models.selection.signals`) and the value of each beyond which no card is
+    known to work.
+    """
     expected_f1: tuple[tuple[float, float], ...] = ()
-    """(statistic, F1) points, ascending, between which the F1 to be expected is interpolated; a card's own advantage on
-    unseen domains is added. Cards of different bands are compared by it (docs/band-sets.md)."""
+    """(statistic, F1) points, ascending, between which the F1 to be expected is interpolated; a
+    card's own advantage on unseen domains is added. Cards of different bands are compared by it
+    (docs/band-sets.md)."""
 
 
 class SelectionConfig(Frozen):
@@ -61,24 +80,35 @@ class SelectionConfig(Frozen):
     kernels: int = Field(default=5, ge=1, le=15)
     """Gaussians of the kernel (facts of paper 000's value range; see models/mmd)."""
     pixels: int = Field(default=3000, ge=100, le=50_000)
-    """Pixels of the scene in the joint distance; its error comes from the blocks, more pixels hardly change it."""
+    """Pixels of the scene in the joint distance; its error comes from the blocks, more pixels
+    hardly change it.
+    """
     block_m: float = Field(default=1000.0, gt=0)
     """Least side of the blocks whose pixels are taken as one draw, metres."""
     slope_min_deg: float = Field(default=5.0, ge=0, le=90)
-    """Flatter ground is left out of scene and reference alike: landslides hardly start there, fields and towns would."""
+    """Flatter ground is left out of scene and reference alike: landslides hardly start there,
+    fields and towns would.
+    """
     windows: int = Field(default=16, ge=1, le=10_000)
-    """Parts of the scene that every candidate maps where the choice goes by how far cards agree; of a smaller scene, all."""
+    """Parts of the scene that every candidate maps where the choice goes by how far cards agree; of
+    a smaller scene, all.
+    """
     window_px: int = Field(default=192, ge=64, le=512)
-    """Side of such a part, pixels: sixteen of them hold more than the scenes that the study learnt from."""
+    """Side of such a part, pixels: sixteen of them hold more than the scenes that the study learnt
+    from.
+    """
     halo_px: int = Field(default=32, ge=0, le=256)
     """Context read around it, pixels."""
     unit: Unit = "pixel"
-    """What one observation of the joint distance is; the default by evidence (docs/mmd-unit.md). Patches are kept beside a card's
-    pixels only by trainings under such a setting; what a study calibrated holds for pixels alone."""
+    """What one observation of the joint distance is; the default by evidence (docs/mmd-unit.md).
+    Patches are kept beside a card's pixels only by trainings under such a setting; what a study
+    calibrated holds for pixels alone."""
     unit_px: int = Field(default=8, ge=2, le=64)
     """Side of a patch, a power of two."""
     patches: int = Field(default=600, ge=50, le=20_000)
-    """Patches of the scene in the joint distance, and of a card's training areas beside its pixels."""
+    """Patches of the scene in the joint distance, and of a card's training areas beside its
+    pixels.
+    """
     bootstraps: int = Field(default=200, ge=20)
     permutations: int = Field(default=500, ge=20)
     seed: int = Field(default=0, ge=0)
@@ -90,16 +120,23 @@ class SelectionConfig(Frozen):
             raise ValueError(f"`unit_px` is {self.unit_px}, not a power of two")
         return self
 
-    def calibration(self, bands: tuple[str, ...], simulated: bool = False) -> BandSetCalibration | None:
-        """Return what is known about cards of a set of bands, in any order; None where nothing is."""
+    def calibration(
+        self, bands: tuple[str, ...], simulated: bool = False
+    ) -> BandSetCalibration | None:
+        """Return what is known about cards of a set of bands, in any order; None where nothing
+        is.
+        """
         if self.unit != "pixel":
             return None
-        alike = (c for c in self.calibrations if set(c.bands) == set(bands) and c.simulated == simulated)
+        alike = (
+            c for c in self.calibrations if set(c.bands) == set(bands) and c.simulated == simulated
+        )
         return next(alike, None)
 
 
 def read_selection(path: Path = CALIBRATION) -> SelectionConfig:
-    """Return the settings with the study's calibration; the defaults, which claim nothing, where there is no file.
+    """Return the settings with the study's calibration; the defaults, which claim nothing, where
+    there is no file.
 
     Raises:
         RequestError: malformed, or of a newer format.

@@ -1,4 +1,6 @@
-"""coslide as a service: schedules, concurrency, what is allowed, who is told. One YAML holds it all."""
+"""coslide as a service: schedules, concurrency, what is allowed, who is told. One YAML holds it
+all.
+"""
 
 from __future__ import annotations
 
@@ -46,16 +48,20 @@ class Runs(Frozen):
     at_once: int = Field(default=1, ge=1, le=100)
     """Runs that work at the same moment on this machine; the others queue up."""
     earth_engine_requests: int = Field(default=40, ge=1, le=1000)
-    """Requests that all runs of the project together may have in flight: Earth Engine's own quota is 40.
-    A run takes as many of them as `source.earthengine.workers` while it pulls."""
+    """Requests that all runs of the project together may have in flight: Earth Engine's own quota
+    is 40. A run takes as many of them as `source.earthengine.workers` while it pulls."""
     retries: int = Field(default=3, ge=0, le=20)
-    """Further tries of a run whose source or machine failed. Wrong requests and missing imagery are never tried again."""
+    """Further tries of a run whose source or machine failed. Wrong requests and missing imagery are
+    never tried again.
+    """
     retry_minutes: float = Field(default=10, ge=0, le=1440)
     """Pause before the first further try; it doubles every time."""
     heartbeat_seconds: float = Field(default=60, ge=1, le=3600)
     """How often a run tells the server that it lives."""
     silent_minutes: float = Field(default=15, gt=0, le=1440)
-    """A run that has been silent for so long is dead: it is marked as crashed and, while it has tries left, started again."""
+    """A run that has been silent for so long is dead: it is marked as crashed and, while it has
+    tries left, started again.
+    """
 
 
 class Allow(Frozen):
@@ -66,7 +72,9 @@ class Allow(Frozen):
     webhooks: tuple[str, ...] = ()
     """Hosts that may be told about runs."""
     folders: tuple[str, ...] = ()
-    """Folders that file parameters (training recipes, references) must lie in; none: such parameters are refused."""
+    """Folders that file parameters (training recipes, references) must lie in; none: such
+    parameters are refused.
+    """
 
 
 class Email(Frozen):
@@ -85,11 +93,15 @@ class Notify(Frozen):
     """Who is told when a run ends."""
 
     webhooks: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...] = ()
-    """Names of environment variables that hold https addresses: such an address is a secret. Hosts: `allow.webhooks`."""
+    """Names of environment variables that hold https addresses: such an address is a secret. Hosts:
+    `allow.webhooks`.
+    """
     email: Email | None = None
     """A mailbox, over SMTP."""
     blocks: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...] = ()
-    """Prefect notification blocks, `type/name`, e.g. sendgrid-email/duty-officer or slack-webhook/quakes."""
+    """Prefect notification blocks, `type/name`, e.g. sendgrid-email/duty-officer or
+    slack-webhook/quakes.
+    """
     done: bool = True
     """Tell of finished runs."""
     failed: bool = True
@@ -101,7 +113,9 @@ class ServiceConfig(Frozen):
 
     format: str = format_of("service")
     preset: str | None = None
-    """Run file, or parts of one, that every triggered run starts from: source, output folder, cards. Beside this file."""
+    """Run file, or parts of one, that every triggered run starts from: source, output folder,
+    cards. Beside this file.
+    """
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     """Time zone of all schedules."""
     refresh: Schedule = Schedule(cron="0 6 * * *")
@@ -117,7 +131,8 @@ class ServiceConfig(Frozen):
 
 
 def read_service(path: Path | None) -> ServiceConfig:
-    """Return the service configuration in a file; the defaults where none is named. Its preset's path becomes absolute.
+    """Return the service configuration in a file; the defaults where none is named. Its preset's
+    path becomes absolute.
 
     Raises:
         RequestError: unreadable, malformed, of a newer format, or a preset that is not there.
@@ -145,7 +160,10 @@ def write_service(service: ServiceConfig, path: Path) -> None:
     """
     if path.exists():
         raise RequestError(f"{path} exists", "Choose another name, or move it away.")
-    head = "# coslide as a service, for `coslide serve --config` and `coslide watch --config`. What is left out keeps its default."
+    head = (
+        "# coslide as a service, for `coslide serve --config` and `coslide watch --config`. "
+        "What is left out keeps its default."
+    )
     write_text(path, "\n".join([head, *commented(service)]) + "\n")
 
 
@@ -153,11 +171,15 @@ def allowed_file(name: str, folders: tuple[str, ...], what: str) -> Path:
     """Return the path of a file or folder that a served run may open.
 
     Raises:
-        RequestError: it lies in none of the allowed folders, symbolic links followed, or does not exist.
+        RequestError: it lies in none of the allowed folders, symbolic links followed, or does not
+            exist.
     """
     path = Path(name).resolve()
     if not any(path.is_relative_to(Path(folder).resolve()) for folder in folders):
-        raise RequestError(f"{what}: `{name}` is in none of the allowed folders", "Ask the operator: `allow.folders`.")
+        raise RequestError(
+            f"{what}: `{name}` is in none of the allowed folders",
+            "Ask the operator: `allow.folders`.",
+        )
     if not path.exists():
         raise RequestError(f"{what}: no such file: {name}", "Check the path.")
     return path
@@ -167,11 +189,15 @@ def allowed_address(address: str, hosts: tuple[str, ...], what: str) -> str:
     """Return an https address whose host is on a list.
 
     Raises:
-        RequestError: another scheme, user information in it, or another host. The message holds the host alone: the rest is secret.
+        RequestError: another scheme, user information in it, or another host. The message holds the
+            host alone: the rest is secret.
     """
     parts = urlsplit(address)
     if parts.scheme != "https" or not parts.hostname or parts.username is not None:
         raise RequestError(f"{what} holds no https address", "Write https://host/path.")
     if parts.hostname not in hosts:
-        raise RequestError(f"{what}: {parts.hostname} is not an allowed host", "Ask the operator: `allow.webhooks`.")
+        raise RequestError(
+            f"{what}: {parts.hostname} is not an allowed host",
+            "Ask the operator: `allow.webhooks`.",
+        )
     return address

@@ -1,7 +1,9 @@
-"""The stack on disk: the noun every wing reads. One Zarr v3 group, one 2-D array a band, scaled integers (design 2.1).
+"""The stack on disk: the noun every wing reads. One Zarr v3 group, one 2-D array a band, scaled
+integers (design 2.1).
 
-Arrays are ``(y, x)`` on one grid. Each carries CF attributes (``scale_factor``, ``add_offset``, ``_FillValue``, ``units``),
-so that `xarray.open_zarr` decodes them too. `gee.stack` writes it, block by whole block; everyone else reads it here.
+Arrays are ``(y, x)`` on one grid. Each carries CF attributes (``scale_factor``, ``add_offset``,
+``_FillValue``, ``units``), so that `xarray.open_zarr` decodes them too. `gee.stack` writes it,
+block by whole block; everyone else reads it here.
 """
 
 from __future__ import annotations
@@ -25,11 +27,15 @@ from configs.places import zarr_at
 
 FORMAT = format_of("stack")
 CHUNK_PX = 256
-"""Side of a Zarr chunk. Blocks that are pulled or mapped are whole multiples of it: one writer per chunk (design 2.1)."""
+"""Side of a Zarr chunk. Blocks that are pulled or mapped are whole multiples of it: one writer per
+chunk (design 2.1).
+"""
 
 
 class Rows(Protocol):
-    """Anything `(band, y, x)` that can be sliced: a numpy array, a Zarr array, or bands of a stack."""
+    """Anything `(band, y, x)` that can be sliced: a numpy array, a Zarr array, or bands of a
+    stack.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -38,10 +44,14 @@ class Rows(Protocol):
 
 
 def encode(values: NDArray[np.floating[Any]], name: str) -> NDArray[Any]:
-    """Return physical values of a band as its stored integers; NaN becomes nodata, values beyond the range its ends."""
+    """Return physical values of a band as its stored integers; NaN becomes nodata, values beyond
+    the range its ends.
+    """
     band = parse_band(name).band
     info = np.iinfo(band.dtype)
-    low, high = (info.min + (band.nodata == info.min), info.max) if band.nodata != 0 else (1, info.max)
+    low, high = (
+        (info.min + (band.nodata == info.min), info.max) if band.nodata != 0 else (1, info.max)
+    )
     scaled = np.round((np.clip(values, band.low, band.high) - band.offset) / band.scale)
     return np.where(np.isfinite(values), np.clip(scaled, low, high), band.nodata).astype(band.dtype)
 
@@ -66,7 +76,9 @@ def grid_attributes(geobox: GeoBox) -> dict[str, Any]:
 
 def grid_from(attributes: dict[str, Any]) -> GeoBox:
     """Return the grid that `grid_attributes` described."""
-    return GeoBox(tuple(attributes["shape"]), Affine(*attributes["transform"]), attributes["crs_wkt"])
+    return GeoBox(
+        tuple(attributes["shape"]), Affine(*attributes["transform"]), attributes["crs_wkt"]
+    )
 
 
 @dataclass(frozen=True)
@@ -84,14 +96,18 @@ class Stack:
         try:
             group = zarr.open_group(zarr_at(self.path), mode="r", use_consolidated=False)
         except (FileNotFoundError, ValueError) as error:
-            raise RequestError(f"no stack at {self.path}", "Run `coslide respond` to make one.") from error
+            raise RequestError(
+                f"no stack at {self.path}", "Run `coslide respond` to make one."
+            ) from error
         check_format(group.attrs.get("format"), "stack", str(self.path))
         return group
 
     def _array(self, name: str) -> zarr.Array[Any]:
         array = self.group[name]
         if not isinstance(array, zarr.Array):
-            raise RequestError(f"`{name}` in {self.path} is not an array", "Run `coslide respond` again.")
+            raise RequestError(
+                f"`{name}` in {self.path} is not an array", "Run `coslide respond` again."
+            )
         return array
 
     @property
@@ -115,18 +131,28 @@ class Stack:
         return tuple(self.attributes["bands"])
 
     def stored(self, name: str) -> zarr.Array[Any]:
-        """Return one array of the group as it is stored: scaled integers, observation classes or days."""
+        """Return one array of the group as it is stored: scaled integers, observation classes or
+        days.
+        """
         return self._array(name)
 
-    def read(self, name: str, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
-        """Return a window of one band, `(y, x)`, float32 in the band's unit, NaN where not known."""
+    def read(
+        self, name: str, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> NDArray[np.float32]:
+        """Return a window of one band, `(y, x)`, float32 in the band's unit, NaN where not
+        known.
+        """
         return decode(np.asarray(self._array(name)[rows, columns]), name)
 
-    def observation(self, when: When, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.uint8]:
+    def observation(
+        self, when: When, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> NDArray[np.uint8]:
         """Return a window's observation classes, `(y, x)` uint8 (`records.ObservationClass`)."""
         return np.asarray(self._array(f"{when}_observation")[rows, columns], dtype=np.uint8)
 
-    def date(self, when: When, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.int32]:
+    def date(
+        self, when: When, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> NDArray[np.int32]:
         """Return acquisition days since 1970-01-01, `(y, x)` int32, 0 where not imaged."""
         return np.asarray(self._array(f"{when}_date")[rows, columns], dtype=np.int32)
 
@@ -135,7 +161,8 @@ class Stack:
         missing = [name for name in names if name not in self.band_names]
         if missing:
             raise RequestError(
-                f"the stack {self.path} has no band {', '.join(missing)}", f"It holds {', '.join(self.band_names)}."
+                f"the stack {self.path} has no band {', '.join(missing)}",
+                f"It holds {', '.join(self.band_names)}.",
             )
         return StackView(self, tuple(names))
 

@@ -1,7 +1,9 @@
-"""One study = one `StudyConfig`: which domains, which mixtures of them, and the one recipe every card is trained by.
+"""One study = one `StudyConfig`: which domains, which mixtures of them, and the one recipe every
+card is trained by.
 
-`coslide study NAME|CONFIG.yaml` reads it. Domains are sample sets (`coslide samples`), anyone's own as well as simulated
-ones; a mixture is given in shares of one total or in counts that add up to it, so that every card has seen equally much.
+`coslide study NAME|CONFIG.yaml` reads it. Domains are sample sets (`coslide samples`), anyone's own
+as well as simulated ones; a mixture is given in shares of one total or in counts that add up to it,
+so that every card has seen equally much.
 """
 
 from __future__ import annotations
@@ -27,11 +29,13 @@ class SimulatedScenes(Frozen):
     landscape: str
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
-    """Epicentres are drawn within half a degree of here, each in an Earth of its own (seed 1000 and up)."""
+    """Epicentres are drawn within half a degree of here, each in an Earth of its own (seed 1000 and
+    up).
+    """
     count: int = Field(ge=1, le=100)
     days: tuple[int, ...] = ()
-    """Days of the year around which (20 days either way) the earthquakes happen, in turn: a domain is a season as well
-    as a landscape. Any day where empty."""
+    """Days of the year around which (20 days either way) the earthquakes happen, in turn: a domain
+    is a season as well as a landscape. Any day where empty."""
     radius_km: float = Field(default=3.0, gt=0, le=50)
 
 
@@ -40,11 +44,12 @@ class StudyDomain(Frozen):
 
     name: str = Field(pattern=NAME_PATTERN)
     sets: tuple[str, ...] = Field(min_length=1)
-    """Folders of sample sets, relative to the study's own file unless absolute. One that is missing is cut from
-    ``configs/samples/NAME.yaml`` where there is such a file."""
+    """Folders of sample sets, relative to the study's own file unless absolute. One that is missing
+    is cut from ``configs/samples/NAME.yaml`` where there is such a file."""
     scenes: tuple[str, ...] = ()
-    """Folders of sample sets that no card trains on. Without any (and without `simulated`), the domain's own sets:
-    whole for cards that never saw the domain, their test split for the others."""
+    """Folders of sample sets that no card trains on. Without any (and without `simulated`), the
+    domain's own sets: whole for cards that never saw the domain, their test split for the
+    others."""
     simulated: SimulatedScenes | None = None
     """Scenes of the simulated Earth, made as they are needed."""
 
@@ -85,8 +90,8 @@ class Composition(Frozen):
 
 
 class Answering(Frozen):
-    """Another way to answer a scene with a card that is there already: no label, no training of cards. One or several of three
-    things, in this order."""
+    """Another way to answer a scene with a card that is there already: no label, no training of
+    cards. One or several of three things, in this order."""
 
     name: str = Field(pattern=NAME_PATTERN)
     title: str = ""
@@ -96,13 +101,17 @@ class Answering(Frozen):
     seeds: tuple[int, ...] = ()
     """Seeds of the cards that answer; all where empty."""
     adapt: Adapt = "card"
-    """scene, match: the scene is brought to the card's reference (`models.inference.adaptation`)."""
+    """scene, match: the scene is brought to the card's reference
+    (`models.inference.adaptation`).
+    """
     batch_norm: float = Field(default=0.0, ge=0, le=1)
     """The scene's part in the network's batch-norm statistics (`models.batchnorm`)."""
     learn_steps: int = Field(default=0, ge=0)
     """Steps of learning from the card's own sure answers (`models.selftrain`)."""
     sure: tuple[float, float] = (0.05, 0.7)
-    """Of learning: calibrated probability up to which a pixel is none, and from which it is a landslide."""
+    """Of learning: calibrated probability up to which a pixel is none, and from which it is a
+    landslide.
+    """
     learning_rate: float = Field(default=1e-4, gt=0)
     """Of learning."""
     tile_px: int = Field(default=200, ge=32, le=1024)
@@ -111,7 +120,9 @@ class Answering(Frozen):
     @model_validator(mode="after")
     def _another_way(self) -> Answering:
         if self.adapt == "card" and not self.batch_norm and not self.learn_steps:
-            raise ValueError(f"the way `{self.name}` changes nothing; set `adapt`, `batch_norm` or `learn_steps`")
+            raise ValueError(
+                f"the way `{self.name}` changes nothing; set `adapt`, `batch_norm` or `learn_steps`"
+            )
         return self
 
 
@@ -129,9 +140,13 @@ class StudyConfig(Frozen):
     domains: tuple[StudyDomain, ...] = Field(min_length=2)
     compositions: tuple[Composition, ...] = Field(min_length=1)
     answering: tuple[Answering, ...] = ()
-    """Ways to answer unseen scenes otherwise, each scored against the plain answer of the same card."""
+    """Ways to answer unseen scenes otherwise, each scored against the plain answer of the same
+    card.
+    """
     tiles: CardTiles | None = None
-    """How scenes are run through the cards of the study; as each card says where null. Large tiles are cheap."""
+    """How scenes are run through the cards of the study; as each card says where null. Large tiles
+    are cheap.
+    """
     family: Literal["simulated", "real"] = "simulated"
     """What the pixels are; every table says so."""
     writes_selection: bool = False
@@ -143,17 +158,28 @@ class StudyConfig(Frozen):
         for made in self.compositions:
             strange = set(made.domains) - known
             if strange:
-                raise ValueError(f"composition `{made.name}` names {', '.join(sorted(strange))}, which is no domain")
+                raise ValueError(
+                    f"composition `{made.name}` names {', '.join(sorted(strange))}, which "
+                    "is no domain"
+                )
             if made.counts and sum(made.counts.values()) != self.total:
-                raise ValueError(f"the counts of `{made.name}` add up to {sum(made.counts.values())}, not {self.total}")
+                raise ValueError(
+                    f"the counts of `{made.name}` add up to {sum(made.counts.values())}, "
+                    f"not {self.total}"
+                )
         named = (self.domains, self.compositions, self.answering)
         for kind in ([one.name for one in some] for some in named):
             if len(set(kind)) < len(kind):
-                raise ValueError("domains, compositions and ways of answering each need names of their own")
+                raise ValueError(
+                    "domains, compositions and ways of answering each need names of their own"
+                )
         for way in self.answering:
             strange = set(way.of) - {made.name for made in self.compositions}
             if strange:
-                raise ValueError(f"the way `{way.name}` names {', '.join(sorted(strange))}, which is no composition")
+                raise ValueError(
+                    f"the way `{way.name}` names {', '.join(sorted(strange))}, which is no "
+                    "composition"
+                )
         self.training(self.compositions[0], self.seeds[0])
         return self
 
@@ -162,8 +188,8 @@ class StudyConfig(Frozen):
         return next(one for one in self.domains if one.name == name)
 
     def training(self, made: Composition, seed: int) -> TrainingConfig:
-        """Return the recipe of one card. A domain's chips come evenly from its sets; its weight in the reference
-        sample is its share of the chips."""
+        """Return the recipe of one card. A domain's chips come evenly from its sets; its weight in
+        the reference sample is its share of the chips."""
         sources = []
         for name, chips in made.chips(self.total).items():
             paths = self.domain(name).sets
@@ -187,7 +213,9 @@ def read_study(name: str) -> tuple[StudyConfig, Path]:
         path = Path(name)
         if not path.is_file():
             presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
-            raise RequestError(f"there is no study `{name}`", f"Name a preset ({presets}) or a YAML file.")
+            raise RequestError(
+                f"there is no study `{name}`", f"Name a preset ({presets}) or a YAML file."
+            )
     content = read_yaml(path, "study")
     if "like" in content:
         content = _like(content, path)
@@ -196,24 +224,32 @@ def read_study(name: str) -> tuple[StudyConfig, Path]:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "study"
-        raise RequestError(f"{path}: {field}: {first['msg']}", f"Correct `{field}` in the study.") from error
+        raise RequestError(
+            f"{path}: {field}: {first['msg']}", f"Correct `{field}` in the study."
+        ) from error
 
 
 def _like(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return a study that names another in its folder with what it takes from it: everything it does not give itself, its recipe
-    field by field, but neither trials nor other ways of answering.
+    """Return a study that names another in its folder with what it takes from it: everything it
+    does not give itself, its recipe field by field, but neither trials nor other ways of answering.
 
     Raises:
         RequestError: the other is missing or malformed, or is like another itself.
     """
     beside = path.parent / f"{content['like']}.yaml"
     if not beside.is_file():
-        raise RequestError(f"{path}: like: there is no {beside.name} beside it", "Name a study of the same folder.")
+        raise RequestError(
+            f"{path}: like: there is no {beside.name} beside it", "Name a study of the same folder."
+        )
     other = read_yaml(beside, "study")
     if not isinstance(content.get("recipe", {}), dict):
-        raise RequestError(f"{path}: recipe: not a mapping", "Give fields of a training recipe, `name: value`.")
+        raise RequestError(
+            f"{path}: recipe: not a mapping", "Give fields of a training recipe, `name: value`."
+        )
     if "like" in other:
-        raise RequestError(f"{path}: like: `{content['like']}` is like another study itself", "Name that one.")
+        raise RequestError(
+            f"{path}: like: `{content['like']}` is like another study itself", "Name that one."
+        )
     candidates = [made for made in other.get("compositions", ()) if not made.get("trial")]
     recipe = {**other.get("recipe", {}), **content.get("recipe", {})}
     taken = {**other, "answering": (), "compositions": candidates, **content, "recipe": recipe}

@@ -1,6 +1,8 @@
-"""One recipe = one `TrainingConfig`: what `coslide train CONFIG.yaml` reads. Every default of a training stands here once.
+"""One recipe = one `TrainingConfig`: what `coslide train CONFIG.yaml` reads. Every default of a
+training stands here once.
 
-The defaults are paper 000's: Dice, Adam at 1e-4, batch 5, the weights of the lowest validation loss (§IV-A).
+The defaults are paper 000's: Dice, Adam at 1e-4, batch 5, the weights of the lowest validation loss
+(§IV-A).
 """
 
 from __future__ import annotations
@@ -19,14 +21,18 @@ from configs.files import format_of, read_yaml
 from configs.mixing import apportioned
 
 ENCODER_WEIGHTS = "encoder_weights"
-"""Argument of networks with a known encoder: a safetensors state dict that a training starts from, relative to the recipe's folder."""
+"""Argument of networks with a known encoder: a safetensors state dict that a training starts from,
+relative to the recipe's folder.
+"""
 
 
 class SampleSource(Frozen):
     """One domain's share of the training samples."""
 
     path: str
-    """Folder of a sample set (`coslide samples`), relative to the recipe's own folder unless absolute."""
+    """Folder of a sample set (`coslide samples`), relative to the recipe's own folder unless
+    absolute.
+    """
     count: int | None = Field(default=None, ge=0)
     """Training chips to draw from it, at random by the seed; all of them where null."""
     share: float | None = Field(default=None, gt=0)
@@ -36,7 +42,9 @@ class SampleSource(Frozen):
 
 
 class SampleLayout(Frozen):
-    """How a recipe's sample sets are meant to be cut: what `coslide samples` is told, kept beside the recipe that needs it."""
+    """How a recipe's sample sets are meant to be cut: what `coslide samples` is told, kept beside
+    the recipe that needs it.
+    """
 
     chip_px: int = Field(ge=32, le=512)
     stride_px: int = Field(ge=8)
@@ -90,32 +98,45 @@ class ScheduleConfig(Frozen):
     """How the learning rate changes over the training."""
 
     name: Literal["constant", "cosine", "onecycle", "poly"] = "constant"
-    """constant; cosine to 0; onecycle (from 1/25 up, then down to 0, both cosine); poly (1 - t)^power (paper 003)."""
+    """constant; cosine to 0; onecycle (from 1/25 up, then down to 0, both cosine); poly (1 -
+    t)^power (paper 003).
+    """
     warmup: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the steps on which the rate rises linearly from 0; for onecycle its rising part (0 there means 0.3)."""
+    """Share of the steps on which the rate rises linearly from 0; for onecycle its rising part (0
+    there means 0.3).
+    """
     power: float = Field(default=0.9, gt=0)
     """Of poly."""
 
 
 class AugmentationConfig(Frozen):
-    """How a chip is varied each time it is drawn; physical truth stays (aspect turns with the picture)."""
+    """How a chip is varied each time it is drawn; physical truth stays (aspect turns with the
+    picture).
+    """
 
     mirrors: Literal["none", "flips", "paper", "all"] = "paper"
-    """paper: the chip or one of its three mirror images (paper 000 §II-D); flips: west-east and north-south, each or both
-    (paper 003); all: any combination of the three, quarter turns included (paper 004)."""
+    """paper: the chip or one of its three mirror images (paper 000 §II-D); flips: west-east and
+    north-south, each or both (paper 003); all: any combination of the three, quarter turns included
+    (paper 004)."""
     hillshade: Literal["as_is", "safe"] = "as_is"
     """safe: only mirrors that leave the light of a hillshade band where it is."""
     shift_px: int = Field(default=0, ge=0)
-    """Move each chip by up to this much, both ways along both axes, within its own split's labels."""
+    """Move each chip by up to this much, both ways along both axes, within its own split's
+    labels.
+    """
     jitter: float = Field(default=0.0, ge=0, le=1)
-    """Spread of a random gain and offset of the optical bands after normalisation, common to all and half as much per band."""
+    """Spread of a random gain and offset of the optical bands after normalisation, common to all
+    and half as much per band.
+    """
     noise: float = Field(default=0.0, ge=0, le=1)
     """Standard deviation of noise added per pixel to the optical bands after normalisation."""
     season: float = Field(default=0.0, ge=0, le=1)
-    """Spread of a random light and greenness of each date, drawn apart for the images before and after, on reflectance; indices
-    follow (`models.seasons`)."""
+    """Spread of a random light and greenness of each date, drawn apart for the images before and
+    after, on reflectance; indices follow (`models.seasons`)."""
     blur_px: float = Field(default=0.0, ge=0, le=5)
-    """Largest standard deviation of a Gaussian blur of the optical bands, drawn anew for every chip (paper 003)."""
+    """Largest standard deviation of a Gaussian blur of the optical bands, drawn anew for every chip
+    (paper 003).
+    """
 
 
 class TrainingConfig(Frozen):
@@ -128,10 +149,12 @@ class TrainingConfig(Frozen):
     """One line for people; made from the network and the domains where empty."""
     samples: tuple[SampleSource, ...] = Field(min_length=1)
     total: int | None = Field(default=None, ge=1)
-    """Training chips of all sets together, divided by their shares: mixtures of one total have seen equally much (paper 000,
-    Table V). A set that cannot give its part is refused."""
+    """Training chips of all sets together, divided by their shares: mixtures of one total have seen
+    equally much (paper 000, Table V). A set that cannot give its part is refused."""
     held_out: tuple[str, ...] = ()
-    """Folders of sample sets that the card must never see, so that they can judge it as a new domain; relative to the recipe's."""
+    """Folders of sample sets that the card must never see, so that they can judge it as a new
+    domain; relative to the recipe's.
+    """
     splits: Splits = Splits()
     cut_as: SampleLayout | None = None
     """How the sample sets are meant to be cut; others are used with a warning."""
@@ -142,8 +165,9 @@ class TrainingConfig(Frozen):
     """Arguments of the network, e.g. `width: 32`."""
     normalisation: Literal["minmax", "zscore", "none"] = "minmax"
     adapt: Adapt = "card"
-    """Before that: card, values as they are; scene, every sample set and scene brought to the mean and spread of all together by
-    its own; match, to their distribution. Imagery bands only (`models.inference.adaptation`)."""
+    """Before that: card, values as they are; scene, every sample set and scene brought to the mean
+    and spread of all together by its own; match, to their distribution. Imagery bands only
+    (`models.inference.adaptation`)."""
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -158,13 +182,21 @@ class TrainingConfig(Frozen):
     balance: float | None = Field(default=None, gt=0, le=1)
     """Share of chips with a landslide among those drawn; as they come where null."""
     start_from: str | None = None
-    """Fine-tune this checkpoint: a card's name, or its folder relative to the recipe's. Its network, bands and normalisation are kept."""
+    """Fine-tune this checkpoint: a card's name, or its folder relative to the recipe's. Its
+    network, bands and normalisation are kept.
+    """
     share: float = Field(default=1.0, gt=0, le=1)
-    """Share of the training chips that are used, drawn by the seed: 0.05 to 1 in paper 003's study of a new event."""
+    """Share of the training chips that are used, drawn by the seed: 0.05 to 1 in paper 003's study
+    of a new event.
+    """
     freeze: tuple[str, ...] = ()
-    """Layers that stay as they are, statistics included: dotted names as in the network, e.g. `encoder`."""
+    """Layers that stay as they are, statistics included: dotted names as in the network, e.g.
+    `encoder`.
+    """
     average: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of the running average of the weights (EMA), which is then validated and kept; 0 keeps the plain weights."""
+    """Decay of the running average of the weights (EMA), which is then validated and kept; 0 keeps
+    the plain weights.
+    """
     keep: Literal["best", "last"] = "best"
     """best: the weights of the lowest validation loss (paper 000); last: those at the end."""
     validate_every: int | None = Field(default=None, ge=1)
@@ -174,7 +206,9 @@ class TrainingConfig(Frozen):
     calibration: Literal["none", "temperature", "platt"] = "none"
     """Fitted on the validation chips after training."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """auto: half precision on a GPU, bfloat16 on a CPU with instructions for it, else float32 (docs/precision.md)."""
+    """auto: half precision on a GPU, bfloat16 on a CPU with instructions for it, else float32
+    (docs/precision.md).
+    """
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(default=0, ge=0)
     tiles: CardTiles | None = None
@@ -184,22 +218,34 @@ class TrainingConfig(Frozen):
     licence: str = "Apache-2.0"
     attribution: tuple[str, ...] = ()
     quick: dict[str, Any] = Field(default_factory=dict)
-    """Fields that the quick variant has instead (`coslide train --quick`): a training that a laptop finishes."""
+    """Fields that the quick variant has instead (`coslide train --quick`): a training that a laptop
+    finishes.
+    """
 
     @model_validator(mode="before")
     @classmethod
     def _divided(cls, content: Any) -> Any:
         """Turn shares of a total into counts."""
         sources = content.get("samples") if isinstance(content, dict) else None
-        if not isinstance(sources, list | tuple) or not all(isinstance(one, dict) for one in sources):
+        if not isinstance(sources, list | tuple) or not all(
+            isinstance(one, dict) for one in sources
+        ):
             return content
         shares, total = [one.get("share") for one in sources], content.get("total")
         if total is None and all(share is None for share in shares):
             return content
-        if not isinstance(total, int) or any(not isinstance(share, int | float) or share <= 0 for share in shares):
-            raise ValueError("`total` and a `share` above 0 for every sample set go together, or give each a `count`")
+        if not isinstance(total, int) or any(
+            not isinstance(share, int | float) or share <= 0 for share in shares
+        ):
+            raise ValueError(
+                "`total` and a `share` above 0 for every sample set go together, or give "
+                "each a `count`"
+            )
         counts = apportioned(total, shares)
-        if any(one.get("count") not in (None, count) for one, count in zip(sources, counts, strict=True)):
+        if any(
+            one.get("count") not in (None, count)
+            for one, count in zip(sources, counts, strict=True)
+        ):
             raise ValueError("give a sample set its `share` of `total` or a `count`, not both")
         divided = [one | {"count": count} for one, count in zip(sources, counts, strict=True)]
         return content | {"samples": divided}
@@ -218,11 +264,27 @@ class TrainingConfig(Frozen):
 
     @property
     def identity(self) -> str:
-        """Return the hash of all that changes the weights: a state on disk is only continued by the same recipe."""
-        words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels", "calibration", "quick"}
+        """Return the hash of all that changes the weights: a state on disk is only continued by the
+        same recipe.
+        """
+        words = {
+            "title",
+            "licence",
+            "attribution",
+            "save_every",
+            "tiles",
+            "reference_pixels",
+            "calibration",
+            "quick",
+        }
         words |= {"cut_as", "total", "held_out"}
         content = self.portable.model_dump(mode="json", exclude=words)
-        for later in ("start_from", "share", "freeze", "adapt"):  # recipes older than these fields keep their identity
+        for later in (
+            "start_from",
+            "share",
+            "freeze",
+            "adapt",
+        ):  # recipes older than these fields keep their identity
             if getattr(self, later) == type(self).model_fields[later].default:
                 del content[later]
         for source in content["samples"]:  # the count says what it comes to
@@ -239,26 +301,36 @@ class TrainingConfig(Frozen):
         return Path(given) if isinstance(given, str) else None
 
     def anchored(self, folder: Path) -> TrainingConfig:
-        """Return the recipe with its encoder's weights found from the recipe's own folder, as its sample sets are."""
-        return self._encoder_from(str((folder / self.encoder_weights).resolve())) if self.encoder_weights else self
+        """Return the recipe with its encoder's weights found from the recipe's own folder, as its
+        sample sets are.
+        """
+        return (
+            self._encoder_from(str((folder / self.encoder_weights).resolve()))
+            if self.encoder_weights
+            else self
+        )
 
     @property
     def portable(self) -> TrainingConfig:
-        """Return the recipe without folders of this machine: its encoder's weights by the name of their file."""
+        """Return the recipe without folders of this machine: its encoder's weights by the name of
+        their file.
+        """
         return self._encoder_from(self.encoder_weights.name) if self.encoder_weights else self
 
     def _encoder_from(self, path: str) -> TrainingConfig:
         return self.model_copy(update={"arguments": {**self.arguments, ENCODER_WEIGHTS: path}})
 
     def quickened(self) -> TrainingConfig:
-        """Return the quick variant: the same recipe with the fields of `quick`, under a name of its own.
+        """Return the quick variant: the same recipe with the fields of `quick`, under a name of its
+        own.
 
         Raises:
             RequestError: there is none, or a field of it cannot be.
         """
         if not self.quick:
             raise RequestError(
-                f"recipe `{self.name}` has no quick variant", "Give it a `quick` section, or train it whole."
+                f"recipe `{self.name}` has no quick variant",
+                "Give it a `quick` section, or train it whole.",
             )
         content = self.model_dump(mode="json", exclude={"quick"}, exclude_unset=True)
         for name, value in self.quick.items():
@@ -283,4 +355,6 @@ def _checked(content: dict[str, Any], where: str) -> TrainingConfig:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise RequestError(f"{where}: {field}: {first['msg']}", f"Correct `{field}` in the recipe.") from error
+        raise RequestError(
+            f"{where}: {field}: {first['msg']}", f"Correct `{field}` in the recipe."
+        ) from error

@@ -1,4 +1,6 @@
-"""Layers of vector files that the user names: ``FILE[:LAYER]``, checked before anything is read of them (design 2.12)."""
+"""Layers of vector files that the user names: ``FILE[:LAYER]``, checked before anything is read of
+them (design 2.12).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ import pyogrio.errors
 from configs.errors import RequestError
 
 _SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml", ".gml")
-"""Vector files that are opened. Nothing that may point elsewhere, such as OGR's virtual format (design 2.12)."""
+"""Vector files that are opened. Nothing that may point elsewhere, such as OGR's virtual format
+(design 2.12).
+"""
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,20 @@ def layer_name(layer: Layer) -> str:
     if not path.is_file():
         raise RequestError(f"no such file: {path}", "Write FILE or FILE:LAYER, and check the path.")
     if path.suffix.lower() not in _SUFFIXES:
-        raise RequestError(f"{path} is not a vector file coslide reads", f"Use one of {', '.join(_SUFFIXES)}.")
+        raise RequestError(
+            f"{path} is not a vector file coslide reads", f"Use one of {', '.join(_SUFFIXES)}."
+        )
     with path.open("rb") as file:
         if b"<OGRVRT" in file.read(4096):
-            raise RequestError(f"{path} is a virtual file that points elsewhere", "Convert it with `ogr2ogr`.")
+            raise RequestError(
+                f"{path} is a virtual file that points elsewhere", "Convert it with `ogr2ogr`."
+            )
     try:
         names = [str(name) for name, _ in pyogrio.list_layers(path)]
     except pyogrio.errors.DataSourceError as error:
-        raise RequestError(f"cannot read {path}: it is not a vector file, or damaged", "Export it again.") from error
+        raise RequestError(
+            f"cannot read {path}: it is not a vector file, or damaged", "Export it again."
+        ) from error
     if layer.name is not None and layer.name not in names:
         raise RequestError(f"{path} has no layer `{layer.name}`", f"It holds {', '.join(names)}.")
     if layer.name is None and len(names) != 1:

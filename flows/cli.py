@@ -1,4 +1,6 @@
-"""The command line: a table of verbs, and one place where errors become messages and exit codes (contract)."""
+"""The command line: a table of verbs, and one place where errors become messages and exit codes
+(contract).
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="coslide")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on standard error.")
 def coslide(quiet: bool) -> None:
@@ -108,7 +112,9 @@ def _as_ours(error: Exception) -> CoslideError:
     if isinstance(error, OSError) and error.errno is not None:
         return from_os_error(error)
     if "out of memory" in str(error).lower() or "No space left on device" in str(error):
-        return MachineError(str(error).splitlines()[0], "Free memory or disk space and give the same command again.")
+        return MachineError(
+            str(error).splitlines()[0], "Free memory or disk space and give the same command again."
+        )
     if os.environ.get("COSLIDE_TRACEBACK"):
         traceback.print_exc()
     return CoslideError(

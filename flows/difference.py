@@ -1,5 +1,6 @@
-"""What was there before is no new landslide: the same post-only card maps the image from before the event, and what it finds there
-is taken away (paper 003, §2.3: post AND NOT pre). Where the earlier image is not clear nothing is taken away.
+"""What was there before is no new landslide: the same post-only card maps the image from before the
+event, and what it finds there is taken away (paper 003, §2.3: post AND NOT pre). Where the earlier
+image is not clear nothing is taken away.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ logger = logging.getLogger(__name__)
 
 def earlier(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the bands of the image from before the event that stand for those from after it."""
-    return tuple(f"{When.PRE}_{name.removeprefix('post_')}" if name.startswith("post_") else name for name in names)
+    return tuple(
+        f"{When.PRE}_{name.removeprefix('post_')}" if name.startswith("post_") else name
+        for name in names
+    )
 
 
 def bands_to_pull(cards: Candidates) -> tuple[str, ...]:
@@ -61,7 +65,9 @@ def subtractable(cards: Candidates) -> Candidates:
     return replace(cards, cards=alone)
 
 
-def subtract(run: RunConfig, found: Found, stack: Stack, observed: Observed, chance: Rows, layout: RunLayout) -> Rows:
+def subtract(
+    run: RunConfig, found: Found, stack: Stack, observed: Observed, chance: Rows, layout: RunLayout
+) -> Rows:
     """Return `chance` `(y, x)` with 0 where the earlier image shows a landslide already.
 
     Raises:
@@ -70,11 +76,17 @@ def subtract(run: RunConfig, found: Found, stack: Stack, observed: Observed, cha
     names = earlier(found.card.bands)
     with progress("observing before") as advance:
         before = observe_stack(stack, names, run.place, layout.observed_before, progress=advance)
-    logger.info("%d of %d clear pixels were clear before the event too", before.clear_px, observed.clear_px)
+    logger.info(
+        "%d of %d clear pixels were clear before the event too", before.clear_px, observed.clear_px
+    )
     view: Rows = stack.view(names)
     if run.model.match_histograms and before.clear_px:
-        view = Matched(stack.view(names), matchings(stack, found.card.bands, observed.array, before.array))
-    if run.model.match_histograms or not before.clear_px:  # matched, the earlier image has the later one's statistics
+        view = Matched(
+            stack.view(names), matchings(stack, found.card.bands, observed.array, before.array)
+        )
+    if (
+        run.model.match_histograms or not before.clear_px
+    ):  # matched, the earlier image has the later one's statistics
         adaptation = adaptation_of(found, stack, run.place, layout)
     else:
         adaptation = adaptation_before(found, stack, names, before)
@@ -84,7 +96,12 @@ def subtract(run: RunConfig, found: Found, stack: Stack, observed: Observed, cha
 
 
 def _map(
-    run: RunConfig, found: Found, view: Rows, before: Observed, path: Path, adaptation: Adaptation | None
+    run: RunConfig,
+    found: Found,
+    view: Rows,
+    before: Observed,
+    path: Path,
+    adaptation: Adaptation | None,
 ) -> zarr.Array[Any]:
     shape = (view.shape[1], view.shape[2])
     grid = TileGrid.for_card(shape, found.card.tiles, ARCHITECTURES[found.card.architecture].stride)
@@ -105,8 +122,11 @@ def _map(
     return array
 
 
-def matchings(stack: Stack, bands: tuple[str, ...], later: Rows, before: Rows) -> tuple[Matching | None, ...]:
-    """Return for each of a card's bands how the earlier image is made to look like the later one; None for static bands.
+def matchings(
+    stack: Stack, bands: tuple[str, ...], later: Rows, before: Rows
+) -> tuple[Matching | None, ...]:
+    """Return for each of a card's bands how the earlier image is made to look like the later one;
+    None for static bands.
 
     Fitted to the pixels that are clear in both.
     """
@@ -120,8 +140,14 @@ def matchings(stack: Stack, bands: tuple[str, ...], later: Rows, before: Rows) -
         for classes in (later, before):
             clear &= np.asarray(classes[rows, :]) == ObservationClass.CLEAR
         for i, pair in both.items():
-            seen = [stack.view([name])[slice(0, 1), rows, slice(0, width)][0][clear] for name in (names[i], bands[i])]
-            both[i] = (pair[0] + BandHistogram.of(seen[0], names[i]), pair[1] + BandHistogram.of(seen[1], bands[i]))
+            seen = [
+                stack.view([name])[slice(0, 1), rows, slice(0, width)][0][clear]
+                for name in (names[i], bands[i])
+            ]
+            both[i] = (
+                pair[0] + BandHistogram.of(seen[0], names[i]),
+                pair[1] + BandHistogram.of(seen[1], bands[i]),
+            )
     return tuple(Matching.between(*both[i]) if i in both else None for i in range(len(bands)))
 
 

@@ -40,7 +40,9 @@ def _geodata() -> Iterator[Finding]:
     import rasterio
     from rasterio.env import GDALDataFinder
 
-    transform = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32654", always_xy=True).transform(141.0, 0.0)
+    transform = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32654", always_xy=True).transform(
+        141.0, 0.0
+    )
     good = abs(transform[0] - 500000) < 1e-3
     yield Finding(
         "PROJ",
@@ -51,15 +53,29 @@ def _geodata() -> Iterator[Finding]:
     drivers = set(rasterio.drivers.raster_driver_extensions().values())
     data = GDALDataFinder().search() or os.environ.get("GDAL_DATA")
     good = "GTiff" in drivers and bool(data)
-    remedy = "" if good else "Unset GDAL_DRIVER_PATH and GDAL_DATA, then `pip install --force-reinstall rasterio`."
-    yield Finding("GDAL", "ok" if good else "missing", f"GDAL {rasterio.__gdal_version__}, data {data}", remedy)
+    remedy = (
+        ""
+        if good
+        else "Unset GDAL_DRIVER_PATH and GDAL_DATA, then `pip install --force-reinstall rasterio`."
+    )
+    yield Finding(
+        "GDAL",
+        "ok" if good else "missing",
+        f"GDAL {rasterio.__gdal_version__}, data {data}",
+        remedy,
+    )
 
 
 def _disk(out: Path) -> Iterator[Finding]:
     folder = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
     free, writable = shutil.disk_usage(folder).free / 2**30, os.access(folder, os.W_OK)
     if not writable:
-        yield Finding("output folder", "missing", f"{folder} cannot be written", "Choose another folder with --out.")
+        yield Finding(
+            "output folder",
+            "missing",
+            f"{folder} cannot be written",
+            "Choose another folder with --out.",
+        )
     else:
         enough = free >= LOW_DISK_GIB
         yield Finding(
@@ -76,7 +92,12 @@ def _gpu() -> Iterator[Finding]:
     if torch.cuda.is_available():
         yield Finding("GPU", "ok", torch.cuda.get_device_name())
     else:
-        yield Finding("GPU", "warn", f"none: mapping runs on {torch.get_num_threads()} CPU threads", "None needed.")
+        yield Finding(
+            "GPU",
+            "warn",
+            f"none: mapping runs on {torch.get_num_threads()} CPU threads",
+            "None needed.",
+        )
 
 
 def _cards() -> Iterator[Finding]:
@@ -85,7 +106,10 @@ def _cards() -> Iterator[Finding]:
     found = list(registry.find(()))
     if not found:
         yield Finding(
-            "checkpoints", "missing", "no card is installed", "Install coslide again, or train one: `coslide train`."
+            "checkpoints",
+            "missing",
+            "no card is installed",
+            "Install coslide again, or train one: `coslide train`.",
         )
     for folder, card in found:
         weights.verify(folder, card)
@@ -100,13 +124,18 @@ def _earth_engine() -> Iterator[Finding]:
 
 
 def _prefect() -> Iterator[Finding]:
-    found = {name: importlib.metadata.version(name) for name in ("prefect", "fastapi", "sqlalchemy")}
-    good = found["sqlalchemy"].startswith("2.0.") and tuple(map(int, found["fastapi"].split(".")[:2])) < (0, 151)
+    found = {
+        name: importlib.metadata.version(name) for name in ("prefect", "fastapi", "sqlalchemy")
+    }
+    good = found["sqlalchemy"].startswith("2.0.") and tuple(
+        map(int, found["fastapi"].split(".")[:2])
+    ) < (0, 151)
     detail = ", ".join(f"{name} {version}" for name, version in found.items())
     remedy = (
         ""
         if good
-        else "Reinstall with the pins: `pip install -c constraints.txt -e .` (with others no schedule ever fires)."
+        else "Reinstall with the pins: `pip install -c constraints.txt -e .` (with others no "
+        "schedule ever fires)."
     )
     yield Finding("Prefect", "ok" if good else "missing", detail, remedy)
     url = os.environ.get("PREFECT_API_URL")
@@ -115,18 +144,29 @@ def _prefect() -> Iterator[Finding]:
 
 
 def _server(url: str) -> Iterator[Finding]:
-    """Yield what a configured server says: does it answer, may we speak to it, does anybody serve it."""
+    """Yield what a configured server says: does it answer, may we speak to it, does anybody serve
+    it.
+    """
     import httpx
 
     what, start = "Prefect server", "Start it: `prefect server start`, or unset PREFECT_API_URL."
     secret = os.environ.get("PREFECT_API_AUTH_STRING")
-    headers = {"authorization": "Basic " + base64.b64encode(secret.encode()).decode()} if secret else {}
+    headers = (
+        {"authorization": "Basic " + base64.b64encode(secret.encode()).decode()} if secret else {}
+    )
     try:
         with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=5) as client:
             client.get("/health").raise_for_status()
-            answer = client.post("/deployments/filter", json={"deployments": {"tags": {"all_": ["coslide"]}}})
+            answer = client.post(
+                "/deployments/filter", json={"deployments": {"tags": {"all_": ["coslide"]}}}
+            )
             if answer.status_code == 401:
-                yield Finding(what, "missing", f"{url} refuses us", "export PREFECT_API_AUTH_STRING=user:password")
+                yield Finding(
+                    what,
+                    "missing",
+                    f"{url} refuses us",
+                    "export PREFECT_API_AUTH_STRING=user:password",
+                )
                 return
             found = sorted(one["name"] for one in answer.raise_for_status().json())
             unguarded = not secret and not url.startswith(("http://127.0.0.1", "http://localhost"))
@@ -137,7 +177,10 @@ def _server(url: str) -> Iterator[Finding]:
     yield Finding(what, "warn" if unguarded else "ok", url, remedy if unguarded else "")
     known = ", ".join(found)
     yield Finding(
-        "deployments", "ok" if found else "warn", known or "none", "" if found else "Serve them: `coslide serve`."
+        "deployments",
+        "ok" if found else "warn",
+        known or "none",
+        "" if found else "Serve them: `coslide serve`.",
     )
 
 

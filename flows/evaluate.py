@@ -1,6 +1,8 @@
-"""An inventory against a reference: pixels, landslides and boundaries, over what both have looked at.
+"""An inventory against a reference: pixels, landslides and boundaries, over what both have looked
+at.
 
-The wings meet here: `tiles.labels` burns the reference, `inventory.compare` counts, `models.metrics` turns counts into metrics.
+The wings meet here: `tiles.labels` burns the reference, `inventory.compare` counts,
+`models.metrics` turns counts into metrics.
 """
 
 from __future__ import annotations
@@ -50,12 +52,15 @@ def evaluate(
     Args:
         revisions: folders of published revisions.
         reference: ``FILE[:LAYER]`` of polygons, or ``simulated``: the simulated Earth's own truth.
-        extent: ``FILE[:LAYER]`` of what the reference's author has looked at; everything where None.
+        extent: ``FILE[:LAYER]`` of what the reference's author has looked at; everything where
+            None.
         ignore: ``FILE[:LAYER]`` of what counts neither way.
-        out: folder for ``evaluation.json``, the false and missed landslides as layers and the size-frequency plot; beside the
-            revision where None. With several revisions a folder each inside it.
+        out: folder for ``evaluation.json``, the false and missed landslides as layers and the
+            size-frequency plot; beside the revision where None. With several revisions a folder
+            each inside it.
         step: how a room is called.
-        review: a GeoPackage that an analyst has edited; the inventory is scored as it would be with that taken up.
+        review: a GeoPackage that an analyst has edited; the inventory is scored as it would be with
+            that taken up.
 
     Raises:
         RequestError: no such revision or reference, or one that lies elsewhere.
@@ -66,7 +71,9 @@ def evaluate(
     rows = []
     for folder in map(Path, revisions):
         target = out / f"{folder.resolve().parent.name}-{folder.name}" if out and several else out
-        rows.append(step(evaluate_one, name="evaluate")(folder, reference, extent, ignore, target, review))
+        rows.append(
+            step(evaluate_one, name="evaluate")(folder, reference, extent, ignore, target, review)
+        )
     return {"status": "ok", "reference": reference, "evaluations": rows}
 
 
@@ -81,7 +88,10 @@ def evaluate_one(
     """Return one revision's scores, written to `out` too."""
     layout = RunLayout(folder)
     if not (folder / "landslides.tif").exists():
-        raise RequestError(f"{folder} is no revision: it has no landslides.tif", "Name a folder like runs/EVENT/r001.")
+        raise RequestError(
+            f"{folder} is no revision: it has no landslides.tif",
+            "Name a folder like runs/EVENT/r001.",
+        )
     run = read_run(layout.config)
     predicted, geobox = read_mask(folder / "landslides.tif")
     truth, slides = truth_of(run, geobox, reference, extent, ignore)
@@ -97,14 +107,19 @@ def evaluate_one(
         "pixels_observed": _pixels(predicted, truth, unobserved_as_none=False),
         "pixels_imaged_unobserved_as_none": _pixels(predicted, truth, unobserved_as_none=True),
         "landslides": objects.as_plain(),
-        "boundaries": {str(px): asdict(score) for px, score in compare_boundaries(predicted, truth).items()},
+        "boundaries": {
+            str(px): asdict(score) for px, score in compare_boundaries(predicted, truth).items()
+        },
         "sizes": compare_sizes(objects.reference_areas_m2, objects.predicted_areas_m2).as_plain(),
     }
     target = out or folder.parent / f"evaluation-{folder.name}"
     target.mkdir(parents=True, exist_ok=True)
     write_text(target / "evaluation.json", json.dumps(_finite(scores), indent=1) + "\n")
     _layers(target / "evaluation.gpkg", {"missed": objects.missed, "false": objects.false})
-    ours, theirs = area_density(objects.predicted_areas_m2), area_density(objects.reference_areas_m2)
+    ours, theirs = (
+        area_density(objects.predicted_areas_m2),
+        area_density(objects.reference_areas_m2),
+    )
     chart = sizes_compared(ours, theirs, words_of())
     if chart is not None:
         write_text(target / "size-frequency.svg", str(chart) + "\n")
@@ -122,10 +137,18 @@ def _finite(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _pixels(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], *, unobserved_as_none: bool) -> dict[str, float]:
+def _pixels(
+    predicted: NDArray[np.uint8], truth: NDArray[np.uint8], *, unobserved_as_none: bool
+) -> dict[str, float]:
     counts = compare_pixels(predicted, truth, unobserved_as_none=unobserved_as_none)
     confusion = Confusion(tp=counts.tp, fp=counts.fp, fn=counts.fn, tn=counts.tn)
-    return {"tp": counts.tp, "fp": counts.fp, "fn": counts.fn, "tn": counts.tn, **confusion.as_dict()}
+    return {
+        "tp": counts.tp,
+        "fp": counts.fp,
+        "fn": counts.fn,
+        "tn": counts.tn,
+        **confusion.as_dict(),
+    }
 
 
 def read_mask(path: Path) -> tuple[NDArray[np.uint8], GeoBox]:
@@ -138,7 +161,9 @@ def read_mask(path: Path) -> tuple[NDArray[np.uint8], GeoBox]:
         with rasterio.open(path, driver="GTiff") as file:
             return file.read(1), GeoBox(file.shape, file.transform, file.crs.to_wkt())
     except rasterio.errors.RasterioError as error:
-        raise RequestError(f"cannot read {path}: {error}", "Run `coslide respond` again.") from error
+        raise RequestError(
+            f"cannot read {path}: {error}", "Run `coslide respond` again."
+        ) from error
 
 
 def truth_of(
@@ -157,10 +182,16 @@ def truth_of(
 
 
 def _layers(path: Path, frames: dict[str, gpd.GeoDataFrame]) -> None:
-    """Write the layers, empty ones too: a layer without a feature says that nothing was false, or missed."""
+    """Write the layers, empty ones too: a layer without a feature says that nothing was false, or
+    missed.
+    """
     path.unlink(missing_ok=True)
     for name, frame in frames.items():
-        options = {"geometry_type": "MultiPolygon", "promote_to_multi": True, "dataset_options": {"VERSION": "1.3"}}
+        options = {
+            "geometry_type": "MultiPolygon",
+            "promote_to_multi": True,
+            "dataset_options": {"VERSION": "1.3"},
+        }
         frame.to_file(path, layer=name, driver="GPKG", engine="pyogrio", **options)
 
 
@@ -177,16 +208,21 @@ def _told(scores: dict[str, Any]) -> list[str]:
     kind = "simulated truth" if scores["simulated"] else scores["reference"]
     pixels, everything = scores["pixels_observed"], scores["pixels_imaged_unobserved_as_none"]
     objects, sizes = scores["landslides"], scores["sizes"]
-    rims = ", ".join(f"{_share(score['f1'])} within {px} px" for px, score in scores["boundaries"].items())
+    rims = ", ".join(
+        f"{_share(score['f1'])} within {px} px" for px, score in scores["boundaries"].items()
+    )
     lines = [
         f"{scores['revision']} against {kind}",
-        f"  pixels observed      F1 {_share(pixels['f1'])}  precision {_share(pixels['precision'])}  "
+        f"  pixels observed      F1 {_share(pixels['f1'])}  precision "
+        f"{_share(pixels['precision'])}  "
         f"recall {_share(pixels['recall'])}  IoU {_share(pixels['iou'])}",
         f"  unobserved as none   F1 {_share(everything['f1'])}",
         f"  boundaries           F1 {rims}",
-        f"  landslides           recall {_share(objects['recall'])} of {objects['reference_count']:,}  "
+        f"  landslides           recall {_share(objects['recall'])} of "
+        f"{objects['reference_count']:,}  "
         f"precision {_share(objects['precision'])} of {objects['predicted_count']:,}",
-        f"  one to one           F1 {_share(objects['one_to_one_f1'])}; the reference itself on this grid: "
+        f"  one to one           F1 {_share(objects['one_to_one_f1'])}; the reference "
+        "itself on this grid: "
         f"{_share(objects['ceiling_f1'])}",
     ]
     for row in objects["by_size"]:
@@ -195,7 +231,9 @@ def _told(scores: dict[str, Any]) -> list[str]:
             f"precision {_share(row['precision'])} of {row['predicted']:,}"
         )
     tails = [(side, sizes[side]["tail"]) for side in ("reference", "predicted")]
-    told = [f"{side} {tail['alpha']:.2f} ± {tail['standard_error']:.2f}" for side, tail in tails if tail]
+    told = [
+        f"{side} {tail['alpha']:.2f} ± {tail['standard_error']:.2f}" for side, tail in tails if tail
+    ]
     gap = f"  sizes                largest gap of the distributions {_share(sizes['ks_distance'])}"
     lines.append(f"{gap}; tail exponents: {', '.join(told)}" if told else gap)
     return [*lines, f"  {scores['files']}/"]

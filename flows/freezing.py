@@ -39,11 +39,13 @@ def freeze_run(where: Path, folder: Path) -> Frozen:
     """Return the archive of a run.
 
     Args:
-        where: a revision, an event's folder (its latest revision), or a run file, whose pixels are then pulled anew.
+        where: a revision, an event's folder (its latest revision), or a run file, whose pixels are
+            then pulled anew.
         folder: the archive; it must not exist.
 
     Raises:
-        RequestError: no run there, its stack is gone or unfinished, it is simulated, or `folder` exists.
+        RequestError: no run there, its stack is gone or unfinished, it is simulated, or `folder`
+            exists.
         CoslideError: whatever the source raises.
     """
     if where.is_file():
@@ -76,7 +78,8 @@ def _layout(where: Path) -> RunLayout:
     revisions = EventFolder(where).revisions()
     if not revisions:
         raise RequestError(
-            f"{where} is no run", "Give a revision (runs/EVENT/r001), an event's folder (runs/EVENT), or a run file."
+            f"{where} is no run",
+            "Give a revision (runs/EVENT/r001), an event's folder (runs/EVENT), or a run file.",
         )
     return revisions[max(revisions)]
 
@@ -84,7 +87,8 @@ def _layout(where: Path) -> RunLayout:
 def _stack(layout: RunLayout) -> Stack:
     if not layout.stack.exists():
         raise RequestError(
-            f"the stack of {layout.folder} is gone: `keep` in its run file drops those of older revisions",
+            f"the stack of {layout.folder} is gone: `keep` in its run file drops those of "
+            "older revisions",
             f"Freeze the latest revision, or pull anew: `coslide freeze {layout.config}`.",
         )
     return Stack(layout.stack)

@@ -1,6 +1,7 @@
 """The story: one line, one room. Read this first.
 
-Every room reads its inputs from disk and writes its product there, so a killed run goes on where it was (design 2.1).
+Every room reads its inputs from disk and writes its product there, so a killed run goes on where it
+was (design 2.1).
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def map_event(
     choice = step(steps.choose, name="choose")(run, cards, stack, layout)
     observed = step(steps.observe, name="observe")(run, cards, choice, stack, layout)
     chance = step(steps.map_probability, name="map")(run, cards, choice, stack, observed, layout)
-    slides = step(steps.outline_landslides, name="outline")(run, cards, choice, stack, observed, chance)
+    slides = step(steps.outline_landslides, name="outline")(
+        run, cards, choice, stack, observed, chance
+    )
     return step(publish, name="publish")(
         run, event, layout, source, cards, plan, choice, stack, observed, chance, slides
     )

@@ -1,4 +1,5 @@
-"""A run's layers on a geemap map, to be looked at in a notebook over Earth Engine's own: needs ``coslide[notebook]``.
+"""A run's layers on a geemap map, to be looked at in a notebook over Earth Engine's own: needs
+``coslide[notebook]``.
 
     import geemap
     from flows.notebook import add_run
@@ -45,10 +46,11 @@ SHOWN: Final = ("id", "area_m2", "probability_mean", "confidence", "slope_mean_d
 
 
 def add_run(board: Any, revision: Path | str) -> list[str]:
-    """Add a run's layers to a map and return their names: post-event image, observation, probability, landslides.
+    """Add a run's layers to a map and return their names: post-event image, observation,
+    probability, landslides.
 
-    The image of a live run is Earth Engine's own, asked for tile by tile with the run's scenes; those of other runs come from
-    the stack, where the revision has kept it.
+    The image of a live run is Earth Engine's own, asked for tile by tile with the run's scenes;
+    those of other runs come from the stack, where the revision has kept it.
 
     Args:
         board: a `geemap.Map`.
@@ -63,7 +65,10 @@ def add_run(board: Any, revision: Path | str) -> list[str]:
         raise RequestError(f"{revision} is no revision", "Give a folder like runs/EVENT/r001.")
     run = read_run(layout.config)
     before = len(board.layers)
-    title = f"{run.event.name} {layout.folder.name}{', simulated' if run.source.kind == 'simulated' else ''}"
+    title = (
+        f"{run.event.name} "
+        f"{layout.folder.name}{', simulated' if run.source.kind == 'simulated' else ''}"
+    )
     if layout.stack.exists():
         _add_image(board, run, Stack(layout.stack), f"{title}: after the event")
     for name, painted in (("observation", _observed), ("probability", _likely)):
@@ -71,8 +76,16 @@ def add_run(board: Any, revision: Path | str) -> list[str]:
             step = max(1, -(-max(file.shape) // LONGEST_PX))
             values = file.read(1, out_shape=(-(-file.height // step), -(-file.width // step)))
             scale = Affine.scale(file.width / values.shape[1], file.height / values.shape[0])
-            _overlay(board, painted(file, values), file.transform @ scale, str(file.crs), f"{title}: {name}")
-    slides = gpd.read_file(layout.folder / "landslides.gpkg", layer="landslides", columns=list(SHOWN)).to_crs(4326)
+            _overlay(
+                board,
+                painted(file, values),
+                file.transform @ scale,
+                str(file.crs),
+                f"{title}: {name}",
+            )
+    slides = gpd.read_file(
+        layout.folder / "landslides.gpkg", layer="landslides", columns=list(SHOWN)
+    ).to_crs(4326)
     if len(slides):
         style = {"color": "#e4002b", "weight": 2, "fillOpacity": 0.1}
         board.add_gdf(slides, layer_name=f"{title}: landslides", style=style, zoom_to_layer=False)
@@ -90,7 +103,9 @@ def _add_image(board: Any, run: RunConfig, stack: Stack, name: str) -> None:
 
         shown = replace(plan, bands=TRUE_COLOUR, needs_elevation=False)
         image = EarthEngineSource(run.source.earthengine).image(shown)
-        board.add_layer(image, {"bands": list(TRUE_COLOUR), "min": 0, "max": BRIGHT / REFLECTANCE.scale}, name)
+        board.add_layer(
+            image, {"bands": list(TRUE_COLOUR), "min": 0, "max": BRIGHT / REFLECTANCE.scale}, name
+        )
         return
     step = max(1, -(-max(stack.shape) // LONGEST_PX))
     every = slice(None, None, step)
@@ -120,7 +135,9 @@ def _likely(file: Any, chance: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _overlay(board: Any, rgba: NDArray[np.uint8], affine: Affine, crs: str, name: str) -> None:
-    """Lay a picture over the map, warped to the map's own projection so that it lies where it belongs."""
+    """Lay a picture over the map, warped to the map's own projection so that it lies where it
+    belongs.
+    """
     from ipyleaflet import ImageOverlay
 
     height, width = rgba.shape[1:]

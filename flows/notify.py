@@ -1,4 +1,6 @@
-"""Words to whoever must know: webhooks and a mailbox. Telling never fails a run, and no address or password is ever logged."""
+"""Words to whoever must know: webhooks and a mailbox. Telling never fails a run, and no address or
+password is ever logged.
+"""
 
 from __future__ import annotations
 
@@ -53,19 +55,28 @@ def _ways(service: ServiceConfig) -> Iterator[tuple[str, Callable[[str, str], No
 
 def _address(name: str, hosts: tuple[str, ...]) -> str:
     if not os.environ.get(name):
-        raise RequestError(f"{name} is not set", "Set it to the webhook's address, or take it out of notify.webhooks.")
+        raise RequestError(
+            f"{name} is not set",
+            "Set it to the webhook's address, or take it out of notify.webhooks.",
+        )
     return allowed_address(os.environ[name], hosts, name)
 
 
 def _webhook(name: str, hosts: tuple[str, ...], subject: str, body: str) -> None:
-    """Post a message as JSON: `text` as chat services read it, `subject` and `body` for programs. Redirects are not followed."""
+    """Post a message as JSON: `text` as chat services read it, `subject` and `body` for programs.
+    Redirects are not followed.
+    """
     import httpx
 
     content = {"text": f"{subject}\n{body}", "subject": subject, "body": body}
     try:
-        answer = httpx.post(_address(name, hosts), json=content, timeout=TIMEOUT_S, follow_redirects=False)
+        answer = httpx.post(
+            _address(name, hosts), json=content, timeout=TIMEOUT_S, follow_redirects=False
+        )
     except httpx.HTTPError as error:
-        raise SourceError(f"no answer ({type(error).__name__})") from None  # its text may hold the address
+        raise SourceError(
+            f"no answer ({type(error).__name__})"
+        ) from None  # its text may hold the address
     if not answer.is_success:
         raise SourceError(f"HTTP {answer.status_code}")
 

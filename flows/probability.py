@@ -1,7 +1,9 @@
-"""Probability over the whole area, strip by strip to disk, here or by workers elsewhere; only what is missing is mapped.
+"""Probability over the whole area, strip by strip to disk, here or by workers elsewhere; only what
+is missing is mapped.
 
-A strip is done when its marker exists, which is written after its chunks and names the weights and the stack. What a shard
-is depends on the grid alone, so that every engine makes the same pixels (design 2.1).
+A strip is done when its marker exists, which is written after its chunks and names the weights and
+the stack. What a shard is depends on the grid alone, so that every engine makes the same pixels
+(design 2.1).
 """
 
 from __future__ import annotations
@@ -47,8 +49,9 @@ from tiles.views import Is
 logger = logging.getLogger(__name__)
 
 _SEAM = 1 / 8
-"""Share of a shard's tiles that its neighbour computes as well: blended tiles belong to two strips. Larger shards share fewer
-tiles, smaller ones share out better (chosen; docs/scale.md tells what it costs)."""
+"""Share of a shard's tiles that its neighbour computes as well: blended tiles belong to two strips.
+Larger shards share fewer tiles, smaller ones share out better (chosen; docs/scale.md tells what it
+costs)."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,9 @@ class MapShard:
     path: str
     batch: int
     adaptation: str
-    """How the scene is brought to the card (`Adaptation.as_text`); empty for a card that takes it as it is."""
+    """How the scene is brought to the card (`Adaptation.as_text`); empty for a card that takes it
+    as it is.
+    """
     versions: Mapping[str, str]
     strips: tuple[int, int]
 
@@ -84,9 +89,19 @@ class _Target(NamedTuple):
 
     @classmethod
     def of(
-        cls, card: CheckpointCard, stack: Stack, classes: Rows, where: int, path: Path, adaptation: str = ""
+        cls,
+        card: CheckpointCard,
+        stack: Stack,
+        classes: Rows,
+        where: int,
+        path: Path,
+        adaptation: str = "",
     ) -> _Target:
-        key = {"weights": card.weights_sha256, "stack": stack.attributes["plan_key"], "where": int(where)}
+        key = {
+            "weights": card.weights_sha256,
+            "stack": stack.attributes["plan_key"],
+            "where": int(where),
+        }
         if adaptation:
             key["adaptation"] = hashlib.sha256(adaptation.encode()).hexdigest()
         return cls(stack, classes, int(where), path, json.dumps(key))
@@ -102,9 +117,14 @@ def map_card(
     progress: Advance,
     adaptation: Adaptation | None = None,
 ) -> zarr.Array[Any]:
-    """Return a card's landslide probability, `(y, x)` float32 on disk, NaN but where the observation is `where`."""
+    """Return a card's landslide probability, `(y, x)` float32 on disk, NaN but where the
+    observation is `where`.
+    """
     maps = adaptation.as_text() if adaptation else ""
-    grid, target = _grid(found.card, stack), _Target.of(found.card, stack, observed.array, where, path, maps)
+    grid, target = (
+        _grid(found.card, stack),
+        _Target.of(found.card, stack, observed.array, where, path, maps),
+    )
     done = _kept(target)
     array = zarr.open_array(zarr_at(path), mode="r+") if done else _create(path, stack.shape)
     cluster = engine.current()
@@ -124,7 +144,12 @@ def _grid(card: CheckpointCard, stack: Stack) -> TileGrid:
 
 
 def _map_strips(
-    predictor: Predictor, grid: TileGrid, target: _Target, strips: range, batch: int, progress: Advance = silent
+    predictor: Predictor,
+    grid: TileGrid,
+    target: _Target,
+    strips: range,
+    batch: int,
+    progress: Advance = silent,
 ) -> None:
     map_tiles(
         target.stack.view(predictor.bands),
@@ -140,7 +165,9 @@ def _map_strips(
 
 
 def shards_of(grid: TileGrid) -> list[range]:
-    """Return the strips of each shard: one where strips share no tile, else so many that shared tiles stay few."""
+    """Return the strips of each shard: one where strips share no tile, else so many that shared
+    tiles stay few.
+    """
     crossing = [len(grid.rows_of(strip)[1]) for strip in range(grid.strips - 1)]
     if not any(crossing):
         return [range(strip, strip + 1) for strip in range(grid.strips)]
@@ -176,10 +203,17 @@ def _shards(
     return [replace(whole, strips=(strips.start, strips.stop)) for strips in missing]
 
 
-def _by_workers(cluster: Cluster, shards: list[MapShard], grid: TileGrid, progress: Advance) -> None:
-    rows = [sum(len(group) for strip in range(*shard.strips) for group in grid.rows_of(strip)) for shard in shards]
+def _by_workers(
+    cluster: Cluster, shards: list[MapShard], grid: TileGrid, progress: Advance
+) -> None:
+    rows = [
+        sum(len(group) for strip in range(*shard.strips) for group in grid.rows_of(strip))
+        for shard in shards
+    ]
     reports, mapped = [], 0
-    for number, report in cluster.work(map_shard, shards, gpu=bool(shards) and shards[0].device == "cuda"):
+    for number, report in cluster.work(
+        map_shard, shards, gpu=bool(shards) and shards[0].device == "cuda"
+    ):
         reports.append(report)
         mapped += rows[number]
         progress(mapped * len(grid.columns), sum(rows) * len(grid.columns))
@@ -198,7 +232,10 @@ def map_shard(shard: MapShard) -> Report:
     predictor = _predictor(shard.card, shard.folder, shard.weights, shard.device)
     if shard.adaptation:
         predictor = replace(predictor, adaptation=Adaptation.read(shard.adaptation))
-    stack, classes = Stack(place(shard.stack)), zarr.open_array(zarr_at(place(shard.observed)), mode="r")
+    stack, classes = (
+        Stack(place(shard.stack)),
+        zarr.open_array(zarr_at(place(shard.observed)), mode="r"),
+    )
     target = _Target.of(predictor.card, stack, classes, shard.where, path, shard.adaptation)
     strips = range(*shard.strips)
     done = {strip for strip in strips if _is_done(target, strip)}
@@ -213,11 +250,14 @@ def _predictor(card: str, folder: str, weights: str, device: Device) -> Predicto
     candidate = Path(folder) if folder else registry.SHIPPED / card
     if not candidate.is_dir():
         raise RequestError(
-            f"the worker does not see the card {candidate}", "Put `model.card_dirs` where all machines see it."
+            f"the worker does not see the card {candidate}",
+            "Put `model.card_dirs` where all machines see it.",
         )
     found = Found(candidate, read_card(candidate))
     if found.card.weights_sha256 != weights:
-        raise RequestError(f"the worker's card `{card}` is another one", "Install the same cards on all machines.")
+        raise RequestError(
+            f"the worker's card `{card}` is another one", "Install the same cards on all machines."
+        )
     return found.load(device)
 
 
@@ -243,9 +283,15 @@ def _markers(path: Path) -> Path:
 
 
 def _kept(target: _Target) -> set[int]:
-    """Return the strips that this very mapping has finished; another card's or stack's are thrown away."""
+    """Return the strips that this very mapping has finished; another card's or stack's are thrown
+    away.
+    """
     folder = _markers(target.path)
-    found = {int(marker.name) for marker in folder.iterdir() if marker.name.isdigit()} if folder.exists() else set()
+    found = (
+        {int(marker.name) for marker in folder.iterdir() if marker.name.isdigit()}
+        if folder.exists()
+        else set()
+    )
     if found and target.path.exists() and all(_is_done(target, strip) for strip in found):
         return found
     if found:
@@ -279,7 +325,9 @@ def all_adapting(cards: Candidates, adapt: Adapt) -> Candidates:
     return replace(cards, cards=tuple(made))
 
 
-def adaptation_of(found: Found, stack: Stack, area: Area | None, layout: RunLayout) -> Adaptation | None:
+def adaptation_of(
+    found: Found, stack: Stack, area: Area | None, layout: RunLayout
+) -> Adaptation | None:
     """Return how the scene is brought to a card; None for a card that takes scenes as they are.
 
     Raises:
@@ -302,12 +350,19 @@ def adaptation_of(found: Found, stack: Stack, area: Area | None, layout: RunLayo
         )
     adaptation = Adaptation.of(normalisation, found.card.bands, compared[0].scene)
     write_text(path, json.dumps({"key": key, "maps": json.loads(adaptation.as_text())}))
-    logger.info("the scene is brought to %s by %d pixels of its own", found.card.name, compared[0].scene.pixels)
+    logger.info(
+        "the scene is brought to %s by %d pixels of its own",
+        found.card.name,
+        compared[0].scene.pixels,
+    )
     return adaptation
 
 
-def adaptation_before(found: Found, stack: Stack, names: tuple[str, ...], before: Observed) -> Adaptation | None:
-    """Return how the image from before the event is brought to a post-only card, by that image's own clear, sloping pixels.
+def adaptation_before(
+    found: Found, stack: Stack, names: tuple[str, ...], before: Observed
+) -> Adaptation | None:
+    """Return how the image from before the event is brought to a post-only card, by that image's
+    own clear, sloping pixels.
 
     `names` are the bands that stand for the card's. None for a card that takes scenes as they are.
 

@@ -1,4 +1,6 @@
-"""The last room: products written into the work folder, then one rename makes them a revision (design 2.10)."""
+"""The last room: products written into the work folder, then one rename makes them a revision
+(design 2.10).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,17 @@ from models.registry import Candidates
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = ("coslide", "numpy", "torch", "rasterio", "zarr", "geopandas", "shapely", "odc-geo", "earthengine-api")
+PACKAGES = (
+    "coslide",
+    "numpy",
+    "torch",
+    "rasterio",
+    "zarr",
+    "geopandas",
+    "shapely",
+    "odc-geo",
+    "earthengine-api",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,9 @@ def publish(
     chance: Rows,
     slides: Inventory,
 ) -> Finished:
-    """Return the run as the event's next revision. Until the last line nothing of it is in the event's folder."""
+    """Return the run as the event's next revision. Until the last line nothing of it is in the
+    event's folder.
+    """
     with workspace.waiting(event.lock):
         number = max(event.revisions(), default=0) + 1
         earlier = reviews.earlier(event)
@@ -77,7 +91,9 @@ def publish(
             Manner(earlier, provenance, run.product, run.affected, run.clean),
         )
         write_text(
-            layout.provenance, json.dumps({**provenance, "steps": journal.costs()}, indent=1, ensure_ascii=False) + "\n"
+            layout.provenance,
+            json.dumps({**provenance, "steps": journal.costs()}, indent=1, ensure_ascii=False)
+            + "\n",
         )
         run.write(layout.config)
         write_item(layout.folder, published)
@@ -87,12 +103,20 @@ def publish(
         event_state.published(event, run, number, published.summary.observed_fraction)
     with workspace.waiting(event.folder.parent / ".catalog.lock"):
         write_root_catalog(event.folder.parent)
-    names = sorted(path.name for path in revision.folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    names = sorted(
+        path.name
+        for path in revision.folder.iterdir()
+        if path.is_file() and not path.name.startswith(".")
+    )
     products = {name: revision.folder / name for name in names}
-    return Finished(revision.folder, number, published.summary.as_plain(), products, list(published.words))
+    return Finished(
+        revision.folder, number, published.summary.as_plain(), products, list(published.words)
+    )
 
 
-def _about(run: RunConfig, source: Source, cards: Candidates, plan: Plan, choice: Choice, number: int) -> About:
+def _about(
+    run: RunConfig, source: Source, cards: Candidates, plan: Plan, choice: Choice, number: int
+) -> About:
     offer, card = source.offer(), cards.by_name(choice.card).card
     return About(
         event=run.event,
@@ -102,7 +126,9 @@ def _about(run: RunConfig, source: Source, cards: Candidates, plan: Plan, choice
         choice=choice,
         source=str(run.source),
         simulated=offer.simulated,
-        warnings=tuple(dict.fromkeys((*run.warnings, *offer.warnings, *cards.warnings, *choice.warnings))),
+        warnings=tuple(
+            dict.fromkeys((*run.warnings, *offer.warnings, *cards.warnings, *choice.warnings))
+        ),
         revision=number,
         attribution=card.attribution,
         bands=card.bands,
@@ -114,11 +140,22 @@ def _reviewed(review: Review | None) -> dict[str, Any]:
     if review is None:
         return {}
     logger.info("%d landslides as reviewed in %s", review.edits, review.path)
-    return {"review": {"of_revision": review.revision, "edits": review.edits, "sha256": sha256(review.path)}}
+    return {
+        "review": {
+            "of_revision": review.revision,
+            "edits": review.edits,
+            "sha256": sha256(review.path),
+        }
+    }
 
 
 def _scene(scene: Scene) -> dict[str, Any]:
-    return {"id": scene.id, "window": str(scene.when), "acquired": scene.acquired.isoformat(), "product": scene.product}
+    return {
+        "id": scene.id,
+        "window": str(scene.when),
+        "acquired": scene.acquired.isoformat(),
+        "product": scene.product,
+    }
 
 
 def _account(source: Source) -> dict[str, Any]:
@@ -127,7 +164,9 @@ def _account(source: Source) -> dict[str, Any]:
     return {"account": account.as_plain()} if account is not None else {}
 
 
-def _provenance(run: RunConfig, cards: Candidates, plan: Plan, choice: Choice, observed: Observed) -> dict[str, Any]:
+def _provenance(
+    run: RunConfig, cards: Candidates, plan: Plan, choice: Choice, observed: Observed
+) -> dict[str, Any]:
     """Return what reproduces the run: scenes, weights, versions, machine."""
     used = [cards.by_name(name).card for name in (choice.card, choice.fallback) if name]
     return {
@@ -138,7 +177,8 @@ def _provenance(run: RunConfig, cards: Candidates, plan: Plan, choice: Choice, o
         "source": {"kind": run.source.kind, "details": dict(plan.details)},
         "scenes": [_scene(scene) for scene in plan.scenes],
         "checkpoints": {
-            card.name: {"weights_sha256": card.weights_sha256, "threshold": card.threshold} for card in used
+            card.name: {"weights_sha256": card.weights_sha256, "threshold": card.threshold}
+            for card in used
         },
         "observation_px": {kind.name.lower(): count for kind, count in observed.counts.items()},
         "requests": plan.requests,

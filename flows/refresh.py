@@ -1,4 +1,6 @@
-"""The same event again with today's imagery: a new revision, or a word that nothing new was to be had (contract)."""
+"""The same event again with today's imagery: a new revision, or a word that nothing new was to be
+had (contract).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,16 @@ from configs.run import RunConfig
 from flows import steps
 from flows.events import reviews
 from flows.events import state as event_state
-from flows.events.state import Refresh, Standing, Stop, Verdict, Wait, is_look_due, is_refresh_due, settled
+from flows.events.state import (
+    Refresh,
+    Standing,
+    Stop,
+    Verdict,
+    Wait,
+    is_look_due,
+    is_refresh_due,
+    settled,
+)
 from flows.respond import respond
 from flows.run import workspace
 from flows.run.journal import Step, plain
@@ -36,7 +47,8 @@ def refresh(
     step: Step = plain,
     run_it: Run = respond,
 ) -> dict[str, Any]:
-    """Return the contract's answer: ``action`` is refreshed, waiting or closed, ``reason`` says why.
+    """Return the contract's answer: ``action`` is refreshed, waiting or closed, ``reason`` says
+    why.
 
     Args:
         folder: the event's folder, ``<out>/<event>``.
@@ -56,8 +68,13 @@ def refresh(
             reviews.give(event, review)
         now = as_of or datetime.now(UTC).replace(microsecond=0)
         answer = _turn(event, now, checkpoint, force, step, run_it)
-        if answer["action"] == "refreshed" and not force and event_state.latest_run(event).windows.as_of < now:
-            # unfinished work of an earlier day was finished with its own clock: what came since is still to be had
+        if (
+            answer["action"] == "refreshed"
+            and not force
+            and event_state.latest_run(event).windows.as_of < now
+        ):
+            # unfinished work of an earlier day was finished with its own clock: what came since is
+            # still to be had
             later = _turn(event, now, checkpoint, force, step, run_it)
             answer = later if later["action"] == "refreshed" else answer
         return answer
@@ -90,7 +107,9 @@ def _turn(
 
 
 def verdict_of(event: EventFolder, run: RunConfig) -> Verdict:
-    """Return whether an event is to be refreshed, after asking the source what it has where that matters."""
+    """Return whether an event is to be refreshed, after asking the source what it has where that
+    matters.
+    """
     stands = event_state.standing(event, run.windows.post.last, reviews.waiting(event) is not None)
     return settled(stands) or is_refresh_due(stands, _on_offer(run, stands), run.windows.as_of)
 
@@ -106,9 +125,11 @@ def _on_offer(run: RunConfig, stands: Standing) -> tuple[Scene, ...]:
 
 
 def next_run(event: EventFolder, as_of: datetime, checkpoint: str | None = None) -> RunConfig:
-    """Return the latest revision's configuration with a later clock, written to where the event's folder stands now.
+    """Return the latest revision's configuration with a later clock, written to where the event's
+    folder stands now.
 
-    Its checkpoint is kept: another one would change the inventory where nothing changed on the ground.
+    Its checkpoint is kept: another one would change the inventory where nothing changed on the
+    ground.
 
     Raises:
         RequestError: the clock lies before the latest revision's.
@@ -116,10 +137,16 @@ def next_run(event: EventFolder, as_of: datetime, checkpoint: str | None = None)
     latest, state = event_state.latest_run(event), event_state.read_state(event)
     if state.latest_revision and as_of < latest.windows.as_of:
         raise RequestError(
-            f"--as-of {as_of:%Y-%m-%d %H:%M} lies before revision {state.latest_revision} ({latest.windows.as_of:%Y-%m-%d %H:%M})",
-            "Give a later --as-of, or map the event as of then into another folder: `coslide respond --config … --out …`.",
+            f"--as-of {as_of:%Y-%m-%d %H:%M} lies before revision {state.latest_revision} "
+            f"({latest.windows.as_of:%Y-%m-%d %H:%M})",
+            "Give a later --as-of, or map the event as of then into another folder: "
+            "`coslide respond --config … --out …`.",
         )
-    name = checkpoint or (event_state.card_of(event.revision(state.latest_revision)) if state.latest_revision else None)
+    name = checkpoint or (
+        event_state.card_of(event.revision(state.latest_revision))
+        if state.latest_revision
+        else None
+    )
     model = latest.model.model_copy(update={"checkpoint": name}) if name else latest.model
     folder = event.folder.absolute()
     updates = {
@@ -131,7 +158,9 @@ def next_run(event: EventFolder, as_of: datetime, checkpoint: str | None = None)
 
 
 def _after(event: EventFolder) -> dict[str, Any]:
-    """Return what became of the event: closed at once where the new revision has reached the target."""
+    """Return what became of the event: closed at once where the new revision has reached the
+    target.
+    """
     stop = settled(event_state.standing(event, event_state.latest_run(event).windows.post.last))
     with workspace.waiting(event.lock):
         state = event_state.stop(event, stop) if stop else event_state.read_state(event)
@@ -162,10 +191,11 @@ _ENDS = ("refreshed", "waiting", "closed", "failed", "busy")
 def refresh_events(
     out: Path, *, now: datetime | None = None, step: Step = plain, run_it: Run = respond
 ) -> dict[str, Any]:
-    """Return what became of every open event: ``action`` and ``reason`` of each, and when to look again.
+    """Return what became of every open event: ``action`` and ``reason`` of each, and when to look
+    again.
 
-    Idempotent: called late it makes up for all missed looks at once, called too early it looks at nothing, and an event that
-    another process refreshes is left to that one.
+    Idempotent: called late it makes up for all missed looks at once, called too early it looks at
+    nothing, and an event that another process refreshes is left to that one.
 
     Args:
         out: the output folder that the events lie in.
@@ -178,7 +208,9 @@ def refresh_events(
     """
     now = now or datetime.now(UTC).replace(microsecond=0)
     if not out.is_dir():
-        raise RequestError(f"no such output folder: {out}", "Name the folder that the events lie in, e.g. runs.")
+        raise RequestError(
+            f"no such output folder: {out}", "Name the folder that the events lie in, e.g. runs."
+        )
     rows = [_one(event, now, step, run_it) for event in events_in(out) if _is_due(event, now)]
     waiting = list(_next_looks(out, now))
     told = {name: sum(row["action"] == name for row in rows) for name in _ENDS}
@@ -201,14 +233,20 @@ def events_in(out: Path) -> Iterator[EventFolder]:
 def _is_due(event: EventFolder, now: datetime) -> bool:
     try:
         state = event_state.read_state(event)
-        reviewed = event.review.exists() and state.closed_by != "operator" and reviews.waiting(event) is not None
+        reviewed = (
+            event.review.exists()
+            and state.closed_by != "operator"
+            and reviews.waiting(event) is not None
+        )
         return reviewed or is_look_due(state, now)
     except CoslideError:
         return True  # so that the refresh says what is wrong with it
 
 
 def _next_looks(out: Path, now: datetime) -> Iterator[datetime]:
-    """Yield when each open event is to be looked at again; what failed or was busy, after an hour."""
+    """Yield when each open event is to be looked at again; what failed or was busy, after an
+    hour.
+    """
     for event in events_in(out):
         try:
             state = event_state.read_state(event)
@@ -227,11 +265,23 @@ def _one(event: EventFolder, now: datetime, step: Step, run_it: Run) -> dict[str
         return row | {"action": "busy", "reason": error.message}
     except CoslideError as error:
         logger.error("%s: %s", event.folder.name, error)
-        return row | {"action": "failed", "reason": str(error).replace("\n", " "), "code": error.code}
+        return row | {
+            "action": "failed",
+            "reason": str(error).replace("\n", " "),
+            "code": error.code,
+        }
     except Exception as error:  # a defect that one event shows must not keep the others waiting
         logger.exception("%s", event.folder.name)
         return row | {"action": "failed", "reason": f"{type(error).__name__}: {error}", "code": 1}
-    kept = ("action", "reason", "revision", "observed_fraction", "event_state", "event_reason", "words")
+    kept = (
+        "action",
+        "reason",
+        "revision",
+        "observed_fraction",
+        "event_state",
+        "event_reason",
+        "words",
+    )
     return row | {key: answer[key] for key in kept if key in answer}
 
 
@@ -240,7 +290,11 @@ def words(result: dict[str, Any]) -> str:
     lines = []
     for row in result["events"]:
         revision = f" (revision {row['revision']})" if row["action"] == "refreshed" else ""
-        closed = f"; closed: {row['event_reason']}" if row.get("event_state") == "closed" and revision else ""
+        closed = (
+            f"; closed: {row['event_reason']}"
+            if row.get("event_state") == "closed" and revision
+            else ""
+        )
         lines.append(f"{row['event']}: {row['action']}{revision}: {row['reason']}{closed}")
     until = f", next look {result['next_look'][:16]} UTC" if result["next_look"] else ""
     return "\n".join([*lines, f"{result['open']} open{until}"])

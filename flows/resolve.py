@@ -1,6 +1,8 @@
-"""From what somebody asked to a run that says everything: event, area, windows, source (design 2.2, 2.11).
+"""From what somebody asked to a run that says everything: event, area, windows, source (design 2.2,
+2.11).
 
-What a request leaves open comes from the operator's preset (a run file, or parts of one), then from the defaults.
+What a request leaves open comes from the operator's preset (a run file, or parts of one), then from
+the defaults.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ def resolve(
     area, warnings = _area(request, preset, files, event, look, hosts)
     _check_area(area, look)
     content = {
-        key: value for key, value in preset.items() if key not in ("event", "area", "windows", "warnings", "look")
+        key: value
+        for key, value in preset.items()
+        if key not in ("event", "area", "windows", "warnings", "look")
     }
     content["model"] = {**preset.get("model", {})}
     if request.checkpoint != "auto" or "checkpoint" not in content["model"]:
@@ -109,15 +113,28 @@ def _as_of(request: Request, preset: Mapping[str, Any], now: datetime | None) ->
     return (now or datetime.now(UTC)).replace(microsecond=0)
 
 
-def _event(request: Request, preset: Mapping[str, Any], files: Files, hosts: Collection[str] | None) -> Event:
+def _event(
+    request: Request, preset: Mapping[str, Any], files: Files, hosts: Collection[str] | None
+) -> Event:
     """Return the event: from the USGS, from the request's fields, or from the preset."""
     if request.usgs or files.usgs:
         from gee import catalog
 
-        event = catalog.read_event(files.usgs) if files.usgs else catalog.fetch_event(str(request.usgs), hosts)
-        return event.model_copy(update={"name": check_name(request.name)}) if request.name else event
+        event = (
+            catalog.read_event(files.usgs)
+            if files.usgs
+            else catalog.fetch_event(str(request.usgs), hosts)
+        )
+        return (
+            event.model_copy(update={"name": check_name(request.name)}) if request.name else event
+        )
     if request.latitude is None or request.longitude is None or request.date is None:
-        if "event" in preset and request.latitude is None and request.longitude is None and request.date is None:
+        if (
+            "event" in preset
+            and request.latitude is None
+            and request.longitude is None
+            and request.date is None
+        ):
             return _preset_event(request, preset["event"])
         missing = [
             name
@@ -152,7 +169,9 @@ def _preset_event(request: Request, content: Any) -> Event:
     return event.model_copy(update={"name": check_name(request.name)}) if request.name else event
 
 
-def _windows(request: Request, preset: Mapping[str, Any], event: Event, as_of: datetime, look: LookConfig) -> Windows:
+def _windows(
+    request: Request, preset: Mapping[str, Any], event: Event, as_of: datetime, look: LookConfig
+) -> Windows:
     default = default_windows(event, max(as_of, event.time), look.pre_days, look.post_days)
     given = preset.get("windows", {})
     pre = parse_range(request.pre, "--pre") if request.pre else given.get("pre", default.pre)
@@ -171,10 +190,14 @@ def _area(
     look: LookConfig,
     hosts: Collection[str] | None,
 ) -> tuple[Area, list[str]]:
-    """Return where to look and what is doubtful about it: explicit first, then ShakeMap, then magnitude (contract)."""
+    """Return where to look and what is doubtful about it: explicit first, then ShakeMap, then
+    magnitude (contract).
+    """
     warnings = []
     if event.depth_km is not None and event.depth_km > SHALLOW_KM:
-        warnings.append(f"the earthquake is {event.depth_km:g} km deep: few landslides are expected")
+        warnings.append(
+            f"the earthquake is {event.depth_km:g} km deep: few landslides are expected"
+        )
     if request.radius_km:
         return areas.around(event.latitude, event.longitude, request.radius_km), warnings
     if files.area or request.bounds:
@@ -188,7 +211,10 @@ def _area(
         try:
             return shakemap_area(event.shakemap_url, look, hosts), warnings
         except SourceError as error:
-            warnings.append(f"the event's ShakeMap could not be had ({error.message}); a circle by magnitude is used")
+            warnings.append(
+                f"the event's ShakeMap could not be had ({error.message}); a circle by "
+                "magnitude is used"
+            )
     if "area" in preset:
         given = preset["area"]
         return (_given_area(given) if isinstance(given, str) else Area.from_plain(given)), warnings
@@ -199,7 +225,8 @@ def _area(
         )
     if event.magnitude >= LARGE_MAGNITUDE:
         warnings.append(
-            f"magnitude {event.magnitude:g} without a ShakeMap: the rupture is long and a circle around the epicentre "
+            f"magnitude {event.magnitude:g} without a ShakeMap: the rupture is long and a "
+            "circle around the epicentre "
             "may miss much of the shaken area; give --shakemap or --area"
         )
     return areas.from_magnitude(event.latitude, event.longitude, event.magnitude), warnings
@@ -223,7 +250,8 @@ def _check_area(area: Area, look: LookConfig) -> None:
     if area.km2 > look.largest_km2:
         raise RequestError(
             f"the area is {area.km2:,.0f} km², more than {look.largest_km2:,.0f}",
-            "Give a smaller --radius-km or --area, a higher ShakeMap contour, or raise look.largest_km2 in the run file.",
+            "Give a smaller --radius-km or --area, a higher ShakeMap contour, or raise "
+            "look.largest_km2 in the run file.",
         )
     if land_fraction(area) == 0:
         lon, lat = area.centre
@@ -240,13 +268,16 @@ def make_request(**fields: Any) -> Request:
         RequestError: a field out of its limits, named.
     """
     try:
-        return Request.model_validate({key: value for key, value in fields.items() if value is not None})
+        return Request.model_validate(
+            {key: value for key, value in fields.items() if value is not None}
+        )
     except ValidationError as error:
         raise as_request_error(error, "the request") from error
 
 
 def parse_source(text: str) -> dict[str, Any]:
-    """Return the source part of a run file from ``earthengine``, ``archive:DIR`` or ``simulated[:LANDSCAPE]``.
+    """Return the source part of a run file from ``earthengine``, ``archive:DIR`` or
+    ``simulated[:LANDSCAPE]``.
 
     Raises:
         RequestError: anything else.
@@ -258,4 +289,6 @@ def parse_source(text: str) -> dict[str, Any]:
         return {"kind": "simulated", "landscape": rest or None}
     if kind == "earthengine" and not rest:
         return {"kind": "earthengine"}
-    raise RequestError(f"--source: `{text}` is no source", "Use earthengine, archive:DIR or simulated[:LANDSCAPE].")
+    raise RequestError(
+        f"--source: `{text}` is no source", "Use earthengine, archive:DIR or simulated[:LANDSCAPE]."
+    )

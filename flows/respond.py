@@ -1,4 +1,6 @@
-"""One request from beginning to end: the work folder, the story, and the answer (contract, `coslide respond`)."""
+"""One request from beginning to end: the work folder, the story, and the answer (contract, `coslide
+respond`).
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,17 @@ def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str
         insist: make a revision even where no pixel is new against the one before.
 
     Raises:
-        CoslideError: see the contract's exit codes. Work that can never be finished leaves nothing behind.
+        CoslideError: see the contract's exit codes. Work that can never be finished leaves nothing
+            behind.
     """
     event = workspace.open_event(Path(run.out), run.event.name)
     with workspace.locked(event.work(f"{run.request_id}.lock").folder, "working on this request"):
         layout, run = workspace.begin(event, run)
         try:
-            with journal(layout.log, layout.steps, run.event.name, run.request_id), engine.opened(run.engine):
+            with (
+                journal(layout.log, layout.steps, run.event.name, run.request_id),
+                engine.opened(run.engine),
+            ):
                 finished = map_event(run, event, layout, step, insist)
                 seconds = {name: cost["seconds"] for name, cost in costs().items()}
         except (RequestError, NothingToSeeError):
@@ -78,9 +84,11 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
 def describe(ahead: dict[str, Any]) -> str:
     """Return the words for a dry run."""
     lines = [
-        f"{ahead['event']}: {ahead['area_km2']:,} km², {ahead['grid']['shape'][1]} × {ahead['grid']['shape'][0]} px of "
+        f"{ahead['event']}: {ahead['area_km2']:,} km², {ahead['grid']['shape'][1]} × "
+        f"{ahead['grid']['shape'][0]} px of "
         f"{ahead['grid']['resolution_m']:g} m in {ahead['grid']['crs']}",
-        f"would fetch {ahead['megabytes']} MB in {ahead['requests']} requests; checkpoints: {', '.join(ahead['checkpoints'])}",
+        f"would fetch {ahead['megabytes']} MB in {ahead['requests']} requests; "
+        f"checkpoints: {', '.join(ahead['checkpoints'])}",
     ]
     for scene in ahead["scenes"]:
         share = _share(scene["clear_fraction"], scene["cloud_fraction"])
@@ -89,7 +97,9 @@ def describe(ahead: dict[str, Any]) -> str:
 
 
 def _share(clear: float | None, cloud: float | None) -> str:
-    """Return how much can be seen, in words: of the area where that is known, else of the whole scene."""
+    """Return how much can be seen, in words: of the area where that is known, else of the whole
+    scene.
+    """
     if clear is not None:
         return f"{clear:.0%} clear"
     return "clear share unknown" if cloud is None else f"scene {cloud:.0%} cloud"
@@ -99,7 +109,10 @@ def headline(summary: dict[str, Any]) -> str:
     """Return the answer in words: what a tired person needs first."""
     products = summary["products"]
     folder = Path(next(iter(products.values()))).parent
-    lines = [f"{summary['event']} · revision {summary['revision']}", *(f"  {line}" for line in summary["words"])]
+    lines = [
+        f"{summary['event']} · revision {summary['revision']}",
+        *(f"  {line}" for line in summary["words"]),
+    ]
     lines += [f"  WARNING: {warning}" for warning in summary["warnings"]]
     lines += [f"  {folder}/", *(f"    {Path(path).name}" for path in products.values())]
     lines.append(f"  took {sum(summary['seconds'].values()):.0f} s")

@@ -37,7 +37,17 @@ logger = logging.getLogger(__name__)
 
 ALWAYS = ("dem", "slope")
 """Bands every inventory needs for its attributes, whatever the card reads."""
-WISHED = ("post_B4", "post_B3", "post_B2", "pre_B4", "pre_B3", "pre_B2", "post_NDVI", "pre_NDVI", "water")
+WISHED = (
+    "post_B4",
+    "post_B3",
+    "post_B2",
+    "pre_B4",
+    "pre_B3",
+    "pre_B2",
+    "post_NDVI",
+    "pre_NDVI",
+    "water",
+)
 """Bands the report, the rules and the reader want where the source has them."""
 
 
@@ -80,7 +90,9 @@ def card_bands(run: RunConfig, cards: Candidates) -> tuple[str, ...]:
 
 
 def stack_bands(run: RunConfig, source: Source, cards: Candidates) -> tuple[str, ...]:
-    """Return the bands of the run's stack: what the cards read, what attributes need, what readers wish."""
+    """Return the bands of the run's stack: what the cards read, what attributes need, what readers
+    wish.
+    """
     offered = source.offer().bands
     extra = tuple(band for band in (*ALWAYS, *WISHED) if band in offered)
     return tuple(dict.fromkeys((*card_bands(run, cards), *extra)))
@@ -91,7 +103,8 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
 
     Raises:
         RequestError: a layer of what may be affected cannot be used.
-        NothingToSeeError: no imagery; where the swapped epicentre would hit it, the message says so.
+        NothingToSeeError: no imagery; where the swapped epicentre would hit it, the message says
+            so.
     """
     Given.open(run.affected)  # a file that cannot be used is told now, not after hours of work
     area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
@@ -110,13 +123,16 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
         if _swapped_would_hit(run, source):
             swapped = f"--epicentre {run.event.longitude:g},{run.event.latitude:g}"
             raise NothingToSeeError(
-                error.message, f"Latitude comes first: the imagery lies at {swapped}. {error.remedy}"
+                error.message,
+                f"Latitude comes first: the imagery lies at {swapped}. {error.remedy}",
             ) from error
         raise
 
 
 def _planned(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the bands that the plan's windows hold: what is only wished for may be left out of it (`plan_of`)."""
+    """Return the bands that the plan's windows hold: what is only wished for may be left out of it
+    (`plan_of`).
+    """
     windows = {parse_band(name).when for name in plan.bands}
     return tuple(name for name in names if parse_band(name).when in (None, *windows))
 
@@ -148,10 +164,12 @@ def pull(
     layout: RunLayout,
     insist: bool = True,
 ) -> Stack:
-    """Return the stack, assembled on disk or completed there; what the revision before saw clearly is kept (design 2.10).
+    """Return the stack, assembled on disk or completed there; what the revision before saw clearly
+    is kept (design 2.10).
 
     Raises:
-        NothingNewError: no pixel is new against the revision before, and nobody insists on another one.
+        NothingNewError: no pixel is new against the revision before, and nobody insists on another
+            one.
     """
     cluster = engine.current()
     fill = by_workers(cluster, source_config(run)) if cluster else fill_blocks
@@ -170,10 +188,15 @@ def pull(
     if carried["blocks"]:
         clear = carried["blocks"] - carried["asked"]
         logger.info(
-            "%s pixels are new, %d of %d blocks were clear already", carried["news_px"], clear, carried["blocks"]
+            "%s pixels are new, %d of %d blocks were clear already",
+            carried["news_px"],
+            clear,
+            carried["blocks"],
         )
         if not carried["news_px"] and not insist:
-            raise NothingNewError("the new images show nothing that had not been seen", "Wait for a clear one.")
+            raise NothingNewError(
+                "the new images show nothing that had not been seen", "Wait for a clear one."
+            )
     journal.note(pixels=int(np.prod(stack.shape)), requests=plan.requests, megabytes=plan.megabytes)
     return stack
 
@@ -213,7 +236,9 @@ def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -
     return choice
 
 
-def observe(run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, layout: RunLayout) -> Observed:
+def observe(
+    run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, layout: RunLayout
+) -> Observed:
     """Return what the chosen card could see, per pixel.
 
     Raises:
@@ -226,7 +251,9 @@ def observe(run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, lay
         )
     fillable = observed.counts[ObservationClass.NO_PRE] if choice.fallback else 0
     if observed.clear_px + fillable == 0:
-        seen = ", ".join(f"{kind.name.lower()} {count:,}" for kind, count in observed.counts.items() if count)
+        seen = ", ".join(
+            f"{kind.name.lower()} {count:,}" for kind, count in observed.counts.items() if count
+        )
         raise NothingToSeeError(
             f"nothing of the area was seen (pixels: {seen or 'none'})",
             "Give a longer --post (and --pre), or wait for a clear image.",
@@ -235,9 +262,15 @@ def observe(run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, lay
 
 
 def map_probability(
-    run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, observed: Observed, layout: RunLayout
+    run: RunConfig,
+    cards: Candidates,
+    choice: Choice,
+    stack: Stack,
+    observed: Observed,
+    layout: RunLayout,
 ) -> Rows:
-    """Return landslide probability, `(y, x)` on disk; the fallback card fills what has no clear pre-event pixel.
+    """Return landslide probability, `(y, x)` on disk; the fallback card fills what has no clear
+    pre-event pixel.
 
     Where the choice names several members, it is their mean.
     """
@@ -250,7 +283,11 @@ def map_probability(
     chance: Rows = by(cards.by_name(choice.card), ObservationClass.CLEAR, layout.probability)
     if choice.members:
         beside = [
-            by(cards.by_name(name), ObservationClass.CLEAR, layout.probability.with_name(f"probability-{name}.zarr"))
+            by(
+                cards.by_name(name),
+                ObservationClass.CLEAR,
+                layout.probability.with_name(f"probability-{name}.zarr"),
+            )
             for name in choice.members[1:]
         ]
         chance = Mean((chance, *beside))
@@ -258,7 +295,9 @@ def map_probability(
         fill = by(cards.by_name(choice.fallback), ObservationClass.NO_PRE, layout.filled)
         chance = Filled(chance, fill)
     if run.model.subtract_pre:
-        chance = difference.subtract(run, cards.by_name(choice.card), stack, observed, chance, layout)
+        chance = difference.subtract(
+            run, cards.by_name(choice.card), stack, observed, chance, layout
+        )
     journal.note(pixels=int(np.prod(stack.shape)))
     return chance
 
@@ -269,11 +308,28 @@ def threshold_of(run: RunConfig, found: Found) -> float:
 
 
 def outline_landslides(
-    run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, observed: Observed, chance: Rows
+    run: RunConfig,
+    cards: Candidates,
+    choice: Choice,
+    stack: Stack,
+    observed: Observed,
+    chance: Rows,
 ) -> Inventory:
     """Return the landslides and what the rules rejected."""
     fallback = threshold_of(run, cards.by_name(choice.fallback)) if choice.fallback else None
-    threshold = float(np.mean([threshold_of(run, cards.by_name(name)) for name in choice.members or (choice.card,)]))
-    slides = outline(chance, observed.array, threshold, stack, run.clean, choice=choice, fallback_threshold=fallback)
+    threshold = float(
+        np.mean(
+            [threshold_of(run, cards.by_name(name)) for name in choice.members or (choice.card,)]
+        )
+    )
+    slides = outline(
+        chance,
+        observed.array,
+        threshold,
+        stack,
+        run.clean,
+        choice=choice,
+        fallback_threshold=fallback,
+    )
     journal.note(landslides=len(slides.landslides), rejected=len(slides.rejected))
     return slides

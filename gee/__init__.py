@@ -1,1 +1,3 @@
-"""Imagery onto one grid: Earth Engine, archives of files and the simulated Earth answer the same question."""
+"""Imagery onto one grid: Earth Engine, archives of files and the simulated Earth answer the same
+question.
+"""

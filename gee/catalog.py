@@ -1,6 +1,7 @@
 """Events from the USGS catalogue: a detail GeoJSON, from a file or by its id.
 
-Format: https://earthquake.usgs.gov/earthquakes/feed/v1.0/geojson_detail.php (times in milliseconds since 1970, UTC).
+Format: https://earthquake.usgs.gov/earthquakes/feed/v1.0/geojson_detail.php (times in milliseconds
+since 1970, UTC).
 """
 
 from __future__ import annotations
@@ -31,10 +32,15 @@ def read_event(path: Path) -> Event:
     """
     try:
         if path.stat().st_size > _LARGEST_DETAIL_BYTES:
-            raise RequestError(f"--usgs: {path} is larger than any event's detail", "Give one event's detail GeoJSON.")
+            raise RequestError(
+                f"--usgs: {path} is larger than any event's detail",
+                "Give one event's detail GeoJSON.",
+            )
         content = path.read_bytes()
     except OSError as error:
-        raise RequestError(f"--usgs: cannot read {path}: {error.strerror}", "Check the path.") from error
+        raise RequestError(
+            f"--usgs: cannot read {path}: {error.strerror}", "Check the path."
+        ) from error
     return parse_event(content, str(path))
 
 
@@ -46,9 +52,14 @@ def fetch_event(event_id: str, hosts: Collection[str] | None = None) -> Event:
         SourceError: the catalogue cannot be had.
     """
     if not event_id.isalnum():
-        raise RequestError(f"--usgs: `{event_id}` is no event id", "Give an id such as us2000h8ty, or a GeoJSON file.")
+        raise RequestError(
+            f"--usgs: `{event_id}` is no event id",
+            "Give an id such as us2000h8ty, or a GeoJSON file.",
+        )
     url = DETAIL_URL.format(id=event_id)
-    return parse_event(fetch(url, limit_bytes=_LARGEST_DETAIL_BYTES, hosts=hosts), f"event {event_id}")
+    return parse_event(
+        fetch(url, limit_bytes=_LARGEST_DETAIL_BYTES, hosts=hosts), f"event {event_id}"
+    )
 
 
 def parse_event(content: bytes, where: str) -> Event:
@@ -60,7 +71,9 @@ def parse_event(content: bytes, where: str) -> Event:
     try:
         feature = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"--usgs: {where} is no GeoJSON: {error}", "Give one event's detail GeoJSON.") from error
+        raise RequestError(
+            f"--usgs: {where} is no GeoJSON: {error}", "Give one event's detail GeoJSON."
+        ) from error
     if isinstance(feature, dict) and feature.get("type") == "FeatureCollection":
         count = len(feature.get("features") or [])
         raise RequestError(
@@ -69,11 +82,14 @@ def parse_event(content: bytes, where: str) -> Event:
         )
     try:
         properties, place = feature["properties"], feature["geometry"]["coordinates"]
-        identity = str(feature.get("id") or f"{properties.get('net', '')}{properties.get('code', '')}")
+        identity = str(
+            feature.get("id") or f"{properties.get('net', '')}{properties.get('code', '')}"
+        )
         return Event(
             name=identity,
             title=str(properties.get("title") or properties.get("place") or ""),
-            time=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=float(properties["time"])),
+            time=datetime(1970, 1, 1, tzinfo=UTC)
+            + timedelta(milliseconds=float(properties["time"])),
             longitude=_within(float(place[0])),
             latitude=float(place[1]),
             depth_km=float(place[2]) if len(place) > 2 and place[2] is not None else None,
@@ -84,17 +100,21 @@ def parse_event(content: bytes, where: str) -> Event:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         what = error.errors()[0]["loc"][0] if isinstance(error, ValidationError) else error
         raise RequestError(
-            f"--usgs: {where} is not one event's detail ({what} missing or wrong)", "Give one event's detail GeoJSON."
+            f"--usgs: {where} is not one event's detail ({what} missing or wrong)",
+            "Give one event's detail GeoJSON.",
         ) from error
 
 
 def _within(longitude: float) -> float:
-    """Return a longitude in [-180, 180]; catalogues write 181 beyond the antimeridian now and then."""
+    """Return a longitude in [-180, 180]; catalogues write 181 beyond the antimeridian now and
+    then.
+    """
     return longitude if -180 <= longitude <= 180 else wrap(longitude)
 
 
 def preferred_shakemap(products: Mapping[str, Any]) -> str | None:
-    """Return the address of the preferred ShakeMap's ``grid.xml``: highest weight, then newest; None without one.
+    """Return the address of the preferred ShakeMap's ``grid.xml``: highest weight, then newest;
+    None without one.
 
     Deleted versions, and addresses that are not https, do not count.
     """
@@ -102,6 +122,8 @@ def preferred_shakemap(products: Mapping[str, Any]) -> str | None:
         (version.get("preferredWeight") or 0, version.get("updateTime") or 0, address)
         for version in products.get("shakemap") or []
         if version.get("status") != "DELETE"
-        and str(address := version.get("contents", {}).get(_GRID, {}).get("url", "")).startswith("https://")
+        and str(address := version.get("contents", {}).get(_GRID, {}).get("url", "")).startswith(
+            "https://"
+        )
     ]
     return str(max(found)[2]) if found else None

@@ -1,8 +1,8 @@
 """Chunks of a stack's array written straight to their files, by many threads at once.
 
-zarr-python funnels every write of a process through one event loop, about a millisecond a chunk: forty connections deliver
-faster than that. What lies on disk is the same (Zarr v3, key encoding ``c/row/column``, codecs `bytes` and `blosc`), and any
-Zarr reader reads it.
+zarr-python funnels every write of a process through one event loop, about a millisecond a chunk:
+forty connections deliver faster than that. What lies on disk is the same (Zarr v3, key encoding
+``c/row/column``, codecs `bytes` and `blosc`), and any Zarr reader reads it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ from configs.stack import CHUNK_PX
 
 LEVEL: Final = 5
 COMPRESSION: Final = BloscCodec(cname="lz4", clevel=LEVEL, shuffle="bitshuffle")
-"""lz4 after a bit shuffle: on imagery 3 % larger than zstd at level 3, and written four times as fast."""
+"""lz4 after a bit shuffle: on imagery 3 % larger than zstd at level 3, and written four times as
+fast.
+"""
 HANDS: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""Held while a thread computes: many may wait for the network, as many as there are cores work on what came."""
+"""Held while a thread computes: many may wait for the network, as many as there are cores work on
+what came.
+"""
 
 
-def write_window(folder: Path, rows: slice, columns: slice, values: NDArray[Any], fill: int) -> None:
-    """Write a window of whole chunks of one array; chunks that hold nothing but `fill` have no file, as Zarr does it.
+def write_window(
+    folder: Path, rows: slice, columns: slice, values: NDArray[Any], fill: int
+) -> None:
+    """Write a window of whole chunks of one array; chunks that hold nothing but `fill` have no
+    file, as Zarr does it.
 
     Args:
         folder: the array's folder.
@@ -44,7 +51,8 @@ def write_window(folder: Path, rows: slice, columns: slice, values: NDArray[Any]
         line = folder / "c" / str(top // CHUNK_PX)
         for left in range(columns.start, columns.stop, CHUNK_PX):
             part = native[
-                top - rows.start : top - rows.start + CHUNK_PX, left - columns.start : left - columns.start + CHUNK_PX
+                top - rows.start : top - rows.start + CHUNK_PX,
+                left - columns.start : left - columns.start + CHUNK_PX,
             ]
             file = line / str(left // CHUNK_PX)
             if (part == fill).all():

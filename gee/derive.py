@@ -1,7 +1,9 @@
-"""What is computed on our side from what a source delivers: one definition of slope and of every index for all sources.
+"""What is computed on our side from what a source delivers: one definition of slope and of every
+index for all sources.
 
-Terrain is differentiated in metres on the elevation's own spacing and only then brought to the grid (bilinear): differentiating
-elevation that was interpolated first would show stair-steps of the coarser grid.
+Terrain is differentiated in metres on the elevation's own spacing and only then brought to the grid
+(bilinear): differentiating elevation that was interpolated first would show stair-steps of the
+coarser grid.
 """
 
 from __future__ import annotations
@@ -20,10 +22,16 @@ from gee.source import Elevation
 
 HILLSHADE_AZIMUTH_DEG: Final = 270.0
 HILLSHADE_ALTITUDE_DEG: Final = 45.0
-"""Where the light comes from: one value for every source; those of `ee.Terrain.hillshade` (Earth Engine reference)."""
+"""Where the light comes from: one value for every source; those of `ee.Terrain.hillshade` (Earth
+Engine reference).
+"""
 MARGIN_PX: Final = 3
-"""Native pixels needed around a block: one for the gradient, one for the interpolation, one for rounding."""
-TERRAIN: Final = frozenset({"dem", *(name for name, inputs in DERIVED.items() if inputs == ("dem",))})
+"""Native pixels needed around a block: one for the gradient, one for the interpolation, one for
+rounding.
+"""
+TERRAIN: Final = frozenset(
+    {"dem", *(name for name, inputs in DERIVED.items() if inputs == ("dem",))}
+)
 """The bands that `terrain` makes."""
 
 _DIAGONALS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -31,7 +39,8 @@ _Array = NDArray[np.float64]
 
 
 def index(name: str, bands: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return a normalised difference, (a - b) / (a + b) in -1 ... 1, NaN where not both are known or their sum is not positive.
+    """Return a normalised difference, (a - b) / (a + b) in -1 ... 1, NaN where not both are known
+    or their sum is not positive.
 
     Args:
         name: ``NDVI`` (B8, B4: Rouse et al. 1974; paper 000 eq. 1) or ``MNDWI`` (B3, B11: Xu 2006).
@@ -55,8 +64,9 @@ def terrain(
     Args:
         elevation: native elevation that covers the block and `MARGIN_PX` around it.
         block: the grid to bring them to.
-        names: of ``dem`` (m), ``slope`` (degrees), ``hillshade`` (0-255), ``aspect_sin``, ``aspect_cos`` (of the downhill
-            direction, clockwise from grid north; 0 where flat) and ``curvature`` (1/100 m, positive on ridges).
+        names: of ``dem`` (m), ``slope`` (degrees), ``hillshade`` (0-255), ``aspect_sin``,
+            ``aspect_cos`` (of the downhill direction, clockwise from grid north; 0 where flat) and
+            ``curvature`` (1/100 m, positive on ridges).
         azimuth_deg: where the light comes from, clockwise from north.
         altitude_deg: its height over the horizon.
     """
@@ -67,11 +77,15 @@ def terrain(
     if {"aspect_sin", "aspect_cos"} & found.keys():
         length = np.hypot(found["aspect_sin"], found["aspect_cos"])
         for name in ("aspect_sin", "aspect_cos"):
-            found[name] = np.where(length > 1e-6, found[name] / np.maximum(length, 1e-6), 0 * length).astype(np.float32)
+            found[name] = np.where(
+                length > 1e-6, found[name] / np.maximum(length, 1e-6), 0 * length
+            ).astype(np.float32)
     return {name: found[name] for name in wanted}
 
 
-def _native(elevation: Elevation, names: set[str], azimuth_deg: float, altitude_deg: float) -> dict[str, _Array]:
+def _native(
+    elevation: Elevation, names: set[str], azimuth_deg: float, altitude_deg: float
+) -> dict[str, _Array]:
     """Return the bands on the elevation's own grid."""
     z = elevation.values.astype(np.float64)
     found: dict[str, _Array] = {"dem": z} if "dem" in names else {}
@@ -95,7 +109,8 @@ def _native(elevation: Elevation, names: set[str], azimuth_deg: float, altitude_
 
 
 def spacing(geobox: GeoBox) -> tuple[_Array, _Array]:
-    """Return the signed metres per pixel of a grid, (eastward per column, northward per row), `(y, 1)` each.
+    """Return the signed metres per pixel of a grid, (eastward per column, northward per row), `(y,
+    1)` each.
 
     On a geographic grid by the radii of curvature of the ellipsoid at each row's latitude.
     """
@@ -105,20 +120,27 @@ def spacing(geobox: GeoBox) -> tuple[_Array, _Array]:
     if not crs.is_geographic:
         metres = float(crs.axis_info[0].unit_conversion_factor)
         return np.full((rows, 1), grid.step_x * metres), np.full((rows, 1), grid.step_y * metres)
-    latitude = np.radians(grid.y(grid.row + 0.5 + np.arange(rows, dtype=np.float64)))[:, None]  # (y, 1)
+    latitude = np.radians(grid.y(grid.row + 0.5 + np.arange(rows, dtype=np.float64)))[
+        :, None
+    ]  # (y, 1)
     geod = crs.get_geod() or pyproj.Geod(ellps="WGS84")
     a, e2 = geod.a, geod.es
     squeeze = 1 - e2 * np.sin(latitude) ** 2
-    along_meridian, along_parallel = a * (1 - e2) / squeeze**1.5, a / np.sqrt(squeeze) * np.cos(latitude)
+    along_meridian, along_parallel = (
+        a * (1 - e2) / squeeze**1.5,
+        a / np.sqrt(squeeze) * np.cos(latitude),
+    )
     # Not quite zero at the poles themselves, where no metre eastward exists.
     east = np.maximum(along_parallel, 1.0) * np.radians(grid.step_x)
     return east, along_meridian * np.radians(grid.step_y)
 
 
 def _neighbours(z: _Array) -> dict[tuple[int, int], _Array]:
-    """Return the eight neighbours of every pixel by (row, column) offset; missing ones continue the slope through the pixel.
+    """Return the eight neighbours of every pixel by (row, column) offset; missing ones continue the
+    slope through the pixel.
 
-    As `gdaldem -compute_edges` does: without it a frame of one native pixel would be lost along edges and voids.
+    As `gdaldem -compute_edges` does: without it a frame of one native pixel would be lost along
+    edges and voids.
     """
     padded = np.pad(z, 1, constant_values=np.nan)
     height, width = z.shape
@@ -134,12 +156,18 @@ def _neighbours(z: _Array) -> dict[tuple[int, int], _Array]:
         around[-row, -column] = np.where(no_other, np.where(no_one, z, 2 * z - one), other)
     for row, column in _DIAGONALS:
         found = shifted(row, column)
-        around[row, column] = np.where(np.isnan(found), around[row, 0] + around[0, column] - z, found)
+        around[row, column] = np.where(
+            np.isnan(found), around[row, 0] + around[0, column] - z, found
+        )
     return around
 
 
-def _horn(z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, dy: _Array) -> tuple[_Array, _Array]:
-    """Return dz/d(east), dz/d(north) by Horn (1981), third-order finite difference, weights 1 2 1; NaN where z is void."""
+def _horn(
+    z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, dy: _Array
+) -> tuple[_Array, _Array]:
+    """Return dz/d(east), dz/d(north) by Horn (1981), third-order finite difference, weights 1 2 1;
+    NaN where z is void.
+    """
     right = around[-1, 1] + 2 * around[0, 1] + around[1, 1]
     left = around[-1, -1] + 2 * around[0, -1] + around[1, -1]
     below = around[1, -1] + 2 * around[1, 0] + around[1, 1]
@@ -149,15 +177,25 @@ def _horn(z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, dy: _
 
 
 def _hillshade(east: _Array, north: _Array, azimuth_deg: float, altitude_deg: float) -> _Array:
-    """Return 255 times the cosine between the surface normal and the light, 0 where turned away (Horn 1981)."""
+    """Return 255 times the cosine between the surface normal and the light, 0 where turned away
+    (Horn 1981).
+    """
     azimuth, altitude = np.radians(azimuth_deg), np.radians(altitude_deg)
-    along = -east * np.sin(azimuth) * np.cos(altitude) - north * np.cos(azimuth) * np.cos(altitude) + np.sin(altitude)
+    along = (
+        -east * np.sin(azimuth) * np.cos(altitude)
+        - north * np.cos(azimuth) * np.cos(altitude)
+        + np.sin(altitude)
+    )
     shade: _Array = 255 * np.maximum(along, 0) / np.sqrt(1 + east**2 + north**2)
     return shade
 
 
-def _curvature(z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, dy: _Array) -> _Array:
-    """Return -100 (z_xx + z_yy): Zevenbergen & Thorne (1987) with the sign and the 1/100 m of common GIS, positive on ridges."""
+def _curvature(
+    z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, dy: _Array
+) -> _Array:
+    """Return -100 (z_xx + z_yy): Zevenbergen & Thorne (1987) with the sign and the 1/100 m of
+    common GIS, positive on ridges.
+    """
     across: _Array = (around[0, 1] - 2 * z + around[0, -1]) / dx**2
     along: _Array = (around[1, 0] - 2 * z + around[-1, 0]) / dy**2
     return -100 * (across + along)
@@ -165,4 +203,7 @@ def _curvature(z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, 
 
 def hillshade_attributes() -> dict[str, Any]:
     """Return what the stack says about its hillshade."""
-    return {"hillshade_azimuth_deg": HILLSHADE_AZIMUTH_DEG, "hillshade_altitude_deg": HILLSHADE_ALTITUDE_DEG}
+    return {
+        "hillshade_azimuth_deg": HILLSHADE_AZIMUTH_DEG,
+        "hillshade_altitude_deg": HILLSHADE_ALTITUDE_DEG,
+    }

@@ -1,4 +1,6 @@
-"""A source for tests: the answer is built first and the fake serves it, block by block, and remembers what it was asked."""
+"""A source for tests: the answer is built first and the fake serves it, block by block, and
+remembers what it was asked.
+"""
 
 from __future__ import annotations
 
@@ -51,13 +53,22 @@ class FakeSource:
                 for name, inputs in DERIVED.items()
                 if all(f"{when}_{base}" in measured for base in inputs)
             }
-        return Offer(self.name, "fake", self.level, float(self.grid.affine.a), frozenset(names), simulated=True)
+        return Offer(
+            self.name,
+            "fake",
+            self.level,
+            float(self.grid.affine.a),
+            frozenset(names),
+            simulated=True,
+        )
 
     def extent(self) -> BaseGeometry | None:
         """Return the outline of the grid."""
         return self.grid.geographic_extent.geom
 
-    def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
+    def plan(
+        self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]
+    ) -> Plan:
         """Return the scenes that lie in the windows, in the order given."""
         measured = inputs_of(bands)
         missing = sorted(set(measured) - {*self.bands, "dem"})
@@ -67,7 +78,9 @@ class FakeSource:
             raise NothingToSeeError("the area misses the fake", "Ask for an area on its grid.")
         needed = {parse_band(name).when for name in measured} - {None}
         scenes = tuple(
-            scene for scene in self.scenes if scene.when in needed and windows.holds(scene.when, scene.acquired, event)
+            scene
+            for scene in self.scenes
+            if scene.when in needed and windows.holds(scene.when, scene.acquired, event)
         )
         for when in sorted(needed - {scene.when for scene in scenes}, key=str):
             raise NothingToSeeError(f"no scene in the {when} window", "Widen it.")
@@ -80,14 +93,20 @@ class FakeSource:
         self.fault(block)
         rows, columns = positions(block, self.grid)
         row, column = np.rint(rows).astype(int), np.rint(columns).astype(int)
-        inside = (row >= 0) & (row < self.grid.shape[0]) & (column >= 0) & (column < self.grid.shape[1])
+        inside = (
+            (row >= 0) & (row < self.grid.shape[0]) & (column >= 0) & (column < self.grid.shape[1])
+        )
         row, column = np.where(inside, row, 0), np.where(inside, column, 0)
         seen: dict[When, NDArray[np.uint8]] = {}
         dates: dict[When, NDArray[np.int32]] = {}
         for scene in reversed(plan.scenes):
             day = (scene.acquired.date() - datetime(1970, 1, 1).date()).days
-            seen[scene.when] = np.where(inside, self.observation[scene.when][row, column], 0).astype(np.uint8)
-            dates[scene.when] = np.where(seen[scene.when] == ObservationClass.NOT_IMAGED, 0, day).astype(np.int32)
+            seen[scene.when] = np.where(
+                inside, self.observation[scene.when][row, column], 0
+            ).astype(np.uint8)
+            dates[scene.when] = np.where(
+                seen[scene.when] == ObservationClass.NOT_IMAGED, 0, day
+            ).astype(np.int32)
         bands = {}
         for name in plan.bands:
             when = parse_band(name).when
@@ -108,7 +127,9 @@ _: type[Source] = FakeSource
 
 
 def small_world(area: Area, event: Event, resolution_m: float = 10.0, seed: int = 0) -> FakeSource:
-    """Return a fake with B2, B3, B4, B8 before and after on an area's grid: smooth hills, one cloud, a void in the pre image."""
+    """Return a fake with B2, B3, B4, B8 before and after on an area's grid: smooth hills, one
+    cloud, a void in the pre image.
+    """
     grid = area.geobox(resolution_m)
     height, width = (int(side) for side in grid.shape)
     random = np.random.default_rng(seed)
@@ -120,7 +141,12 @@ def small_world(area: Area, event: Event, resolution_m: float = 10.0, seed: int 
     seen[When.POST][: height // 4, : width // 4] = ObservationClass.CLOUD
     seen[When.PRE][:, -(width // 5) :] = ObservationClass.NOT_IMAGED
     scenes = tuple(
-        Scene(f"fake-{when}", when, event.time + timedelta(days=20 if when is When.POST else -20), "fake")
+        Scene(
+            f"fake-{when}",
+            when,
+            event.time + timedelta(days=20 if when is When.POST else -20),
+            "fake",
+        )
         for when in When
     )
     return FakeSource(grid, bands, seen, _hills(grid), scenes)
@@ -134,7 +160,9 @@ def _hills(grid: GeoBox) -> Elevation:
     height = int((grid.shape[0] * -affine.e + 660) // 30) + 1
     x, y = left + 30 * (np.arange(width) + 0.5), top - 30 * (np.arange(height) + 0.5)
     z = 300 + 120 * np.sin(x / 700)[None, :] * np.cos(y / 900)[:, None]
-    return Elevation(z.astype(np.float32), GeoBox((height, width), Affine(30, 0, left, 0, -30, top), grid.crs))
+    return Elevation(
+        z.astype(np.float32), GeoBox((height, width), Affine(30, 0, left, 0, -30, top), grid.crs)
+    )
 
 
 def an_event(latitude: float = 42.69, longitude: float = 141.93) -> Event:

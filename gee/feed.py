@@ -1,7 +1,9 @@
-"""Earthquakes as the USGS announces them: summary feeds and catalogue answers, event details, ShakeMap versions, alerts.
+"""Earthquakes as the USGS announces them: summary feeds and catalogue answers, event details,
+ShakeMap versions, alerts.
 
-Formats: https://earthquake.usgs.gov/earthquakes/feed/v1.0/geojson.php and geojson_detail.php; FDSN event web service,
-https://earthquake.usgs.gov/fdsnws/event/1/. Feeds come from elsewhere: one bad feature must not hide the others.
+Formats: https://earthquake.usgs.gov/earthquakes/feed/v1.0/geojson.php and geojson_detail.php; FDSN
+event web service, https://earthquake.usgs.gov/fdsnws/event/1/. Feeds come from elsewhere: one bad
+feature must not hide the others.
 """
 
 from __future__ import annotations
@@ -71,7 +73,9 @@ class Detail:
 
     @property
     def version(self) -> str:
-        """Return a short word that changes with what outlines the area: the ShakeMap's version, else magnitude and place."""
+        """Return a short word that changes with what outlines the area: the ShakeMap's version,
+        else magnitude and place.
+        """
         if self.event.shakemap_url:
             parts = self.event.shakemap_url.split("/")
             return "-".join(["shakemap", *parts[-4:-2]]) if len(parts) > 4 else "shakemap"
@@ -91,12 +95,21 @@ def read_feed(content: bytes, where: str) -> Feed:
         if not isinstance(features, list):
             raise TypeError("features is no list")
     except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise SourceError(f"{where} is no GeoJSON feed: {error}", "It is asked again later.") from error
+        raise SourceError(
+            f"{where} is no GeoJSON feed: {error}", "It is asked again later."
+        ) from error
     quakes, skipped = [], []
     for number, feature in enumerate(features):
         try:
             quakes.append(read_quake(feature))
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            IndexError,
+            AttributeError,
+            OverflowError,
+        ) as error:
             name = feature.get("id") if isinstance(feature, dict) else None
             skipped.append(f"feature {name or number}: {type(error).__name__} {error}")
     return Feed(tuple(quakes), tuple(skipped))
@@ -106,7 +119,9 @@ def read_quake(feature: Mapping[str, Any]) -> Quake:
     """Return the earthquake in one feature; KeyError, TypeError or ValueError where it is none."""
     properties, place = feature["properties"], feature["geometry"]["coordinates"]
     identity = str(feature["id"])
-    ids = frozenset(part for part in str(properties.get("ids") or "").split(",") if part) | {identity}
+    ids = frozenset(part for part in str(properties.get("ids") or "").split(",") if part) | {
+        identity
+    }
     if not all(part.isalnum() for part in ids):
         raise ValueError(f"`{identity}` is no event id")
     latitude, longitude = float(place[1]), float(place[0])
@@ -120,7 +135,9 @@ def read_quake(feature: Mapping[str, Any]) -> Quake:
         updated=int(properties.get("updated") or properties["time"]),
         time=time,
         latitude=latitude,
-        longitude=longitude if abs(longitude) <= 180 else longitude - 360 * (1 if longitude > 0 else -1),
+        longitude=longitude
+        if abs(longitude) <= 180
+        else longitude - 360 * (1 if longitude > 0 else -1),
         depth_km=None if depth is None else float(depth),
         magnitude=None if magnitude is None else float(magnitude),
         title=str(properties.get("title") or properties.get("place") or identity),
@@ -141,13 +158,23 @@ def read_detail(content: bytes, where: str) -> Detail:
         feature = json.loads(content)
         products = feature["properties"].get("products") or {}
         return Detail(read_quake(feature), event, _landslide_alert(products), content)
-    except (RequestError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+    except (
+        RequestError,
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         words = error.message if isinstance(error, RequestError) else str(error)
         raise SourceError(f"{where} cannot be read: {words}", "It is asked again later.") from error
 
 
 def _landslide_alert(products: Mapping[str, Any]) -> Alert | None:
-    """Return the landslide alert of the ground-failure product that counts: highest weight, then newest."""
+    """Return the landslide alert of the ground-failure product that counts: highest weight, then
+    newest.
+    """
     found = [
         (version.get("preferredWeight") or 0, version.get("updateTime") or 0, alert)
         for version in products.get("ground-failure") or []

@@ -1,4 +1,6 @@
-"""Small files from the network: https only, limited in size and time, never where a redirect leads out of bounds (design 2.12)."""
+"""Small files from the network: https only, limited in size and time, never where a redirect leads
+out of bounds (design 2.12).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class NotThereError(RequestError):
     """The host answers, and has nothing at that address: HTTP 204, 404, 409 or 410 (exit 2)."""
 
 
-def fetch(url: str, *, limit_bytes: int = LARGEST_BYTES, hosts: Collection[str] | None = None) -> bytes:
+def fetch(
+    url: str, *, limit_bytes: int = LARGEST_BYTES, hosts: Collection[str] | None = None
+) -> bytes:
     """Return what an address answers.
 
     Args:
@@ -70,25 +74,39 @@ def _check(url: str, hosts: Collection[str] | None) -> None:
     if parts.scheme != "https" or not parts.hostname:
         raise RequestError(f"`{url}` is no https address", "Give an https:// address or a file.")
     if hosts is not None and parts.hostname not in hosts:
-        raise RequestError(f"{parts.hostname} is not on the list of hosts", "Ask the operator to add it.")
+        raise RequestError(
+            f"{parts.hostname} is not on the list of hosts", "Ask the operator to add it."
+        )
 
 
 def _check_status(answer: httpx.Response, url: str) -> None:
     if answer.status_code in _NOTHING:
-        raise NotThereError(f"nothing at {url} (HTTP {answer.status_code})", "Check the id or the address.")
+        raise NotThereError(
+            f"nothing at {url} (HTTP {answer.status_code})", "Check the id or the address."
+        )
     if answer.is_client_error and answer.status_code != 429:
-        raise RequestError(f"{url} was refused (HTTP {answer.status_code})", "Check the id or the address.")
+        raise RequestError(
+            f"{url} was refused (HTTP {answer.status_code})", "Check the id or the address."
+        )
     if not answer.is_success:
-        raise SourceError(f"{url} answered HTTP {answer.status_code}", "Try again later, or give the file itself.")
+        raise SourceError(
+            f"{url} answered HTTP {answer.status_code}", "Try again later, or give the file itself."
+        )
 
 
 def _body(answer: httpx.Response, url: str, limit_bytes: int, deadline: float) -> bytes:
     parts, size = [], 0
-    for part in answer.iter_bytes():  # counted as decompressed: a small answer may not unfold without end
+    for (
+        part
+    ) in answer.iter_bytes():  # counted as decompressed: a small answer may not unfold without end
         parts.append(part)
         size += len(part)
         if size > limit_bytes:
-            raise SourceError(f"{url} answered more than {limit_bytes / 2**20:.0f} MB", "Give the file itself.")
+            raise SourceError(
+                f"{url} answered more than {limit_bytes / 2**20:.0f} MB", "Give the file itself."
+            )
         if time.monotonic() > deadline:
-            raise SourceError(f"{url} took longer than {TIMEOUT_S:.0f} s", "Try again, or give the file itself.")
+            raise SourceError(
+                f"{url} took longer than {TIMEOUT_S:.0f} s", "Try again, or give the file itself."
+            )
     return b"".join(parts)

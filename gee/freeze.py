@@ -1,7 +1,8 @@
 """From a live stack to an archive, bit for bit: any run can then be replayed offline, for ever.
 
-A composite has a date at every pixel, an archive's scene has one: the composite is taken apart by window and day, so that put
-together again it is the same pixel for pixel. Elevation is kept on its native grid, from which terrain is derived again.
+A composite has a date at every pixel, an archive's scene has one: the composite is taken apart by
+window and day, so that put together again it is the same pixel for pixel. Elevation is kept on its
+native grid, from which terrain is derived again.
 """
 
 from __future__ import annotations
@@ -43,14 +44,18 @@ _EPOCH: Final = date(1970, 1, 1)
 
 
 def plan_of(stack: Stack) -> Plan:
-    """Return the plan that a finished stack was made by, as the stack itself tells it: nobody is asked again.
+    """Return the plan that a finished stack was made by, as the stack itself tells it: nobody is
+    asked again.
 
     Raises:
         RequestError: the stack is not finished.
     """
     told = stack.attributes
     if not told.get("complete"):
-        raise RequestError(f"the stack {stack.path} is not finished", "Give the same `coslide respond` command again.")
+        raise RequestError(
+            f"the stack {stack.path} is not finished",
+            "Give the same `coslide respond` command again.",
+        )
     measured = inputs_of(stack.band_names)
     scenes = scenes_of(stack)
     return Plan(
@@ -65,18 +70,27 @@ def plan_of(stack: Stack) -> Plan:
     )
 
 
-def freeze(source: Source, plan: Plan, folder: Path, *, stack: Stack | None = None, progress: Advance = silent) -> Path:
+def freeze(
+    source: Source,
+    plan: Plan,
+    folder: Path,
+    *,
+    stack: Stack | None = None,
+    progress: Advance = silent,
+) -> Path:
     """Return the manifest of a new archive that holds what a plan shows.
 
     Args:
-        source: the live source; asked for the elevation, and for the bands that `stack` does not hold.
+        source: the live source; asked for the elevation, and for the bands that `stack` does not
+            hold.
         plan: what to freeze.
         folder: the archive; it must not exist yet.
         stack: a finished stack of this plan, whose pixels are then not asked for again.
         progress: as `gee.stack.assemble`.
 
     Raises:
-        RequestError: the folder exists; or bands are missing in a stack that keeps pixels of an earlier revision.
+        RequestError: the folder exists; or bands are missing in a stack that keeps pixels of an
+            earlier revision.
         MachineError: the disk is full.
         CoslideError: whatever the source raises; the same call goes on.
     """
@@ -86,8 +100,10 @@ def freeze(source: Source, plan: Plan, folder: Path, *, stack: Stack | None = No
     missing = sorted(set(plan.bands) - set(stack.band_names)) if stack else []
     if stack and missing and stack.attributes.get("carried", {}).get("blocks"):
         raise RequestError(
-            f"the stack keeps pixels of an earlier revision and lacks {', '.join(missing)}: they cannot be asked for again",
-            "Freeze the run file instead (`coslide freeze rNNN/run.yaml`): it pulls every pixel anew.",
+            "the stack keeps pixels of an earlier revision and lacks "
+            f"{', '.join(missing)}: they cannot be asked for again",
+            "Freeze the run file instead (`coslide freeze rNNN/run.yaml`): it pulls every "
+            "pixel anew.",
         )
     if stack is None or missing:
         stack = assemble(source, plan, plan.bands, pulled / "stack.zarr", progress=progress)
@@ -95,7 +111,10 @@ def freeze(source: Source, plan: Plan, folder: Path, *, stack: Stack | None = No
         with replacing(folder) as temporary:
             temporary.mkdir(parents=True)
             manifest = _manifest(source, plan, stack, temporary)
-            content = {"format": format_of("archive"), **manifest.model_dump(mode="json", exclude_defaults=True)}
+            content = {
+                "format": format_of("archive"),
+                **manifest.model_dump(mode="json", exclude_defaults=True),
+            }
             text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
             (temporary / MANIFEST).write_text(text, encoding="utf-8")
         shutil.rmtree(pulled, ignore_errors=True)
@@ -145,9 +164,13 @@ def _days(stack: Stack, when: When) -> list[int]:
     return sorted(found - {0})
 
 
-def _scene(plan: Plan, stack: Stack, when: When, day: int, names: list[str], folder: Path) -> SceneEntry:
+def _scene(
+    plan: Plan, stack: Stack, when: When, day: int, names: list[str], folder: Path
+) -> SceneEntry:
     shown = _EPOCH + timedelta(days=day)
-    scenes = [scene for scene in plan.scenes if scene.when is when and scene.acquired.date() == shown]
+    scenes = [
+        scene for scene in plan.scenes if scene.when is when and scene.acquired.date() == shown
+    ]
     start = f"{when}_{shown:%Y%m%d}"
     files = {name: f"{start}_{parse_band(name).band.name}.tif" for name in names}
     _write_bands(stack, list(files.items()), folder, (when, day))
@@ -171,7 +194,10 @@ def _scene(plan: Plan, stack: Stack, when: When, day: int, names: list[str], fol
 
 
 def _acquired(scenes: list[Scene], day: date) -> datetime:
-    return min((scene.acquired for scene in scenes), default=datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
+    return min(
+        (scene.acquired for scene in scenes),
+        default=datetime(day.year, day.month, day.day, 12, tzinfo=UTC),
+    )
 
 
 def _layer(name: str, file: str) -> Layer:
@@ -187,7 +213,9 @@ def _profile(geobox: GeoBox, dtype: str, nodata: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_bands(stack: Stack, files: list[tuple[str, str]], folder: Path, shown: tuple[When, int] | None) -> None:
+def _write_bands(
+    stack: Stack, files: list[tuple[str, str]], folder: Path, shown: tuple[When, int] | None
+) -> None:
     """Write stored integers of bands, those of one window and day only, or all."""
     with ExitStack() as opened:
         outputs = {}
@@ -200,15 +228,21 @@ def _write_bands(stack: Stack, files: list[tuple[str, str]], folder: Path, shown
             for name, output in outputs.items():
                 stored: NDArray[Any] = np.asarray(target(stack.group, name)[rows])
                 if here is not None:
-                    stored = np.where(here, stored, BANDS[parse_band(name).band.name].nodata).astype(stored.dtype)
+                    stored = np.where(
+                        here, stored, BANDS[parse_band(name).band.name].nodata
+                    ).astype(stored.dtype)
                 output.write(stored, 1, window=((rows.start, rows.stop), (0, stack.shape[1])))
 
 
 def _write_classes(stack: Stack, when: When, day: int, path: Path) -> None:
-    with rasterio.open(path, "w", **_profile(stack.geobox, "uint8", int(ObservationClass.NOT_IMAGED))) as output:
+    with rasterio.open(
+        path, "w", **_profile(stack.geobox, "uint8", int(ObservationClass.NOT_IMAGED))
+    ) as output:
         for rows in _strips(stack.shape):
             here = stack.date(when, rows) == day
-            seen = np.where(here, stack.observation(when, rows), ObservationClass.NOT_IMAGED).astype(np.uint8)
+            seen = np.where(
+                here, stack.observation(when, rows), ObservationClass.NOT_IMAGED
+            ).astype(np.uint8)
             output.write(seen, 1, window=((rows.start, rows.stop), (0, stack.shape[1])))
 
 
@@ -220,8 +254,12 @@ def _write_elevation(source: Source, plan: Plan, path: Path) -> None:
     ]
     places = [lattice(part.geobox) for part in parts]
     top, left = min(place.row for place in places), min(place.column for place in places)
-    bottom = max(place.row + part.values.shape[0] for place, part in zip(places, parts, strict=True))
-    right = max(place.column + part.values.shape[1] for place, part in zip(places, parts, strict=True))
+    bottom = max(
+        place.row + part.values.shape[0] for place, part in zip(places, parts, strict=True)
+    )
+    right = max(
+        place.column + part.values.shape[1] for place, part in zip(places, parts, strict=True)
+    )
     whole = np.full((bottom - top, right - left), VOID_M, np.float32)
     for place, part in zip(places, parts, strict=True):
         rows = slice(place.row - top, place.row - top + part.values.shape[0])
@@ -229,5 +267,7 @@ def _write_elevation(source: Source, plan: Plan, path: Path) -> None:
         whole[rows, columns] = np.where(np.isfinite(part.values), part.values, whole[rows, columns])
     first, native = places[0], parts[0].geobox
     affine = native.affine @ type(native.affine).translation(left - first.column, top - first.row)
-    with rasterio.open(path, "w", **_profile(GeoBox(whole.shape, affine, native.crs), "float32", VOID_M)) as output:
+    with rasterio.open(
+        path, "w", **_profile(GeoBox(whole.shape, affine, native.crs), "float32", VOID_M)
+    ) as output:
         output.write(whole, 1)

@@ -1,4 +1,6 @@
-"""What one card could see of the area: observation of the windows it reads, and what of its bands is really known (design 2.8)."""
+"""What one card could see of the area: observation of the windows it reads, and what of its bands
+is really known (design 2.8).
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,13 @@ class Observed:
     """Pixels of the area by class."""
     area_px: int
     unreadable_px: int
-    """Pixels whose windows are clear but where a band the card needs is not known; they count as not imaged."""
+    """Pixels whose windows are clear but where a band the card needs is not known; they count as
+    not imaged.
+    """
     radar_only_px: int = 0
-    """Clear pixels that radar alone vouches for: the card requires no more, and an optical window is not clear there."""
+    """Clear pixels that radar alone vouches for: the card requires no more, and an optical window
+    is not clear there.
+    """
 
     @property
     def array(self) -> zarr.Array[Any]:
@@ -57,7 +63,8 @@ class Observed:
             return ()
         share = self.radar_only_px / max(self.clear_px, 1)
         return (
-            f"{share:.0%} of what counts as observed was seen by radar alone: the optical image is not clear there",
+            f"{share:.0%} of what counts as observed was seen by radar alone: the optical "
+            "image is not clear there",
         )
 
     @property
@@ -76,11 +83,13 @@ def observe(
     requires: Requires = Requires.CLEAR,
     progress: Advance = silent,
 ) -> Observed:
-    """Return what a card that reads `bands` could see of the area, written to the Zarr array `path`.
+    """Return what a card that reads `bands` could see of the area, written to the Zarr array
+    `path`.
 
-    CLEAR only where every window the bands need is clear and every band is known. NO_PRE where only the pre-event image is
-    missing or unclear. WATER where either window says permanent water. A card that requires radar alone sees wherever its
-    radar and static bands are known; its optical bands are given as they are, and filled where there are none.
+    CLEAR only where every window the bands need is clear and every band is known. NO_PRE where only
+    the pre-event image is missing or unclear. WATER where either window says permanent water. A
+    card that requires radar alone sees wherever its radar and static bands are known; its optical
+    bands are given as they are, and filled where there are none.
 
     Raises:
         MachineError: the disk is full.
@@ -111,10 +120,14 @@ def observe(
         raise from_os_error(error) from error
     if unreadable:
         logger.warning(
-            "%d pixels are clear but a band in %s is not known there: not imaged", unreadable, ", ".join(needed)
+            "%d pixels are clear but a band in %s is not known there: not imaged",
+            unreadable,
+            ", ".join(needed),
         )
     if radar_only:
-        logger.warning("%d pixels were seen by radar alone: the optical image is not clear there", radar_only)
+        logger.warning(
+            "%d pixels were seen by radar alone: the optical image is not clear there", radar_only
+        )
     found = {kind: int(counts[kind]) for kind in ObservationClass}
     return Observed(path, found, sum(found.values()), unreadable, radar_only)
 
@@ -133,7 +146,10 @@ def _strips(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     """Yield windows of whole chunks, in reading order."""
     for top in range(0, shape[0], _STRIP_PX):
         for left in range(0, shape[1], _STRIP_PX):
-            yield slice(top, min(top + _STRIP_PX, shape[0])), slice(left, min(left + _STRIP_PX, shape[1]))
+            yield (
+                slice(top, min(top + _STRIP_PX, shape[0])),
+                slice(left, min(left + _STRIP_PX, shape[1])),
+            )
 
 
 def _create(path: Path, shape: tuple[int, int]) -> zarr.Array[Any]:
@@ -147,7 +163,9 @@ def _create(path: Path, shape: tuple[int, int]) -> zarr.Array[Any]:
     )
 
 
-def _seen(stack: Stack, names: tuple[str, ...], rows: slice, columns: slice) -> dict[When, NDArray[np.uint8]]:
+def _seen(
+    stack: Stack, names: tuple[str, ...], rows: slice, columns: slice
+) -> dict[When, NDArray[np.uint8]]:
     """Return what was seen in each window that a card reads."""
     windows = {parse_band(name).when for name in names} - {None}
     return {when: stack.observation(when, rows, columns) for when in When if when in windows}
@@ -156,7 +174,9 @@ def _seen(stack: Stack, names: tuple[str, ...], rows: slice, columns: slice) -> 
 def _through_cloud(
     seen: dict[When, NDArray[np.uint8]], clouded: NDArray[np.bool_]
 ) -> tuple[dict[When, NDArray[np.uint8]], NDArray[np.bool_]]:
-    """Return windows as radar sees them, clear but for water, and where the optical image was not clear in any."""
+    """Return windows as radar sees them, clear but for water, and where the optical image was not
+    clear in any.
+    """
     for found in seen.values():
         clouded = clouded | ~np.isin(found, (ObservationClass.CLEAR, ObservationClass.WATER))
     clear = {
@@ -167,9 +187,15 @@ def _through_cloud(
 
 
 def _classes(
-    stack: Stack, names: tuple[str, ...], seen: dict[When, NDArray[np.uint8]], rows: slice, columns: slice
+    stack: Stack,
+    names: tuple[str, ...],
+    seen: dict[When, NDArray[np.uint8]],
+    rows: slice,
+    columns: slice,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return a window's classes for a card, and where they would be clear if only its bands were known, `(y, x)` each."""
+    """Return a window's classes for a card, and where they would be clear if only its bands were
+    known, `(y, x)` each.
+    """
     shape = _size(rows, columns)
     classes = seen.get(When.POST, np.full(shape, ObservationClass.CLEAR, np.uint8)).copy()
     if When.PRE in seen:
@@ -182,7 +208,9 @@ def _classes(
         if parse_band(name).when is not When.PRE:
             known_but_pre &= finite
     unknown: NDArray[np.bool_] = (classes == ObservationClass.CLEAR) & ~known
-    classes[unknown] = np.where(known_but_pre[unknown], ObservationClass.NO_PRE, ObservationClass.NOT_IMAGED)
+    classes[unknown] = np.where(
+        known_but_pre[unknown], ObservationClass.NO_PRE, ObservationClass.NOT_IMAGED
+    )
     classes[(classes == ObservationClass.NO_PRE) & ~known_but_pre] = ObservationClass.NOT_IMAGED
     for found in seen.values():
         classes[found == ObservationClass.WATER] = ObservationClass.WATER

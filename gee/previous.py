@@ -1,7 +1,9 @@
-"""What a revision keeps of the one before: a pixel already clear keeps its image and date (design 2.10).
+"""What a revision keeps of the one before: a pixel already clear keeps its image and date (design
+2.10).
 
-The earlier stack must hold the same kind of pixels (source, sensor, level, settings, grid spacing); then, window by window and
-pixel by pixel, what was clear then and whose scene may still be used stays as the very integers it was stored as.
+The earlier stack must hold the same kind of pixels (source, sensor, level, settings, grid spacing);
+then, window by window and pixel by pixel, what was clear then and whose scene may still be used
+stays as the very integers it was stored as.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ Policy = Literal["keep", "latest"]
 SAME_DETAILS: Final = ("landscape", "seed", "simulator", "recipe", "settings")
 """Source's own provenance that decides what a pixel of a given scene looks like."""
 FINGERPRINTS: Final = "fingerprints"
-"""Key of a plan's details: what each scene (and ``static``) is made of, for sources whose files people may change."""
+"""Key of a plan's details: what each scene (and ``static``) is made of, for sources whose files
+people may change.
+"""
 _SETTLED: Final = (ObservationClass.CLEAR, ObservationClass.WATER)
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -60,9 +64,13 @@ class Earlier:
         return f"{self.stack.attributes['plan_key']} {self.policy}"
 
     def scenes(self, plan: Plan) -> list[dict[str, Any]]:
-        """Return the earlier stack's scenes that its pixels may come from and the plan does not name."""
+        """Return the earlier stack's scenes that its pixels may come from and the plan does not
+        name.
+        """
         named = {(scene.id, str(scene.when)) for scene in plan.scenes}
-        found = [one for one in self.stack.attributes["scenes"] if (one["id"], one["when"]) not in named]
+        found = [
+            one for one in self.stack.attributes["scenes"] if (one["id"], one["when"]) not in named
+        ]
         return [one for one in found if _day(one) in self.days.get(When(one["when"]), ())]
 
     def on(self, block: GeoBox, names: tuple[str, ...]) -> Kept:
@@ -71,7 +79,8 @@ class Earlier:
         wanted += [f"{when}_{what}" for when in self.days for what in ("observation", "date")]
         stored = {name: _cut(self.stack, name, block) for name in wanted}
         settled = {
-            when: np.isin(stored[f"{when}_observation"], _SETTLED) & np.isin(stored[f"{when}_date"], days)
+            when: np.isin(stored[f"{when}_observation"], _SETTLED)
+            & np.isin(stored[f"{when}_date"], days)
             for when, days in self.days.items()
         }
         return Kept(stored, settled)
@@ -84,7 +93,11 @@ class Earlier:
             if when is None:
                 known = self.static and name in kept.stored
             else:
-                known = self.policy == "keep" and when in kept.settled and bool(kept.settled[when][inside].all())
+                known = (
+                    self.policy == "keep"
+                    and when in kept.settled
+                    and bool(kept.settled[when][inside].all())
+                )
             if not known:
                 asked.append(name)
         return replace(plan, bands=tuple(asked))
@@ -94,10 +107,14 @@ class Earlier:
         when = parse_band(name).when
         if when is None:
             return self.static and name in kept.stored
-        return when in kept.settled and all(parse_band(band).when is not when for band in asked.bands)
+        return when in kept.settled and all(
+            parse_band(band).when is not when for band in asked.bands
+        )
 
 
-def earlier(stack: Stack, source: Source, plan: Plan, names: tuple[str, ...], policy: Policy) -> Earlier | None:
+def earlier(
+    stack: Stack, source: Source, plan: Plan, names: tuple[str, ...], policy: Policy
+) -> Earlier | None:
     """Return what of an earlier stack may be kept; None where its pixels are of another kind."""
     then = stack.attributes
     reason = _difference(then, source, plan)
@@ -110,7 +127,9 @@ def earlier(stack: Stack, source: Source, plan: Plan, names: tuple[str, ...], po
         if bands and all(name in stack.band_names for name in bands):
             days[when] = _days(then, plan, when)
     same = ("grid", grid_attributes(plan.geobox)), ("area", plan.area.as_plain())
-    static = all(then.get(key) == value for key, value in same) and _static(then) == _static_of(plan.details)
+    static = all(then.get(key) == value for key, value in same) and _static(then) == _static_of(
+        plan.details
+    )
     return Earlier(stack, policy, days, static)
 
 
@@ -119,7 +138,11 @@ def _difference(then: Mapping[str, Any], source: Source, plan: Plan) -> str:
     offer = source.offer()
     details = then.get("source_details", {})
     grid, now = then["grid"], grid_attributes(plan.geobox)
-    if (then["source"], then["sensor"], then["level"]) != (source.name, offer.sensor, str(offer.level)):
+    if (then["source"], then["sensor"], then["level"]) != (
+        source.name,
+        offer.sensor,
+        str(offer.level),
+    ):
         return "it is of another source"
     if any(details.get(key) != plan.details.get(key) for key in SAME_DETAILS):
         return "the source's settings differ"
@@ -128,7 +151,11 @@ def _difference(then: Mapping[str, Any], source: Source, plan: Plan) -> str:
     step = grid["transform"][0]
     apart = [(grid["transform"][i] - now["transform"][i]) / step for i in (2, 5)]
     aligned = all(abs(shift - round(shift)) < 1e-6 for shift in apart)
-    if grid["crs_wkt"] != now["crs_wkt"] or grid["transform"][:2] != now["transform"][:2] or not aligned:
+    if (
+        grid["crs_wkt"] != now["crs_wkt"]
+        or grid["transform"][:2] != now["transform"][:2]
+        or not aligned
+    ):
         return "its grid differs"
     return ""
 
@@ -161,7 +188,9 @@ def scenes_of(stack: Stack) -> tuple[Scene, ...]:
 
 
 def kept_scenes(stack: Stack, plan: Plan) -> tuple[Scene, ...]:
-    """Return the scenes of a stack that its plan does not name: those that only pixels of earlier revisions come from."""
+    """Return the scenes of a stack that its plan does not name: those that only pixels of earlier
+    revisions come from.
+    """
     named = {(scene.id, scene.when) for scene in plan.scenes}
     return tuple(scene for scene in scenes_of(stack) if (scene.id, scene.when) not in named)
 
@@ -171,15 +200,21 @@ def _day(scene: Mapping[str, Any]) -> int:
 
 
 def _days(then: Mapping[str, Any], plan: Plan, when: When) -> NDArray[np.int32]:
-    """Return the days of a window whose scenes may all still be used: in the window, not after the clock, not changed."""
+    """Return the days of a window whose scenes may all still be used: in the window, not after the
+    clock, not changed.
+    """
     before = then.get("source_details", {}).get(FINGERPRINTS)
     after = plan.details.get(FINGERPRINTS)
     good, bad = set[int](), set[int]()
     for scene in then["scenes"]:
         if scene["when"] != str(when):
             continue
-        same = after is None or (before is not None and before.get(scene["id"]) == after.get(scene["id"], "withdrawn"))
-        usable = same and plan.windows.holds(when, datetime.fromisoformat(scene["acquired"]), plan.event)
+        same = after is None or (
+            before is not None and before.get(scene["id"]) == after.get(scene["id"], "withdrawn")
+        )
+        usable = same and plan.windows.holds(
+            when, datetime.fromisoformat(scene["acquired"]), plan.event
+        )
         (good if usable else bad).add(_day(scene))
     return np.array(sorted(good - bad), np.int32)
 
@@ -194,7 +229,9 @@ def _static_of(details: Mapping[str, Any]) -> Any:
 
 
 def _cut(stack: Stack, name: str, block: GeoBox) -> NDArray[Any]:
-    """Return an array's stored integers on an aligned block, its fill value beyond the stack's grid."""
+    """Return an array's stored integers on an aligned block, its fill value beyond the stack's
+    grid.
+    """
     array = stack.stored(name)
     grid = stack.geobox.affine
     top, left = round((block.affine.f - grid.f) / grid.e), round((block.affine.c - grid.c) / grid.a)

@@ -1,6 +1,8 @@
-"""Rasters of any origin, opened with care: explicit drivers, names inside the folder, windows only, warped without seams.
+"""Rasters of any origin, opened with care: explicit drivers, names inside the folder, windows only,
+warped without seams.
 
-A file is opened anew for every read: rasterio's datasets must not be shared by threads, and opening costs milliseconds.
+A file is opened anew for every read: rasterio's datasets must not be shared by threads, and opening
+costs milliseconds.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _MAGIC: Final = {
     b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff",
     b"\0\0\0\x0c": "JP2OpenJPEG", b"\xffO\xffQ": "JP2OpenJPEG", b"\x89PNG": "PNG",
 }  # fmt: skip
-"""First bytes -> GDAL driver: formats that hold pixels and point to no other file (VRT would, design 2.12)."""
+"""First bytes -> GDAL driver: formats that hold pixels and point to no other file (VRT would,
+design 2.12).
+"""
 _STRIP_PIXELS: Final = 4_000_000
 """Native pixels read at once when a fine raster is averaged."""
 _MOST_BLOCKS: Final = 20_000
@@ -73,30 +77,46 @@ class Raster:
         missing = np.isnan(numbers) if numbers.dtype.kind == "f" else np.zeros(numbers.shape, bool)
         if missing.any() and not self.masked and (self.nodata is None or not np.isnan(self.nodata)):
             raise RequestError(
-                f"{self.what}: {self.path.name} holds {int(missing.sum()):,} NaN, but NaN is not its nodata value ({self.nodata})",
-                "Declare it in archive.yaml, `nodata: .nan`, if these pixels were not seen; else mend the file.",
+                f"{self.what}: {self.path.name} holds {int(missing.sum()):,} NaN, but NaN "
+                f"is not its nodata value ({self.nodata})",
+                "Declare it in archive.yaml, `nodata: .nan`, if these pixels were not "
+                "seen; else mend the file.",
             )
         if self.nodata is not None:
-            missing |= numbers == np.asarray(self.nodata).astype(numbers.dtype if numbers.dtype.kind == "f" else "f8")
+            missing |= numbers == np.asarray(self.nodata).astype(
+                numbers.dtype if numbers.dtype.kind == "f" else "f8"
+            )
         if gaps is not None:
             missing |= gaps
         values = numbers.astype(np.float64) * self.scale + self.offset
         return np.where(missing, np.nan, values).astype(np.float32)
 
     def coarsening(self, resolution_m: float) -> tuple[int, int]:
-        """Return how many (rows, columns) of the file make one pixel not coarser than a resolution; 1 where it is coarse."""
+        """Return how many (rows, columns) of the file make one pixel not coarser than a resolution;
+        1 where it is coarse.
+        """
         east, north = spacing(self.geobox)
         middle = east.shape[0] // 2
         steps = abs(float(north[middle, 0])), abs(float(east[middle, 0]))
-        return max(1, int(resolution_m / steps[0] + 1e-6)), max(1, int(resolution_m / steps[1] + 1e-6))
+        return max(1, int(resolution_m / steps[0] + 1e-6)), max(
+            1, int(resolution_m / steps[1] + 1e-6)
+        )
 
     def coarse_geobox(self, factors: tuple[int, int]) -> GeoBox:
         """Return the file's grid in groups of pixels, counted from its first one."""
-        height, width = (-(-int(size) // factor) for size, factor in zip(self.geobox.shape, factors, strict=True))
-        return GeoBox((height, width), self.geobox.affine @ Affine.scale(factors[1], factors[0]), self.geobox.crs)
+        height, width = (
+            -(-int(size) // factor) for size, factor in zip(self.geobox.shape, factors, strict=True)
+        )
+        return GeoBox(
+            (height, width),
+            self.geobox.affine @ Affine.scale(factors[1], factors[0]),
+            self.geobox.crs,
+        )
 
     def read_coarse(self, window: _Window, factors: tuple[int, int]) -> Array:
-        """Return the means of groups of pixels, those known, `(y, x)` float32, a strip at a time."""
+        """Return the means of groups of pixels, those known, `(y, x)` float32, a strip at a
+        time.
+        """
         if factors == (1, 1):
             return self.read(window)
         (rows, columns), (tall, wide) = window, factors
@@ -107,7 +127,9 @@ class Raster:
         strips = []
         for top in range(rows.start, rows.stop, step):
             bottom = min(top + step, rows.stop)
-            native = self.read((slice(top * tall, min(bottom * tall, height)), slice(columns.start * wide, right)))
+            native = self.read(
+                (slice(top * tall, min(bottom * tall, height)), slice(columns.start * wide, right))
+            )
             whole = np.full(((bottom - top) * tall, span), np.nan, np.float32)
             whole[: native.shape[0], : native.shape[1]] = native
             strips.append(_means(whole, factors))
@@ -116,8 +138,8 @@ class Raster:
     def warp(self, block: GeoBox, method: Method) -> Array:
         """Return the raster on a block's grid, `(y, x)` float32, NaN where it is not known.
 
-        Bilinear between pixels; a raster finer than the grid is first averaged to about its resolution. Nearest takes the
-        pixel that each centre lies in.
+        Bilinear between pixels; a raster finer than the grid is first averaged to about its
+        resolution. Nearest takes the pixel that each centre lies in.
         """
         factors = (1, 1) if method == "nearest" else self.coarsening(abs(block.affine.a))
         native = self.coarse_geobox(factors)
@@ -129,7 +151,9 @@ class Raster:
         return sample(values, rows - window[0].start, columns - window[1].start, method)
 
     def glance(self, block: GeoBox) -> Array:
-        """Return a quick look on a coarse block's grid: nearest pixels of a thinned read, good for counting only."""
+        """Return a quick look on a coarse block's grid: nearest pixels of a thinned read, good for
+        counting only.
+        """
         rows, columns = positions(block, self.geobox)
         window = footprint(rows, columns, _size(self.geobox), 0)
         if window is None:
@@ -143,9 +167,11 @@ class Raster:
         return sample(self._physical(numbers), row, column, "nearest")
 
     def around(self, block: GeoBox, margin_px: int) -> tuple[Array, GeoBox]:
-        """Return native values around a block and their grid; one void pixel where the raster misses it.
+        """Return native values around a block and their grid; one void pixel where the raster
+        misses it.
 
-        Native is the file's own spacing, or that of whole groups of pixels where it is finer than the block.
+        Native is the file's own spacing, or that of whole groups of pixels where it is finer than
+        the block.
         """
         factors = self.coarsening(abs(block.affine.a))
         native = self.coarse_geobox(factors)
@@ -162,7 +188,9 @@ def _size(geobox: GeoBox) -> tuple[int, int]:
 
 def _means(values: Array, factors: tuple[int, int]) -> Array:
     """Return the means of groups of pixels, ignoring NaN; NaN where all are."""
-    groups = values.reshape(values.shape[0] // factors[0], factors[0], values.shape[1] // factors[1], factors[1])
+    groups = values.reshape(
+        values.shape[0] // factors[0], factors[0], values.shape[1] // factors[1], factors[1]
+    )
     known = np.isfinite(groups)
     count = known.sum(axis=(1, 3))
     total = np.where(known, groups, 0).sum(axis=(1, 3), dtype=np.float64)
@@ -171,13 +199,19 @@ def _means(values: Array, factors: tuple[int, int]) -> Array:
 
 
 def look_at(
-    folder: Path, name: str, band: int, what: str, scale: float | None, offset: float | None, nodata: float | None
+    folder: Path,
+    name: str,
+    band: int,
+    what: str,
+    scale: float | None,
+    offset: float | None,
+    nodata: float | None,
 ) -> Raster:
     """Return one band of a file, checked.
 
     Raises:
-        RequestError: the name leads out of the folder, or the file is missing, unreadable, empty, truncated, rotated,
-            complex, without a CRS or without that band.
+        RequestError: the name leads out of the folder, or the file is missing, unreadable, empty,
+            truncated, rotated, complex, without a CRS or without that band.
     """
     path = inside(folder, name, what)
     driver = _driver(path, what)
@@ -186,7 +220,9 @@ def look_at(
         _opened(path, driver, what) as file,
     ):
         if not 1 <= band <= file.count:
-            raise RequestError(f"{what}: {path.name} has no band {band}, only {file.count}", "Correct `band:`.")
+            raise RequestError(
+                f"{what}: {path.name} has no band {band}, only {file.count}", "Correct `band:`."
+            )
         if file.crs is None:
             raise RequestError(
                 f"{what}: {path.name} has no coordinate reference system",
@@ -194,10 +230,13 @@ def look_at(
             )
         if file.transform.b or file.transform.d or file.transform.is_identity:
             raise RequestError(
-                f"{what}: {path.name} is not georeferenced along its CRS's axes", "Warp it north up, e.g. `rio warp`."
+                f"{what}: {path.name} is not georeferenced along its CRS's axes",
+                "Warp it north up, e.g. `rio warp`.",
             )
         if np.dtype(file.dtypes[band - 1]).kind not in "uif":
-            raise RequestError(f"{what}: {path.name} holds {file.dtypes[band - 1]}", "Store plain numbers.")
+            raise RequestError(
+                f"{what}: {path.name} holds {file.dtypes[band - 1]}", "Store plain numbers."
+            )
         if driver == "GTiff":
             _check_whole(file, path, what)
         return Raster(
@@ -219,13 +258,17 @@ def _driver(path: Path, what: str) -> str:
         with path.open("rb") as file:
             magic = file.read(4)
     except FileNotFoundError:
-        raise RequestError(f"{what}: there is no file {path}", "Correct `file:` in the manifest.") from None
+        raise RequestError(
+            f"{what}: there is no file {path}", "Correct `file:` in the manifest."
+        ) from None
     except OSError as error:
         raise from_os_error(error) from error
     if not magic:
         raise RequestError(f"{what}: {path} is empty", "Copy or download it again.")
     if magic not in _MAGIC:
-        raise RequestError(f"{what}: {path} is no raster that can be read", "Use GeoTIFF, JPEG 2000 or PNG.")
+        raise RequestError(
+            f"{what}: {path} is no raster that can be read", "Use GeoTIFF, JPEG 2000 or PNG."
+        )
     return _MAGIC[magic]
 
 
@@ -254,8 +297,11 @@ def _check_whole(file: Any, path: Path, what: str) -> None:
     every = 1 + down * across // _MOST_BLOCKS
     for number in [*range(0, down * across, every), down * across - 1]:
         block = f"{number % across}_{number // across}"
-        offset, length = (file.get_tag_item(f"BLOCK_{key}_{block}", "TIFF", bidx=1) for key in ("OFFSET", "SIZE"))
+        offset, length = (
+            file.get_tag_item(f"BLOCK_{key}_{block}", "TIFF", bidx=1) for key in ("OFFSET", "SIZE")
+        )
         if offset and length and int(offset) + int(length) > size:
             raise RequestError(
-                f"{what}: {path} is truncated: {size} bytes, but its pixels go on beyond", "Copy or download it again."
+                f"{what}: {path} is truncated: {size} bytes, but its pixels go on beyond",
+                "Copy or download it again.",
             )

@@ -1,8 +1,9 @@
-"""From any raster's grid onto ours, one pixel at a time and exactly: a block equals the same block of a larger area, bit for bit.
+"""From any raster's grid onto ours, one pixel at a time and exactly: a block equals the same block
+of a larger area, bit for bit.
 
-GDAL's warper approximates coordinates along each destination row and so depends on where a block begins. Here every pixel
-centre is transformed by PROJ itself, and a window of a native grid is placed by whole pixels on a lattice that is the same for
-all windows.
+GDAL's warper approximates coordinates along each destination row and so depends on where a block
+begins. Here every pixel centre is transformed by PROJ itself, and a window of a native grid is
+placed by whole pixels on a lattice that is the same for all windows.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from configs.errors import RequestError
 
 Method = Literal["nearest", "bilinear"]
 PHASE_DIGITS = 4
-"""Where pixel 0 lies is rounded to 1e-4 native pixels (3 mm at 30 m): the same for all windows of a grid despite rounding."""
+"""Where pixel 0 lies is rounded to 1e-4 native pixels (3 mm at 30 m): the same for all windows of a
+grid despite rounding.
+"""
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """An axis-aligned grid as whole-pixel offsets on an endless lattice that all its windows share."""
+    """An axis-aligned grid as whole-pixel offsets on an endless lattice that all its windows
+    share.
+    """
 
     row: int
     column: int
@@ -42,7 +47,9 @@ class Lattice:
         return (rows + self.phase_y) * self.step_y
 
     def x(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return eastings (or longitudes) of lattice columns, pixel centres on whole numbers + 0.5."""
+        """Return eastings (or longitudes) of lattice columns, pixel centres on whole numbers +
+        0.5.
+        """
         return (columns + self.phase_x) * self.step_x
 
 
@@ -54,7 +61,9 @@ def lattice(geobox: GeoBox) -> Lattice:
     """
     affine = geobox.affine
     if affine.b != 0 or affine.d != 0:
-        raise RequestError("a rotated grid cannot be used", "Warp the raster to north up, e.g. with `gdalwarp`.")
+        raise RequestError(
+            "a rotated grid cannot be used", "Warp the raster to north up, e.g. with `gdalwarp`."
+        )
 
     def split(origin: float, step: float) -> tuple[int, float]:
         whole = round(origin / step)
@@ -71,7 +80,9 @@ def crs_of(geobox: GeoBox) -> pyproj.CRS:
         RequestError: it has none.
     """
     if geobox.crs is None:
-        raise RequestError("a grid has no coordinate reference system", "Set the raster's CRS and save it again.")
+        raise RequestError(
+            "a grid has no coordinate reference system", "Set the raster's CRS and save it again."
+        )
     return _crs(geobox.crs.to_wkt())
 
 
@@ -82,22 +93,30 @@ def _crs(wkt: str) -> pyproj.CRS:
 
 @lru_cache(maxsize=64)
 def transformer(source: str, target: str) -> pyproj.Transformer:
-    """Return the coordinate transformation between two CRS given as WKT or authority codes, x before y."""
+    """Return the coordinate transformation between two CRS given as WKT or authority codes, x
+    before y.
+    """
     return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
 def positions(block: GeoBox, native: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (rows, columns) of the block's pixel centres in a native grid, `(y, x)` each; pixel centres are whole numbers.
+    """Return (rows, columns) of the block's pixel centres in a native grid, `(y, x)` each; pixel
+    centres are whole numbers.
 
     Not finite where the native CRS does not reach.
     """
     theirs, there = lattice(native), crs_of(native)
     x, y = _centres(block, there)
     if there.is_geographic:
-        left, right = sorted((theirs.step_x * theirs.column, theirs.step_x * (theirs.column + native.shape[1])))
+        left, right = sorted(
+            (theirs.step_x * theirs.column, theirs.step_x * (theirs.column + native.shape[1]))
+        )
         middle = (left + right) / 2
-        x = x + 360 * np.round((middle - x) / 360)  # the antimeridian: the turn that lies nearest to the raster
-    # Subtracting whole numbers is exact in floating point, so that every window sees the same fractions.
+        x = x + 360 * np.round(
+            (middle - x) / 360
+        )  # the antimeridian: the turn that lies nearest to the raster
+    # Subtracting whole numbers is exact in floating point, so that every window sees the same
+    # fractions.
     rows = (y / theirs.step_y - theirs.phase_y - theirs.row) - 0.5
     columns = (x / theirs.step_x - theirs.phase_x - theirs.column) - 0.5
     return rows, columns
@@ -105,10 +124,13 @@ def positions(block: GeoBox, native: GeoBox) -> tuple[NDArray[np.float64], NDArr
 
 @lru_cache(maxsize=8)
 def _centres(block: GeoBox, crs: pyproj.CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (x, y) of a block's pixel centres in a CRS; kept, since all bands of a block ask for the same."""
+    """Return (x, y) of a block's pixel centres in a CRS; kept, since all bands of a block ask for
+    the same.
+    """
     ours, here = lattice(block), crs_of(block)
     x, y = np.meshgrid(
-        ours.x(ours.column + np.arange(block.shape[1]) + 0.5), ours.y(ours.row + np.arange(block.shape[0]) + 0.5)
+        ours.x(ours.column + np.arange(block.shape[1]) + 0.5),
+        ours.y(ours.row + np.arange(block.shape[0]) + 0.5),
     )
     if here != crs:
         x, y = transformer(here.to_wkt(), crs.to_wkt()).transform(x, y)
@@ -117,11 +139,16 @@ def _centres(block: GeoBox, crs: pyproj.CRS) -> tuple[NDArray[np.float64], NDArr
 
 
 def sample(
-    values: NDArray[np.floating[Any]], rows: NDArray[np.float64], columns: NDArray[np.float64], method: Method
+    values: NDArray[np.floating[Any]],
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    method: Method,
 ) -> NDArray[np.float32]:
-    """Return values at positions, float32; NaN where the nearest native pixel is missing (NaN or beyond the grid).
+    """Return values at positions, float32; NaN where the nearest native pixel is missing (NaN or
+    beyond the grid).
 
-    Bilinear is the mean of those of the four neighbours that are known, so that a gap neither grows nor spreads.
+    Bilinear is the mean of those of the four neighbours that are known, so that a gap neither grows
+    nor spreads.
     """
     inside = np.isfinite(rows) & np.isfinite(columns)
     row = np.floor(np.where(inside, rows, -9.0) + 0.5).astype(np.int64)
@@ -133,7 +160,9 @@ def sample(
         return np.where(known, nearest, np.nan).astype(np.float32)
     finite = np.isfinite(values)
     at = np.stack([np.where(known, rows, 0.0), np.where(known, columns, 0.0)])  # (2, y, x)
-    total = map_coordinates(np.where(finite, values, 0.0).astype(np.float64), at, order=1, mode="grid-constant")
+    total = map_coordinates(
+        np.where(finite, values, 0.0).astype(np.float64), at, order=1, mode="grid-constant"
+    )
     weight = map_coordinates(finite.astype(np.float64), at, order=1, mode="grid-constant")
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known, total / weight, np.nan).astype(np.float32)
@@ -142,7 +171,9 @@ def sample(
 def footprint(
     rows: NDArray[np.float64], columns: NDArray[np.float64], shape: tuple[int, int], margin_px: int
 ) -> tuple[slice, slice] | None:
-    """Return the window of a native grid that positions need, with a margin, cut at the grid's edges; None if it misses."""
+    """Return the window of a native grid that positions need, with a margin, cut at the grid's
+    edges; None if it misses.
+    """
     known = np.isfinite(rows) & np.isfinite(columns)
     if not known.any():
         return None

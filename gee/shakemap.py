@@ -1,7 +1,8 @@
 """ShakeMap ``grid.xml`` -> the area that was shaken at least so hard.
 
-Format: ShakeMap manual, https://usgs.github.io/shakemap/manual4_0/ug_products.html; the fields stand in the order of the
-``grid_field`` elements, rows from north to south. XML from elsewhere is read with defusedxml: no entities, no DTD.
+Format: ShakeMap manual, https://usgs.github.io/shakemap/manual4_0/ug_products.html; the fields
+stand in the order of the ``grid_field`` elements, rows from north to south. XML from elsewhere is
+read with defusedxml: no entities, no DTD.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class ShakeGrid:
     event_id: str
     warnings: tuple[str, ...] = ()
     vs30: NDArray[np.float64] | None = None
-    """Shear-wave velocity of the ground, m/s, `(y, x)`; mostly a stand-in for slope (Wald & Allen 2007). None where absent."""
+    """Shear-wave velocity of the ground, m/s, `(y, x)`; mostly a stand-in for slope (Wald & Allen
+    2007). None where absent.
+    """
 
 
 def area(where: str, field: Field, threshold: float, hosts: Collection[str] | None = None) -> Area:
@@ -79,7 +82,9 @@ def _read(path: Path) -> bytes:
             raise RequestError(f"--shakemap: {path} is larger than any ShakeMap grid", _REMEDY)
         return path.read_bytes()
     except OSError as error:
-        raise RequestError(f"--shakemap: cannot read {path}: {error.strerror}", "Check the path.") from error
+        raise RequestError(
+            f"--shakemap: cannot read {path}: {error.strerror}", "Check the path."
+        ) from error
 
 
 def read_grid(content: bytes, where: str) -> ShakeGrid:
@@ -91,9 +96,13 @@ def read_grid(content: bytes, where: str) -> ShakeGrid:
     try:
         root = fromstring(content, forbid_dtd=True)
     except DefusedXmlException as error:
-        raise RequestError(f"--shakemap: {where} holds XML entities or a DTD: refused", _REMEDY) from error
+        raise RequestError(
+            f"--shakemap: {where} holds XML entities or a DTD: refused", _REMEDY
+        ) from error
     except (ParseError, ValueError) as error:
-        raise RequestError(f"--shakemap: {where} is no XML, or was cut short: {error}", _REMEDY) from error
+        raise RequestError(
+            f"--shakemap: {where} is no XML, or was cut short: {error}", _REMEDY
+        ) from error
     try:
         return _grid(root, where)
     except (KeyError, ValueError, OverflowError) as error:
@@ -107,20 +116,30 @@ def _grid(root: Element, where: str) -> ShakeGrid:
         name = element.tag.rpartition("}")[2]
         parts[name] = element
         if name == "grid_field":
-            fields[element.attrib["name"].upper()] = (int(element.attrib["index"]) - 1, element.attrib.get("units", ""))
+            fields[element.attrib["name"].upper()] = (
+                int(element.attrib["index"]) - 1,
+                element.attrib.get("units", ""),
+            )
     shape = tuple(int(parts["grid_specification"].attrib[name]) for name in ("nlat", "nlon"))
     if min(shape) < 2 or shape[0] * shape[1] > _MOST_POINTS or not {"LON", "LAT"} < fields.keys():
-        raise ValueError(f"grid of {shape[0]} x {shape[1]} points with the fields {', '.join(fields) or 'none'}")
+        raise ValueError(
+            f"grid of {shape[0]} x {shape[1]} points with the fields {', '.join(fields) or 'none'}"
+        )
     numbers = np.array((parts["grid_data"].text or "").split(), dtype=np.float64)
     if numbers.size != shape[0] * shape[1] * len(fields):
         rows = numbers.size // max(len(fields), 1)
         raise ValueError(
-            f"{shape[0]} x {shape[1]} = {shape[0] * shape[1]} rows announced, {rows} there: it was cut short"
+            f"{shape[0]} x {shape[1]} = {shape[0] * shape[1]} rows announced, {rows} "
+            "there: it was cut short"
         )
     table = numbers.reshape(*shape, len(fields))  # (y, x, field)
     longitude, latitude = table[0, :, fields["LON"][0]], table[:, 0, fields["LAT"][0]]
     longitude = longitude[0] + (longitude - longitude[0]) % 360  # the antimeridian: in one piece
-    if not ((np.diff(longitude) > 0).all() and (np.diff(latitude) < 0).all() and (abs(latitude) <= 90).all()):
+    if not (
+        (np.diff(longitude) > 0).all()
+        and (np.diff(latitude) < 0).all()
+        and (abs(latitude) <= 90).all()
+    ):
         raise ValueError("its points do not run west to east and north to south")
     values, warnings = {}, []
     if "MMI" in fields:
@@ -130,11 +149,14 @@ def _grid(root: Element, where: str) -> ShakeGrid:
         values["PGA"] = table[..., fields["PGA"][0]] * factor
         warnings += [f"{where}: {note}"] if note else []
     vs30 = table[..., fields["SVEL"][0]] if "SVEL" in fields else None
-    return ShakeGrid(longitude, latitude, values, str(root.attrib.get("event_id", "")), tuple(warnings), vs30)
+    return ShakeGrid(
+        longitude, latitude, values, str(root.attrib.get("event_id", "")), tuple(warnings), vs30
+    )
 
 
 def steep_share(grid: ShakeGrid, field: Field, threshold: float, steep_vs30: float) -> float | None:
-    """Return the share of the shaken land, 0-1, whose Vs30 says that it is steep; None where the grid does not tell.
+    """Return the share of the shaken land, 0-1, whose Vs30 says that it is steep; None where the
+    grid does not tell.
 
     Sea is left out: ShakeMap gives it one velocity for all.
 
@@ -172,7 +194,9 @@ def outline(grid: ShakeGrid, field: Field, threshold: float) -> tuple[Area, tupl
     from contourpy import FillType, contour_generator
 
     if field not in grid.values:
-        raise RequestError(f"the ShakeMap has no {field}, only {', '.join(grid.values) or 'neither'}", _REMEDY)
+        raise RequestError(
+            f"the ShakeMap has no {field}, only {', '.join(grid.values) or 'neither'}", _REMEDY
+        )
     values = np.ma.masked_invalid(grid.values[field])
     unit = "" if field == "MMI" else " % g"
     highest = float(values.max()) if values.count() else float("nan")
@@ -181,14 +205,18 @@ def outline(grid: ShakeGrid, field: Field, threshold: float) -> tuple[Area, tupl
             f"the ShakeMap reaches {field} {highest:.1f}{unit}, nowhere {threshold:g}{unit}",
             "Lower look.shakemap_threshold in the run file, or give --radius-km or --area.",
         )
-    lines = contour_generator(grid.longitude, grid.latitude, values, fill_type=FillType.OuterOffset).filled(
-        threshold, np.nextafter(highest, np.inf) + 1
-    )
+    lines = contour_generator(
+        grid.longitude, grid.latitude, values, fill_type=FillType.OuterOffset
+    ).filled(threshold, np.nextafter(highest, np.inf) + 1)
     polygon = _polygons(*lines)
     west, south, east, north = polygon.bounds
     lon, lat = grid.longitude, grid.latitude
     cut = west <= lon[0] or east >= lon[-1] or south <= lat[-1] or north >= lat[0]
-    warnings = (f"the {field} {threshold:g}{unit} contour is cut off by the edge of the ShakeMap",) if cut else ()
+    warnings = (
+        (f"the {field} {threshold:g}{unit} contour is cut off by the edge of the ShakeMap",)
+        if cut
+        else ()
+    )
     if west >= 180:
         polygon = affinity.translate(polygon, -360)
     return Area(polygon, f"ShakeMap {field} >= {threshold:g}{unit}"), warnings
@@ -201,7 +229,9 @@ def _polygons(points: Any, offsets: Any) -> BaseGeometry:
     found = []
     for ring_points, ring_offsets in zip(points, offsets, strict=True):
         starts = (np.asarray(ring_offsets, np.int64), np.array([0, len(ring_offsets) - 1]))
-        found += list(from_ragged_array(GeometryType.POLYGON, np.asarray(ring_points, np.float64), starts))
+        found += list(
+            from_ragged_array(GeometryType.POLYGON, np.asarray(ring_points, np.float64), starts)
+        )
     union = ops.unary_union([make_valid(polygon) for polygon in found])
     parts = [part for part in getattr(union, "geoms", [union]) if part.area > 0]
     return ops.unary_union(parts)

@@ -1,7 +1,8 @@
 """The seam of the imagery wing: live, archived and simulated Earth answer the same three questions.
 
-What can you deliver (`offer`), which scenes would it be (`plan`), and the pixels of one block (`pull`, `elevation`).
-Sources deliver *measured* bands only; every derived band is computed by `gee.derive` on our side (design 2.3).
+What can you deliver (`offer`), which scenes would it be (`plan`), and the pixels of one block
+(`pull`, `elevation`). Sources deliver *measured* bands only; every derived band is computed by
+`gee.derive` on our side (design 2.3).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from configs.records import ObservationClass, Offer, Scene
 
 @dataclass(frozen=True)
 class Plan:
-    """What a pull will use, resolved before the first pixel: it goes into the provenance and the resume key."""
+    """What a pull will use, resolved before the first pixel: it goes into the provenance and the
+    resume key.
+    """
 
     bands: tuple[str, ...]
     """Measured stack bands to pull (`configs.bands.inputs_of`), without ``dem``."""
@@ -38,7 +41,9 @@ class Plan:
     megabytes: float = 0.0
     """Pixels to be moved, estimated."""
     block_px: int = 0
-    """Side of the blocks that suit this grid, a whole multiple of `CHUNK_PX`; 0: the source's own."""
+    """Side of the blocks that suit this grid, a whole multiple of `CHUNK_PX`; 0: the source's
+    own.
+    """
     details: Mapping[str, Any] = field(default_factory=dict)
     """Source's own provenance, JSON types: collections, versions, orbit, ..."""
     latest_first: bool = False
@@ -46,7 +51,11 @@ class Plan:
 
     def newest_first(self) -> Plan:
         """Return the plan that takes the latest clear pixel after the event."""
-        post = sorted((s for s in self.scenes if s.when is When.POST), key=lambda s: (s.acquired, s.id), reverse=True)
+        post = sorted(
+            (s for s in self.scenes if s.when is When.POST),
+            key=lambda s: (s.acquired, s.id),
+            reverse=True,
+        )
         rest = tuple(scene for scene in self.scenes if scene.when is not When.POST)
         return replace(self, scenes=(*rest, *post), latest_first=True)
 
@@ -58,11 +67,15 @@ class Pulled:
     bands: Mapping[str, NDArray[np.float32]]
     """Stack band -> `(y, x)` in the band's unit, NaN where not known."""
     observation: Mapping[When, NDArray[np.uint8]]
-    """`(y, x)` of `ObservationClass`: NOT_IMAGED, CLEAR, CLOUD, SHADOW, SNOW or WATER (permanent water)."""
+    """`(y, x)` of `ObservationClass`: NOT_IMAGED, CLEAR, CLOUD, SHADOW, SNOW or WATER (permanent
+    water).
+    """
     date: Mapping[When, NDArray[np.int32]]
     """`(y, x)` acquisition day since 1970-01-01, 0 where not imaged."""
     stored: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Those of the bands that came in the very integers a stack stores (`configs.stack.encode`): they need no second coding."""
+    """Those of the bands that came in the very integers a stack stores (`configs.stack.encode`):
+    they need no second coding.
+    """
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,9 @@ class Elevation:
 
 
 class Source(Protocol):
-    """An Earth to ask. Implementations are cheap to make; they touch disk or network only when asked."""
+    """An Earth to ask. Implementations are cheap to make; they touch disk or network only when
+    asked.
+    """
 
     @property
     def name(self) -> str:
@@ -83,7 +98,9 @@ class Source(Protocol):
 
     @property
     def block_px(self) -> int:
-        """Return the side of the blocks it likes to be asked for, a whole multiple of `configs.stack.CHUNK_PX`."""
+        """Return the side of the blocks it likes to be asked for, a whole multiple of
+        `configs.stack.CHUNK_PX`.
+        """
         ...
 
     @property
@@ -99,7 +116,9 @@ class Source(Protocol):
         """Return the WGS 84 outline of what it covers; None for the whole Earth."""
         ...
 
-    def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
+    def plan(
+        self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]
+    ) -> Plan:
         """Return which scenes a pull would use, best first per window.
 
         Args:
@@ -107,29 +126,35 @@ class Source(Protocol):
             geobox: the run's grid.
             event: what shook.
             windows: when to look, and the clock.
-            bands: the stack's bands, derived ones included: only the source knows whether it can be asked for elevation.
+            bands: the stack's bands, derived ones included: only the source knows whether it can be
+                asked for elevation.
 
         Raises:
-            NothingToSeeError: the area misses the source, or no scene lies in a window that `bands` needs.
+            NothingToSeeError: the area misses the source, or no scene lies in a window that `bands`
+                needs.
             SourceError: the source cannot be had.
             RequestError: a band it does not have, or files that cannot be read.
         """
         ...
 
     def pull(self, plan: Plan, block: GeoBox) -> Pulled:
-        """Return the measured bands, observation classes and dates of one block. Safe to call from several threads."""
+        """Return the measured bands, observation classes and dates of one block. Safe to call from
+        several threads.
+        """
         ...
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return native elevation that covers a block and `margin_px` native pixels around it.
 
-        The native grid is the same whatever the block, so that terrain derived from it has no seams.
+        The native grid is the same whatever the block, so that terrain derived from it has no
+        seams.
         """
         ...
 
 
 def beside(first: Pulled, second: Pulled) -> Pulled:
-    """Return the bands of both. Of a window that both looked at, the first tells what was seen, and the dates.
+    """Return the bands of both. Of a window that both looked at, the first tells what was seen, and
+    the dates.
 
     A pixel is imaged where both instruments saw it.
     """

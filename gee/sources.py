@@ -1,4 +1,6 @@
-"""Which Earth is asked: a source by its configuration, here or on a worker that knows nothing of the rest of the house."""
+"""Which Earth is asked: a source by its configuration, here or on a worker that knows nothing of
+the rest of the house.
+"""
 
 from __future__ import annotations
 
@@ -32,4 +34,6 @@ def _imagery(config: SourceConfig) -> Source:
         return EarthEngineSource(config.earthengine)
     from gee.simulated import LANDSCAPES, SimulatedSource
 
-    return SimulatedSource(config.landscape or next(iter(LANDSCAPES)), config.seed, sensor=config.sensor)
+    return SimulatedSource(
+        config.landscape or next(iter(LANDSCAPES)), config.seed, sensor=config.sensor
+    )

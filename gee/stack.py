@@ -1,7 +1,8 @@
-"""Assemble: every band of a run onto one grid on disk, block by whole block, in bounded memory, and go on where it stopped.
+"""Assemble: every band of a run onto one grid on disk, block by whole block, in bounded memory, and
+go on where it stopped.
 
-A block is done when its marker exists; the marker is written after the block's chunks and holds their checksum, so that a run
-killed at any moment asks only for what is missing (design 2.1).
+A block is done when its marker exists; the marker is written after the block's chunks and holds
+their checksum, so that a run killed at any moment asks only for what is missing (design 2.1).
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Filling:
-    """What whoever fills a stack's blocks must know besides the source; small enough to travel to another machine."""
+    """What whoever fills a stack's blocks must know besides the source; small enough to travel to
+    another machine.
+    """
 
     plan: Plan
     names: tuple[str, ...]
@@ -47,13 +50,17 @@ class Filling:
 
 
 Fill = Callable[[Source, Filling, Sequence[Block]], Iterator[Block]]
-"""Writes blocks, each whole and with its marker, and yields them as they are done: here, or by workers elsewhere."""
+"""Writes blocks, each whole and with its marker, and yields them as they are done: here, or by
+workers elsewhere.
+"""
 
 
 def fill_blocks(
     source: Source, filling: Filling, missing: Sequence[Block], workers: int | None = None
 ) -> Iterator[Block]:
-    """Yield blocks as they are finished; never more of them in memory than the source has workers (or `workers`)."""
+    """Yield blocks as they are finished; never more of them in memory than the source has workers
+    (or `workers`).
+    """
     group = zarr.open_group(zarr_at(filling.path), mode="r+", use_consolidated=False)
     waiting, running = iter(missing), set[Future[Block]]()
     most = max(1, source.workers if workers is None else workers)
@@ -99,7 +106,8 @@ def assemble(
         path: the Zarr group; one of another plan is replaced, one of this plan is gone on with.
         progress: called with (blocks done, blocks in all).
         fill: who pulls and writes the missing blocks.
-        before: the stack of the revision before; what was clear there is kept, and blocks that were clear are not asked for.
+        before: the stack of the revision before; what was clear there is kept, and blocks that were
+            clear are not asked for.
         policy: keep, or prefer the latest clear pixel (`carry`).
 
     Raises:
@@ -118,7 +126,9 @@ def assemble(
         missing = [block for block in blocks if not is_done(path, block, key, names)]
         progress(len(blocks) - len(missing), len(blocks))
         if len(missing) < len(blocks):
-            logger.info("%d of %d blocks are there already", len(blocks) - len(missing), len(blocks))
+            logger.info(
+                "%d of %d blocks are there already", len(blocks) - len(missing), len(blocks)
+            )
         for done, _ in enumerate(fill(source, filling, missing), len(blocks) - len(missing) + 1):
             progress(done, len(blocks))
         finish(path, blocks)
@@ -127,8 +137,12 @@ def assemble(
     return Stack(path)
 
 
-def plan_key(source: Source, plan: Plan, bands: tuple[str, ...], kept: Earlier | None = None) -> str:
-    """Return the identity of a stack's pixels: source, scenes, grid, area, bands, what is kept; not the clock nor estimates."""
+def plan_key(
+    source: Source, plan: Plan, bands: tuple[str, ...], kept: Earlier | None = None
+) -> str:
+    """Return the identity of a stack's pixels: source, scenes, grid, area, bands, what is kept; not
+    the clock nor estimates.
+    """
     content = {
         "format": FORMAT,
         "source": source.name,
@@ -137,12 +151,17 @@ def plan_key(source: Source, plan: Plan, bands: tuple[str, ...], kept: Earlier |
         "measured": plan.bands,
         "grid": grid_attributes(plan.geobox),
         "area": hashlib.sha256(plan.area.polygon.wkb).hexdigest(),
-        "scenes": [(scene.id, scene.when, scene.acquired.isoformat(), scene.product) for scene in plan.scenes],
+        "scenes": [
+            (scene.id, scene.when, scene.acquired.isoformat(), scene.product)
+            for scene in plan.scenes
+        ],
         "details": dict(plan.details),
         **hillshade_attributes(),
         **({"kept": kept.key} if kept else {}),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[
+        :24
+    ]
 
 
 def _check(source: Source, plan: Plan, names: tuple[str, ...]) -> None:
@@ -162,7 +181,9 @@ def _check(source: Source, plan: Plan, names: tuple[str, ...]) -> None:
 
 
 def _needs(name: str, plan: Plan) -> tuple[str, ...]:
-    """Return the measured bands that one band of the stack needs, elevation left out where the plan has it."""
+    """Return the measured bands that one band of the stack needs, elevation left out where the plan
+    has it.
+    """
     if name in plan.bands:
         return (name,)
     parsed = parse_band(name)
@@ -172,8 +193,12 @@ def _needs(name: str, plan: Plan) -> tuple[str, ...]:
     return tuple(StackBand(BANDS[base], parsed.when).name for base in bases)
 
 
-def _block(source: Source, filling: Filling, block: GeoBox) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Return what a block's arrays store, and notes for its marker: values refused, what was kept and what is new."""
+def _block(
+    source: Source, filling: Filling, block: GeoBox
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return what a block's arrays store, and notes for its marker: values refused, what was kept
+    and what is new.
+    """
     plan, names, inside = filling.plan, filling.names, filling.plan.area.mask(block)
     if filling.earlier is None:
         stored, implausible = _values(source, plan, names, block)
@@ -181,26 +206,38 @@ def _block(source: Source, filling: Filling, block: GeoBox) -> tuple[dict[str, N
     kept = filling.earlier.on(block, names)
     asked = filling.earlier.still_to_ask(plan, kept, inside)
     known = {name for name in names if filling.earlier.knows(name, kept, asked)}
-    stored, implausible = _values(source, asked, tuple(name for name in names if name not in known), block)
+    stored, implausible = _values(
+        source, asked, tuple(name for name in names if name not in known), block
+    )
     for when in When:
         if all(parse_band(name).when is not when for name in asked.bands) and when in kept.settled:
-            stored |= {name: values for name, values in kept.stored.items() if name.startswith(f"{when}_")}
+            stored |= {
+                name: values for name, values in kept.stored.items() if name.startswith(f"{when}_")
+            }
     stored |= {name: kept.stored[name] for name in known}
     for when in When:
         merge(kept, filling.earlier.policy, when, stored)
-    notes = {"implausible": implausible, "asked": bool(asked.bands), "news_px": news(kept, stored, inside)}
+    notes = {
+        "implausible": implausible,
+        "asked": bool(asked.bands),
+        "news_px": news(kept, stored, inside),
+    }
     return {name: stored[name] for name in stored_names(names)}, notes
 
 
 def _values(
     source: Source, plan: Plan, names: tuple[str, ...], block: GeoBox
 ) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
-    """Return what a block's arrays store, by name, and how many values per band were refused as implausible."""
+    """Return what a block's arrays store, by name, and how many values per band were refused as
+    implausible.
+    """
     pulled = source.pull(plan, block) if plan.bands else Pulled({}, {}, {})
     relief = [name for name in names if name not in pulled.bands and _needs(name, plan) == ()]
     heights = source.elevation(plan, block, MARGIN_PX) if relief else None
     with HANDS:
-        stored: dict[str, NDArray[Any]] = {name: pulled.stored[name] for name in names if name in pulled.stored}
+        stored: dict[str, NDArray[Any]] = {
+            name: pulled.stored[name] for name in names if name in pulled.stored
+        }
         others = [name for name in names if name not in stored]
         inputs = dict.fromkeys(need for name in others for need in _needs(name, plan))
         measured, implausible = _plausible({name: pulled.bands[name] for name in inputs})
@@ -210,7 +247,9 @@ def _values(
                 made[name] = measured[name]
             elif name not in made:
                 parsed = parse_band(name)
-                bases = {base: measured[f"{parsed.when}_{base}"] for base in DERIVED[parsed.band.name]}
+                bases = {
+                    base: measured[f"{parsed.when}_{base}"] for base in DERIVED[parsed.band.name]
+                }
                 made[name] = index(parsed.band.name, bases)
             stored[name] = encode(made.pop(name), name)
     shape = tuple(int(side) for side in block.shape)
@@ -223,8 +262,12 @@ def _values(
     return {name: stored[name] for name in stored_names(names)}, implausible
 
 
-def _plausible(bands: Mapping[str, NDArray[np.float32]]) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:
-    """Return the bands with NaN for values that cannot be: infinite, negative reflectance, beyond what the band can hold."""
+def _plausible(
+    bands: Mapping[str, NDArray[np.float32]],
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:
+    """Return the bands with NaN for values that cannot be: infinite, negative reflectance, beyond
+    what the band can hold.
+    """
     kept, refused = {}, {}
     for name, values in bands.items():
         band = parse_band(name).band

@@ -1,6 +1,8 @@
-"""The files of a stack: the Zarr group with its CF attributes, the blocks it is written in and the markers of those that are done.
+"""The files of a stack: the Zarr group with its CF attributes, the blocks it is written in and the
+markers of those that are done.
 
-Whether a block is done is decided by what lies on disk: the marker of this very plan, and chunks with the checksum it holds.
+Whether a block is done is decided by what lies on disk: the marker of this very plan, and chunks
+with the checksum it holds.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ logger = logging.getLogger(__name__)
 
 _Window = tuple[slice, slice]
 _NOTES: Final = {
-    f"{when}_{what}": dtype for when in When for what, dtype in (("observation", "uint8"), ("date", "int32"))
+    f"{when}_{what}": dtype
+    for when in When
+    for what, dtype in (("observation", "uint8"), ("date", "int32"))
 }
 
 
@@ -55,7 +59,9 @@ class Block:
 
 
 def markers(path: Path) -> Path:
-    """Return the folder of a stack's markers, beside the group: inside, Zarr readers would stumble over it."""
+    """Return the folder of a stack's markers, beside the group: inside, Zarr readers would stumble
+    over it.
+    """
     return path.with_name(f"{path.name}.blocks")
 
 
@@ -74,9 +80,16 @@ def blocks_of(plan: Plan, block_px: int) -> Iterator[Block]:
 
 
 def open_or_create(
-    path: Path, key: str, source: Source, plan: Plan, names: tuple[str, ...], kept: Earlier | None = None
+    path: Path,
+    key: str,
+    source: Source,
+    plan: Plan,
+    names: tuple[str, ...],
+    kept: Earlier | None = None,
 ) -> None:
-    """Make sure that `path` is a stack of this plan; one of another plan goes, anything else is refused."""
+    """Make sure that `path` is a stack of this plan; one of another plan goes, anything else is
+    refused.
+    """
     if path.exists() and any(path.iterdir()):
         attributes = _attributes(path)
         check_format(attributes.get("format"), "stack", str(path))
@@ -93,10 +106,14 @@ def _attributes(path: Path) -> dict[str, Any]:
     try:
         return dict(zarr.open_group(zarr_at(path), mode="r", use_consolidated=False).attrs)
     except (FileNotFoundError, ValueError):
-        raise RequestError(f"{path} exists and is no stack", "Choose another output folder, or move it away.") from None
+        raise RequestError(
+            f"{path} exists and is no stack", "Choose another output folder, or move it away."
+        ) from None
 
 
-def _describe(key: str, source: Source, plan: Plan, names: tuple[str, ...], kept: Earlier | None) -> dict[str, Any]:
+def _describe(
+    key: str, source: Source, plan: Plan, names: tuple[str, ...], kept: Earlier | None
+) -> dict[str, Any]:
     """Return the group's attributes: all that a reader must know about the pixels."""
     offer = source.offer()
     return {
@@ -120,14 +137,28 @@ def _describe(key: str, source: Source, plan: Plan, names: tuple[str, ...], kept
     }
 
 
-def _create(path: Path, attributes: Mapping[str, Any], geobox: GeoBox, names: tuple[str, ...]) -> None:
+def _create(
+    path: Path, attributes: Mapping[str, Any], geobox: GeoBox, names: tuple[str, ...]
+) -> None:
     group = zarr.create_group(zarr_at(path), attributes={"format": FORMAT})
     for name in names:
         band = parse_band(name).band
-        cf = {"units": band.unit, "long_name": band.title, "scale_factor": band.scale, "add_offset": band.offset}
+        cf = {
+            "units": band.unit,
+            "long_name": band.title,
+            "scale_factor": band.scale,
+            "add_offset": band.offset,
+        }
         _array(group, name, geobox, band.dtype, band.nodata, {**cf, "_FillValue": band.nodata})
     for when in When:
-        _array(group, f"{when}_observation", geobox, "uint8", 0, {"long_name": f"observation class, {when}"})
+        _array(
+            group,
+            f"{when}_observation",
+            geobox,
+            "uint8",
+            0,
+            {"long_name": f"observation class, {when}"},
+        )
         days = {
             "units": "days since 1970-01-01",
             "calendar": "standard",
@@ -135,10 +166,19 @@ def _create(path: Path, attributes: Mapping[str, Any], geobox: GeoBox, names: tu
             "long_name": f"acquisition day, {when}",
         }
         _array(group, f"{when}_date", geobox, "int32", 0, days)
-    group.attrs.update(attributes)  # last: where nothing can be renamed, the plan's key says that all arrays are there
+    group.attrs.update(
+        attributes
+    )  # last: where nothing can be renamed, the plan's key says that all arrays are there
 
 
-def _array(group: zarr.Group, name: str, geobox: GeoBox, dtype: str, fill: int, attributes: Mapping[str, Any]) -> None:
+def _array(
+    group: zarr.Group,
+    name: str,
+    geobox: GeoBox,
+    dtype: str,
+    fill: int,
+    attributes: Mapping[str, Any],
+) -> None:
     group.create_array(
         name,
         shape=tuple(int(side) for side in geobox.shape),
@@ -159,7 +199,12 @@ def target(group: zarr.Group, name: str) -> zarr.Array[Any]:
 
 
 def write_block(
-    path: Path, group: zarr.Group, block: Block, key: str, stored: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]
+    path: Path,
+    group: zarr.Group,
+    block: Block,
+    key: str,
+    stored: Mapping[str, NDArray[Any]],
+    notes: Mapping[str, Any],
 ) -> None:
     """Write a block's chunks, then its marker."""
     with HANDS:
@@ -194,14 +239,17 @@ def stored_names(names: tuple[str, ...]) -> list[str]:
 
 
 def is_done(path: Path, block: Block, key: str, names: tuple[str, ...]) -> bool:
-    """Return whether a block is on disk as it was written: its marker is this plan's and its chunks have the checksum."""
+    """Return whether a block is on disk as it was written: its marker is this plan's and its chunks
+    have the checksum.
+    """
     try:
         marker = json.loads((markers(path) / block.marker).read_text(encoding="utf-8"))
         if marker.get("key") != key:
             return False
         group = zarr.open_group(zarr_at(path), mode="r", use_consolidated=False)
         return bool(
-            marker["crc"] == _crc(np.asarray(target(group, name)[block.window]) for name in stored_names(names))
+            marker["crc"]
+            == _crc(np.asarray(target(group, name)[block.window]) for name in stored_names(names))
         )
     except FileNotFoundError:
         return False
@@ -232,4 +280,6 @@ def finish(path: Path, blocks: list[Block]) -> None:
     ]
     for text in warnings:
         logger.warning("%s", text)
-    group.attrs.update({"warnings": warnings, "implausible": counts, "carried": carried, "complete": True})
+    group.attrs.update(
+        {"warnings": warnings, "implausible": counts, "carried": carried, "complete": True}
+    )

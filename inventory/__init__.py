@@ -1,1 +1,3 @@
-"""From a probability raster to an inventory that people can use: polygons, files, comparison, report."""
+"""From a probability raster to an inventory that people can use: polygons, files, comparison,
+report.
+"""

@@ -1,4 +1,6 @@
-"""What the products say of the run that made them: the event, where and when we looked, with what, and what to beware of."""
+"""What the products say of the run that made them: the event, where and when we looked, with what,
+and what to beware of.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from configs.records import Choice, Scene
 
 @dataclass(frozen=True)
 class About:
-    """A run in the words of its products. Its one clock is `windows.as_of`: the same run gives the same bytes."""
+    """A run in the words of its products. Its one clock is `windows.as_of`: the same run gives the
+    same bytes.
+    """
 
     event: Event
     area: Area
@@ -19,7 +23,9 @@ class About:
     scenes: tuple[Scene, ...]
     choice: Choice
     source: str
-    """Where the imagery came from, for people: ``earthengine``, ``archive:...``, ``simulated:...``."""
+    """Where the imagery came from, for people: ``earthengine``, ``archive:...``,
+    ``simulated:...``.
+    """
     simulated: bool
     """Whether the imagery is simulated; every product then says so."""
     revision: int = 1

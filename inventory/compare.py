@@ -1,7 +1,8 @@
-"""An inventory against a reference: pixels, boundaries, landslides; always only where both have looked.
+"""An inventory against a reference: pixels, boundaries, landslides; always only where both have
+looked.
 
-Rasters hold 1 landslide, 0 none, 255 not observed (or outside what the reference examined). Pixels come back as counts; what
-they amount to is said elsewhere.
+Rasters hold 1 landslide, 0 none, 255 not observed (or outside what the reference examined). Pixels
+come back as counts; what they amount to is said elsewhere.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class PixelCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class BoundaryScore:
-    """How much of the outlines lies within a tolerance of the other side's outlines; NaN where a side has none."""
+    """How much of the outlines lies within a tolerance of the other side's outlines; NaN where a
+    side has none.
+    """
 
     precision: float
     recall: float
@@ -51,7 +54,9 @@ class BoundaryScore:
 
 
 class _Both(NamedTuple):
-    """Some rows of both rasters, `(y, x)`; `core` are the rows that count, the others are context."""
+    """Some rows of both rasters, `(y, x)`; `core` are the rows that count, the others are
+    context.
+    """
 
     predicted: NDArray[np.bool_]
     reference: NDArray[np.bool_]
@@ -59,7 +64,9 @@ class _Both(NamedTuple):
     core: slice
 
 
-def _blocks(predicted: Rows, reference: Rows, halo: int = 0, unobserved_as_none: bool = False) -> Iterator[_Both]:
+def _blocks(
+    predicted: Rows, reference: Rows, halo: int = 0, unobserved_as_none: bool = False
+) -> Iterator[_Both]:
     if predicted.shape != reference.shape:
         raise RequestError(
             f"the inventory's grid {predicted.shape} and the reference's {reference.shape} differ",
@@ -68,19 +75,24 @@ def _blocks(predicted: Rows, reference: Rows, halo: int = 0, unobserved_as_none:
     height = int(predicted.shape[0])
     for first in range(0, height, BLOCK_ROWS):
         low, high = max(0, first - halo), min(height, first + BLOCK_ROWS + halo)
-        ours, theirs = (np.asarray(raster[slice(low, high), :]) for raster in (predicted, reference))
+        ours, theirs = (
+            np.asarray(raster[slice(low, high), :]) for raster in (predicted, reference)
+        )
         valid = (theirs != UNKNOWN) & (unobserved_as_none | (ours != UNKNOWN))
         core = slice(first - low, min(height, first + BLOCK_ROWS) - low)
         yield _Both((ours == 1) & valid, (theirs == 1) & valid, valid, core)
 
 
-def compare_pixels(predicted: Rows, reference: Rows, *, unobserved_as_none: bool = False) -> PixelCounts:
+def compare_pixels(
+    predicted: Rows, reference: Rows, *, unobserved_as_none: bool = False
+) -> PixelCounts:
     """Return the confusion counts over pixels that both know.
 
     Args:
         predicted: `(y, x)` uint8, ``landslides.tif``.
         reference: `(y, x)` uint8, 255 where it says nothing.
-        unobserved_as_none: count what the inventory did not observe as "no landslide" instead of leaving it out.
+        unobserved_as_none: count what the inventory did not observe as "no landslide" instead of
+            leaving it out.
 
     Raises:
         RequestError: the rasters differ in shape.
@@ -105,8 +117,8 @@ def compare_boundaries(
 ) -> dict[int, BoundaryScore]:
     """Return the boundary scores by tolerance in pixels (Euclidean), over pixels that both know.
 
-    A boundary pixel belongs to a landslide and touches a pixel known to be none; edges of the known area are no boundary.
-    Csurka et al. (2013), BMVC, section 3, over all landslides at once.
+    A boundary pixel belongs to a landslide and touches a pixel known to be none; edges of the known
+    area are no boundary. Csurka et al. (2013), BMVC, section 3, over all landslides at once.
     """
     near = {px: np.zeros(2, np.int64) for px in tolerances_px}
     total = np.zeros(2, np.int64)
@@ -124,6 +136,10 @@ def compare_boundaries(
 
 
 def _boundary_score(near: NDArray[np.int64], total: NDArray[np.int64]) -> BoundaryScore:
-    precision, recall = (float(n / t) if t else float("nan") for n, t in zip(near, total, strict=True))
+    precision, recall = (
+        float(n / t) if t else float("nan") for n, t in zip(near, total, strict=True)
+    )
     both = precision + recall
-    return BoundaryScore(precision, recall, 2 * precision * recall / both if both > 0 else 0.0 if both == 0 else both)
+    return BoundaryScore(
+        precision, recall, 2 * precision * recall / both if both > 0 else 0.0 if both == 0 else both
+    )

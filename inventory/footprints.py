@@ -1,6 +1,8 @@
-"""Outlines for orientation, not for measuring: what was not observed, and where the pixels of each scene were used.
+"""Outlines for orientation, not for measuring: what was not observed, and where the pixels of each
+scene were used.
 
-They are drawn on every n-th pixel, so that a cloud field over 10 980² pixels stays a layer that opens at once.
+They are drawn on every n-th pixel, so that a cloud field over 10 980² pixels stays a layer that
+opens at once.
 """
 
 from __future__ import annotations
@@ -31,13 +33,17 @@ def step_for(shape: tuple[int, ...], largest: int = LARGEST_SIDE_PX) -> int:
 
 
 def middles(length: int, step: int) -> NDArray[np.int64]:
-    """Return the middle pixel of every coarse pixel along an axis; the last one of what is left there."""
+    """Return the middle pixel of every coarse pixel along an axis; the last one of what is left
+    there.
+    """
     count = -(-length // step)
     return np.minimum(np.arange(count) * step + step // 2, length - 1)
 
 
 def thinned(block: NDArray[Any], rows: slice, shape: tuple[int, ...], step: int) -> NDArray[Any]:
-    """Return the middle pixel of every coarse pixel whose middle row lies in the block, `rows` of a raster of `shape`."""
+    """Return the middle pixel of every coarse pixel whose middle row lies in the block, `rows` of a
+    raster of `shape`.
+    """
     at = middles(int(shape[0]), step)
     inside = at[(at >= rows.start) & (at < rows.stop)] - rows.start
     thin: NDArray[Any] = block[np.ix_(inside, middles(int(shape[1]), step))]
@@ -50,7 +56,9 @@ def _outline(mask: NDArray[np.bool_], affine: Affine) -> Any:
 
 
 def not_observed(probability: Rows, observation: Rows, stack: Stack) -> gpd.GeoDataFrame:
-    """Return what of the area was not observed, one row a class: `class`, `why`, `area_m2`, `drawn_at_m`."""
+    """Return what of the area was not observed, one row a class: `class`, `why`, `area_m2`,
+    `drawn_at_m`.
+    """
     step = step_for(stack.shape)
     thin = [
         thinned(np.where(strip.seen, OUTSIDE, strip.observation), strip.rows, stack.shape, step)
@@ -65,7 +73,9 @@ def not_observed(probability: Rows, observation: Rows, stack: Stack) -> gpd.GeoD
         if not shape.is_empty:
             why = name if name != "clear" else "clear, but not mapped"
             resolution_m = abs(affine.a)
-            rows.append({"class": int(each), "why": why, "area_m2": shape.area, "drawn_at_m": resolution_m})
+            rows.append(
+                {"class": int(each), "why": why, "area_m2": shape.area, "drawn_at_m": resolution_m}
+            )
             shapes.append(shape)
     columns = ["class", "why", "area_m2", "drawn_at_m"]
     return gpd.GeoDataFrame(rows, columns=columns, geometry=shapes, crs=str(stack.geobox.crs))
@@ -77,11 +87,18 @@ def _day(moment: datetime) -> int:
 
 def _days(stack: Stack, when: When, rows: slice, observation: Rows | None) -> NDArray[np.int32]:
     days = stack.date(when, rows)
-    return days if observation is None else np.where(np.asarray(observation[rows, :]) == OUTSIDE, 0, days)
+    return (
+        days
+        if observation is None
+        else np.where(np.asarray(observation[rows, :]) == OUTSIDE, 0, days)
+    )
 
 
-def scene_footprints(scenes: tuple[Scene, ...], stack: Stack, observation: Rows | None = None) -> gpd.GeoDataFrame:
-    """Return for each scene where pixels of its day were used, and their area `used_km2`; empty shapes where none were.
+def scene_footprints(
+    scenes: tuple[Scene, ...], stack: Stack, observation: Rows | None = None
+) -> gpd.GeoDataFrame:
+    """Return for each scene where pixels of its day were used, and their area `used_km2`; empty
+    shapes where none were.
 
     Pixels outside the area (255 in `observation`) do not count, where it is given.
     """
@@ -93,10 +110,15 @@ def scene_footprints(scenes: tuple[Scene, ...], stack: Stack, observation: Rows 
             height = stack.shape[0]
             blocks = (slice(first, min(first + 512, height)) for first in range(0, height, 512))
             days[when] = np.concatenate(
-                [thinned(_days(stack, when, rows, observation), rows, stack.shape, step) for rows in blocks]
+                [
+                    thinned(_days(stack, when, rows, observation), rows, stack.shape, step)
+                    for rows in blocks
+                ]
             )
     shapes = [
-        _outline(days[scene.when] == _day(scene.acquired), affine) if scene.when in days else shapely.MultiPolygon()
+        _outline(days[scene.when] == _day(scene.acquired), affine)
+        if scene.when in days
+        else shapely.MultiPolygon()
         for scene in scenes
     ]
     used = [shape.area / 1e6 for shape in shapes]

@@ -1,4 +1,6 @@
-"""Everything a revision hands over, written into its folder: rasters, GeoPackage, report, preview, STAC item."""
+"""Everything a revision hands over, written into its folder: rasters, GeoPackage, report, preview,
+STAC item.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +36,26 @@ from inventory.outline.outline import Inventory
 from inventory.report.pictures import write_preview
 from inventory.report.report import Page, write_report
 from inventory.revisions.reconcile import GEOPACKAGE, MASK, Earlier, Since, measured, since
-from inventory.revisions.review import DISMISSED, counted, people_decided, verdict_words, verdicts_of
+from inventory.revisions.review import (
+    DISMISSED,
+    counted,
+    people_decided,
+    verdict_words,
+    verdicts_of,
+)
 from inventory.summary import Summary, count_seen, headline, summarise
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How a revision is published, beyond what was found: the parts of the run's file that concern its products."""
+    """How a revision is published, beyond what was found: the parts of the run's file that concern
+    its products.
+    """
 
     earlier: Earlier | None = None
-    """The revision before, with a review of it: ids, first_seen, status and outlines come from it, and `changes`."""
+    """The revision before, with a review of it: ids, first_seen, status and outlines come from it,
+    and `changes`.
+    """
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Plain mapping that the report shows at its end."""
     product: ProductConfig = field(default_factory=ProductConfig)
@@ -74,7 +86,9 @@ class Published:
 def _concerned(
     inventory: Inventory, stack: Stack, about: About, concern: AffectedConfig
 ) -> tuple[Inventory, Affected | None, About]:
-    """Return the inventory with columns of what may be affected, the account, and the run with what it warns of."""
+    """Return the inventory with columns of what may be affected, the account, and the run with what
+    it warns of.
+    """
     if not concern.asked:
         return inventory, None, about
     given, elsewhere = Given.open(concern).in_area(about.area)
@@ -144,22 +158,50 @@ def write_products(
     unseen = unseen_layer(not_observed(probability, observation, stack))
     scenes = scenes_layer(about, scene_footprints(about.scenes, stack, observation))
     area = area_layer(about, summary, inventory)
-    own = [*(affected.layers if affected else ()), unseen, scenes, area, event_layer(about, summary, inventory)]
+    own = [
+        *(affected.layers if affected else ()),
+        unseen,
+        scenes,
+        area,
+        event_layer(about, summary, inventory),
+    ]
     products[GEOPACKAGE] = _geopackage(folder, inventory, told, summary, about, own)
-    exported = Exported(about, inventory, summary, inventory_layers(inventory)[0], area, scenes, unseen)
+    exported = Exported(
+        about, inventory, summary, inventory_layers(inventory)[0], area, scenes, unseen
+    )
     products |= write_exports(folder, manner.product.exports, exported)
     words = (*headline(summary), *verdict_words(told.inventory), *told.words)
     used_km2 = tuple(scenes.frame["used_km2"].tolist())
-    page = Page(about, inventory, summary, words, manner.provenance, affected, tuple(sorted(products)), used_km2)
-    products["report.html"] = write_report(folder / "report.html", page, probability, observation, stack)
-    products["preview.png"] = write_preview(folder / "preview.png", inventory, probability, observation, stack)
+    page = Page(
+        about,
+        inventory,
+        summary,
+        words,
+        manner.provenance,
+        affected,
+        tuple(sorted(products)),
+        used_km2,
+    )
+    products["report.html"] = write_report(
+        folder / "report.html", page, probability, observation, stack
+    )
+    products["preview.png"] = write_preview(
+        folder / "preview.png", inventory, probability, observation, stack
+    )
     return Published(about, inventory, summary, products, words)
 
 
 def _geopackage(
-    folder: Path, inventory: Inventory, told: Since, summary: Summary, about: About, own: list[Layer]
+    folder: Path,
+    inventory: Inventory,
+    told: Since,
+    summary: Summary,
+    about: About,
+    own: list[Layer],
 ) -> Path:
-    """Return the GeoPackage: landslides (dismissed ones too), what changed, and the run's own layers."""
+    """Return the GeoPackage: landslides (dismissed ones too), what changed, and the run's own
+    layers.
+    """
     layers = inventory_layers(_dismissed_too(inventory, told.inventory))
     if told.matched is not None:
         layers.append(changes_layer(told.matched.changes))
@@ -174,5 +216,7 @@ def _geopackage(
 
 
 def write_item(folder: Path, published: Published) -> Path:
-    """Return ``item.json``, written last: a STAC item with the checksum of every file in the folder but the log."""
+    """Return ``item.json``, written last: a STAC item with the checksum of every file in the folder
+    but the log.
+    """
     return write_stac_item(folder, published.about, published.inventory, published.summary)

@@ -1,4 +1,6 @@
-"""The headline of an inventory: how many, how large, and how much of the area was seen at all; as numbers and as words."""
+"""The headline of an inventory: how many, how large, and how much of the area was seen at all; as
+numbers and as words.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Seen:
 
     @property
     def fraction(self) -> float:
-        """Return the observed share of the area without water (contract, `observed_fraction`); 0 where nothing is left."""
+        """Return the observed share of the area without water (contract, `observed_fraction`); 0
+        where nothing is left.
+        """
         land = self.area_px - self.classes_px[ObservationClass.WATER]
         return self.observed_px / land if land else 0.0
 
@@ -38,7 +42,9 @@ def count_seen(probability: Rows, observation: Rows) -> Seen:
     observed = 0
     for strip in strips(probability, observation):
         classes += np.bincount(strip.observation.ravel(), minlength=256)
-        observed += int(np.count_nonzero(strip.seen & (strip.observation != ObservationClass.WATER)))
+        observed += int(
+            np.count_nonzero(strip.seen & (strip.observation != ObservationClass.WATER))
+        )
     by_class = {each: int(classes[each]) for each in ObservationClass}
     return Seen(int(classes.sum() - classes[OUTSIDE]), observed, by_class)
 
@@ -78,17 +84,23 @@ class Summary:
     expected_f1: float | None = None
     """What the checkpoint reaches on imagery at this distance, where a study knows."""
     affected: Mapping[str, float] | None = None
-    """Who may be affected, as far as the user gave layers (`affected.Affected.totals`); indicative."""
+    """Who may be affected, as far as the user gave layers (`affected.Affected.totals`);
+    indicative.
+    """
 
     def affected_rows(self) -> list[tuple[str, str, float]]:
         """Return (what, unit, how much) of who may be affected."""
         return [
-            (what, unit, (self.affected or {})[name]) for name, what, unit in _AFFECTED if name in (self.affected or {})
+            (what, unit, (self.affected or {})[name])
+            for name, what, unit in _AFFECTED
+            if name in (self.affected or {})
         ]
 
     def as_plain(self) -> dict[str, Any]:
         """Return the keys of the contract's JSON answer."""
-        affected = {} if self.affected is None else {"affected": {**self.affected, "indicative": True}}
+        affected = (
+            {} if self.affected is None else {"affected": {**self.affected, "indicative": True}}
+        )
         return {
             "event": self.event,
             "revision": self.revision,
@@ -105,8 +117,12 @@ class Summary:
         }
 
 
-def summarise(inventory: Inventory, seen: Seen, about: About, affected: Mapping[str, float] | None = None) -> Summary:
-    """Return the headline of an inventory; `affected` are the totals of what may be affected, where layers were given."""
+def summarise(
+    inventory: Inventory, seen: Seen, about: About, affected: Mapping[str, float] | None = None
+) -> Summary:
+    """Return the headline of an inventory; `affected` are the totals of what may be affected, where
+    layers were given.
+    """
     areas = inventory.landslides["area_m2"].to_numpy(dtype=float)
     km2 = abs(inventory.geobox.affine.determinant) / 1e6
     counts = inventory.landslides["confidence"].value_counts()
@@ -125,7 +141,9 @@ def summarise(inventory: Inventory, seen: Seen, about: About, affected: Mapping[
         median_m2=float(np.median(areas)) if len(areas) else 0.0,
         by_confidence={name: int(counts.get(name, 0)) for name in ("high", "medium", "low")},
         rejected_count=len(inventory.rejected),
-        classes_km2={OBSERVATION[each][0]: round(px * km2, 4) for each, px in seen.classes_px.items()},
+        classes_km2={
+            OBSERVATION[each][0]: round(px * km2, 4) for each, px in seen.classes_px.items()
+        },
         resolution_m=abs(inventory.geobox.affine.a),
         expected_f1=about.choice.expected_f1,
         affected=affected,
@@ -168,14 +186,20 @@ _SPOKEN: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
 
 
 def spoken(affected: Mapping[str, float]) -> list[tuple[str, str, str]]:
-    """Return (what, how much within landslides, how much below them) of what may be affected, as text."""
-    told = [(what, within, below, show) for what, within, below, show in _SPOKEN if within in affected]
-    return [(what, show(affected[within]), show(affected[below])) for what, within, below, show in told]
+    """Return (what, how much within landslides, how much below them) of what may be affected, as
+    text.
+    """
+    told = [
+        (what, within, below, show) for what, within, below, show in _SPOKEN if within in affected
+    ]
+    return [
+        (what, show(affected[within]), show(affected[below])) for what, within, below, show in told
+    ]
 
 
 def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
-    """Return the headline in sentences: that no card is known to work here, where that is so; what was found, how much was
-    seen, how sure it is, who may be affected."""
+    """Return the headline in sentences: that no card is known to work here, where that is so; what
+    was found, how much was seen, how sure it is, who may be affected."""
     w = words_of(language)["headline"]
     label = w["simulated"] if summary.simulated else ""
     area = {"seen": percent(summary.observed_fraction), "area": number(summary.area_km2)}
@@ -184,12 +208,27 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
     if not summary.landslide_count:
         return [*beware, w["none"].format(simulated=label), *seen]
     count, total = f"{summary.landslide_count:,}", number(summary.landslide_area_km2)
-    found = w["one" if summary.landslide_count == 1 else "found"].format(count=count, simulated=label, area=total)
+    found = w["one" if summary.landslide_count == 1 else "found"].format(
+        count=count, simulated=label, area=total
+    )
     sizes = {"largest": extent(summary.largest_m2), "median": extent(summary.median_m2)}
-    size = [w["size"].format(**sizes, resolution=f"{summary.resolution_m:g}")] if summary.landslide_count > 1 else []
+    size = (
+        [w["size"].format(**sizes, resolution=f"{summary.resolution_m:g}")]
+        if summary.landslide_count > 1
+        else []
+    )
     names = words_of(language)["confidence"]
-    sure = ", ".join(f"{count:,} {names[name]}" for name, count in summary.by_confidence.items() if count)
-    return [*beware, found, *seen, *size, w["sure"].format(counts=sure), *_affected_sentence(summary, language)]
+    sure = ", ".join(
+        f"{count:,} {names[name]}" for name, count in summary.by_confidence.items() if count
+    )
+    return [
+        *beware,
+        found,
+        *seen,
+        *size,
+        w["sure"].format(counts=sure),
+        *_affected_sentence(summary, language),
+    ]
 
 
 def _out_of_domain(summary: Summary, w: Mapping[str, str]) -> list[str]:
@@ -207,5 +246,8 @@ def _affected_sentence(summary: Summary, language: str) -> list[str]:
     if not affected:
         return []
     w = words_of(language)["affected"]
-    parts = [w[f"{what}_short"].format(within=within, below=below) for what, within, below in spoken(affected)]
+    parts = [
+        w[f"{what}_short"].format(within=within, below=below)
+        for what, within, below in spoken(affected)
+    ]
     return [w["sentence"].format(parts="; ".join(parts))] if parts else []

@@ -1,6 +1,7 @@
 """The table of networks: one word of a card or recipe names a network, `build` makes it.
 
-Every network answers alike (see `models.nets.blocks.Segmenter`): `(B, C, H, W)` in, `(B, 1, H, W)` landslide logits out.
+Every network answers alike (see `models.nets.blocks.Segmenter`): `(B, C, H, W)` in, `(B, 1, H, W)`
+landslide logits out.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Architecture:
     source: str
     """The paper whose definition is built."""
     multi_input: bool = False
-    """True where the input channels fall into groups, each with its own branch (`groups` argument)."""
+    """True where the input channels fall into groups, each with its own branch (`groups`
+    argument).
+    """
 
     @property
     def stride(self) -> int:
@@ -48,7 +51,8 @@ class Architecture:
 
     @property
     def reach_px(self) -> int | None:
-        """Return the halo for the default arguments, pixels; None where the network pools over the whole tile.
+        """Return the halo for the default arguments, pixels; None where the network pools over the
+        whole tile.
 
         A built network's own `reach_px` holds for the arguments it was built with.
         """
@@ -58,25 +62,41 @@ class Architecture:
     def defaults(self) -> Mapping[str, object]:
         """Return the arguments beside `in_channels` that `build` accepts, with their defaults."""
         parameters = inspect.signature(self.builder).parameters
-        return MappingProxyType({name: p.default for name, p in parameters.items() if name not in _NOT_ARGUMENTS})
+        return MappingProxyType(
+            {name: p.default for name, p in parameters.items() if name not in _NOT_ARGUMENTS}
+        )
 
 
-_NOT_ARGUMENTS = {"in_channels", "gate"}  # `gate` is a constructor function, not a word a card could hold
+_NOT_ARGUMENTS = {
+    "in_channels",
+    "gate",
+}  # `gate` is a constructor function, not a word a card could hold
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
-        "resu_senet": Architecture(ResUSENet, "ResU-SENet", "Yang et al. 2024, IEEE JSTARS, Table III"),
+        "resu_senet": Architecture(
+            ResUSENet, "ResU-SENet", "Yang et al. 2024, IEEE JSTARS, Table III"
+        ),
         "resu_net": Architecture(ResUNet, "ResU-Net", "Zhang, Liu & Wang 2018, IEEE GRSL 15(5)"),
-        "resu_net_cbam": Architecture(ResUNetCBAM, "ResU-Net + CBAM", "Yang et al. 2024, IEEE JSTARS, §V"),
+        "resu_net_cbam": Architecture(
+            ResUNetCBAM, "ResU-Net + CBAM", "Yang et al. 2024, IEEE JSTARS, §V"
+        ),
         "fc_densenet": Architecture(FCDenseNet, "FC-DenseNet", "Gao et al. 2021, IEEE JSTARS"),
         "scdnn": Architecture(SCDnn, "SCDnn", "Li et al. 2024, China Geology, eqs 1–19"),
         "dfpenet": Architecture(DFPENet, "DFPENet", "Xu et al., preprint, eqs 1–5"),
         "multi_input_unet": Architecture(
-            MultiInputUNet, "Multi-input channel U-Net", "Chen et al. 2023, IEEE JSTARS", multi_input=True
+            MultiInputUNet,
+            "Multi-input channel U-Net",
+            "Chen et al. 2023, IEEE JSTARS",
+            multi_input=True,
         ),
         "unet": Architecture(UNet, "U-Net", "Ronneberger, Fischer & Brox 2015, MICCAI"),
-        "unet_s1": Architecture(UNetS1, "U-Net, three poolings", "Gao et al. 2021, IEEE JSTARS, Table IX"),
-        "segnet": Architecture(SegNet, "SegNet", "Badrinarayanan et al. 2017; Gao et al. 2021, Table IX"),
+        "unet_s1": Architecture(
+            UNetS1, "U-Net, three poolings", "Gao et al. 2021, IEEE JSTARS, Table IX"
+        ),
+        "segnet": Architecture(
+            SegNet, "SegNet", "Badrinarayanan et al. 2017; Gao et al. 2021, Table IX"
+        ),
         "fcn8s": Architecture(FCN8s, "FCN-8s", "Long, Shelhamer & Darrell 2015, CVPR"),
         "deeplabv3plus_resnet50": Architecture(
             DeepLabV3PlusResNet50, "DeepLabv3+ (ResNet-50)", "Chen et al. 2018, ECCV"
@@ -94,21 +114,26 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
     """Return the network `name` with fresh weights, drawn from PyTorch's global generator.
 
-    `change`, pairs of channels (before, after), may be given for every network: it then reads their differences
-    (`models.front`). Arguments that number channels (`groups`) count those that come out of it.
+    `change`, pairs of channels (before, after), may be given for every network: it then reads their
+    differences (`models.front`). Arguments that number channels (`groups`) count those that come
+    out of it.
 
     Raises:
-        RequestError: there is no such network, it has no such argument, or a value is impossible for it.
+        RequestError: there is no such network, it has no such argument, or a value is impossible
+            for it.
     """
     if name not in ARCHITECTURES:
-        raise RequestError(f"there is no network {name!r}", f"Choose one of: {', '.join(ARCHITECTURES)}.")
+        raise RequestError(
+            f"there is no network {name!r}", f"Choose one of: {', '.join(ARCHITECTURES)}."
+        )
     front = Change.of(arguments.pop("change", ()), in_channels)
     architecture = ARCHITECTURES[name]
     unknown = sorted(arguments.keys() - architecture.defaults.keys())
     if unknown:
         raise RequestError(
             f"network {name!r} has no argument {', '.join(map(repr, unknown))}",
-            f"It accepts: {', '.join(f'{key}={value!r}' for key, value in architecture.defaults.items())}.",
+            "It accepts: "
+            f"{', '.join(f'{key}={value!r}' for key, value in architecture.defaults.items())}.",
         )
     for key, value in arguments.items():
         if not _fits(value, architecture.defaults[key]):
@@ -122,7 +147,9 @@ def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
 
 
 def _fits(value: object, default: object) -> bool:
-    """Return whether a value from a card or recipe is of its default's kind; numbers of layers and widths start at 1."""
+    """Return whether a value from a card or recipe is of its default's kind; numbers of layers and
+    widths start at 1.
+    """
     if isinstance(default, bool):
         return isinstance(value, bool)
     if isinstance(default, int):

@@ -1,5 +1,6 @@
-"""A fixed first step before any network: differences of channels instead of both. It has no weights, so a checkpoint's weights
-are those of the network behind it, and it is written into the card as the argument `change` of the network.
+"""A fixed first step before any network: differences of channels instead of both. It has no
+weights, so a checkpoint's weights are those of the network behind it, and it is written into the
+card as the argument `change` of the network.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from configs.errors import RequestError
 
 @dataclass(frozen=True)
 class Change:
-    """Of pairs of channels (before, after) only after minus before goes on, in the place of the latter; others go on as they are.
+    """Of pairs of channels (before, after) only after minus before goes on, in the place of the
+    latter; others go on as they are.
 
-    It works on normalised inputs: what both dates share (light, haze, ground) is gone, what changed stays.
+    It works on normalised inputs: what both dates share (light, haze, ground) is gone, what changed
+    stays.
     """
 
     pairs: tuple[tuple[int, int], ...]
@@ -28,16 +31,26 @@ class Change:
         """Return the step for so many channels.
 
         Raises:
-            RequestError: something else than pairs of different channels that exist, each in one pair.
+            RequestError: something else than pairs of different channels that exist, each in one
+                pair.
         """
-        lists = isinstance(pairs, list | tuple) and all(isinstance(pair, list | tuple) for pair in pairs)
+        lists = isinstance(pairs, list | tuple) and all(
+            isinstance(pair, list | tuple) for pair in pairs
+        )
         made = tuple(tuple(pair) for pair in pairs) if lists else None
         numbers = [number for pair in made or () for number in pair]
-        sound = made is not None and all(len(pair) == 2 for pair in made) and len(set(numbers)) == len(numbers)
-        if not sound or not all(isinstance(number, int) and 0 <= number < entering for number in numbers):
+        sound = (
+            made is not None
+            and all(len(pair) == 2 for pair in made)
+            and len(set(numbers)) == len(numbers)
+        )
+        if not sound or not all(
+            isinstance(number, int) and 0 <= number < entering for number in numbers
+        ):
             raise RequestError(
                 f"a network of {entering} channels cannot have change={pairs!r}",
-                f"Give pairs of different channels [before, after], numbered 0 to {entering - 1}, each in one pair.",
+                "Give pairs of different channels [before, after], numbered 0 to "
+                f"{entering - 1}, each in one pair.",
             )
         return cls(made or (), entering)
 
@@ -52,4 +65,6 @@ class Change:
             return x
         before = {after: first for first, after in self.pairs}
         kept = [channel for channel in range(self.entering) if channel not in before.values()]
-        return torch.stack([x[:, c] - x[:, before[c]] if c in before else x[:, c] for c in kept], dim=1)
+        return torch.stack(
+            [x[:, c] - x[:, before[c]] if c in before else x[:, c] for c in kept], dim=1
+        )

@@ -1,7 +1,9 @@
-"""Exact distributions of a band in a fixed, small memory: counts by the integers the band is stored as.
+"""Exact distributions of a band in a fixed, small memory: counts by the integers the band is stored
+as.
 
-A stack holds scaled integers (design 2.1), so counting them loses nothing: percentiles, moments and the per-band MMD
-of ten million pixels come from at most 65 536 counts, and counts of tiles, scenes and processes simply add up.
+A stack holds scaled integers (design 2.1), so counting them loses nothing: percentiles, moments and
+the per-band MMD of ten million pixels come from at most 65 536 counts, and counts of tiles, scenes
+and processes simply add up.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ def _levels(band: Band) -> int:
 
 @dataclass(frozen=True)
 class BandHistogram:
-    """How often each storable value of a band occurs. NaN is not counted; values beyond the range count at its ends."""
+    """How often each storable value of a band occurs. NaN is not counted; values beyond the range
+    count at its ends.
+    """
 
     name: str
     """Stack band, e.g. ``post_B4``."""
@@ -80,4 +84,7 @@ class BandHistogram:
         """Return the smallest values that at least `shares` (0-100) of the pixels do not exceed."""
         reached = np.cumsum(self.counts)
         wanted = np.clip(np.ceil(np.asarray(shares) / 100 * reached[-1]), 1, None)
-        return tuple(float(v) for v in self.values[np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)])
+        return tuple(
+            float(v)
+            for v in self.values[np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)]
+        )

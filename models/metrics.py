@@ -1,8 +1,10 @@
-"""How good a mask is: counts of agreement and the ratios the papers report. numpy only, landslide = positive.
+"""How good a mask is: counts of agreement and the ratios the papers report. numpy only, landslide =
+positive.
 
-Counts are whole numbers and add up over tiles, bands and scenes; every ratio is computed from the sums in float64.
-Conventions (the papers are silent): 0/0 is NaN and left out of means over classes or patches; MCC with an empty row or
-column is 0. Paper 000 averages over patches, papers 001-004 count globally: `mean_over_patches` gives the former.
+Counts are whole numbers and add up over tiles, bands and scenes; every ratio is computed from the
+sums in float64. Conventions (the papers are silent): 0/0 is NaN and left out of means over classes
+or patches; MCC with an empty row or column is 0. Paper 000 averages over patches, papers 001-004
+count globally: `mean_over_patches` gives the former.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def _mean(values: Iterable[float]) -> float:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of a binary confusion matrix. Sums of counts are counts: `a + b`, `sum(parts, Confusion())`."""
+    """Counts of a binary confusion matrix. Sums of counts are counts: `a + b`, `sum(parts,
+    Confusion())`.
+    """
 
     tp: int = 0
     """Landslide, and called so."""
@@ -47,8 +51,12 @@ class Confusion:
         for name in ("tp", "fp", "fn", "tn"):
             count = int(getattr(self, name))
             if count < 0:
-                raise RequestError(f"a confusion matrix cannot hold {name} = {count}", "Counts are 0 or more.")
-            object.__setattr__(self, name, count)  # Python integers: numpy's would overflow in the products below
+                raise RequestError(
+                    f"a confusion matrix cannot hold {name} = {count}", "Counts are 0 or more."
+                )
+            object.__setattr__(
+                self, name, count
+            )  # Python integers: numpy's would overflow in the products below
 
     @classmethod
     def from_masks(
@@ -57,23 +65,35 @@ class Confusion:
         reference: NDArray[np.generic],
         valid: NDArray[np.bool_] | None = None,
     ) -> Confusion:
-        """Return the counts of two masks of one shape, non-zero = landslide; 255 in either one is not counted.
+        """Return the counts of two masks of one shape, non-zero = landslide; 255 in either one is
+        not counted.
 
         Raises:
             RequestError: the masks, or `valid` (True = counted), differ in shape.
         """
-        shapes = {np.shape(predicted), np.shape(reference), np.shape(reference if valid is None else valid)}
+        shapes = {
+            np.shape(predicted),
+            np.shape(reference),
+            np.shape(reference if valid is None else valid),
+        }
         if len(shapes) > 1:
-            raise RequestError(f"masks of different shapes: {sorted(shapes)}", "Bring them to one grid first.")
+            raise RequestError(
+                f"masks of different shapes: {sorted(shapes)}", "Bring them to one grid first."
+            )
         counted = _known(predicted) & _known(reference)
         if valid is not None:
             counted &= np.asarray(valid, dtype=bool)
-        p, r = np.asarray(predicted).astype(bool)[counted], np.asarray(reference).astype(bool)[counted]
+        p, r = (
+            np.asarray(predicted).astype(bool)[counted],
+            np.asarray(reference).astype(bool)[counted],
+        )
         both, called, true = int(np.sum(p & r)), int(np.sum(p)), int(np.sum(r))
         return cls(both, called - both, true - both, p.size - called - true + both)
 
     def __add__(self, other: Confusion) -> Confusion:
-        return Confusion(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
+        return Confusion(
+            self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn
+        )
 
     @property
     def total(self) -> int:
@@ -97,7 +117,9 @@ class Confusion:
 
     @property
     def iou(self) -> float:
-        """Return TP / (TP + FP + FN), of the landslide class (paper 000 eq. 5; paper 003 calls it mIoU)."""
+        """Return TP / (TP + FP + FN), of the landslide class (paper 000 eq. 5; paper 003 calls it
+        mIoU).
+        """
         return _ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property
@@ -106,9 +128,12 @@ class Confusion:
 
     @property
     def mcc(self) -> float:
-        """Return Matthews' correlation; 0 where a row or column is empty. (Paper 000 eq. 7 is misprinted.)"""
+        """Return Matthews' correlation; 0 where a row or column is empty. (Paper 000 eq. 7 is
+        misprinted.)
+        """
         tp, fp, fn, tn = (float(count) for count in (self.tp, self.fp, self.fn, self.tn))
-        # Factor by factor: the product of four sums of a large scene leaves the range where float64 is exact.
+        # Factor by factor: the product of four sums of a large scene leaves the range where float64
+        # is exact.
         scale = math.sqrt(tp + fp) * math.sqrt(tp + fn) * math.sqrt(tn + fp) * math.sqrt(tn + fn)
         return float(self.tp * self.tn - self.fp * self.fn) / scale if scale else 0.0
 
@@ -121,17 +146,23 @@ class Confusion:
     def kappa(self) -> float:
         """Return Cohen's kappa (paper 001 eqs. 6, 7); NaN where chance alone would agree always."""
         n = self.total
-        by_chance = (self.tp + self.fn) * (self.tp + self.fp) + (self.fp + self.tn) * (self.fn + self.tn)
+        by_chance = (self.tp + self.fn) * (self.tp + self.fp) + (self.fp + self.tn) * (
+            self.fn + self.tn
+        )
         return _ratio(n * (self.tp + self.tn) - by_chance, n * n - by_chance)
 
     @property
     def miou(self) -> float:
-        """Return the mean IoU of both classes (paper 001 eq. 8, paper 002 eq. 23); a class that never occurs is left out."""
+        """Return the mean IoU of both classes (paper 001 eq. 8, paper 002 eq. 23); a class that
+        never occurs is left out.
+        """
         return _mean((self.iou, self._iou_background))
 
     @property
     def mpa(self) -> float:
-        """Return the mean of both classes' recall (paper 002 eq. 21); a class absent from the reference is left out."""
+        """Return the mean of both classes' recall (paper 002 eq. 21); a class absent from the
+        reference is left out.
+        """
         return _mean((self.recall, _ratio(self.tn, self.tn + self.fp)))
 
     @property
@@ -154,9 +185,11 @@ def _known(mask: NDArray[np.generic]) -> NDArray[np.bool_]:
 
 
 def mean_over_patches(patches: Iterable[Confusion]) -> dict[str, float]:
-    """Return each ratio's mean over patches, those where it is undefined left out (paper 000's averaging).
+    """Return each ratio's mean over patches, those where it is undefined left out (paper 000's
+    averaging).
 
-    The mean F1 lies below the F1 of the mean precision and recall; never compare it with a global one.
+    The mean F1 lies below the F1 of the mean precision and recall; never compare it with a global
+    one.
     """
     rows: list[Mapping[str, float]] = [patch.as_dict() for patch in patches]
     return {name: _mean(row[name] for row in rows) for name in RATIOS}
@@ -164,7 +197,8 @@ def mean_over_patches(patches: Iterable[Confusion]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Confusion matrices at every threshold at once: histograms of the probability of both classes, additive.
+    """Confusion matrices at every threshold at once: histograms of the probability of both classes,
+    additive.
 
     A threshold `k / bins` calls landslide every pixel whose probability is at least that.
     """
@@ -179,13 +213,22 @@ class Sweep:
         return cls(np.zeros(bins + 1, np.int64), np.zeros(bins + 1, np.int64))
 
     @classmethod
-    def of(cls, probability: NDArray[np.floating], labels: NDArray[np.generic], bins: int = 1000) -> Sweep:
-        """Return the sweep of probabilities 0-1 against labels of the same shape; label 255 and NaN are not counted."""
+    def of(
+        cls, probability: NDArray[np.floating], labels: NDArray[np.generic], bins: int = 1000
+    ) -> Sweep:
+        """Return the sweep of probabilities 0-1 against labels of the same shape; label 255 and NaN
+        are not counted.
+        """
         known = _known(labels) & np.isfinite(probability)
         # The small push keeps a probability that *is* k / bins in bin k despite rounding.
-        level = np.clip(np.asarray(probability)[known].astype(np.float64) * bins + 1e-6, 0, bins).astype(np.int64)
+        level = np.clip(
+            np.asarray(probability)[known].astype(np.float64) * bins + 1e-6, 0, bins
+        ).astype(np.int64)
         truth = np.asarray(labels)[known].astype(bool)
-        return cls(np.bincount(level[truth], minlength=bins + 1), np.bincount(level[~truth], minlength=bins + 1))
+        return cls(
+            np.bincount(level[truth], minlength=bins + 1),
+            np.bincount(level[~truth], minlength=bins + 1),
+        )
 
     def __add__(self, other: Sweep) -> Sweep:
         return Sweep(self.positives + other.positives, self.negatives + other.negatives)
@@ -203,9 +246,11 @@ class Sweep:
         return Confusion(tp, fp, int(self.positives.sum()) - tp, int(self.negatives.sum()) - fp)
 
     def best(self, low: float = 0.02, high: float = 0.98) -> tuple[float, Confusion]:
-        """Return (threshold, counts) of the highest F1 within `[low, high]`; 0.5 where there is no landslide at all.
+        """Return (threshold, counts) of the highest F1 within `[low, high]`; 0.5 where there is no
+        landslide at all.
 
-        The middle of the plateau where several thresholds are equally good, so that rounding decides nothing.
+        The middle of the plateau where several thresholds are equally good, so that rounding
+        decides nothing.
         """
         tp, fp = np.cumsum(self.positives[::-1])[::-1], np.cumsum(self.negatives[::-1])[::-1]
         true = int(self.positives.sum())

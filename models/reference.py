@@ -1,7 +1,9 @@
-"""What a domain looks like: pixels drawn evenly from where landslides could be seen, each with its block.
+"""What a domain looks like: pixels drawn evenly from where landslides could be seen, each with its
+block.
 
-A card carries such a sample of its training areas, and a scene is sampled in the same way (design 2.6): observed, not
-water, sloping, before any class balancing. Otherwise the distance would measure composition, not shift.
+A card carries such a sample of its training areas, and a scene is sampled in the same way (design
+2.6): observed, not water, sloping, before any class balancing. Otherwise the distance would measure
+composition, not shift.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Reference:
     values: NDArray[np.float32]
     """`(n, bands)`, in the bands' units, without NaN."""
     block: NDArray[np.int32]
-    """`(n,)`: pixels of one number lie close together and are not independent draws; unique over all domains."""
+    """`(n,)`: pixels of one number lie close together and are not independent draws; unique over
+    all domains.
+    """
     domain: NDArray[np.int32]
     """`(n,)`: index into `domains`."""
     domains: tuple[str, ...]
@@ -55,7 +59,9 @@ class Reference:
         return len(self.values)
 
     def band_histogram(self, name: str) -> BandHistogram:
-        """Return the distribution of a band: of all pixels where they were counted, else of the sample."""
+        """Return the distribution of a band: of all pixels where they were counted, else of the
+        sample.
+        """
         for histogram in self.histograms:
             if histogram.name == name:
                 return histogram
@@ -67,14 +73,19 @@ class Reference:
 
     def save(self, path: Path) -> str:
         """Return the SHA-256 of the file that the sample is written to."""
-        # One entry: several come out in any order, and the same sample would not give the same file.
+        # One entry: several come out in any order, and the same sample would not give the same
+        # file.
         header = {
             "format": format_of(KIND),
             "bands": self.bands,
             "domains": self.domains,
             "slope_min_deg": self.slope_min_deg,
         }
-        tensors = {"values": self.values.astype(np.float32), "block": self.block, "domain": self.domain}
+        tensors = {
+            "values": self.values.astype(np.float32),
+            "block": self.block,
+            "domain": self.domain,
+        }
         if self.patches is not None:
             tensors |= {f"{_PATCH}{part}": getattr(self.patches, part) for part in _PARTS}
         with replacing(path) as temporary:
@@ -94,15 +105,20 @@ class Reference:
                 header: dict[str, str] = file.metadata() or {}
                 values, block, domain = (file.get_tensor(name) for name in _PARTS)
                 held = f"{_PATCH}values" in file.keys()  # noqa: SIM118 (no container)
-                patches = Patches(*(file.get_tensor(_PATCH + name) for name in _PARTS)) if held else None
+                patches = (
+                    Patches(*(file.get_tensor(_PATCH + name) for name in _PARTS)) if held else None
+                )
         except (SafetensorError, OSError) as error:
             raise RequestError(
-                f"the reference sample {path} cannot be read: {error}", "Get the card's folder again."
+                f"the reference sample {path} cannot be read: {error}",
+                "Get the card's folder again.",
             ) from error
         sample = json.loads(header.get("sample", "{}"))
         check_format(sample.get("format"), KIND, str(path))
         domains, slope_min_deg = tuple(sample["domains"]), sample["slope_min_deg"]
-        return cls(tuple(sample["bands"]), values, block, domain, domains, slope_min_deg, patches=patches)
+        return cls(
+            tuple(sample["bands"]), values, block, domain, domains, slope_min_deg, patches=patches
+        )
 
 
 def sample(
@@ -118,16 +134,17 @@ def sample(
     seed: int = 0,
     advance: Advance = silent,
 ) -> Reference:
-    """Return `count` pixels (or all, if fewer) drawn evenly from the usable ones of a scene, read window by window.
+    """Return `count` pixels (or all, if fewer) drawn evenly from the usable ones of a scene, read
+    window by window.
 
-    Each block gives its share, so the sample is spread as the usable pixels are. Band histograms hold every usable
-    pixel. The draw depends on the seed and the scene alone.
+    Each block gives its share, so the sample is spread as the usable pixels are. Band histograms
+    hold every usable pixel. The draw depends on the seed and the scene alone.
 
     Args:
         pixels: the scene.
         bands: what to draw.
-        usable: which pixels count, `(y, x)` of a window: observed, not water, of the training area. Those with a NaN
-            in a band are left out besides.
+        usable: which pixels count, `(y, x)` of a window: observed, not water, of the training area.
+            Those with a NaN in a band are left out besides.
         domain: what to call it.
         resolution_m: pixel size.
         count: how many pixels to draw.
@@ -148,16 +165,22 @@ def sample(
         if inside.any():
             window = np.stack([pixels.read(name, y, x) for name in bands])  # (band, y, x)
             known = inside & np.isfinite(window).all(axis=0)
-            histograms = [h + BandHistogram.of(window[i][known], h.name) for i, h in enumerate(histograms)]
+            histograms = [
+                h + BandHistogram.of(window[i][known], h.name) for i, h in enumerate(histograms)
+            ]
             total += int(known.sum())
             for rows, columns, block in blocks.draw(inside, (y, x), quota, seed):
-                kept = known[rows, columns]  # dropped after the draw, so that every known pixel has the same chance
+                kept = known[
+                    rows, columns
+                ]  # dropped after the draw, so that every known pixel has the same chance
                 values.append(window[:, rows[kept], columns[kept]].T)
                 numbers.append(np.full(int(kept.sum()), block, np.int32))
         advance(done, len(every))
     drawn, number = np.concatenate(values), np.concatenate(numbers)
     zeros = np.zeros(len(drawn), np.int32)
-    return Reference(tuple(bands), drawn, number, zeros, (domain,), slope_min_deg, tuple(histograms), total)
+    return Reference(
+        tuple(bands), drawn, number, zeros, (domain,), slope_min_deg, tuple(histograms), total
+    )
 
 
 def from_chips(
@@ -172,8 +195,8 @@ def from_chips(
 ) -> Reference:
     """Return pixels drawn evenly from the labelled, observed, sloping pixels of training chips.
 
-    Each chip is a block unless `blocks` numbers them (chips that overlap belong to one block). Draw from all chips of
-    the training area, before any balancing of classes.
+    Each chip is a block unless `blocks` numbers them (chips that overlap belong to one block). Draw
+    from all chips of the training area, before any balancing of classes.
     """
     values, block, keys = [], [], []
     slope = list(bands).index("slope") if "slope" in bands else None
@@ -184,14 +207,19 @@ def from_chips(
             inside &= pixels[slope] >= slope_min_deg
         found = pixels[:, inside].T
         key = np.random.default_rng([seed, 2, number]).random(len(found))
-        if len(found) > count:  # more than the whole sample could hold: the lowest keys are all that can be drawn
+        if (
+            len(found) > count
+        ):  # more than the whole sample could hold: the lowest keys are all that can be drawn
             lowest = np.argpartition(key, count)[:count]
             found, key = found[lowest], key[lowest]
         values.append(found)
         keys.append(key)
         block.append(np.full(len(found), number if blocks is None else blocks[number], np.int32))
     if not values or sum(map(len, values)) == 0:
-        raise RequestError(f"domain {domain}: no pixel is observed, labelled and sloping", "Check the samples' labels.")
+        raise RequestError(
+            f"domain {domain}: no pixel is observed, labelled and sloping",
+            "Check the samples' labels.",
+        )
     lowest = np.sort(np.argsort(np.concatenate(keys), kind="stable")[:count])
     drawn, where = np.concatenate(values)[lowest], np.concatenate(block)[lowest]
     flat = 0.0 if slope is None else slope_min_deg
@@ -199,14 +227,17 @@ def from_chips(
 
 
 def mixture(parts: Sequence[tuple[Reference, float]], count: int, seed: int = 0) -> Reference:
-    """Return one sample of several domains in proportion to their weights, block numbers kept apart.
+    """Return one sample of several domains in proportion to their weights, block numbers kept
+    apart.
 
     Raises:
         RequestError: the parts have other bands or were masked otherwise.
     """
     kinds = {(part.bands, part.slope_min_deg) for part, _ in parts}
     if len(kinds) != 1:
-        raise RequestError("reference samples of different bands or masks cannot be mixed", "Draw them alike.")
+        raise RequestError(
+            "reference samples of different bands or masks cannot be mixed", "Draw them alike."
+        )
     weights = [weight for _, weight in parts]
     joined = _mixed([(part.values, part.block) for part, _ in parts], weights, count, seed)
     names = tuple(name for part, _ in parts for name in part.domains)
@@ -220,17 +251,27 @@ def mixture(parts: Sequence[tuple[Reference, float]], count: int, seed: int = 0)
 
 
 def _mixed(
-    parts: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]], weights: Sequence[float], count: int, seed: int
+    parts: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]],
+    weights: Sequence[float],
+    count: int,
+    seed: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
     """Return values, blocks and domains of a mixture of (values, blocks)."""
     total = sum(weights)
-    # As many as the scarcest domain allows without repeating a pixel, so that the shares stay what they should be.
-    scarce = (int(len(part) * total / weight) for (part, _), weight in zip(parts, weights, strict=True) if weight > 0)
+    # As many as the scarcest domain allows without repeating a pixel, so that the shares stay what
+    # they should be.
+    scarce = (
+        int(len(part) * total / weight)
+        for (part, _), weight in zip(parts, weights, strict=True)
+        if weight > 0
+    )
     room = min([count, *scarce])
     values, blocks, domain, start = [], [], [], 0
     for number, ((part, block), weight) in enumerate(zip(parts, weights, strict=True)):
         rng = np.random.default_rng([seed, 3, number])
-        picked = np.sort(rng.choice(len(part), min(len(part), round(room * weight / total)), replace=False))
+        picked = np.sort(
+            rng.choice(len(part), min(len(part), round(room * weight / total)), replace=False)
+        )
         values.append(part[picked])
         blocks.append(block[picked] + start)
         domain.append(np.full(len(picked), number, np.int32))

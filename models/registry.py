@@ -1,4 +1,6 @@
-"""Which checkpoints there are, and which of them a source can feed. Cards are folders: shipped ones and users' own."""
+"""Which checkpoints there are, and which of them a source can feed. Cards are folders: shipped ones
+and users' own.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +55,15 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidates:
-    """Cards of one input family (sensor, level, resolution) that one source can feed: one stack serves them all."""
+    """Cards of one input family (sensor, level, resolution) that one source can feed: one stack
+    serves them all.
+    """
 
     cards: tuple[Found, ...]
     named: str | None = None
-    """The card the user asked for (the others then only stand beside it in the ranking), or `average`."""
+    """The card the user asked for (the others then only stand beside it in the ranking), or
+    `average`.
+    """
     warnings: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Found]:
@@ -95,24 +101,31 @@ class Candidates:
         for found in self.cards:
             if found.card.name == name:
                 return found
-        raise RequestError(f"`{name}` is not among the candidates", f"They are: {', '.join(_names(self.cards))}.")
+        raise RequestError(
+            f"`{name}` is not among the candidates", f"They are: {', '.join(_names(self.cards))}."
+        )
 
 
 def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Found, ...]:
-    """Return every checkpoint, shipped and in `card_dirs`, by name. A user's card hides a shipped one of its name.
+    """Return every checkpoint, shipped and in `card_dirs`, by name. A user's card hides a shipped
+    one of its name.
 
     Raises:
-        RequestError: a folder of `card_dirs` does not exist, a card is malformed, or two user folders share a name.
+        RequestError: a folder of `card_dirs` does not exist, a card is malformed, or two user
+            folders share a name.
     """
     found = {card.name: Found(folder, card) for folder, card in _cards_in(SHIPPED)}
     own: dict[str, Path] = {}
     for directory in map(Path, card_dirs):
         if not directory.is_dir():
-            raise RequestError(f"no such folder of cards: {directory}", "Correct `model.card_dirs`.")
+            raise RequestError(
+                f"no such folder of cards: {directory}", "Correct `model.card_dirs`."
+            )
         for folder, card in _cards_in(directory):
             if card.name in own:
                 raise RequestError(
-                    f"two cards are called `{card.name}`: {own[card.name]} and {folder}", "Rename one of them."
+                    f"two cards are called `{card.name}`: {own[card.name]} and {folder}",
+                    "Rename one of them.",
                 )
             own[card.name] = folder
             found[card.name] = Found(folder, card)
@@ -129,28 +142,37 @@ def installed(name: str, card_dirs: Iterable[str | Path] = ()) -> Found:
     if name not in every:
         raise RequestError(
             f"there is no checkpoint `{name}`",
-            f"Give the folder of a card, add its parent to the card folders, or choose one of: {', '.join(every)}.",
+            "Give the folder of a card, add its parent to the card folders, or choose one "
+            f"of: {', '.join(every)}.",
         )
     return every[name]
 
 
 def _cards_in(directory: Path) -> Iterator[Found]:
     """Yield the cards of a folder of cards; a folder that is itself a card counts as one."""
-    folders = [directory, *sorted(p for p in directory.iterdir() if p.is_dir())] if directory.is_dir() else []
+    folders = (
+        [directory, *sorted(p for p in directory.iterdir() if p.is_dir())]
+        if directory.is_dir()
+        else []
+    )
     for folder in folders:
         if (folder / CARD).is_file():
             yield Found(folder, read_card(folder))
 
 
 def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = ()) -> Candidates:
-    """Return the cards that may map what a source offers: all of one family for `auto` and `average`.
+    """Return the cards that may map what a source offers: all of one family for `auto` and
+    `average`.
 
-    For a named card: itself first, then those of its family that need no band beyond its own, to rank beside it.
+    For a named card: itself first, then those of its family that need no band beyond its own, to
+    rank beside it.
 
-    A real event never gets a simulated card by `auto` unless nothing else fits, and then with a warning.
+    A real event never gets a simulated card by `auto` unless nothing else fits, and then with a
+    warning.
 
     Raises:
-        RequestError: no card of that name, a band the card needs is not offered, or (`auto`) no card fits at all.
+        RequestError: no card of that name, a band the card needs is not offered, or (`auto`) no
+            card fits at all.
     """
     every = find(card_dirs)
     if checkpoint not in (AUTO, AVERAGE):
@@ -158,13 +180,20 @@ def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = 
     fitting = [found for found in every if not _obstacles(found.card, offer)]
     if not fitting:
         raise RequestError(
-            f"no checkpoint fits what {offer.source} offers ({offer.sensor} {offer.level}, {offer.resolution_m:g} m): "
-            + ("; ".join(f"{f.card.name}: {_obstacles(f.card, offer)[0]}" for f in every) or "none is installed"),
-            "Offer the missing bands, train a card of your own (`coslide train`), or name one with --checkpoint.",
+            f"no checkpoint fits what {offer.source} offers ({offer.sensor} {offer.level}, "
+            f"{offer.resolution_m:g} m): "
+            + (
+                "; ".join(f"{f.card.name}: {_obstacles(f.card, offer)[0]}" for f in every)
+                or "none is installed"
+            ),
+            "Offer the missing bands, train a card of your own (`coslide train`), or name "
+            "one with --checkpoint.",
         )
     alike = [found for found in fitting if found.card.simulated == offer.simulated]
     warnings = () if alike else (_stranger(offer, fitting),)
-    return Candidates(_one_family(alike or fitting, offer), AVERAGE if checkpoint == AVERAGE else None, warnings)
+    return Candidates(
+        _one_family(alike or fitting, offer), AVERAGE if checkpoint == AVERAGE else None, warnings
+    )
 
 
 def _named(name: str, every: tuple[Found, ...], offer: Offer) -> Candidates:
@@ -172,24 +201,38 @@ def _named(name: str, every: tuple[Found, ...], offer: Offer) -> Candidates:
     if chosen is None:
         raise RequestError(
             f"there is no checkpoint `{name}`",
-            f"Choose one of: {', '.join(_names(every)) or '(none is installed)'}; further folders go into `model.card_dirs`.",
+            f"Choose one of: {', '.join(_names(every)) or '(none is installed)'}; further "
+            "folders go into `model.card_dirs`.",
         )
     card = chosen.card
     missing = [band for band in card.bands if band not in offer.bands]
     if missing:
         raise RequestError(
             f"checkpoint `{name}` needs {', '.join(missing)}, which {offer.source} does not offer",
-            f"Add {'it' if len(missing) == 1 else 'them'} to the source, or choose a checkpoint without (see `coslide cards`).",
+            f"Add {'it' if len(missing) == 1 else 'them'} to the source, or choose a "
+            "checkpoint without (see `coslide cards`).",
         )
     doubts = [f"checkpoint `{name}`: {obstacle}" for obstacle in _obstacles(card, offer)]
     if card.simulated and not offer.simulated:
-        doubts.append(f"checkpoint `{name}` was trained on simulated imagery: its map of a real event is an experiment")
-    beside = (f for f in every if f.card.name != name and set(f.card.bands) <= set(card.bands) and _kin(f.card, card))
+        doubts.append(
+            f"checkpoint `{name}` was trained on simulated imagery: its map of a real "
+            "event is an experiment"
+        )
+    beside = (
+        f
+        for f in every
+        if f.card.name != name and set(f.card.bands) <= set(card.bands) and _kin(f.card, card)
+    )
     return Candidates((chosen, *beside), name, tuple(doubts))
 
 
 def _kin(a: CheckpointCard, b: CheckpointCard) -> bool:
-    return (a.sensor, a.level, a.resolution_m, a.simulated) == (b.sensor, b.level, b.resolution_m, b.simulated)
+    return (a.sensor, a.level, a.resolution_m, a.simulated) == (
+        b.sensor,
+        b.level,
+        b.resolution_m,
+        b.simulated,
+    )
 
 
 def _obstacles(card: CheckpointCard, offer: Offer) -> list[str]:
@@ -201,20 +244,31 @@ def _obstacles(card: CheckpointCard, offer: Offer) -> list[str]:
     if card.level != offer.level:
         found.append(f"made for level {card.level}, the source has {offer.level}")
     if card.resolution_m < 0.99 * offer.resolution_m:
-        found.append(f"made for {card.resolution_m:g} m pixels, the source has {offer.resolution_m:g} m")
+        found.append(
+            f"made for {card.resolution_m:g} m pixels, the source has {offer.resolution_m:g} m"
+        )
     return found
 
 
 def _stranger(offer: Offer, fitting: list[Found]) -> str:
     names = ", ".join(_names(fitting))
     if offer.simulated:
-        return f"no simulated checkpoint fits; the simulated scene is mapped with one of real imagery ({names})"
-    return f"no checkpoint of real imagery fits; only simulated ones do ({names}): the map is an experiment"
+        return (
+            "no simulated checkpoint fits; the simulated scene is mapped with one of real "
+            f"imagery ({names})"
+        )
+    return (
+        f"no checkpoint of real imagery fits; only simulated ones do ({names}): the map is "
+        "an experiment"
+    )
 
 
 def _one_family(fitting: list[Found], offer: Offer) -> tuple[Found, ...]:
     """Return the cards of the pixel size nearest the offer's: one stack has one grid."""
-    nearest = min((f.card.resolution_m for f in fitting), key=lambda metres: (abs(metres - offer.resolution_m), metres))
+    nearest = min(
+        (f.card.resolution_m for f in fitting),
+        key=lambda metres: (abs(metres - offer.resolution_m), metres),
+    )
     return tuple(found for found in fitting if found.card.resolution_m == nearest)
 
 

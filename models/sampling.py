@@ -1,4 +1,6 @@
-"""Where pixels or patches are drawn from: windows of flat memory, and square blocks that each give their share."""
+"""Where pixels or patches are drawn from: windows of flat memory, and square blocks that each give
+their share.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Pixels(Protocol):
 
 
 def block_px(resolution_m: float, block_m: float) -> int:
-    """Return the side of a block: the power of two of pixels of at least `block_m`, so that windows hold whole blocks."""
+    """Return the side of a block: the power of two of pixels of at least `block_m`, so that windows
+    hold whole blocks.
+    """
     return 1 << max(0, int(np.ceil(np.log2(block_m / resolution_m))))
 
 
@@ -64,7 +68,9 @@ class Blocks:
     def quotas(
         self, windows: Iterable[tuple[slice, slice]], usable: Usable, count: int, seed: int
     ) -> NDArray[np.int64]:
-        """Return how many pixels to draw from each block, `(blocks,)`, in proportion to its usable pixels."""
+        """Return how many pixels to draw from each block, `(blocks,)`, in proportion to its usable
+        pixels.
+        """
         held, side = np.zeros((self.down, self.across), np.int64), self.side
         for y, x in windows:
             inside = usable(y, x).astype(np.int64)
@@ -74,22 +80,35 @@ class Blocks:
             held[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
         if held.sum() <= count:
             return held.ravel()
-        # Systematic sampling: every block gets its share rounded up or down, by chance, without favour to any size.
+        # Systematic sampling: every block gets its share rounded up or down, by chance, without
+        # favour to any size.
         reached = np.concatenate([[0], np.cumsum(held.ravel())]) * (count / held.sum())
-        return np.asarray(np.diff(np.floor(reached + np.random.default_rng([seed, 0]).random())), dtype=np.int64)
+        return np.asarray(
+            np.diff(np.floor(reached + np.random.default_rng([seed, 0]).random())), dtype=np.int64
+        )
 
     def draw(
-        self, inside: NDArray[np.bool_], window: tuple[slice, slice], quota: NDArray[np.int64], seed: int
+        self,
+        inside: NDArray[np.bool_],
+        window: tuple[slice, slice],
+        quota: NDArray[np.int64],
+        seed: int,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
-        """Yield, block by block, the drawn rows and columns within a window, and the block's number."""
+        """Yield, block by block, the drawn rows and columns within a window, and the block's
+        number.
+        """
         for top in range(0, inside.shape[0], self.side):
             for left in range(0, inside.shape[1], self.side):
-                block = (window[0].start + top) // self.side * self.across + (window[1].start + left) // self.side
+                block = (window[0].start + top) // self.side * self.across + (
+                    window[1].start + left
+                ) // self.side
                 part = inside[top : top + self.side, left : left + self.side]
                 found = np.flatnonzero(part)
                 if quota[block] and len(found):
                     rng = np.random.default_rng([seed, 1, block])
-                    picked = np.sort(rng.choice(found, min(int(quota[block]), len(found)), replace=False))
+                    picked = np.sort(
+                        rng.choice(found, min(int(quota[block]), len(found)), replace=False)
+                    )
                     yield top + picked // part.shape[1], left + picked % part.shape[1], block
 
 

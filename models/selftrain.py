@@ -1,7 +1,9 @@
-"""Self-training: a card goes on learning from its own sure answers on a scene that nobody has labelled.
+"""Self-training: a card goes on learning from its own sure answers on a scene that nobody has
+labelled.
 
-Pixels whose calibrated probability is high count as landslides, low ones as none, the middle is left out (the teacher is the card
-as it was; it never changes). A few steps at a low rate, by the same training as every card's.
+Pixels whose calibrated probability is high count as landslides, low ones as none, the middle is
+left out (the teacher is the card as it was; it never changes). A few steps at a low rate, by the
+same training as every card's.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from numpy.typing import NDArray
 
 from configs.errors import RequestError
 from configs.records import IGNORED
-from configs.training import AugmentationConfig, LossConfig, OptimiserConfig, SampleSource, TrainingConfig
+from configs.training import (
+    AugmentationConfig,
+    LossConfig,
+    OptimiserConfig,
+    SampleSource,
+    TrainingConfig,
+)
 from models.inference.predict import Predictor
 from models.training import loop
 from models.training.finetune import Start
@@ -35,7 +43,8 @@ def self_trained(
     learning_rate: float,
     seed: int = 0,
 ) -> Predictor:
-    """Return a card at work after learning from its own sure answers; itself, where it is sure of no landslide.
+    """Return a card at work after learning from its own sure answers; itself, where it is sure of
+    no landslide.
 
     Args:
         predictor: the card, already `adapted` where it adapts to scenes.
@@ -75,14 +84,24 @@ def self_trained(
     )
     start = Start(card, predictor.module.state_dict())
     with TemporaryDirectory() as folder:
-        made = loop.train(recipe, chips, None, card.bands, Path(folder), normalisation=card.normalisation, start=start)
+        made = loop.train(
+            recipe,
+            chips,
+            None,
+            card.bands,
+            Path(folder),
+            normalisation=card.normalisation,
+            start=start,
+        )
     return replace(predictor, module=made.module)
 
 
 def labelled(
     predictor: Predictor, tile: NDArray[np.float32], sure: tuple[float, float]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return a tile in the card's terms and what the card is sure of: 1 landslide, 0 none, 255 the rest and the unseen."""
+    """Return a tile in the card's terms and what the card is sure of: 1 landslide, 0 none, 255 the
+    rest and the unseen.
+    """
     chance = predictor(tile[None])[0]
     label = np.full(chance.shape, IGNORED, np.uint8)
     label[chance <= sure[0]] = 0

@@ -8,7 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from configs.checkpoint import BandStatistics, CardTiles, CheckpointCard, Normalisation, TrainingDomain
+from configs.checkpoint import (
+    BandStatistics,
+    CardTiles,
+    CheckpointCard,
+    Normalisation,
+    TrainingDomain,
+)
 from configs.records import Level
 from models.architectures import build
 
@@ -69,8 +75,12 @@ def make_network(card: CheckpointCard, seed: int = 0) -> nn.Module:
     return module.eval()
 
 
-def save_card(card: CheckpointCard, folder: Path, seed: int = 0, reference: Any = None) -> CheckpointCard:
-    """Return the card as written to `folder` with its weights and, where given, its reference sample."""
+def save_card(
+    card: CheckpointCard, folder: Path, seed: int = 0, reference: Any = None
+) -> CheckpointCard:
+    """Return the card as written to `folder` with its weights and, where given, its reference
+    sample.
+    """
     import yaml
 
     from configs.checkpoint import CARD, REFERENCE, WEIGHTS
@@ -81,5 +91,7 @@ def save_card(card: CheckpointCard, folder: Path, seed: int = 0, reference: Any 
     if reference is not None:
         changes["reference_sha256"] = reference.save(folder / REFERENCE)
     card = card.model_copy(update=changes)
-    (folder / CARD).write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    (folder / CARD).write_text(
+        yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+    )
     return card

@@ -22,21 +22,27 @@ def make_stack(
 ) -> Stack:
     """Return a stack of `(y, x)` arrays; windows are clear where nothing else is given."""
     shape = next(iter(bands.values())).shape
-    geobox = GeoBox(shape, Affine(resolution_m, 0, 500_000, 0, -resolution_m, 4_700_000), "EPSG:32654")
+    geobox = GeoBox(
+        shape, Affine(resolution_m, 0, 500_000, 0, -resolution_m, 4_700_000), "EPSG:32654"
+    )
     group = zarr.create_group(path)
     group.attrs.update({"format": FORMAT, "grid": grid_attributes(geobox), "bands": list(bands)})
     for name, values in bands.items():
         group.create_array(name, data=encode(values.astype(np.float32), name), chunks=(256, 256))
     clear = np.full(shape, ObservationClass.CLEAR, np.uint8)
     for when in When:
-        group.create_array(f"{when}_observation", data=(observation or {}).get(when, clear), chunks=(256, 256))
+        group.create_array(
+            f"{when}_observation", data=(observation or {}).get(when, clear), chunks=(256, 256)
+        )
     return Stack(path)
 
 
 def landscape(
     seed: int, shape: tuple[int, int] = (384, 384), brightness: float = 0.1, spread: float = 0.03
 ) -> dict[str, np.ndarray]:
-    """Return a landscape's bands: smooth patches of 32 px and pixel noise, slopes from 0 to 40 degrees."""
+    """Return a landscape's bands: smooth patches of 32 px and pixel noise, slopes from 0 to 40
+    degrees.
+    """
     rng = np.random.default_rng(seed)
 
     def patches() -> np.ndarray:

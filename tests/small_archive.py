@@ -1,6 +1,7 @@
 """A small archive of a valley with planted scars, and two small cards that can read it.
 
-The networks are tiny and untrained: tests of the story need products that agree with each other, not good maps.
+The networks are tiny and untrained: tests of the story need products that agree with each other,
+not good maps.
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ def write(
     """Write one band on the archive's ground; `corner` is its (west, north)."""
     height, width = values.shape
     affine = Affine(pixel_m, 0, corner[0], 0, -pixel_m, corner[1])
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": values.dtype, "crs": crs}
+    profile = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": 1,
+        "dtype": values.dtype,
+        "crs": crs,
+    }
     with rasterio.open(path, "w", transform=affine, nodata=nodata, **profile) as file:
         file.write(values, 1)
 
@@ -46,13 +54,19 @@ def write(
 def scars() -> NDArray[np.bool_]:
     """Return the planted landslides, `(y, x)`."""
     mask = np.zeros((SIDE, SIDE), bool)
-    for top, left, height, width in ((60, 60, 30, 12), (140, 150, 24, 40), (200, 80, 8, 20), (180, 220, 40, 16)):
+    for top, left, height, width in (
+        (60, 60, 30, 12),
+        (140, 150, 24, 40),
+        (200, 80, 8, 20),
+        (180, 220, 40, 16),
+    ):
         mask[top : top + height, left : left + width] = True
     return mask
 
 
 def make_archive(folder: Path, *, gap: bool = False, **changes: Any) -> Path:
-    """Return the folder of an archive: B2 B3 B4 before and after, and a 30 m elevation of rolling hills.
+    """Return the folder of an archive: B2 B3 B4 before and after, and a 30 m elevation of rolling
+    hills.
 
     `gap` removes the north of the pre image; `changes` replace top-level keys of the manifest.
     """
@@ -61,7 +75,10 @@ def make_archive(folder: Path, *, gap: bool = False, **changes: Any) -> Path:
     ground = {"B2": 900, "B3": 800, "B4": 700}
     y, x = np.mgrid[:130, :130] * 30.0
     write(
-        folder / "dem.tif", (300 + 120 * np.sin(x / 240) + 90 * np.cos(y / 180)).astype(np.float32), 30.0, nodata=-9999
+        folder / "dem.tif",
+        (300 + 120 * np.sin(x / 240) + 90 * np.cos(y / 180)).astype(np.float32),
+        30.0,
+        nodata=-9999,
     )
     for when in ("pre", "post"):
         for band, level in ground.items():
@@ -77,7 +94,8 @@ def make_archive(folder: Path, *, gap: bool = False, **changes: Any) -> Path:
             "acquired": day,
             "product": "made for a test",
             "bands": {
-                band: {"file": f"{when}_{band}.tif", "scale": 0.0001, "offset": 0, "nodata": 0} for band in ground
+                band: {"file": f"{when}_{band}.tif", "scale": 0.0001, "offset": 0, "nodata": 0}
+                for band in ground
             },
         }
         for when, day in (("pre", "2018-08-20"), ("post", "2018-09-20"))
@@ -97,21 +115,29 @@ def make_archive(folder: Path, *, gap: bool = False, **changes: Any) -> Path:
 def make_cards(folder: Path) -> Path:
     """Return a folder with two cards, `both` and `post`, with untrained networks."""
     statistics = {
-        band: BandStatistics(minimum=0.0, maximum=0.3, mean=0.12, std=0.04) for band in BOTH if "_B" in band
+        band: BandStatistics(minimum=0.0, maximum=0.3, mean=0.12, std=0.04)
+        for band in BOTH
+        if "_B" in band
     } | {
         "slope": BandStatistics(minimum=0.0, maximum=60.0, mean=15.0, std=8.0),
         "hillshade": BandStatistics(minimum=0.0, maximum=255.0, mean=180.0, std=40.0),
     }
     rng = np.random.default_rng(1)
     for name, bands in (("both", BOTH), ("post", POST)):
-        values = np.stack([rng.normal(statistics[b].mean, statistics[b].std, 400) for b in bands], axis=1)
+        values = np.stack(
+            [rng.normal(statistics[b].mean, statistics[b].std, 400) for b in bands], axis=1
+        )
         block = np.repeat(np.arange(4, dtype=np.int32), 100)
-        reference = Reference(bands, values.astype(np.float32), block, np.zeros(400, np.int32), ("here",), 5.0)
+        reference = Reference(
+            bands, values.astype(np.float32), block, np.zeros(400, np.int32), ("here",), 5.0
+        )
         card = make_card(
             bands,
             name=name,
             tiles=CardTiles(size=64, mode="core", halo=56),
-            normalisation=Normalisation(method="zscore", statistics={b: statistics[b] for b in bands}),
+            normalisation=Normalisation(
+                method="zscore", statistics={b: statistics[b] for b in bands}
+            ),
             domains=(TrainingDomain(name="here", simulated=False, samples=10),),
             validation_f1=0.6 if name == "both" else 0.5,
             threshold=0.5,
@@ -121,8 +147,15 @@ def make_cards(folder: Path) -> Path:
 
 
 def make_preset(path: Path, cards: Path, checkpoint: str = "auto", **parts: Any) -> Path:
-    """Return a run file with the cards' folder; rules that a random network need not satisfy are off."""
-    clean = {"min_area_m2": None, "min_slope_deg": None, "max_edge_fraction": None, "max_water_fraction": None}
+    """Return a run file with the cards' folder; rules that a random network need not satisfy are
+    off.
+    """
+    clean = {
+        "min_area_m2": None,
+        "min_slope_deg": None,
+        "max_edge_fraction": None,
+        "max_water_fraction": None,
+    }
     content = {
         "format": "coslide/run/1",
         "model": {"card_dirs": [str(cards)], "checkpoint": checkpoint},

@@ -1,4 +1,6 @@
-"""A small scene whose answer is known: the landslides are drawn first, and the rasters made from them."""
+"""A small scene whose answer is known: the landslides are drawn first, and the rasters made from
+them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,11 @@ from inventory.outline.outline import Inventory, outline
 SHAPE = (90, 120)
 GEOBOX = GeoBox(SHAPE, Affine(10, 0, 580000, 0, -10, 4730000), "EPSG:32654")
 PRE_DAY, POST_DAY = 17700, 17790
-LARGE, HOLED, STEEP = (slice(10, 30), slice(10, 40)), (slice(40, 50), slice(10, 20)), (slice(60, 64), slice(50, 58))
+LARGE, HOLED, STEEP = (
+    (slice(10, 30), slice(10, 40)),
+    (slice(40, 50), slice(10, 20)),
+    (slice(60, 64), slice(50, 58)),
+)
 HOLE = (slice(44, 46), slice(14, 16))
 TINY, FLAT, WET, EDGE, FILLED = (
     (slice(5, 6), slice(60, 62)),
@@ -47,11 +53,15 @@ class SmallScene:
 
     def outline(self, config: CleanConfig | None = None, **more: Any) -> Inventory:
         """Return the landslides with the default rules."""
-        return outline(self.probability, self.observation, 0.5, self.stack, config or CleanConfig(), **more)
+        return outline(
+            self.probability, self.observation, 0.5, self.stack, config or CleanConfig(), **more
+        )
 
 
 def rasters() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return probability and observation: three good landslides, one for each rule, one drawn by the fallback."""
+    """Return probability and observation: three good landslides, one for each rule, one drawn by
+    the fallback.
+    """
     probability = np.full(SHAPE, 0.1, np.float32)
     observation = np.full(SHAPE, ObservationClass.CLEAR, np.uint8)
     for where, value in (
@@ -76,7 +86,9 @@ def rasters() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 
 
 def make_stack(folder: Path, ndvi: bool = True) -> Stack:
-    """Return a stack on disk under the rasters: slope 20° but at FLAT, a plane as terrain, two dates."""
+    """Return a stack on disk under the rasters: slope 20° but at FLAT, a plane as terrain, two
+    dates.
+    """
     path = folder / "stack.zarr"
     group = zarr.open_group(path, mode="w")
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -85,7 +97,9 @@ def make_stack(folder: Path, ndvi: bool = True) -> Stack:
     bands = {"slope": slope, "dem": 500.0 - 2.0 * rows}
     for when in When:
         for name, value in (("B4", 0.06), ("B3", 0.07), ("B2", 0.05)):
-            bands[f"{when}_{name}"] = value + 0.0005 * ((rows + (columns if when is When.PRE else -columns)) % 40)
+            bands[f"{when}_{name}"] = value + 0.0005 * (
+                (rows + (columns if when is When.PRE else -columns)) % 40
+            )
         if ndvi:
             bands[f"{when}_NDVI"] = np.full(SHAPE, 0.6 if when is When.PRE else 0.3)
     for name, values in bands.items():
@@ -107,12 +121,20 @@ def about(**more: Any) -> About:
     west, south, east, north = GEOBOX.extent.to_crs("EPSG:4326").boundingbox.bbox
     day = datetime(1970, 1, 1, 1, 30, tzinfo=UTC)
     scenes = tuple(
-        Scene(f"S2_{when}_{day_number}", when, day + timedelta(days=day_number), "L1C", clear_fraction=0.9)
+        Scene(
+            f"S2_{when}_{day_number}",
+            when,
+            day + timedelta(days=day_number),
+            "L1C",
+            clear_fraction=0.9,
+        )
         for when, first in ((When.PRE, PRE_DAY), (When.POST, POST_DAY))
         for day_number in (first, first + 5)
     )
     ranking = tuple(
-        Ranked(f"card-{name}", 0.1 + 0.1 * i, 0.02, {"post_B4": 0.2, "slope": 0.1}, validation_f1=0.8)
+        Ranked(
+            f"card-{name}", 0.1 + 0.1 * i, 0.02, {"post_B4": 0.2, "slope": 0.1}, validation_f1=0.8
+        )
         for i, name in enumerate("ab")
     )
     run = About(

@@ -1,7 +1,9 @@
-"""What the STAC extensions demand of the fields we write, as JSON schemas of our own: validation needs no network.
+"""What the STAC extensions demand of the fields we write, as JSON schemas of our own: validation
+needs no network.
 
-Written from the specifications at https://stac-extensions.github.io: projection 2.0, raster 1.1, file 2.1, processing 1.2.
-A field of an extension's namespace that the specification does not know is refused, as the published schemas do.
+Written from the specifications at https://stac-extensions.github.io: projection 2.0, raster 1.1,
+file 2.1, processing 1.2. A field of an extension's namespace that the specification does not know
+is refused, as the published schemas do.
 """
 
 from __future__ import annotations
@@ -19,7 +21,19 @@ NUMBER: Schema = {"type": "number"}
 TEXT: Schema = {"type": "string", "minLength": 1}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 STATISTICS = ("minimum", "maximum", "mean", "stddev", "valid_percent")
-DATA_TYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
+DATA_TYPES = (
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+)
 
 
 def _list(items: Schema, *lengths: int) -> Schema:
@@ -28,7 +42,12 @@ def _list(items: Schema, *lengths: int) -> Schema:
 
 
 def _record(fields: dict[str, Schema]) -> Schema:
-    return {"type": "object", "properties": fields, "additionalProperties": False, "minProperties": 1}
+    return {
+        "type": "object",
+        "properties": fields,
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
 
 
 _BAND = _record(
@@ -60,7 +79,10 @@ _PROPERTIES: dict[str, tuple[str, dict[str, Schema]]] = {
     ),
 }
 _ASSETS: dict[str, tuple[str, dict[str, Schema]]] = {
-    "file/v2.1.0": ("file", {"checksum": {"type": "string", "pattern": "^[a-f0-9]+$"}, "size": COUNT}),
+    "file/v2.1.0": (
+        "file",
+        {"checksum": {"type": "string", "pattern": "^[a-f0-9]+$"}, "size": COUNT},
+    ),
     "raster/v1.1.0": ("raster", {"bands": _list(_BAND)}),
 }
 
@@ -80,18 +102,35 @@ def schemas() -> dict[str, Schema]:
     found = {}
     for where, table in (("properties", _PROPERTIES), ("assets", _ASSETS)):
         for name, (prefix, fields) in table.items():
-            uri, demand = f"https://stac-extensions.github.io/{name}/schema.json", _fields(prefix, fields)
-            inner = demand if where == "properties" else {"type": "object", "additionalProperties": demand}
+            uri, demand = (
+                f"https://stac-extensions.github.io/{name}/schema.json",
+                _fields(prefix, fields),
+            )
+            inner = (
+                demand
+                if where == "properties"
+                else {"type": "object", "additionalProperties": demand}
+            )
             declared = {"type": "array", "contains": {"const": uri}}
-            head = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": uri, "type": "object"}
+            head = {
+                "$schema": "http://json-schema.org/draft-07/schema#",
+                "$id": uri,
+                "type": "object",
+            }
             item = {"type": {"const": "Feature"}, where: inner, "stac_extensions": declared}
-            found[uri] = {**head, "properties": item, "required": ["type", where, "stac_extensions"]}
+            found[uri] = {
+                **head,
+                "properties": item,
+                "required": ["type", where, "stac_extensions"],
+            }
     return found
 
 
 @contextmanager
 def local_validation() -> Iterator[None]:
-    """Have pystac validate against the schemas above and its own; anything else would need the network and fails."""
+    """Have pystac validate against the schemas above and its own; anything else would need the
+    network and fails.
+    """
     before = RegisteredValidator.get_validator()
     validator = JsonSchemaSTACValidator()
     validator.schema_cache.update(schemas())

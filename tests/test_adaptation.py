@@ -1,4 +1,6 @@
-"""Scenes brought to a card: what the maps promise, that training and use agree, and that a run maps with one set of numbers."""
+"""Scenes brought to a card: what the maps promise, that training and use agree, and that a run maps
+with one set of numbers.
+"""
 
 from __future__ import annotations
 
@@ -75,10 +77,14 @@ def test_a_scene_that_is_the_reference_is_left_as_it_is(adapt: str) -> None:
 
 
 @settings(max_examples=10, deadline=None)
-@given(gain=st.floats(0.5, 2.0), haze=st.floats(0.0, 0.2), adapt=st.sampled_from(["scene", "match"]))
+@given(
+    gain=st.floats(0.5, 2.0), haze=st.floats(0.0, 0.2), adapt=st.sampled_from(["scene", "match"])
+)
 def test_no_light_and_no_haze_changes_what_is_mapped(gain: float, haze: float, adapt: str) -> None:
     card, values = card_that(adapt), pixels(1, 4096)
-    other = values * np.array([gain, gain, 1], np.float32) + np.array([haze, haze / 2, 0], np.float32)
+    other = values * np.array([gain, gain, 1], np.float32) + np.array(
+        [haze, haze / 2, 0], np.float32
+    )
     assert answer(card, other) == pytest.approx(answer(card, values), abs=ROUNDING)
 
 
@@ -106,7 +112,9 @@ def test_terrain_and_what_is_not_known_stay(adapt: str) -> None:
     assert set(card.normalisation.toward) == {"post_B4", "post_B3"}
 
 
-def test_after_it_a_scene_has_the_references_mean_and_spread_and_every_domain_of_a_card_too() -> None:
+def test_after_it_a_scene_has_the_references_mean_and_spread_and_every_domain_of_a_card_too() -> (
+    None
+):
     other = pixels(2) * np.float32(1.7)
     other[1::2] += np.float32(0.1)  # the second domain is another one
     found = adapted(reference(other, 2), card_that("scene").normalisation)
@@ -114,7 +122,9 @@ def test_after_it_a_scene_has_the_references_mean_and_spread_and_every_domain_of
     for i, band in enumerate(BANDS[:2]):
         for domain in (0, 1):
             seen = found.values[found.domain == domain, i]
-            assert (seen.mean(), seen.std()) == pytest.approx((wanted[band].mean, wanted[band].std), rel=0.01)
+            assert (seen.mean(), seen.std()) == pytest.approx(
+                (wanted[band].mean, wanted[band].std), rel=0.01
+            )
     assert np.array_equal(found.values[:, 2], other[:, 2])
 
 
@@ -139,7 +149,9 @@ def test_a_scene_must_be_given_and_must_have_pixels() -> None:
 
 
 @pytest.fixture(scope="module", params=["scene", "match"])
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, list[Path]]:
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Found, list[Path]]:
     """Return a card trained on two domains of other light, in four steps, and its sample sets."""
     folder = tmp_path_factory.mktemp(request.param)
     sets = [folder / name for name in ("dull", "bright")]
@@ -150,10 +162,14 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         "architecture": "resu_net", "arguments": {"width": 16}, "normalisation": "zscore", "batch": 4, "steps": 4,
         "reference_pixels": 400, "keep": "last", "augmentation": {"mirrors": "none"},
     }  # fmt: skip
-    return train_card(TrainingConfig.model_validate(recipe), sets, "recipe.yaml", folder / "cards"), sets
+    return train_card(
+        TrainingConfig.model_validate(recipe), sets, "recipe.yaml", folder / "cards"
+    ), sets
 
 
-def test_training_and_use_give_a_scene_the_same_numbers(trained: tuple[Found, list[Path]], tmp_path: Path) -> None:
+def test_training_and_use_give_a_scene_the_same_numbers(
+    trained: tuple[Found, list[Path]], tmp_path: Path
+) -> None:
     found, _ = trained
     samples = small_samples(tmp_path / "scene", seed=7, name="scene")
     chips = ChipDataset([Share(samples, ("train",))], BANDS, crop_px=32, shuffle=False)
@@ -165,16 +181,22 @@ def test_training_and_use_give_a_scene_the_same_numbers(trained: tuple[Found, li
         used = predictor.inputs(chips[index][0].numpy()[None])
         assert np.array_equal(used, normaliser.inputs(np.asarray(of_training[index][0])[None]))
     statistics = found.card.normalisation.statistics["post_B4"]
-    assert statistics.mean == pytest.approx(found.card.normalisation.toward["post_B4"].mean, rel=0.2)
+    assert statistics.mean == pytest.approx(
+        found.card.normalisation.toward["post_B4"].mean, rel=0.2
+    )
     assert [score.test_set for score in found.card.scores] == ["dull/test", "bright/test"]
 
 
-def test_a_whole_sample_set_is_adapted_once_and_by_itself(trained: tuple[Found, list[Path]], tmp_path: Path) -> None:
+def test_a_whole_sample_set_is_adapted_once_and_by_itself(
+    trained: tuple[Found, list[Path]], tmp_path: Path
+) -> None:
     found, _ = trained
     samples = small_samples(tmp_path / "scene", seed=7, name="scene")
     predictor, where = found.load("cpu"), np.ones(samples.shape, bool)
     by_hand = predictor.adapted(scene_of(samples, found.card.bands))
-    assert np.array_equal(probability_of(predictor, samples, where), probability_of(by_hand, samples, where))
+    assert np.array_equal(
+        probability_of(predictor, samples, where), probability_of(by_hand, samples, where)
+    )
 
 
 def test_a_fine_tuned_card_moves_scenes_to_where_its_parent_does(
@@ -225,7 +247,9 @@ class Backwards:
     def device(self, wanted: Any) -> Any:
         return "cpu"
 
-    def work(self, function: Any, shards: Any, *, gpu: bool = False, at_once: int | None = None) -> Iterator[Any]:
+    def work(
+        self, function: Any, shards: Any, *, gpu: bool = False, at_once: int | None = None
+    ) -> Iterator[Any]:
         for number in reversed(range(len(shards))):
             yield number, function(shards[number])
 
@@ -240,7 +264,11 @@ def test_a_run_is_adapted_once_and_workers_and_resumed_runs_map_the_same_pixels(
     anew = adaptation_of(found, stack, None, RunLayout(tmp_path / "elsewhere"))
     assert stored is not None
     assert anew is not None
-    model, clear, whole = ModelConfig(device="cpu"), ObservationClass.CLEAR, zarr.open_array(run.probability)[:]
+    model, clear, whole = (
+        ModelConfig(device="cpu"),
+        ObservationClass.CLEAR,
+        zarr.open_array(run.probability)[:],
+    )
     token = engine._cluster.set(Backwards())
     try:
         path = tmp_path / "shards.zarr"
@@ -255,13 +283,21 @@ def test_a_run_is_adapted_once_and_workers_and_resumed_runs_map_the_same_pixels(
     changed = map_card(found, model, stack, observed, clear, path, silent, others)[:]
     assert np.isfinite(changed).any()
     assert not np.array_equal(changed, whole), "another adaptation is another map"
-    np.testing.assert_array_equal(map_card(found, model, stack, observed, clear, path, silent, stored)[:], whole)
+    np.testing.assert_array_equal(
+        map_card(found, model, stack, observed, clear, path, silent, stored)[:], whole
+    )
 
 
-def test_a_run_may_adapt_any_card(ground: Path, run: RunLayout, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_may_adapt_any_card(
+    ground: Path, run: RunLayout, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_cards(ground / "plain")
-    stored, adapting_one = (read_card(ground / folder / "both").normalisation for folder in ("plain", "cards"))
-    assert stored == adapting_one.model_copy(update={"adapt": "card", "toward": {}}), "the same, but for the adaptation"
+    stored, adapting_one = (
+        read_card(ground / folder / "both").normalisation for folder in ("plain", "cards")
+    )
+    assert stored == adapting_one.model_copy(update={"adapt": "card", "toward": {}}), (
+        "the same, but for the adaptation"
+    )
     preset = make_preset(ground / "asked.yaml", ground / "plain", "both")
     content = yaml.safe_load(preset.read_text())
     preset.write_text(yaml.safe_dump({**content, "model": {**content["model"], "adapt": "scene"}}))
@@ -279,7 +315,9 @@ def test_subtracting_brings_the_earlier_image_to_the_card_by_its_own_statistics(
 ) -> None:
     once = call(ground, capsys, "once", threshold=0.5)
     less = call(ground, capsys, "less", threshold=0.5, subtract_pre=True)
-    matched = call(ground, capsys, "matched", threshold=0.5, subtract_pre=True, match_histograms=True)
+    matched = call(
+        ground, capsys, "matched", threshold=0.5, subtract_pre=True, match_histograms=True
+    )
     for made in (less, matched):
         assert (np.nan_to_num(probability(made)) <= np.nan_to_num(probability(once))).all()
         assert (probability(made) == 0).any()

@@ -1,4 +1,6 @@
-"""Who may be affected: the answer is drawn first. Within, below, neither; each road, house and person once."""
+"""Who may be affected: the answer is drawn first. Within, below, neither; each road, house and
+person once.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ CRS = "EPSG:32654"
 X, Y = 580000, 4730000
 
 
-# ---- what lies below ---------------------------------------------------------------------------------------------------
+# ---- what lies below
+# ---------------------------------------------------------------------------------------------------
 
 
 def _plane(shape: tuple[int, int], drop_m: float) -> np.ndarray[Any, Any]:
@@ -44,13 +47,16 @@ def _plane(shape: tuple[int, int], drop_m: float) -> np.ndarray[Any, Any]:
 def test_on_a_plane_the_reach_ends_where_the_angle_says() -> None:
     mask = np.zeros((200, 21), bool)
     mask[5:10, 10] = True
-    found = below(mask, _plane(mask.shape, 4.0), 10.0, 15.0, 5000.0)  # 21.8 degrees steep, 15 allowed
+    found = below(
+        mask, _plane(mask.shape, 4.0), 10.0, 15.0, 5000.0
+    )  # 21.8 degrees steep, 15 allowed
     assert not (found & mask).any()
     assert found[10:, 10].all(), "as steep all the way: nothing stops it"
     flat = _plane(mask.shape, 4.0)
     flat[30:] = flat[29]
     ends = np.flatnonzero(below(mask, flat, 10.0, 15.0, 5000.0)[:, 10]).max()
-    # 24 rows of 4 m from the crown in row 5: the line dips 15 degrees as far as 96 / tan(15) m along the path
+    # 24 rows of 4 m from the crown in row 5: the line dips 15 degrees as far as 96 / tan(15) m
+    # along the path
     assert ends == 5 + int(24 * 4 / np.tan(np.radians(15)) / 10)
 
 
@@ -100,7 +106,8 @@ def test_large_landslides_reach_farther() -> None:
     assert (reach_angles_deg(np.array([1.0, 1e6]), AffectedConfig(reach_angle_deg=30)) == 30).all()
 
 
-# ---- the user's layers -------------------------------------------------------------------------------------------------
+# ---- the user's layers
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -110,21 +117,32 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> SmallScene:
 
 @pytest.fixture(scope="module")
 def layers(tmp_path_factory: pytest.TempPathFactory) -> AffectedConfig:
-    """Return three layers over the small scene: LARGE is x 100-400, y 100-300; its ground falls south by 11.3 degrees."""
+    """Return three layers over the small scene: LARGE is x 100-400, y 100-300; its ground falls
+    south by 11.3 degrees.
+    """
     folder = tmp_path_factory.mktemp("layers")
     lines = [
-        shapely.LineString([(X + 200, Y - 50), (X + 200, Y - 350)]),  # across LARGE, 200 m, and below it
+        shapely.LineString(
+            [(X + 200, Y - 50), (X + 200, Y - 350)]
+        ),  # across LARGE, 200 m, and below it
         shapely.LineString([(X + 300, Y - 200), (X + 300, Y - 250)]),  # within LARGE, 50 m
         shapely.LineString([(X + 800, Y - 10), (X + 800, Y - 890)]),  # near none
     ]
-    roads = gpd.GeoDataFrame({"name": ["Route <1>", "Route <1>", "far"], "highway": "primary"}, geometry=lines, crs=CRS)
+    roads = gpd.GeoDataFrame(
+        {"name": ["Route <1>", "Route <1>", "far"], "highway": "primary"}, geometry=lines, crs=CRS
+    )
     roads.to_crs(4326).to_file(folder / "osm.gpkg", layer="roads")
     roads.iloc[:1].to_file(folder / "osm.gpkg", layer="more")
-    houses = [(150, 150), (398, 200), (200, 310), (1000, 800)]  # within, on the edge, below, nowhere
+    houses = [
+        (150, 150),
+        (398, 200),
+        (200, 310),
+        (1000, 800),
+    ]  # within, on the edge, below, nowhere
     boxes = [shapely.box(X + x, Y - y - 10, X + x + 10, Y - y) for x, y in houses]
-    gpd.GeoDataFrame({"building": "yes"}, index=range(4), geometry=boxes, crs=CRS).to_crs(3857).to_file(
-        folder / "houses.fgb"
-    )
+    gpd.GeoDataFrame({"building": "yes"}, index=range(4), geometry=boxes, crs=CRS).to_crs(
+        3857
+    ).to_file(folder / "houses.fgb")
     with rasterio.open(
         folder / "people.tif",
         "w",
@@ -154,12 +172,20 @@ def _published(folder: Path, scene: SmallScene, config: AffectedConfig) -> Publi
     run = about()
     inventory = scene.outline(choice=run.choice)
     return write_products(
-        folder, inventory, scene.probability, scene.observation, scene.stack, run, Manner(concern=config)
+        folder,
+        inventory,
+        scene.probability,
+        scene.observation,
+        scene.stack,
+        run,
+        Manner(concern=config),
     )
 
 
 @pytest.fixture(scope="module")
-def done(scene: SmallScene, layers: AffectedConfig, tmp_path_factory: pytest.TempPathFactory) -> Published:
+def done(
+    scene: SmallScene, layers: AffectedConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Published:
     return _published(tmp_path_factory.mktemp("affected") / "r001", scene, layers)
 
 
@@ -214,8 +240,12 @@ def test_without_layers_nothing_is_said(scene: SmallScene, tmp_path: Path) -> No
     assert "roads_m" not in plain.inventory.landslides.columns
 
 
-def test_an_empty_inventory_affects_nobody(scene: SmallScene, layers: AffectedConfig, tmp_path: Path) -> None:
-    nothing = replace(scene, probability=np.where(np.isnan(scene.probability), np.nan, np.float32(0.1)))
+def test_an_empty_inventory_affects_nobody(
+    scene: SmallScene, layers: AffectedConfig, tmp_path: Path
+) -> None:
+    nothing = replace(
+        scene, probability=np.where(np.isnan(scene.probability), np.nan, np.float32(0.1))
+    )
     plain = _published(tmp_path / "r", nothing, layers)
     assert plain.summary.affected is not None
     assert set(plain.summary.affected.values()) == {0.0}
@@ -226,14 +256,21 @@ def test_without_elevation_only_what_lies_within_is_told(
     scene: SmallScene, layers: AffectedConfig, tmp_path: Path
 ) -> None:
     flat = small_scene(tmp_path)
-    zarr.open_group(flat.stack.path, mode="r+").attrs["bands"] = ["slope", "post_B4", "post_B3", "post_B2"]
+    zarr.open_group(flat.stack.path, mode="r+").attrs["bands"] = [
+        "slope",
+        "post_B4",
+        "post_B3",
+        "post_B2",
+    ]
     flat = replace(flat, stack=type(flat.stack)(flat.stack.path))
     _, affected = assess(flat.outline(), flat.stack, Given.open(layers), layers)
     assert affected.totals["buildings_below"] == 0
     assert any("no elevation" in warning for warning in affected.warnings)
 
 
-def test_one_layer_alone_is_enough(scene: SmallScene, layers: AffectedConfig, tmp_path: Path) -> None:
+def test_one_layer_alone_is_enough(
+    scene: SmallScene, layers: AffectedConfig, tmp_path: Path
+) -> None:
     only = AffectedConfig(population=layers.population)
     plain = _published(tmp_path / "r", scene, only)
     assert set(plain.summary.affected or ()) == {"people", "people_below"}
@@ -253,14 +290,19 @@ def test_people_off_the_raster_are_unknown_not_none(layers: AffectedConfig) -> N
     people = Given.open(layers).people
     assert people is not None
     boxes = np.array(
-        [shapely.box(X + 5000, Y, X + 5100, Y + 100), shapely.box(X + 450, Y - 250, X + 500, Y - 200)], dtype=object
+        [
+            shapely.box(X + 5000, Y, X + 5100, Y + 100),
+            shapely.box(X + 450, Y - 250, X + 500, Y - 200),
+        ],
+        dtype=object,
     )
     found = people.within(boxes, CRS)
     assert np.isnan(found[0])
     assert found[1] == pytest.approx(2.5), "a quarter of a cell of ten"
 
 
-# ---- bad files -----------------------------------------------------------------------------------------------------------
+# ---- bad files
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -280,7 +322,9 @@ def test_people_off_the_raster_are_unknown_not_none(layers: AffectedConfig) -> N
         ("population", "rgb.tif", "3 bands"),
     ],
 )
-def test_a_bad_file_is_named_with_a_remedy(tmp_path: Path, field: str, name: str, named: str) -> None:
+def test_a_bad_file_is_named_with_a_remedy(
+    tmp_path: Path, field: str, name: str, named: str
+) -> None:
     (tmp_path / "text.gpkg").write_text("no database")
     (tmp_path / "list.csv").write_text("a,b\n1,2\n")
     line, point = shapely.LineString([(0, 0), (1, 1)]), shapely.Point(0, 0)
@@ -306,15 +350,33 @@ def test_a_bad_file_is_named_with_a_remedy(tmp_path: Path, field: str, name: str
     assert caught.value.code == 2
 
 
-def test_a_bad_file_stops_a_run_before_anything_is_fetched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_file_stops_a_run_before_anything_is_fetched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_archive(tmp_path / "archive")
     preset = make_preset(
-        tmp_path / "run.yaml", make_cards(tmp_path / "cards"), affected={"roads": str(tmp_path / "no.gpkg")}
+        tmp_path / "run.yaml",
+        make_cards(tmp_path / "cards"),
+        affected={"roads": str(tmp_path / "no.gpkg")},
     )
     source = f"archive:{tmp_path / 'archive'}"
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as left:
-        main(["-q", "respond", *RUN, *AREA, "--config", str(preset), "--source", source, "--out", str(out), "--json"])
+        main(
+            [
+                "-q",
+                "respond",
+                *RUN,
+                *AREA,
+                "--config",
+                str(preset),
+                "--source",
+                source,
+                "--out",
+                str(out),
+                "--json",
+            ]
+        )
     answer = json.loads(capsys.readouterr().out)
     assert (left.value.code, answer["code"]) == (2, 2)
     assert "affected.roads: no such file" in answer["message"]
@@ -344,7 +406,9 @@ def test_the_map_shows_and_hides_them(done: Published) -> None:
     if chromium is None:
         pytest.skip("there is no Chromium on this machine")
     with playwright.sync_playwright() as play:
-        engine = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        engine = play.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
         page = engine.new_context(offline=True).new_page()
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))

@@ -1,5 +1,5 @@
-"""Agreement between cards: who sees what the others see comes first, whatever the windows, and nobody is asked of what
-not all can see."""
+"""Agreement between cards: who sees what the others see comes first, whatever the windows, and
+nobody is asked of what not all can see."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def test_agreement_is_the_dice_score_with_the_votes_of_the_others() -> None:
     every = drawn(0)
     found = agreement(every)
     for i, mine in enumerate(every):
-        share = [sum(bool(other[k]) for j, other in enumerate(every) if j != i) / 4 for k in range(len(mine))]
+        share = [
+            sum(bool(other[k]) for j, other in enumerate(every) if j != i) / 4
+            for k in range(len(mine))
+        ]
         both = sum(s for s, m in zip(share, mine, strict=True) if m)
         assert found[i] == pytest.approx(2 * both / (mine.sum() + sum(share)), abs=1e-12)
 
@@ -59,7 +62,10 @@ def test_one_who_calls_nothing_or_all_agrees_least_and_nothing_at_all_is_agreeme
 
 def test_windows_lie_where_something_is_seen_and_where_vegetation_was_lost(tmp_path: Path) -> None:
     world = landscape(1)
-    world |= {"pre_NDVI": np.full((384, 384), 0.7, np.float32), "post_NDVI": np.full((384, 384), 0.7, np.float32)}
+    world |= {
+        "pre_NDVI": np.full((384, 384), 0.7, np.float32),
+        "post_NDVI": np.full((384, 384), 0.7, np.float32),
+    }
     world["post_NDVI"][200:230, 330:360] = 0.1
     world["post_NDVI"][:, :64] = 0.95  # gains are no losses
     stack = make_stack(tmp_path / "s.zarr", world)
@@ -78,7 +84,9 @@ def test_windows_lie_where_something_is_seen_and_where_vegetation_was_lost(tmp_p
 
 @dataclass(frozen=True)
 class Blurred:
-    """A card whose answer at a pixel is the mean of a band over its neighbours: it needs context."""
+    """A card whose answer at a pixel is the mean of a band over its neighbours: it needs
+    context.
+    """
 
     bands: tuple[str, ...]
     reach: int = 3
@@ -92,7 +100,9 @@ class Blurred:
 
 
 def test_windows_give_what_the_whole_scene_gives(tmp_path: Path) -> None:
-    world = {name: band[:, :330] for name, band in landscape(3).items()}  # a last window of 10 columns
+    world = {
+        name: band[:, :330] for name, band in landscape(3).items()
+    }  # a last window of 10 columns
     stack = make_stack(tmp_path / "s.zarr", world)
     cards = [Blurred(("post_B4",)), Blurred(("slope", "post_B3"))]
     places = windows(stack, everything, 64, 100)
@@ -101,7 +111,9 @@ def test_windows_give_what_the_whole_scene_gives(tmp_path: Path) -> None:
     for i, card in enumerate(cards):
         whole = card(stack.view(card.bands)[:, 0:384, 0:330][None])[0] >= limits[i]
         expected = np.concatenate([whole[place].ravel() for place in places])
-        inside = np.concatenate([np.full(whole[place].size, place[1].start < 320) for place in places])
+        inside = np.concatenate(
+            [np.full(whole[place].size, place[1].start < 320) for place in places]
+        )
         assert (found[i] == expected)[inside].mean() > 0.99
         assert 0.2 < found[i].mean() < 0.8
 
@@ -120,10 +132,17 @@ def clear(stack: Stack, rows: slice, columns: slice) -> NDArray[np.bool_]:
 
 def by_agreement(*bands: tuple[str, ...]) -> SelectionConfig:
     known = tuple(
-        BandSetCalibration(bands=one, statistic=AGREEMENT, distances=(0.1, 0.5), expected_f1=((0.0, 0.8), (1.0, 0.1)))
+        BandSetCalibration(
+            bands=one,
+            statistic=AGREEMENT,
+            distances=(0.1, 0.5),
+            expected_f1=((0.0, 0.8), (1.0, 0.1)),
+        )
         for one in bands
     )
-    return QUICK.model_copy(update={"calibrations": known, "windows": 4, "window_px": 64, "halo_px": 8})
+    return QUICK.model_copy(
+        update={"calibrations": known, "windows": 4, "window_px": 64, "halo_px": 8}
+    )
 
 
 def test_the_choice_goes_by_agreement_where_the_study_says_so(tmp_path: Path) -> None:
@@ -157,7 +176,11 @@ def test_two_cards_cannot_outvote_one_another(tmp_path: Path) -> None:
         card_of(tmp_path, "dark", POST, landscape(0, brightness=0.08)),
         card_of(tmp_path, "bright", POST, landscape(1, brightness=0.3)),
     ]
-    choice = chosen(cards, make_stack(tmp_path / "s.zarr", landscape(9, brightness=0.08)), settings=by_agreement(POST))
+    choice = chosen(
+        cards,
+        make_stack(tmp_path / "s.zarr", landscape(9, brightness=0.08)),
+        settings=by_agreement(POST),
+    )
     assert choice.card == "dark"
     assert [one.agreement for one in choice.ranking] == [None, None]
     assert choice.expected_f1 is None
@@ -171,7 +194,9 @@ def test_cards_of_different_bands_vote_together_on_what_both_see(tmp_path: Path)
     covered = np.full((384, 384), ObservationClass.CLOUD, np.uint8)
     stack = make_stack(tmp_path / "s.zarr", landscape(9), {When.PRE: covered})
     choice = chosen(cards, stack, settings=by_agreement(POST, BOTH))
-    assert {one.card for one in choice.ranking if one.agreement is not None} == set()  # `b` sees nothing: two are left
+    assert {
+        one.card for one in choice.ranking if one.agreement is not None
+    } == set()  # `b` sees nothing: two are left
     assert {
         one.card
         for one in chosen(
@@ -187,11 +212,18 @@ def test_three_of_the_same_bands_vote_among_themselves(tmp_path: Path) -> None:
     stack = make_stack(tmp_path / "s.zarr", landscape(9))
 
     def agreed(cards: list[Found]) -> dict[str, float | None]:
-        return {one.card: one.agreement for one in chosen(cards, stack, settings=by_agreement(POST, BOTH)).ranking}
+        return {
+            one.card: one.agreement
+            for one in chosen(cards, stack, settings=by_agreement(POST, BOTH)).ranking
+        }
 
     alone, beside = agreed(post), agreed(post + both)
-    assert {name: beside[name] for name in alone} == alone  # what cards of other bands call changes nothing
-    assert beside["both0"] != agreed([post[0], *both])["both0"]  # two of a kind are too few: all vote
+    assert {
+        name: beside[name] for name in alone
+    } == alone  # what cards of other bands call changes nothing
+    assert (
+        beside["both0"] != agreed([post[0], *both])["both0"]
+    )  # two of a kind are too few: all vote
 
 
 def test_a_card_that_adapts_votes_with_the_scene_brought_to_it(tmp_path: Path) -> None:
@@ -201,11 +233,17 @@ def test_a_card_that_adapts_votes_with_the_scene_brought_to_it(tmp_path: Path) -
     bright = {key: 1.5 * band + 0.05 if key != "slope" else band for key, band in world.items()}
     plain = chosen(cards, make_stack(tmp_path / "s.zarr", world), settings=by_agreement(POST))
     moved = chosen(cards, make_stack(tmp_path / "t.zarr", bright), settings=by_agreement(POST))
-    assert [one.agreement for one in moved.ranking] == pytest.approx([one.agreement for one in plain.ranking], abs=0.03)
+    assert [one.agreement for one in moved.ranking] == pytest.approx(
+        [one.agreement for one in plain.ranking], abs=0.03
+    )
     for one, other in zip(moved.ranking, plain.ranking, strict=True):
         assert one.distance > other.distance + 0.1  # before: how far the scene is
-        assert one.adapted_distance == pytest.approx(other.adapted_distance, abs=0.05)  # after: what the network sees
+        assert one.adapted_distance == pytest.approx(
+            other.adapted_distance, abs=0.05
+        )  # after: what the network sees
     assert all(
         one.adapted_distance is None
-        for one in chosen([card_of(tmp_path, "x", POST, world)], make_stack(tmp_path / "u.zarr", world)).ranking
+        for one in chosen(
+            [card_of(tmp_path, "x", POST, world)], make_stack(tmp_path / "u.zarr", world)
+        ).ranking
     )

@@ -1,4 +1,6 @@
-"""The table of networks: counts and costs equal to the fact sheet's, arguments checked, reach proven."""
+"""The table of networks: counts and costs equal to the fact sheet's, arguments checked, reach
+proven.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ torch.set_num_threads(1)
 
 TWO_BRANCHES = [list(range(14)), [14, 15]]
 
-# network, bands, arguments, trainable, with running statistics ("Keras total") where the sheet prints it
+# network, bands, arguments, trainable, with running statistics ("Keras total") where the sheet
+# prints it
 COUNTS: list[tuple[str, int, dict[str, object], int, int | None]] = [
     ("resu_senet", 10, {}, 8_239_517, 8_248_733),
     ("resu_senet", 10, {"reduction": 8}, 8_250_297, None),
@@ -56,7 +59,8 @@ COUNTS: list[tuple[str, int, dict[str, object], int, int | None]] = [
     ("macu_net", 10, {}, 5_153_329, None),
 ]
 
-# network: bands, the paper's patch, millions of multiply-accumulates per pixel (the sheet's decimals set the tolerance)
+# network: bands, the paper's patch, millions of multiply-accumulates per pixel (the sheet's
+# decimals set the tolerance)
 COSTS = {
     "resu_senet": (10, 88, 0.695, 0.0006),
     "resu_net": (10, 88, 0.695, 0.0006),
@@ -122,15 +126,25 @@ def test_full_width_keeps_the_papers_patch_at_the_sheets_cost(name: str) -> None
     assert counter.get_total_flops() / 2 / side**2 / 1e6 == pytest.approx(mmac, abs=tolerance)
 
 
-@pytest.mark.parametrize(("name", "arguments"), [(n, {}) for n in FINITE] + [("fc_densenet", {"reading": "B"})])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [(n, {}) for n in FINITE] + [("fc_densenet", {"reading": "B"})]
+)
 @pytest.mark.parametrize("axis", [2, 3])
-def test_nothing_beyond_the_reach_matters(name: str, arguments: dict[str, object], axis: int) -> None:
-    """Along one axis of a strip: gradients stay within the reach of a stride-sized block, new values beyond change nothing.
+def test_nothing_beyond_the_reach_matters(
+    name: str, arguments: dict[str, object], axis: int
+) -> None:
+    """Along one axis of a strip: gradients stay within the reach of a stride-sized block, new
+    values beyond change nothing.
 
     That something beyond half the reach still matters shows that the test can fail.
     """
     torch.manual_seed(7)
-    network = build(name, 2, **(SMALL[name] | {"width": 8} if "width" in SMALL[name] else SMALL[name]), **arguments)
+    network = build(
+        name,
+        2,
+        **(SMALL[name] | {"width": 8} if "width" in SMALL[name] else SMALL[name]),
+        **arguments,
+    )
     network = network.double().eval()
     stride, reach = network.stride, network.reach_px
     assert reach is not None
@@ -192,10 +206,15 @@ def test_impossible_values_are_refused(name: str, argument: dict[str, object]) -
 
 
 def test_lists_of_a_card_do_for_tuples() -> None:
-    assert on_meta("dfpenet", 3, {"dilations": [2, 4, 8], "dropout": [0, 0.1], "width": 8}).stride == 16
+    assert (
+        on_meta("dfpenet", 3, {"dilations": [2, 4, 8], "dropout": [0, 0.1], "width": 8}).stride
+        == 16
+    )
 
 
-@pytest.mark.parametrize("groups", [[[0, 1]], [[0, 1], [1, 2, 3]], [[0, 1, 2, 3], []], [[0, 1, 2], [4]]])
+@pytest.mark.parametrize(
+    "groups", [[[0, 1]], [[0, 1], [1, 2, 3]], [[0, 1, 2, 3], []], [[0, 1, 2], [4]]]
+)
 def test_groups_must_share_out_the_channels(groups: list[list[int]]) -> None:
     with pytest.raises(RequestError, match="do not share out 4 channels"):
         build("multi_input_unet", 4, groups=groups)

@@ -1,4 +1,6 @@
-"""Archives: rasters of any kind come onto the grid without seams, scenes are chosen as documented, bad ones are refused."""
+"""Archives: rasters of any kind come onto the grid without seams, scenes are chosen as documented,
+bad ones are refused.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ from gee.stack import assemble
 CRS = "EPSG:32654"
 LEFT, TOP = 574000, 4731000
 AFFINE = Affine(10, 0, LEFT, 0, -10, TOP)
-EVENT = Event(name="q", time=datetime(2018, 9, 5, 18, 8, tzinfo=UTC), latitude=42.71, longitude=141.92)
+EVENT = Event(
+    name="q", time=datetime(2018, 9, 5, 18, 8, tzinfo=UTC), latitude=42.71, longitude=141.92
+)
 WINDOWS = Windows(
     pre=parse_range("2017-09-01/2018-09-05", "--pre"),
     post=parse_range("2018-09-05/2018-12-31", "--post"),
@@ -40,11 +44,7 @@ WINDOWS = Windows(
 
 
 def write(
-    path: Path,
-    values: NDArray[Any],
-    affine: Affine = AFFINE,
-    crs: str | None = CRS,
-    **profile: Any,
+    path: Path, values: NDArray[Any], affine: Affine = AFFINE, crs: str | None = CRS, **profile: Any
 ) -> Path:
     """Write one band as GeoTIFF."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,11 @@ def manifest(folder: Path, scenes: list[dict[str, Any]], **more: Any) -> Path:
 
 def scene(identity: str, acquired: str, file: str = "b4.tif", **more: Any) -> dict[str, Any]:
     """Return a scene with one band."""
-    return {"id": identity, "acquired": acquired, "bands": {"B4": {"file": file, "scale": 1e-4, "nodata": 0}}} | more
+    return {
+        "id": identity,
+        "acquired": acquired,
+        "bands": {"B4": {"file": file, "scale": 1e-4, "nodata": 0}},
+    } | more
 
 
 @pytest.fixture
@@ -93,7 +97,9 @@ def folder(tmp_path: Path) -> Path:
     here = tmp_path / "archive"
     write(here / "b4.tif", smooth())
     write(
-        here / "dem.tif", smooth(120)[:120, :120].astype(np.float32) / 10, Affine(30, 0, LEFT - 150, 0, -30, TOP + 150)
+        here / "dem.tif",
+        smooth(120)[:120, :120].astype(np.float32) / 10,
+        Affine(30, 0, LEFT - 150, 0, -30, TOP + 150),
     )
     manifest(here, [scene("one", "2018-10-01")], static={"dem": {"file": "dem.tif"}})
     return here
@@ -106,12 +112,16 @@ def whole(source: ArchiveSource) -> Area:
     return Area(extent, "all of it")
 
 
-def planned(source: ArchiveSource, *bands: str, area: Area | None = None, event: Event = EVENT) -> Plan:
+def planned(
+    source: ArchiveSource, *bands: str, area: Area | None = None, event: Event = EVENT
+) -> Plan:
     place = area or whole(source)
     return source.plan(place, place.geobox(10), event, WINDOWS, bands)
 
 
-def pull(source: ArchiveSource, *bands: str) -> tuple[dict[str, NDArray[np.float32]], dict[When, Any], dict[When, Any]]:
+def pull(
+    source: ArchiveSource, *bands: str
+) -> tuple[dict[str, NDArray[np.float32]], dict[When, Any], dict[When, Any]]:
     """Return one block with everything on the file's own grid."""
     plan = planned(source, *bands)
     found = source.pull(plan, GeoBox((300, 300), Affine(10, 0, LEFT, 0, -10, TOP), CRS))
@@ -148,7 +158,9 @@ def test_any_number_type_scale_offset_and_nodata(
     gap[50:60, 70:90] = True
     np.testing.assert_array_equal(np.isnan(bands["post_B4"]), gap)
     np.testing.assert_array_equal(seen[When.POST] == ObservationClass.NOT_IMAGED, gap)
-    np.testing.assert_allclose(bands["post_B4"][~gap], truth[~gap], atol=scale if dtype != "float32" else 1e-6)
+    np.testing.assert_allclose(
+        bands["post_B4"][~gap], truth[~gap], atol=scale if dtype != "float32" else 1e-6
+    )
 
 
 def test_scale_and_nodata_of_the_file_itself(tmp_path: Path) -> None:
@@ -196,7 +208,9 @@ def test_any_crs_as_gdal_warps_it(tmp_path: Path, crs: str, method: str) -> None
 
 
 def _native_around(crs: str) -> GeoBox:
-    """Return a grid of about 10 m in another CRS, somewhat larger than the test's block, at an odd origin."""
+    """Return a grid of about 10 m in another CRS, somewhat larger than the test's block, at an odd
+    origin.
+    """
     to_crs = pyproj.Transformer.from_crs(CRS, crs, always_xy=True)
     x, y = to_crs.transform(LEFT, TOP)
     step = 9.1e-5 if crs == "EPSG:4326" else 10.3
@@ -209,17 +223,26 @@ def test_blocks_have_no_seams(tmp_path: Path) -> None:
     values[::17, ::13] = 0
     write(tmp_path / "b4.tif", values, native.affine, "EPSG:4326")
     write(tmp_path / "fine.tif", smooth(900), Affine(3.3, 0, LEFT + 1, 0, -3.3, TOP - 2))
-    bands = {"B4": {"file": "b4.tif", "scale": 1e-4, "nodata": 0}, "B3": {"file": "fine.tif", "scale": 1e-4}}
+    bands = {
+        "B4": {"file": "b4.tif", "scale": 1e-4, "nodata": 0},
+        "B3": {"file": "fine.tif", "scale": 1e-4},
+    }
     manifest(tmp_path, [{"id": "a", "acquired": "2018-10-01", "bands": bands}])
     source = ArchiveSource(tmp_path)
     plan = planned(source, "post_B4", "post_B3")
     large = GeoBox((260, 250), Affine(10, 0, LEFT + 100, 0, -10, TOP - 100), CRS)
     all_at_once = source.pull(plan, large)
-    for rows, columns in ((slice(0, 64), slice(0, 64)), (slice(33, 260), slice(101, 250)), (slice(7, 8), slice(9, 10))):
+    for rows, columns in (
+        (slice(0, 64), slice(0, 64)),
+        (slice(33, 260), slice(101, 250)),
+        (slice(7, 8), slice(9, 10)),
+    ):
         part = source.pull(plan, large[rows, columns])
         for name in plan.bands:
             np.testing.assert_array_equal(part.bands[name], all_at_once.bands[name][rows, columns])
-        np.testing.assert_array_equal(part.observation[When.POST], all_at_once.observation[When.POST][rows, columns])
+        np.testing.assert_array_equal(
+            part.observation[When.POST], all_at_once.observation[When.POST][rows, columns]
+        )
     assert 0.5 < np.isfinite(all_at_once.bands["post_B4"]).mean() < 1
 
 
@@ -242,11 +265,20 @@ def test_a_gap_neither_grows_nor_bleeds(tmp_path: Path) -> None:
     manifest(tmp_path, [scene("a", "2018-10-01")])
     bands, _, _ = pull(ArchiveSource(tmp_path), "post_B4")
     known = np.isfinite(bands["post_B4"])
-    np.testing.assert_allclose(bands["post_B4"][known], 0.3, rtol=1e-6)  # never darkened by the nodata number beside it
+    np.testing.assert_allclose(
+        bands["post_B4"][known], 0.3, rtol=1e-6
+    )  # never darkened by the nodata number beside it
     assert abs((~known[50:250, 50:250]).sum() - 100 * 100) <= 200
 
 
-MASK = {"file": "mask.tif", "clear": [4, 5], "cloud": [8, 9], "shadow": [3], "snow": [11], "water": [6]}
+MASK = {
+    "file": "mask.tif",
+    "clear": [4, 5],
+    "cloud": [8, 9],
+    "shadow": [3],
+    "snow": [11],
+    "water": [6],
+}
 
 
 def test_cloud_masks_say_what_was_seen(folder: Path) -> None:
@@ -289,7 +321,9 @@ def test_each_pixel_comes_from_the_first_scene_that_is_clear_there(tmp_path: Pat
     right, lower_left, upper_left = (10, 200), (200, 10), (10, 10)
     assert bands["post_B4"][right] == pytest.approx(0.1)
     assert bands["post_B4"][lower_left] == pytest.approx(0.2)
-    assert bands["post_B4"][upper_left] == pytest.approx(0.1)  # cloudy in both: the first that imaged it
+    assert bands["post_B4"][upper_left] == pytest.approx(
+        0.1
+    )  # cloudy in both: the first that imaged it
     assert seen[When.POST][upper_left] == ObservationClass.CLOUD
     assert (seen[When.POST][150:] == ObservationClass.CLEAR).all()
     assert day[When.POST][lower_left] - day[When.POST][right] == 61
@@ -302,12 +336,22 @@ def test_a_scene_that_shows_almost_nothing_comes_last(tmp_path: Path) -> None:
     write(tmp_path / "clouds.tif", clouds)
     cloudy = scene("cloudy", "2018-09-08", cloud_mask={"file": "clouds.tif", "cloud": [1]})
     manifest(tmp_path, [cloudy, scene("clear", "2018-10-20")])
-    assert [one.id for one in planned(ArchiveSource(tmp_path), "post_B4").scenes] == ["clear", "cloudy"]
+    assert [one.id for one in planned(ArchiveSource(tmp_path), "post_B4").scenes] == [
+        "clear",
+        "cloudy",
+    ]
 
 
 def test_before_the_event_season_counts_more_than_age(tmp_path: Path) -> None:
     write(tmp_path / "b4.tif", smooth())
-    manifest(tmp_path, [scene("spring", "2018-04-25"), scene("last-autumn", "2017-09-10"), scene("july", "2018-07-20")])
+    manifest(
+        tmp_path,
+        [
+            scene("spring", "2018-04-25"),
+            scene("last-autumn", "2017-09-10"),
+            scene("july", "2018-07-20"),
+        ],
+    )
     found = [one.id for one in planned(ArchiveSource(tmp_path), "pre_B4").scenes]
     assert found == ["last-autumn", "july", "spring"]
 
@@ -322,7 +366,11 @@ def test_windows_event_and_clock_hide_scenes(tmp_path: Path) -> None:
         "post": "2018-09-20",
         "hidden": "2018-11-11",
     }
-    manifest(tmp_path, [scene(name, day) for name, day in dates.items()] + [scene("hinted", "2018-09-21", when="pre")])
+    manifest(
+        tmp_path,
+        [scene(name, day) for name, day in dates.items()]
+        + [scene("hinted", "2018-09-21", when="pre")],
+    )
     source = ArchiveSource(tmp_path)
     place = whole(source)
     windows = WINDOWS.model_copy(update={"as_of": datetime(2018, 11, 1, tzinfo=UTC)})
@@ -413,12 +461,30 @@ def test_a_manifest_may_stand_elsewhere(folder: Path, tmp_path: Path) -> None:
         ({"level": "L3"}, "level"),
         ({"scenes": []}, "scenes"),
         ({"scenes": [scene("a", "yesterday")]}, r"scenes\.0\.acquired"),
-        ({"scenes": [scene("a", "2018-10-01"), scene("a", "2018-10-02")]}, "two scenes are called a"),
+        (
+            {"scenes": [scene("a", "2018-10-01"), scene("a", "2018-10-02")]},
+            "two scenes are called a",
+        ),
         ({"scenes": [scene("a", "2018-10-01", bands={"red": {"file": "x"}})]}, "`red` is no band"),
-        ({"scenes": [scene("a", "2018-10-01", bands={"NDVI": {"file": "x"}})]}, "indices are computed"),
+        (
+            {"scenes": [scene("a", "2018-10-01", bands={"NDVI": {"file": "x"}})]},
+            "indices are computed",
+        ),
         ({"scenes": [scene("a", "2018-10-01", bands={"B4": {"fil": "x"}})]}, r"B4\.file"),
-        ({"scenes": [scene("a", "2018-10-01", cloud_mask={"file": "m.tif"})]}, "at least one value"),
-        ({"scenes": [scene("a", "2018-10-01", cloud_mask={"file": "m.tif", "clear": [1], "cloud": [1]})]}, "two lists"),
+        (
+            {"scenes": [scene("a", "2018-10-01", cloud_mask={"file": "m.tif"})]},
+            "at least one value",
+        ),
+        (
+            {
+                "scenes": [
+                    scene(
+                        "a", "2018-10-01", cloud_mask={"file": "m.tif", "clear": [1], "cloud": [1]}
+                    )
+                ]
+            },
+            "two lists",
+        ),
         ({"static": {"B4": {"file": "x"}}}, "no static layer"),
         ({"folder": "not/there"}, "folder"),
         ({"colour": "blue"}, "colour"),
@@ -448,7 +514,8 @@ def _text(path: Path) -> None:
 
 def _vrt(path: Path) -> None:
     path.write_text(
-        '<VRTDataset rasterXSize="1" rasterYSize="1"><VRTRasterBand dataType="Byte" band="1"/></VRTDataset>'
+        '<VRTDataset rasterXSize="1" rasterYSize="1"><VRTRasterBand dataType="Byte" '
+        'band="1"/></VRTDataset>'
     )
 
 
@@ -496,7 +563,9 @@ def _complex(path: Path) -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_bad_rasters_are_refused_before_anything_is_pulled(folder: Path, damage: Any, words: str) -> None:
+def test_bad_rasters_are_refused_before_anything_is_pulled(
+    folder: Path, damage: Any, words: str
+) -> None:
     damage(folder / "b4.tif")
     with pytest.raises(RequestError, match=words) as caught:
         planned(ArchiveSource(folder), "post_B4", area=around(42.71, 141.92, 1))
@@ -524,7 +593,10 @@ def test_a_band_that_is_not_there(folder: Path) -> None:
         planned(source, "post_B4", "post_B8")
     with pytest.raises(RequestError, match="no band post_NDVI"):
         planned(source, "post_NDVI")
-    manifest(folder, [scene("one", "2018-10-01"), scene("two", "2018-08-01", bands={"B3": {"file": "b4.tif"}})])
+    manifest(
+        folder,
+        [scene("one", "2018-10-01"), scene("two", "2018-08-01", bands={"B3": {"file": "b4.tif"}})],
+    )
     with pytest.raises(RequestError, match="no scene in the post window has B3"):
         planned(ArchiveSource(folder), "post_B3")
     content = scene("one", "2018-10-01", bands={"B4": {"file": "b4.tif", "band": 2}})
@@ -569,7 +641,14 @@ def test_across_the_antimeridian(tmp_path: Path) -> None:
 
 
 def test_a_large_raster_is_checked_block_by_block(tmp_path: Path) -> None:
-    path = write(tmp_path / "tiled.tif", smooth(512), tiled=True, blockxsize=64, blockysize=64, compress="deflate")
+    path = write(
+        tmp_path / "tiled.tif",
+        smooth(512),
+        tiled=True,
+        blockxsize=64,
+        blockysize=64,
+        compress="deflate",
+    )
     assert look_at(tmp_path, "tiled.tif", 1, "x", None, None, None).masked is False
     content = path.read_bytes()
     path.write_bytes(content[:-50])
@@ -594,7 +673,8 @@ def test_the_real_pair(real: Path, tmp_path: Path) -> None:
     assert stack.geobox.crs is not None
     assert stack.geobox.crs.epsg == 32654
     assert stack.shape == (976, 612)
-    # The README of the data counts 581 513 valid post pixels and 386 578 valid in both, by nearest neighbour.
+    # The README of the data counts 581 513 valid post pixels and 386 578 valid in both, by nearest
+    # neighbour.
     post = observe(stack, ("post_B2", "post_B3", "post_B4"), area, tmp_path / "post.zarr")
     both = observe(stack, bands, area, tmp_path / "both.zarr")
     assert post.clear_px == pytest.approx(581_513, rel=0.001)

@@ -1,4 +1,6 @@
-"""Areas: where they lie, how large they are, and the metric grid they are mapped on, at every corner of the Earth."""
+"""Areas: where they lie, how large they are, and the metric grid they are mapped on, at every
+corner of the Earth.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shapely import MultiPolygon, Point, Polygon, box
 
-from configs.area import Area, around, from_bounds, from_file, from_magnitude, radius_of, utm_crs, wrap
+from configs.area import (
+    Area,
+    around,
+    from_bounds,
+    from_file,
+    from_magnitude,
+    radius_of,
+    utm_crs,
+    wrap,
+)
 from configs.errors import RequestError
 
 PLACES = {
@@ -126,7 +137,18 @@ def test_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1,2,3", "a,b,c,d", "10,10,10,20", "10,20,20,10", "-190,0,1,1", "0,0,1,91", "nan,0,1,1", "", "1;2;3;4"]
+    "text",
+    [
+        "1,2,3",
+        "a,b,c,d",
+        "10,10,10,20",
+        "10,20,20,10",
+        "-190,0,1,1",
+        "0,0,1,91",
+        "nan,0,1,1",
+        "",
+        "1;2;3;4",
+    ],
 )
 def test_bad_bounds(text: str) -> None:
     with pytest.raises(RequestError, match="--area"):
@@ -149,7 +171,9 @@ def test_files_of_polygons(tmp_path: Path, suffix: str) -> None:
 def test_files_in_another_crs_and_with_other_things_in_them(tmp_path: Path) -> None:
     to_utm = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32654", always_xy=True)
     x, y = to_utm.transform(141.93, 42.69)
-    area = from_file(_save(tmp_path / "a.gpkg", [Point(x, y).buffer(1000), Point(x, y)], "EPSG:32654"))
+    area = from_file(
+        _save(tmp_path / "a.gpkg", [Point(x, y).buffer(1000), Point(x, y)], "EPSG:32654")
+    )
     assert area.km2 == pytest.approx(math.pi, rel=0.01)
     assert area.centre == pytest.approx((141.93, 42.69), abs=1e-4)
     bow_tie = Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
@@ -174,9 +198,17 @@ def test_a_file_cut_at_the_antimeridian_becomes_one_piece(tmp_path: Path) -> Non
             lambda path: path.write_text('{"type": "FeatureCollection", "features": [{"ty'),
             "cannot read",
         ),
-        ("table.csv", lambda path: path.write_text("a,b\n1,2\n"), "no coordinate reference|no polygon|cannot read"),
+        (
+            "table.csv",
+            lambda path: path.write_text("a,b\n1,2\n"),
+            "no coordinate reference|no polygon|cannot read",
+        ),
         ("points.gpkg", lambda path: _save(path, [Point(1, 1)]), "no polygon"),
-        ("none.gpkg", lambda path: geopandas.GeoDataFrame(geometry=[], crs="EPSG:4326").to_file(path), "no polygon"),
+        (
+            "none.gpkg",
+            lambda path: geopandas.GeoDataFrame(geometry=[], crs="EPSG:4326").to_file(path),
+            "no polygon",
+        ),
         ("nocrs.shp", lambda path: _save(path, [box(0, 0, 1, 1)], None), "no coordinate reference"),
         ("folder.gpkg", lambda path: path.mkdir(), "cannot read"),
     ],
@@ -192,11 +224,15 @@ def test_bad_files(tmp_path: Path, name: str, make: object, words: str) -> None:
 @example(math.nextafter(-180, -181))
 def test_wrap(longitude: float) -> None:
     assert -180 <= wrap(longitude) < 180
-    assert math.isclose(math.cos(math.radians(wrap(longitude))), math.cos(math.radians(longitude)), abs_tol=1e-9)
+    assert math.isclose(
+        math.cos(math.radians(wrap(longitude))), math.cos(math.radians(longitude)), abs_tol=1e-9
+    )
 
 
 @given(st.floats(-80, 84), st.floats(-180, 180))
-def test_a_point_is_within_three_degrees_of_its_zones_middle(latitude: float, longitude: float) -> None:
+def test_a_point_is_within_three_degrees_of_its_zones_middle(
+    latitude: float, longitude: float
+) -> None:
     zone = int(utm_crs(longitude, latitude)[-2:])
     assert 1 <= zone <= 60
     assert abs(wrap(longitude - (zone * 6 - 183))) <= 3 + 1e-9

@@ -24,7 +24,16 @@ def scene(tmp_path: Path) -> SmallScene:
 
 def test_every_field_of_the_contract_is_there(scene: SmallScene) -> None:
     found = scene.outline()
-    contract = ["id", "area_m2", "perimeter_m", "length_m", "width_m", "length_width_ratio", "lon", "lat"]
+    contract = [
+        "id",
+        "area_m2",
+        "perimeter_m",
+        "length_m",
+        "width_m",
+        "length_width_ratio",
+        "lon",
+        "lat",
+    ]
     contract += ["probability_mean", "probability_max", "confidence", "slope_mean_deg", "relief_m"]
     contract += ["pre_date", "post_date", "first_seen", "last_seen", "status"]
     assert list(FIELDS)[: len(contract)] == contract
@@ -83,7 +92,11 @@ def test_out_of_domain_reaches_the_landslides(scene: SmallScene) -> None:
 def test_what_the_stack_does_not_have_is_unknown(scene: SmallScene) -> None:
     group = zarr.open_group(scene.stack.path, mode="r+")
     group.attrs["bands"] = ["dem"]
-    found = SmallScene(scene.probability, scene.observation, type(scene.stack)(scene.stack.path)).outline()
+    found = SmallScene(
+        scene.probability, scene.observation, type(scene.stack)(scene.stack.path)
+    ).outline()
     assert found.landslides["slope_mean_deg"].isna().all()
     assert found.landslides["relief_m"].notna().all()
-    assert not found.rejected["reason"].str.contains("slope").any(), "an unknown slope rejects nothing"
+    assert not found.rejected["reason"].str.contains("slope").any(), (
+        "an unknown slope rejects nothing"
+    )

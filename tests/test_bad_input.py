@@ -1,4 +1,6 @@
-"""Bad input at the command line: the contract's exit code, one JSON object with a remedy, and nothing half-written left."""
+"""Bad input at the command line: the contract's exit code, one JSON object with a remedy, and
+nothing half-written left.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,15 @@ def ground(tmp_path: Path) -> Path:
 
 def respond(ground: Path, *options: str, run: tuple[str, ...] = (*RUN, *AREA)) -> list[str]:
     return [
-        *("-q", "respond", *run, "--config", str(ground / "preset.yaml"), "--source", f"archive:{ground / 'archive'}"),
+        *(
+            "-q",
+            "respond",
+            *run,
+            "--config",
+            str(ground / "preset.yaml"),
+            "--source",
+            f"archive:{ground / 'archive'}",
+        ),
         *("--out", str(ground / "out"), "--json", *options),
     ]
 
@@ -48,7 +58,12 @@ def refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> dict[st
 
 
 def at(**changes: str) -> tuple[str, ...]:
-    given = {"--epicentre": EPICENTRE, "--date": "2018-09-05", "--as-of": "2018-12-01", "--radius-km": "1.2"}
+    given = {
+        "--epicentre": EPICENTRE,
+        "--date": "2018-09-05",
+        "--as-of": "2018-12-01",
+        "--radius-km": "1.2",
+    }
     given |= {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
     return tuple(part for pair in given.items() for part in pair)
 
@@ -77,9 +92,13 @@ def test_requests_that_cannot_be(
     assert not (ground / "out").exists() or not list((ground / "out").iterdir())
 
 
-def test_a_swapped_pair_that_would_hit_the_imagery_is_told(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_swapped_pair_that_would_hit_the_imagery_is_told(
+    ground: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     # An archive where both orders exist on Earth: it lies at latitude 12, longitude 42.
-    east, north = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32638", always_xy=True).transform(42.0, 12.0)
+    east, north = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32638", always_xy=True).transform(
+        42.0, 12.0
+    )
     for path in (ground / "archive").glob("*.tif"):
         with rasterio.open(path) as file:
             values, pixel_m, nodata = file.read(1), file.transform.a, file.nodata
@@ -155,7 +174,11 @@ def _newer_card(ground: Path) -> None:
     ],
 )
 def test_files_that_cannot_be_used(
-    ground: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None], code: int, words: str
+    ground: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Path], None],
+    code: int,
+    words: str,
 ) -> None:
     spoil(ground)
     answer = refused(capsys, respond(ground))
@@ -165,17 +188,26 @@ def test_files_that_cannot_be_used(
 
 
 @pytest.mark.parametrize("content", ['<?xml version="1.0"?><shakemap_grid', "bomb"])
-def test_a_shakemap_that_cannot_be_used(ground: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
+def test_a_shakemap_that_cannot_be_used(
+    ground: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
     if content == "bomb":
         entities = '<!ENTITY a "aaaaaaaaaa">' + "".join(
             f'<!ENTITY {x} "{f"&{y};" * 10}">' for x, y in zip("bcdefg", "abcdef", strict=True)
         )
-        content = f'<?xml version="1.0"?><!DOCTYPE grid [{entities}]><shakemap_grid>&g;</shakemap_grid>'
+        content = (
+            f'<?xml version="1.0"?><!DOCTYPE grid [{entities}]><shakemap_grid>&g;</shakemap_grid>'
+        )
     (ground / "grid.xml").write_text(content)
-    assert refused(capsys, respond(ground, "--shakemap", str(ground / "grid.xml"), run=RUN))["code"] == 2
+    assert (
+        refused(capsys, respond(ground, "--shakemap", str(ground / "grid.xml"), run=RUN))["code"]
+        == 2
+    )
 
 
-def test_the_real_malformed_shakemap(ground: Path, real: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_real_malformed_shakemap(
+    ground: Path, real: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = real / "events" / "shakemap" / "gorkha_2015_grid_malformed.xml"
     assert refused(capsys, respond(ground, "--shakemap", str(path), run=RUN))["code"] == 2
 
@@ -191,7 +223,9 @@ def test_a_full_disk_is_exit_five_and_the_same_command_goes_on(
 ) -> None:
     out = ground / "out"
     out.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(out)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(out)], check=False
+    ).returncode:
         pytest.skip("this machine cannot mount a small disk")
     try:
         answer = refused(capsys, respond(ground))
@@ -204,13 +238,17 @@ def test_a_full_disk_is_exit_five_and_the_same_command_goes_on(
         subprocess.run(["umount", "-l", str(out)], check=False)
 
 
-@pytest.mark.skipif(os.geteuid() == 0 or shutil.which("true") is None, reason="root may write everywhere")
+@pytest.mark.skipif(
+    os.geteuid() == 0 or shutil.which("true") is None, reason="root may write everywhere"
+)
 def test_an_unwritable_folder(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (ground / "out").mkdir(mode=0o500)
     assert refused(capsys, respond(ground))["code"] == 2
 
 
-def test_a_file_where_the_folder_should_be(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_where_the_folder_should_be(
+    ground: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (ground / "out").write_text("a file")
     answer = refused(capsys, respond(ground))
     assert answer["code"] == 2

@@ -11,7 +11,11 @@ from configs.bands import BANDS, inputs_of, parse_band
 from configs.errors import RequestError
 from configs.stack import decode, encode
 
-EVERY = [name if band.static else f"{when}_{name}" for name, band in BANDS.items() for when in ("pre", "post")]
+EVERY = [
+    name if band.static else f"{when}_{name}"
+    for name, band in BANDS.items()
+    for when in ("pre", "post")
+]
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -1,4 +1,6 @@
-"""Calibration: recovers what was done to the logits, never reorders pixels, and measures its own error."""
+"""Calibration: recovers what was done to the logits, never reorders pixels, and measures its own
+error.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,13 @@ import pytest
 from scipy.special import expit
 
 from configs.errors import RequestError
-from models.inference.calibration import LogitCounts, apply, expected_calibration_error, fit, reliability
+from models.inference.calibration import (
+    LogitCounts,
+    apply,
+    expected_calibration_error,
+    fit,
+    reliability,
+)
 
 
 @pytest.fixture
@@ -21,13 +29,19 @@ def world() -> tuple[np.ndarray, np.ndarray]:
 def test_recovers_temperature_and_shift(world: tuple[np.ndarray, np.ndarray]) -> None:
     z, y = world
     temperature = fit(LogitCounts.of(z * 3, y), "temperature", "here")
-    assert (temperature.scale, temperature.shift, temperature.fitted_on) == (pytest.approx(1 / 3, rel=0.03), 0, "here")
+    assert (temperature.scale, temperature.shift, temperature.fitted_on) == (
+        pytest.approx(1 / 3, rel=0.03),
+        0,
+        "here",
+    )
     platt = fit(LogitCounts.of(z * 0.5 + 1, y), "platt")
     assert (platt.scale, platt.shift) == (pytest.approx(2, rel=0.05), pytest.approx(-2, abs=0.1))
     assert fit(LogitCounts.of(z, y), "none").method == "none"
 
 
-def test_halves_the_calibration_error_and_keeps_the_order(world: tuple[np.ndarray, np.ndarray]) -> None:
+def test_halves_the_calibration_error_and_keeps_the_order(
+    world: tuple[np.ndarray, np.ndarray],
+) -> None:
     z, y = world
     held_out, other = slice(0, 30_000), slice(30_000, None)
     wrong = z * 3 + 2

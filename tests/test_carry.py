@@ -1,4 +1,6 @@
-"""What a revision keeps of the one before, pixel by pixel: clear stays clear with its image and date, gaps are filled."""
+"""What a revision keeps of the one before, pixel by pixel: clear stays clear with its image and
+date, gaps are filled.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def plan_of(source: FakeSource, **changes: Any) -> Plan:
 
 
 def cloudy() -> FakeSource:
-    """Return a fake of several blocks: everything clear before the event, a cloud over the north-west corner after it."""
+    """Return a fake of several blocks: everything clear before the event, a cloud over the
+    north-west corner after it.
+    """
     source = small_world(AREA, EVENT)
     seen = {when: np.full(source.grid.shape, CLEAR, np.uint8) for when in When}
     seen[When.POST][:200, :200] = CLOUD
@@ -44,13 +48,18 @@ def cloudy() -> FakeSource:
 
 
 def brighter(source: FakeSource, fill: bool = True) -> FakeSource:
-    """Return the same Earth some weeks later: all reflectances differ, the cloud is gone (or has moved to the south)."""
+    """Return the same Earth some weeks later: all reflectances differ, the cloud is gone (or has
+    moved to the south).
+    """
     seen = {when: np.full(source.grid.shape, CLEAR, np.uint8) for when in When}
     if not fill:
         seen[When.POST][-200:] = CLOUD
         seen[When.POST][:200, :200] = CLOUD
     bands = {name: values + np.float32(0.1) for name, values in source.bands.items()}
-    scenes = (source.scenes[0], Scene("fake-later", When.POST, EVENT.time + timedelta(days=LATER), "fake"))
+    scenes = (
+        source.scenes[0],
+        Scene("fake-later", When.POST, EVENT.time + timedelta(days=LATER), "fake"),
+    )
     return replace(source, bands=bands, observation=seen, scenes=scenes, pulled=[])
 
 
@@ -66,7 +75,9 @@ def everything(stack: Stack) -> dict[str, Any]:
 
 def test_clear_pixels_keep_image_and_date_and_gaps_are_filled(first: Stack, tmp_path: Path) -> None:
     source = brighter(cloudy())
-    second = assemble(source, plan_of(source), BANDS, tmp_path / "r002" / "stack.zarr", before=first)
+    second = assemble(
+        source, plan_of(source), BANDS, tmp_path / "r002" / "stack.zarr", before=first
+    )
     was = first.observation(When.POST) == CLEAR
     filled = ~was & (first.observation(When.POST) == CLOUD)
     old, new = everything(first), everything(second)
@@ -76,10 +87,14 @@ def test_clear_pixels_keep_image_and_date_and_gaps_are_filled(first: Stack, tmp_
     first_day, later = int(old["post_date"].max()), int(new["post_date"].max())
     assert later == first_day + LATER - 20
     assert (new["post_date"][filled] == later).all()
-    assert second.read("post_B4")[filled] == pytest.approx(brighter(cloudy()).bands["post_B4"][filled], abs=1e-4)
+    assert second.read("post_B4")[filled] == pytest.approx(
+        brighter(cloudy()).bands["post_B4"][filled], abs=1e-4
+    )
 
 
-def test_only_blocks_that_were_not_clear_are_asked_for_and_only_their_window(first: Stack, tmp_path: Path) -> None:
+def test_only_blocks_that_were_not_clear_are_asked_for_and_only_their_window(
+    first: Stack, tmp_path: Path
+) -> None:
     source, asked = brighter(cloudy()), []
     pull = source.pull
 
@@ -92,20 +107,33 @@ def test_only_blocks_that_were_not_clear_are_asked_for_and_only_their_window(fir
             raise AssertionError("terrain does not change between revisions")
 
     listening = Listening(**{name: getattr(source, name) for name in source.__dataclass_fields__})
-    second = assemble(listening, plan_of(source), BANDS, tmp_path / "r002" / "stack.zarr", before=first)
+    second = assemble(
+        listening, plan_of(source), BANDS, tmp_path / "r002" / "stack.zarr", before=first
+    )
     assert {bands for _, bands in asked} == {("post_B4", "post_B8")}
-    assert 0 < len(asked) == second.attributes["carried"]["asked"] < second.attributes["carried"]["blocks"]
+    assert (
+        0
+        < len(asked)
+        == second.attributes["carried"]["asked"]
+        < second.attributes["carried"]["blocks"]
+    )
     assert second.attributes["carried"]["news_px"] > 0
 
 
-def test_latest_takes_the_new_pixel_and_falls_back_on_the_earlier_one(first: Stack, tmp_path: Path) -> None:
+def test_latest_takes_the_new_pixel_and_falls_back_on_the_earlier_one(
+    first: Stack, tmp_path: Path
+) -> None:
     source = brighter(cloudy(), fill=False)
-    second = assemble(source, plan_of(source), BANDS, tmp_path / "s.zarr", before=first, policy="latest")
+    second = assemble(
+        source, plan_of(source), BANDS, tmp_path / "s.zarr", before=first, policy="latest"
+    )
     old, new = first.date(When.POST), second.date(When.POST)
     south = np.s_[-150:, 250:300]
     assert (new[south] == old[south]).all(), "cloudy now, clear then: the earlier pixel stays"
     assert (new[250:300, 250:300] == new.max()).all(), "clear in both: the later image"
-    assert (second.observation(When.POST)[:50, 150:200] == CLOUD).any(), "never clear: said as it is"
+    assert (second.observation(When.POST)[:50, 150:200] == CLOUD).any(), (
+        "never clear: said as it is"
+    )
 
 
 def test_nothing_new_is_counted_as_nothing(first: Stack, tmp_path: Path) -> None:
@@ -116,15 +144,23 @@ def test_nothing_new_is_counted_as_nothing(first: Stack, tmp_path: Path) -> None
     assert all(np.array_equal(new[name], old[name]) for name in old)
 
 
-def test_a_pixel_whose_scene_may_not_be_used_any_more_is_not_kept(first: Stack, tmp_path: Path) -> None:
+def test_a_pixel_whose_scene_may_not_be_used_any_more_is_not_kept(
+    first: Stack, tmp_path: Path
+) -> None:
     source = brighter(cloudy())
     plan = plan_of(source)
     early = plan.windows.model_copy(update={"as_of": EVENT.time + timedelta(days=5)})
-    second = assemble(source, replace(plan, windows=early), BANDS, tmp_path / "s.zarr", before=first)
-    assert not (second.date(When.POST) == first.date(When.POST).max()).any(), "an image from after the clock"
+    second = assemble(
+        source, replace(plan, windows=early), BANDS, tmp_path / "s.zarr", before=first
+    )
+    assert not (second.date(When.POST) == first.date(When.POST).max()).any(), (
+        "an image from after the clock"
+    )
 
 
-def test_a_changed_scene_of_an_archive_is_not_kept_another_one_is(first: Stack, tmp_path: Path) -> None:
+def test_a_changed_scene_of_an_archive_is_not_kept_another_one_is(
+    first: Stack, tmp_path: Path
+) -> None:
     group = zarr.open_group(first.path, mode="r+")
     scenes = {"fake-pre": "a", "fake-post": "b", "static": "c"}
     group.attrs["source_details"] = {"fingerprints": scenes}
@@ -145,14 +181,19 @@ def test_another_kind_of_pixel_is_never_kept(first: Stack, tmp_path: Path) -> No
     other = replace(source, name="other")
     stack = assemble(other, plan_of(other), BANDS, tmp_path / "s.zarr", before=first)
     assert stack.attributes["carried"]["blocks"] == 0
-    assert (stack.date(When.POST)[stack.observation(When.POST) == CLEAR] == stack.date(When.POST).max()).all()
+    assert (
+        stack.date(When.POST)[stack.observation(When.POST) == CLEAR] == stack.date(When.POST).max()
+    ).all()
 
 
 def test_a_larger_area_keeps_what_the_smaller_one_saw(first: Stack, tmp_path: Path) -> None:
     larger = areas.around(EVENT.latitude, EVENT.longitude, 3.6)
     source = small_world(larger, EVENT, seed=1)
     seen = {when: np.full(source.grid.shape, CLEAR, np.uint8) for when in When}
-    scenes = (source.scenes[0], Scene("fake-later", When.POST, EVENT.time + timedelta(days=LATER), "fake"))
+    scenes = (
+        source.scenes[0],
+        Scene("fake-later", When.POST, EVENT.time + timedelta(days=LATER), "fake"),
+    )
     source = replace(source, observation=seen, scenes=scenes)
     windows = default_windows(EVENT, datetime(2018, 12, 1, tzinfo=UTC), 365, 90)
     plan = source.plan(larger, larger.geobox(10.0), EVENT, windows, BANDS)
@@ -184,10 +225,16 @@ def test_a_killed_refresh_goes_on_and_ends_the_same(first: Stack, tmp_path: Path
     assert all(np.array_equal(new[name], old[name]) for name in old)
 
 
-def test_scenes_that_only_kept_pixels_come_from_stay_in_the_record(first: Stack, tmp_path: Path) -> None:
+def test_scenes_that_only_kept_pixels_come_from_stay_in_the_record(
+    first: Stack, tmp_path: Path
+) -> None:
     source = brighter(cloudy())
     plan = plan_of(source)
     second = assemble(source, plan, BANDS, tmp_path / "s.zarr", before=first)
     assert [scene.id for scene in kept_scenes(second, plan)] == ["fake-post"]
     third = assemble(source, plan, BANDS, tmp_path / "t.zarr", before=second)
-    assert {one["id"] for one in third.attributes["scenes"]} == {"fake-pre", "fake-post", "fake-later"}
+    assert {one["id"] for one in third.attributes["scenes"]} == {
+        "fake-pre",
+        "fake-post",
+        "fake-later",
+    }

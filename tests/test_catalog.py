@@ -19,7 +19,13 @@ from gee.fetch import fetch
 
 def detail(**changes: Any) -> dict[str, Any]:
     """Return a small event detail."""
-    properties = {"mag": 6.6, "place": "somewhere", "time": 1536170879150, "title": "M 6.6 - somewhere", "products": {}}
+    properties = {
+        "mag": 6.6,
+        "place": "somewhere",
+        "time": 1536170879150,
+        "title": "M 6.6 - somewhere",
+        "products": {},
+    }
     return {
         "type": "Feature",
         "id": "us2000h8ty",
@@ -33,12 +39,22 @@ def shakemap(
 ) -> dict[str, Any]:
     """Return one version of a ShakeMap product."""
     contents = {"download/grid.xml": {"url": url.format(updated)}}
-    return {"preferredWeight": weight, "updateTime": updated, "status": status, "contents": contents}
+    return {
+        "preferredWeight": weight,
+        "updateTime": updated,
+        "status": status,
+        "contents": contents,
+    }
 
 
 def test_a_detail_becomes_an_event() -> None:
     event = parse_event(json.dumps(detail()).encode(), "x")
-    assert (event.name, event.usgs_id, event.magnitude, event.depth_km) == ("us2000h8ty", "us2000h8ty", 6.6, 35)
+    assert (event.name, event.usgs_id, event.magnitude, event.depth_km) == (
+        "us2000h8ty",
+        "us2000h8ty",
+        6.6,
+        35,
+    )
     assert event.time == datetime(2018, 9, 5, 18, 7, 59, 150000, tzinfo=UTC)
     assert (event.latitude, event.longitude) == (42.6861, 141.9294)
     assert event.shakemap_url is None
@@ -118,7 +134,9 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 def play(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
     """Let the test be the network."""
-    monkeypatch.setattr(fetching, "_client", lambda: httpx.Client(transport=httpx.MockTransport(answer)))
+    monkeypatch.setattr(
+        fetching, "_client", lambda: httpx.Client(transport=httpx.MockTransport(answer))
+    )
 
 
 def test_fetch_an_event_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +148,9 @@ def test_fetch_an_event_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
 
     play(monkeypatch, answer)
     assert fetch_event("us2000h8ty").name == "us2000h8ty"
-    assert asked == ["https://earthquake.usgs.gov/fdsnws/event/1/query?eventid=us2000h8ty&format=geojson"]
+    assert asked == [
+        "https://earthquake.usgs.gov/fdsnws/event/1/query?eventid=us2000h8ty&format=geojson"
+    ]
 
 
 def _raise(error: Exception) -> httpx.Response:
@@ -145,13 +165,21 @@ def _raise(error: Exception) -> httpx.Response:
         (lambda request: httpx.Response(503), SourceError),
         (lambda request: _raise(httpx.ConnectError("no route")), SourceError),
         (lambda request: _raise(httpx.ReadTimeout("slow")), SourceError),
-        (lambda request: httpx.Response(302, headers={"location": "http://inside.example/"}), RequestError),
-        (lambda request: httpx.Response(302, headers={"location": "https://elsewhere.example/"}), RequestError),
+        (
+            lambda request: httpx.Response(302, headers={"location": "http://inside.example/"}),
+            RequestError,
+        ),
+        (
+            lambda request: httpx.Response(302, headers={"location": "https://elsewhere.example/"}),
+            RequestError,
+        ),
         (lambda request: httpx.Response(302, headers={"location": str(request.url)}), SourceError),
         (lambda request: httpx.Response(200, content=b"x" * 5000), SourceError),
     ],
 )
-def test_bad_answers(monkeypatch: pytest.MonkeyPatch, answer: Answer, error: type[Exception]) -> None:
+def test_bad_answers(
+    monkeypatch: pytest.MonkeyPatch, answer: Answer, error: type[Exception]
+) -> None:
     play(monkeypatch, answer)
     with pytest.raises(error):
         fetch("https://usgs.example/grid.xml", limit_bytes=4000, hosts={"usgs.example"})
@@ -174,13 +202,17 @@ def test_a_slow_drip_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         fetching,
         "_client",
-        lambda: httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, content=b"x"))),
+        lambda: httpx.Client(
+            transport=httpx.MockTransport(lambda request: httpx.Response(200, content=b"x"))
+        ),
     )
     with pytest.raises(SourceError, match="longer than"):
         fetch("https://usgs.example/a")
 
 
-@pytest.mark.parametrize("url", ["http://usgs.example/a", "file:///etc/passwd", "ftp://x/y", "https://"])
+@pytest.mark.parametrize(
+    "url", ["http://usgs.example/a", "file:///etc/passwd", "ftp://x/y", "https://"]
+)
 def test_only_https(url: str) -> None:
     with pytest.raises(RequestError, match="no https address"):
         fetch(url)

@@ -1,4 +1,6 @@
-"""Sample sets and the chips drawn from them: what goes in comes out, splits never leak, epochs are reproducible."""
+"""Sample sets and the chips drawn from them: what goes in comes out, splits never leak, epochs are
+reproducible.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ def world(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Return pixels `(band, y, x)` with holes and labels with unknowns."""
     rng = np.random.default_rng(seed)
     pixels = np.stack(
-        [rng.uniform(0.01, 0.9, SHAPE), rng.uniform(-1, 1, SHAPE), rng.uniform(0, 60, SHAPE)], dtype=np.float32
+        [rng.uniform(0.01, 0.9, SHAPE), rng.uniform(-1, 1, SHAPE), rng.uniform(0, 60, SHAPE)],
+        dtype=np.float32,
     )
     pixels[:, rng.random(SHAPE) < 0.02] = np.nan
     label = np.zeros(SHAPE, np.uint8)
@@ -41,7 +44,11 @@ def world(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 
 
 def split() -> Splits:
-    return Splits(bands(SHAPE, "easting", 3, 16), {0: "train", 1: "validation", 2: "test"}, "three bands, guard 16 px")
+    return Splits(
+        bands(SHAPE, "easting", 3, 16),
+        {0: "train", 1: "validation", 2: "test"},
+        "three bands, guard 16 px",
+    )
 
 
 def make(out: Path, seed: int = 0, name: str = "there", **changes: Any) -> SampleSet:
@@ -67,7 +74,9 @@ def test_what_goes_in_comes_out(samples: SampleSet) -> None:
     opened = SampleSet.open(samples.path)
     for name, band in zip(BANDS, pixels, strict=True):
         np.testing.assert_array_equal(opened.read(name), decode(encode(band, name), name))
-    np.testing.assert_array_equal(opened.label([0, 1, 2]), np.where(split().numbers == UNUSED, 255, label))
+    np.testing.assert_array_equal(
+        opened.label([0, 1, 2]), np.where(split().numbers == UNUSED, 255, label)
+    )
     assert opened.card == samples.card
     assert opened.geobox.affine.e == -10
     text = yaml.safe_load((samples.path / "samples.yaml").read_text())
@@ -101,7 +110,9 @@ def test_statistics_of_several_splits_are_those_of_their_union(samples: SampleSe
     of = np.isin(split().numbers, [0, 1]) & (label != 255) & np.isfinite(pixels[2])
     stored = decode(encode(pixels[2], "slope"), "slope")[of].astype(np.float64)
     found = samples.statistics(["train", "validation"])["slope"]
-    np.testing.assert_allclose((found.mean, found.std, found.count), (stored.mean(), stored.std(), stored.size))
+    np.testing.assert_allclose(
+        (found.mean, found.std, found.count), (stored.mean(), stored.std(), stored.size)
+    )
 
 
 def test_the_table_is_what_counting_gives(samples: SampleSet) -> None:
@@ -118,7 +129,9 @@ def test_the_table_is_what_counting_gives(samples: SampleSet) -> None:
 
 
 @pytest.mark.parametrize("share", [0.5, 0.2, 1.0, 0.0])
-def test_the_table_can_be_thinned_to_a_positive_share(tmp_path: Path, samples: SampleSet, share: float) -> None:
+def test_the_table_can_be_thinned_to_a_positive_share(
+    tmp_path: Path, samples: SampleSet, share: float
+) -> None:
     thinned = make(tmp_path / "s", chipping=Chipping(48, 24, positive_share=share, seed=3))
     for number in range(3):
         hits = thinned.chips.positive[thinned.chips.splits == number] > 0
@@ -162,7 +175,9 @@ def test_a_chip_is_the_window_it_says_and_knows_no_other_split(samples: SampleSe
 
 def test_alone_leaves_out_chips_that_see_another_split(tmp_path: Path) -> None:
     numbers, samples = split().numbers, make(tmp_path / "s", chipping=Chipping(48, 8))
-    all_of, alone = (ChipDataset([Share(samples, ("train",), alone=a)], BANDS, crop_px=48) for a in (False, True))
+    all_of, alone = (
+        ChipDataset([Share(samples, ("train",), alone=a)], BANDS, crop_px=48) for a in (False, True)
+    )
 
     def strangers(data: ChipDataset) -> list[int]:
         at = [data.origin(i)[1] for i in range(len(data))]
@@ -174,11 +189,20 @@ def test_alone_leaves_out_chips_that_see_another_split(tmp_path: Path) -> None:
     assert len(alone) == strangers(all_of).count(0)
 
 
-@pytest.mark.parametrize("options", [{}, {"length": 40}, {"length": 41, "positive_share": 0.5, "jitter_px": 20}])
-def test_the_same_seed_gives_the_same_epoch_whoever_reads_it(samples: SampleSet, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"length": 40}, {"length": 41, "positive_share": 0.5, "jitter_px": 20}]
+)
+def test_the_same_seed_gives_the_same_epoch_whoever_reads_it(
+    samples: SampleSet, options: dict[str, Any]
+) -> None:
     def epoch(seed: int, number: int, workers: int = 0) -> list[bytes]:
         data = ChipDataset(
-            [Share(samples, ("train",))], BANDS, crop_px=40, augment=Augment("all", gain=0.1), seed=seed, **options
+            [Share(samples, ("train",))],
+            BANDS,
+            crop_px=40,
+            augment=Augment("all", gain=0.1),
+            seed=seed,
+            **options,
         )
         data.set_epoch(number)
         loader = DataLoader(data, batch_size=7, num_workers=workers)
@@ -193,7 +217,9 @@ def test_the_same_seed_gives_the_same_epoch_whoever_reads_it(samples: SampleSet,
 
 
 def test_an_item_does_not_depend_on_those_before_it(samples: SampleSet) -> None:
-    data = ChipDataset([Share(samples, ("train",))], BANDS, crop_px=40, length=30, jitter_px=9, augment=Augment())
+    data = ChipDataset(
+        [Share(samples, ("train",))], BANDS, crop_px=40, length=30, jitter_px=9, augment=Augment()
+    )
     late = data[17][0]
     for index in range(17):
         data[index]
@@ -216,14 +242,18 @@ def test_domains_mix_by_weight_and_chips_by_share(tmp_path: Path, samples: Sampl
             hits = sum(count for chip, count in chips.items() if source.chips.positive[chip] > 0)
             assert hits == half
             for kind in (True, False):  # each pool is gone through whole before a chip comes again
-                counts = [c for chip, c in chips.items() if (source.chips.positive[chip] > 0) == kind]
+                counts = [
+                    c for chip, c in chips.items() if (source.chips.positive[chip] > 0) == kind
+                ]
                 assert max(counts) - min(counts) <= 1
         assert len({chip for d, chip in drawn if d == 1}) == 30
         assert len({d for d, _ in drawn[:40]}) == 2
 
 
 def test_a_pool_of_few_chips_is_the_same_every_epoch(samples: SampleSet) -> None:
-    data = ChipDataset([Share(samples, ("train",), max_chips=10)], BANDS, crop_px=48, positive_share=0.5)
+    data = ChipDataset(
+        [Share(samples, ("train",), max_chips=10)], BANDS, crop_px=48, positive_share=0.5
+    )
     seen = set()
     for epoch in range(3):
         data.set_epoch(epoch)
@@ -232,9 +262,14 @@ def test_a_pool_of_few_chips_is_the_same_every_epoch(samples: SampleSet) -> None
     assert sum(samples.chips.positive[chip] > 0 for chip in next(iter(seen))) == 5
 
 
-def test_jitter_moves_crops_but_never_off_the_raster_or_into_another_splits_labels(samples: SampleSet) -> None:
+def test_jitter_moves_crops_but_never_off_the_raster_or_into_another_splits_labels(
+    samples: SampleSet,
+) -> None:
     still, moved = (
-        ChipDataset([Share(samples, ("validation",))], BANDS, crop_px=48, jitter_px=j, shuffle=False) for j in (0, 24)
+        ChipDataset(
+            [Share(samples, ("validation",))], BANDS, crop_px=48, jitter_px=j, shuffle=False
+        )
+        for j in (0, 24)
     )
     different = 0
     for index in range(len(still)):
@@ -256,17 +291,25 @@ def test_a_crop_larger_than_the_raster_is_padded_as_unknown(samples: SampleSet) 
     assert (label[:, 420:] == 255).all()
 
 
-def test_large_sets_are_read_from_disk_and_give_the_same(samples: SampleSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    held = [x.numpy().tobytes() for x in ChipDataset([Share(samples, ("train",))], BANDS, crop_px=48)[3]]
+def test_large_sets_are_read_from_disk_and_give_the_same(
+    samples: SampleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [
+        x.numpy().tobytes() for x in ChipDataset([Share(samples, ("train",))], BANDS, crop_px=48)[3]
+    ]
     monkeypatch.setattr("tiles.chips._HELD_BYTES", 0)
     fresh = SampleSet.open(samples.path)
-    lazy = [x.numpy().tobytes() for x in ChipDataset([Share(fresh, ("train",))], BANDS, crop_px=48)[3]]
+    lazy = [
+        x.numpy().tobytes() for x in ChipDataset([Share(fresh, ("train",))], BANDS, crop_px=48)[3]
+    ]
     assert not fresh.hold(["label"], 0)
     assert lazy == held
 
 
 def test_what_cannot_be_sampled_is_refused(tmp_path: Path, samples: SampleSet) -> None:
-    def dataset(splits: tuple[str, ...] = ("train",), names: tuple[str, ...] = BANDS, **options: Any) -> ChipDataset:
+    def dataset(
+        splits: tuple[str, ...] = ("train",), names: tuple[str, ...] = BANDS, **options: Any
+    ) -> ChipDataset:
         return ChipDataset([Share(samples, splits)], names, crop_px=48, **options)
 
     for call, named in (
@@ -302,7 +345,9 @@ def test_balance_that_cannot_be_had_is_refused(tmp_path: Path) -> None:
 def test_every_chip_can_be_asked_to_hold_a_landslide(tmp_path: Path) -> None:
     """Paper 004: each patch with at least one landslide."""
     every = make(tmp_path / "every")
-    some = make(tmp_path / "some", chipping=Chipping(chip_px=48, stride_px=24, positive_share=1.0, seed=1))
+    some = make(
+        tmp_path / "some", chipping=Chipping(chip_px=48, stride_px=24, positive_share=1.0, seed=1)
+    )
     assert (some.chips.positive > 0).all()
     assert len(some.chips.rows) == (every.chips.positive > 0).sum() < len(every.chips.rows)
     assert some.card.positive_share == 1.0

@@ -1,4 +1,6 @@
-"""Chunks written straight to disk are what Zarr would have written: any reader reads them, whatever the edges hold."""
+"""Chunks written straight to disk are what Zarr would have written: any reader reads them, whatever
+the edges hold.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ from gee.chunks import COMPRESSION, write_window
 
 def array(path: Path, shape: tuple[int, int], dtype: str, fill: int) -> zarr.Array:
     return zarr.create_array(
-        path, shape=shape, chunks=(CHUNK_PX, CHUNK_PX), dtype=dtype, fill_value=fill, compressors=COMPRESSION
+        path,
+        shape=shape,
+        chunks=(CHUNK_PX, CHUNK_PX),
+        dtype=dtype,
+        fill_value=fill,
+        compressors=COMPRESSION,
     )
 
 
@@ -25,11 +32,17 @@ def array(path: Path, shape: tuple[int, int], dtype: str, fill: int) -> zarr.Arr
 @given(
     height=st.integers(1, 3 * CHUNK_PX),
     width=st.integers(1, 2 * CHUNK_PX),
-    kind=st.sampled_from([("uint16", 0), ("int16", -32768), ("uint8", 255), ("int32", 0), ("float32", 7)]),
+    kind=st.sampled_from(
+        [("uint16", 0), ("int16", -32768), ("uint8", 255), ("int32", 0), ("float32", 7)]
+    ),
     seed=st.integers(0, 9),
 )
 def test_what_is_written_is_what_zarr_reads(
-    tmp_path_factory: pytest.TempPathFactory, height: int, width: int, kind: tuple[str, int], seed: int
+    tmp_path_factory: pytest.TempPathFactory,
+    height: int,
+    width: int,
+    kind: tuple[str, int],
+    seed: int,
 ) -> None:
     dtype, fill = kind
     path = tmp_path_factory.mktemp("array")
@@ -41,7 +54,11 @@ def test_what_is_written_is_what_zarr_reads(
     theirs = array(path / "theirs", (height, width), dtype, fill)
     theirs[:] = values
     ours_files, their_files = (
-        {file.relative_to(path / one): file.read_bytes() for file in (path / one / "c").rglob("*") if file.is_file()}
+        {
+            file.relative_to(path / one): file.read_bytes()
+            for file in (path / one / "c").rglob("*")
+            if file.is_file()
+        }
         for one in ("ours", "theirs")
     )
     assert ours_files == their_files, "not the bytes that zarr-python writes"
@@ -64,7 +81,9 @@ def test_many_threads_write_at_once(tmp_path: Path) -> None:
 
     def write(row: int) -> None:
         for column in range(6):
-            rows, columns = (slice(place * CHUNK_PX, (place + 1) * CHUNK_PX) for place in (row, column))
+            rows, columns = (
+                slice(place * CHUNK_PX, (place + 1) * CHUNK_PX) for place in (row, column)
+            )
             write_window(tmp_path / "a", rows, columns, values[rows, columns], 0)
 
     threads = [threading.Thread(target=write, args=(row,)) for row in range(6)]

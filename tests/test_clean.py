@@ -31,7 +31,9 @@ from inventory.outline.clean import counted
 from inventory.outline.outline import outline
 from inventory.outline.words import words_of
 
-OFF = CleanConfig(min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None)
+OFF = CleanConfig(
+    min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None
+)
 
 
 @pytest.fixture
@@ -72,7 +74,11 @@ def test_nothing_is_thrown_away(scene: SmallScene) -> None:
         ({"min_area_m2": 400.0}, "area 200 m² is below 400 m²", TINY),
         ({"min_slope_deg": 5.0}, "mean slope 2.0° is below 5°", FLAT),
         ({"max_water_fraction": 0.5}, "water on 100 % of it, more than 50 %", WET),
-        ({"max_edge_fraction": 0.5}, "100 % of its outline borders on what was not observed, more than 50 %", EDGE),
+        (
+            {"max_edge_fraction": 0.5},
+            "100 % of its outline borders on what was not observed, more than 50 %",
+            EDGE,
+        ),
     ],
 )
 def test_each_rule_alone_removes_its_own(
@@ -98,7 +104,9 @@ def test_the_bare_rule_spares_what_lost_its_plants(scene: SmallScene, tmp_path: 
         "already bare before the event: NDVI 0.60 is below 0.7"
     ]
     (tmp_path / "other").mkdir()
-    without = SmallScene(scene.probability, scene.observation, make_stack(tmp_path / "other", ndvi=False))
+    without = SmallScene(
+        scene.probability, scene.observation, make_stack(tmp_path / "other", ndvi=False)
+    )
     assert len(without.outline(bare).rejected) == 0, "without NDVI the rule cannot judge"
 
 
@@ -110,14 +118,18 @@ def test_two_reasons_are_both_told(scene: SmallScene) -> None:
 def test_threshold_and_fallback_threshold(scene: SmallScene) -> None:
     fewer = outline(scene.probability, scene.observation, 0.8, scene.stack, OFF)
     assert len(fewer.landslides) == 6
-    strict = outline(scene.probability, scene.observation, 0.5, scene.stack, OFF, fallback_threshold=0.95)
+    strict = outline(
+        scene.probability, scene.observation, 0.5, scene.stack, OFF, fallback_threshold=0.95
+    )
     assert len(strict.landslides) == 7
     assert not (strict.landslides["card"] == "card-b").any()
 
 
 def test_the_card_that_drew_it_is_named(scene: SmallScene) -> None:
     found = scene.outline(choice=about().choice)
-    assert found.landslides.set_index("area_m2")["card"].to_dict()[100.0 * _pixels(FILLED)] == "card-b"
+    assert (
+        found.landslides.set_index("area_m2")["card"].to_dict()[100.0 * _pixels(FILLED)] == "card-b"
+    )
     assert (found.landslides["card"] == "card-a").sum() == 3
 
 
@@ -158,4 +170,6 @@ def test_reasons_are_counted_by_rule(scene: SmallScene) -> None:
     assert found["mean slope is below 80°"] == len(rejected)
     assert "more than 0 % of its outline borders on what was not observed" in found
     assert len(found) == len(words_of()["rules"]) == 6
-    assert counted(pd.Series(["a person's own words", "a person's own words"])) == {"a person's own words": 2}
+    assert counted(pd.Series(["a person's own words", "a person's own words"])) == {
+        "a person's own words": 2
+    }

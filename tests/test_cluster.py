@@ -1,4 +1,6 @@
-"""Beyond one process: the engine changes no pixel, a lost worker costs its shard only, a plain run knows nothing of Dask."""
+"""Beyond one process: the engine changes no pixel, a lost worker costs its shard only, a plain run
+knows nothing of Dask.
+"""
 
 from __future__ import annotations
 
@@ -38,18 +40,29 @@ from models.registry import Found
 from tiles.grid import TileGrid
 
 HEIGHT, WIDTH = 1100, 200
-SAME = ("landslides.gpkg", "landslides.tif", "probability.tif", "observation.tif", "report.html", "selection.csv")
+SAME = (
+    "landslides.gpkg",
+    "landslides.tif",
+    "probability.tif",
+    "observation.tif",
+    "report.html",
+    "selection.csv",
+)
 
 
 def _card(folder: Path, mode: Any) -> Found:
-    """Return a card on disk with an untrained network; `blend` shares tiles between strips, `core` does not."""
+    """Return a card on disk with an untrained network; `blend` shares tiles between strips, `core`
+    does not.
+    """
     optical = BandStatistics(minimum=0.0, maximum=0.3, mean=0.12, std=0.04)
     statistics = {band: optical for band in POST if "_B" in band} | {
         "slope": BandStatistics(minimum=0.0, maximum=60.0, mean=15.0, std=8.0),
         "hillshade": BandStatistics(minimum=0.0, maximum=255.0, mean=180.0, std=40.0),
     }
     rng = np.random.default_rng(1)
-    values = np.stack([rng.normal(statistics[b].mean, statistics[b].std, 400) for b in POST], axis=1)
+    values = np.stack(
+        [rng.normal(statistics[b].mean, statistics[b].std, 400) for b in POST], axis=1
+    )
     block = np.repeat(np.arange(4, dtype=np.int32), 100)
     card = make_card(
         POST,
@@ -59,7 +72,9 @@ def _card(folder: Path, mode: Any) -> Found:
         domains=(TrainingDomain(name="here", simulated=False, samples=10),),
         threshold=0.5,
     )
-    reference = Reference(POST, values.astype(np.float32), block, np.zeros(400, np.int32), ("here",), 5.0)
+    reference = Reference(
+        POST, values.astype(np.float32), block, np.zeros(400, np.int32), ("here",), 5.0
+    )
     save_card(card, folder / mode, reference=reference)
     from configs.checkpoint import read_card
 
@@ -106,16 +121,32 @@ def command(ground: Path, out: Path, *more: str) -> list[str]:
     from pyproj import Transformer
 
     to_wgs84 = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
-    corners = to_wgs84.transform_bounds(WEST + 50, NORTH - 10 * HEIGHT + 50, WEST + 10 * WIDTH - 50, NORTH - 50)
+    corners = to_wgs84.transform_bounds(
+        WEST + 50, NORTH - 10 * HEIGHT + 50, WEST + 10 * WIDTH - 50, NORTH - 50
+    )
     where = ("--epicentre", "42.70,142.11", "--date", "2018-09-05", "--as-of", "2018-12-01")
     preset, source = str(ground / "preset.yaml"), f"archive:{ground / 'archive'}"
     area = ",".join(f"{side:.6f}" for side in corners)
-    options = ("--area", area, "--config", preset, "--source", source, "--out", str(out), "--name", "quake", "--json")
+    options = (
+        "--area",
+        area,
+        "--config",
+        preset,
+        "--source",
+        source,
+        "--out",
+        str(out),
+        "--name",
+        "quake",
+        "--json",
+    )
     return ["respond", *where, *options, *more]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return an environment in which every process computes alike: one thread, and the tests' modules in reach."""
+    """Return an environment in which every process computes alike: one thread, and the tests'
+    modules in reach.
+    """
     here = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
     path = os.pathsep.join([*filter(None, [here.get("PYTHONPATH")]), str(Path(__file__).parent)])
     return here | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path} | more
@@ -135,7 +166,9 @@ def plain(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "atexit.register(lambda: print(sorted(alien & set(sys.modules)), file=sys.stderr))\n"
         f"main({command(ground, out)!r})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment()
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr.strip().splitlines()[-1] == "[]", (
         "a plain respond imports neither Dask's cluster nor a store's client"
@@ -163,7 +196,11 @@ def bucket() -> Iterator[Bucket]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    keys = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    keys = {
+        "AWS_ACCESS_KEY_ID": "tester",
+        "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     there = {**keys, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
     import botocore.session
 
@@ -209,7 +246,9 @@ def test_gpu_shards_go_to_workers_that_offer_one_and_what_is_hopeless_is_not_tri
 def test_a_killed_worker_costs_its_shard_only_and_the_products_are_those_of_a_plain_run(
     ground: Path, plain: Path, workers: Workers, bucket: Bucket, tmp_path: Path
 ) -> None:
-    """Two workers, the stores in an S3 bucket, one worker killed as soon as the first block lies there."""
+    """Two workers, the stores in an S3 bucket, one worker killed as soon as the first block lies
+    there.
+    """
     arguments = command(ground, tmp_path / "out", "--engine", workers.engine)
     arguments[arguments.index("--config") + 1] = str(ground / "shared.yaml")
     process = subprocess.Popen(
@@ -225,12 +264,20 @@ def test_a_killed_worker_costs_its_shard_only_and_the_products_are_those_of_a_pl
     assert checksums(tmp_path / "out") == checksums(plain)
     layout = RunLayout(tmp_path / "out" / "quake" / "r001")
     provenance = json.loads(layout.provenance.read_text())
-    assert provenance["steps"]["map"]["shards"] == len(shards_of(TileGrid((HEIGHT, WIDTH), 128, 32, "blend"))) > 1
+    assert (
+        provenance["steps"]["map"]["shards"]
+        == len(shards_of(TileGrid((HEIGHT, WIDTH), 128, 32, "blend")))
+        > 1
+    )
     assert layout.pointer.read_text().startswith("s3://shared/coslide/quake/")
     assert not list(layout.scratch.glob("*.zarr"))
     assert (
         "not-a-secret"
-        not in out + err + layout.log.read_text() + layout.provenance.read_text() + layout.config.read_text()
+        not in out
+        + err
+        + layout.log.read_text()
+        + layout.provenance.read_text()
+        + layout.config.read_text()
     )
 
 
@@ -243,7 +290,12 @@ class HereBackwards:
         return "cpu"
 
     def work(
-        self, function: Callable[[Any], Report], shards: Sequence[Any], *, gpu: bool = False, at_once: int | None = None
+        self,
+        function: Callable[[Any], Report],
+        shards: Sequence[Any],
+        *,
+        gpu: bool = False,
+        at_once: int | None = None,
     ) -> Iterator[tuple[int, Report]]:
         for number in reversed(range(len(shards))):
             yield number, function(shards[number])
@@ -264,7 +316,9 @@ def test_shards_in_any_order_make_the_pixels_of_one_go_and_do_again_only_what_is
     token = engine._cluster.set(HereBackwards())
     try:
         path = tmp_path / "shards.zarr"
-        np.testing.assert_array_equal(map_card(found, model, stack, observed, clear, path, silent)[:], whole)
+        np.testing.assert_array_equal(
+            map_card(found, model, stack, observed, clear, path, silent)[:], whole
+        )
         strips = list(probability._markers(path).iterdir())
         (probability._markers(path) / strips[0].name).unlink()
         zarr.open_array(path, mode="r+")[:] = -1.0
@@ -278,7 +332,9 @@ def test_shards_in_any_order_make_the_pixels_of_one_go_and_do_again_only_what_is
 
 @pytest.mark.parametrize("mode", ["core", "blend"])
 @pytest.mark.parametrize("height", [1, 511, 513, 5000, 50_000])
-def test_shards_are_whole_strips_each_once_and_depend_on_the_grid_alone(height: int, mode: Any) -> None:
+def test_shards_are_whole_strips_each_once_and_depend_on_the_grid_alone(
+    height: int, mode: Any
+) -> None:
     grid = TileGrid((height, 3000), 256, 64, mode, 8)
     shards = shards_of(grid)
     assert [strip for shard in shards for strip in shard] == list(range(grid.strips))
@@ -287,7 +343,9 @@ def test_shards_are_whole_strips_each_once_and_depend_on_the_grid_alone(height: 
     assert twice <= (len(grid.rows) / 8 if mode == "blend" else 0)
 
 
-def test_an_engine_is_no_part_of_the_request_and_a_wrong_one_is_refused(ground: Path, tmp_path: Path) -> None:
+def test_an_engine_is_no_part_of_the_request_and_a_wrong_one_is_refused(
+    ground: Path, tmp_path: Path
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", *command(ground, tmp_path, "--engine", "spark://there")],
         capture_output=True, text=True, check=False, env=environment(),
@@ -318,7 +376,10 @@ def test_a_worker_of_other_versions_or_without_the_store_says_so(tmp_path: Path)
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "CONNECT_SECONDS", 0.5)
-    with DaskCluster("dask://127.0.0.1:9") as dask, pytest.raises(MachineError, match="does not answer"):
+    with (
+        DaskCluster("dask://127.0.0.1:9") as dask,
+        pytest.raises(MachineError, match="does not answer"),
+    ):
         list(dask.work(who, [1]))
 
 

@@ -24,7 +24,9 @@ def scene(tmp_path: Path) -> SmallScene:
 
 @pytest.fixture
 def rasters(scene: SmallScene, tmp_path: Path) -> dict[str, Path]:
-    return write_rasters(tmp_path, scene.outline(), scene.probability, scene.observation, {"event": "small"})
+    return write_rasters(
+        tmp_path, scene.outline(), scene.probability, scene.observation, {"event": "small"}
+    )
 
 
 def test_they_are_valid_cogs_on_the_grid(rasters: dict[str, Path]) -> None:
@@ -48,7 +50,9 @@ def test_the_mask_is_the_inventory(scene: SmallScene, rasters: dict[str, Path]) 
     np.testing.assert_array_equal(mask == 255, unseen)
 
 
-def test_simplified_outlines_agree_with_the_mask_within_one_percent(scene: SmallScene, tmp_path: Path) -> None:
+def test_simplified_outlines_agree_with_the_mask_within_one_percent(
+    scene: SmallScene, tmp_path: Path
+) -> None:
     found = scene.outline(CleanConfig(simplify_m=15.0))
     mask = burnt(found.landslides, GEOBOX, slice(0, SHAPE[0]))
     assert 100 * mask.sum() == pytest.approx(found.landslides["area_m2"].sum(), rel=0.01)
@@ -74,7 +78,9 @@ def test_observation_has_colours_and_names(rasters: dict[str, Path]) -> None:
         assert file.nodata == 255
     for each, (_, colour) in OBSERVATION.items():
         assert "#{:02x}{:02x}{:02x}".format(*colours[each][:3]) == colour
-    names = [node.text for node in ET.parse(path.with_name(path.name + ".aux.xml")).iter("Category")]
+    names = [
+        node.text for node in ET.parse(path.with_name(path.name + ".aux.xml")).iter("Category")
+    ]
     assert names == [OBSERVATION[each][0] for each in ObservationClass]
 
 
@@ -100,8 +106,12 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_run_gives_the_same_bytes(scene: SmallScene, rasters: dict[str, Path], tmp_path: Path) -> None:
+def test_the_same_run_gives_the_same_bytes(
+    scene: SmallScene, rasters: dict[str, Path], tmp_path: Path
+) -> None:
     other = tmp_path / "again"
     other.mkdir()
-    again = write_rasters(other, scene.outline(), scene.probability, scene.observation, {"event": "small"})
+    again = write_rasters(
+        other, scene.outline(), scene.probability, scene.observation, {"event": "small"}
+    )
     assert all(again[name].read_bytes() == path.read_bytes() for name, path in rasters.items())

@@ -92,7 +92,9 @@ def test_found_needs_a_quarter_and_real_needs_a_quarter() -> None:
     theirs = _mask((10, 20, 10, 20), (10, 20, 40, 50))
     ours = _mask((10, 20, 10, 13), (10, 20, 40, 42), (40, 50, 40, 50))
     scores = compare_landslides(_frame(ours), _frame(theirs), ours, theirs, GRID)
-    assert (scores.found, scores.real) == (1, 2), "30 % is found, 20 % is not; two lie on the reference wholly"
+    assert (scores.found, scores.real) == (1, 2), (
+        "30 % is found, 20 % is not; two lie on the reference wholly"
+    )
     assert scores.recall == 0.5
     assert scores.precision == pytest.approx(2 / 3)
     assert scores.missed["covered"].tolist() == [pytest.approx(0.2)]
@@ -127,7 +129,10 @@ def test_only_what_both_observed_counts() -> None:
     assert scores.recall == 1
     theirs = SLIDES.copy()
     theirs[:20] = 255
-    assert compare_landslides(_frame(SLIDES), _frame(SLIDES), SLIDES, theirs, GRID).predicted_count == 2
+    assert (
+        compare_landslides(_frame(SLIDES), _frame(SLIDES), SLIDES, theirs, GRID).predicted_count
+        == 2
+    )
 
 
 def test_dismissed_landslides_do_not_count() -> None:
@@ -136,7 +141,9 @@ def test_dismissed_landslides_do_not_count() -> None:
 
 
 def test_sizes() -> None:
-    sizes = compare_landslides(_frame(SLIDES), _frame(SLIDES), SLIDES, SLIDES, GRID).by_size.set_index("size")
+    sizes = compare_landslides(
+        _frame(SLIDES), _frame(SLIDES), SLIDES, SLIDES, GRID
+    ).by_size.set_index("size")
     assert sizes["reference"].tolist() == [0, 1, 1, 1]
     assert sizes["found"].tolist() == [0, 1, 1, 1]
 
@@ -151,10 +158,16 @@ def test_nothing_against_something() -> None:
 
 
 def test_the_real_truth_against_itself_and_shifted(real: Path) -> None:
-    """The labels of Iburi cap what anybody can score: F1 0.87 and 0.76 at shifts of one and two pixels (area-weighted)."""
-    truth = pyogrio.read_dataframe(real / "iburi-2018" / "truth.gpkg", layer="source_areas").to_crs(32654)
+    """The labels of Iburi cap what anybody can score: F1 0.87 and 0.76 at shifts of one and two
+    pixels (area-weighted).
+    """
+    truth = pyogrio.read_dataframe(real / "iburi-2018" / "truth.gpkg", layer="source_areas").to_crs(
+        32654
+    )
     west, _, _, north = truth.total_bounds
-    grid = GeoBox((976, 612), Affine(10, 0, west // 10 * 10, 0, -10, north // 10 * 10 + 10), "EPSG:32654")
+    grid = GeoBox(
+        (976, 612), Affine(10, 0, west // 10 * 10, 0, -10, north // 10 * 10 + 10), "EPSG:32654"
+    )
     mask = rasterize(truth.geometry, out_shape=grid.shape, transform=grid.affine, dtype="uint8")
     frame = gpd.GeoDataFrame(geometry=polygonise(mask == 1, grid.affine), crs=32654)
     scores = compare_landslides(frame, truth, mask, mask, grid)

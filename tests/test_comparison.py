@@ -1,4 +1,6 @@
-"""The comparisons' parts: a budget is a budget, crops keep pixel and label together, a table shows what is on record and no more."""
+"""The comparisons' parts: a budget is a budget, crops keep pixel and label together, a table shows
+what is on record and no more.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def test_networks_without_batch_norm_learn_more_slowly() -> None:
 
 
 @pytest.mark.parametrize("size", [(96, 96), (61, 140), (200, 97)])
-def test_a_crop_keeps_pixel_and_label_together_and_fills_with_nothing(size: tuple[int, int]) -> None:
+def test_a_crop_keeps_pixel_and_label_together_and_fills_with_nothing(
+    size: tuple[int, int],
+) -> None:
     image = pair(*size)
     plain = Scale(np.zeros((3, 1, 1), np.float32), np.ones((3, 1, 1), np.float32))
     for seed in range(8):
@@ -73,7 +77,12 @@ def test_the_scale_is_that_of_the_training_images() -> None:
 def test_the_table_shows_what_is_on_record_and_says_what_is_not() -> None:
     parts = {"A": Split([], [], [pair(64, 64)])}
     score = dict.fromkeys((*RATIOS, "s_per_mpx"), 0.25)
-    row: dict[str, Any] = {"parameters": 1000, "steps": 7, "cpu_seconds": 300.0, "scores": {"A": score}}
+    row: dict[str, Any] = {
+        "parameters": 1000,
+        "steps": 7,
+        "cpu_seconds": 300.0,
+        "scores": {"A": score},
+    }
     text = comparison.table({"unet": row}, parts)
     lines = text.splitlines()
     assert len(lines) == 4
@@ -94,7 +103,9 @@ def test_the_verdict_says_when_richer_inputs_do_not_win() -> None:
             for seed in simulated_comparison.SEEDS
         }
 
-    assert " beats FC-DenseNet, 7 bands (+0.200 F1" in simulated_comparison.verdict(done((0.5, 0.52), (0.7, 0.72)))
+    assert " beats FC-DenseNet, 7 bands (+0.200 F1" in simulated_comparison.verdict(
+        done((0.5, 0.52), (0.7, 0.72))
+    )
     assert "within the spread" in simulated_comparison.verdict(done((0.5, 0.6), (0.55, 0.62)))
     assert "does not beat" in simulated_comparison.verdict(done((0.5, 0.6), (0.4, 0.5)))
     one = {key: value for key, value in done((0.5, 0.5), (0.7, 0.7)).items() if " seed 0 " in key}

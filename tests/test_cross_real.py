@@ -1,4 +1,6 @@
-"""Real data sets beside each other: one scale, one pixel, no overlap unsaid, and a table of what is on record."""
+"""Real data sets beside each other: one scale, one pixel, no overlap unsaid, and a table of what is
+on record.
+"""
 
 from __future__ import annotations
 
@@ -76,21 +78,36 @@ def scored(seeds: int = 1) -> Scored:
     tests = (BIJIE, IBURI, L4S, FINE)
 
     def scores(card: str) -> dict[str, Any]:
-        made = {t: {"f1": 0.6 if t in CARDS[card] else 0.2, "precision": 0.5, "recall": 0.5} for t in tests}
-        return {t: {**one, "best": one["f1"] + 0.1, "matched": one["f1"] + 0.05} for t, one in made.items()}
+        made = {
+            t: {"f1": 0.6 if t in CARDS[card] else 0.2, "precision": 0.5, "recall": 0.5}
+            for t in tests
+        }
+        return {
+            t: {**one, "best": one["f1"] + 0.1, "matched": one["f1"] + 0.05}
+            for t, one in made.items()
+        }
 
-    measured = {f"{card}/{seed}": {"scores": scores(card)} for card in CARDS for seed in range(seeds)}
+    measured = {
+        f"{card}/{seed}": {"scores": scores(card)} for card in CARDS for seed in range(seeds)
+    }
     near = dict.fromkeys(tests, (0.5, 0.1))
-    return Scored(CARDS, measured, dict.fromkeys(CARDS, near), dict.fromkeys(tests, 0.3), L4S, IBURI)
+    return Scored(
+        CARDS, measured, dict.fromkeys(CARDS, near), dict.fromkeys(tests, 0.3), L4S, IBURI
+    )
 
 
 def test_ground_that_a_card_may_know_is_called_overlapping() -> None:
     kind = scored().kind
-    assert kind(L4S, IBURI) == kind(IBURI, L4S) == kind(f"{BIJIE} + {IBURI}", L4S) == "*overlapping*"
-    assert kind(BIJIE, IBURI) == kind(BIJIE, L4S) == kind(IBURI, BIJIE) == kind(L4S, FINE) == "unseen"
+    assert (
+        kind(L4S, IBURI) == kind(IBURI, L4S) == kind(f"{BIJIE} + {IBURI}", L4S) == "*overlapping*"
+    )
+    assert (
+        kind(BIJIE, IBURI) == kind(BIJIE, L4S) == kind(IBURI, BIJIE) == kind(L4S, FINE) == "unseen"
+    )
     assert kind(FINE, BIJIE) == kind(BIJIE, FINE) == "in-domain, other pixel size"
     assert kind(f"{BIJIE} + {IBURI}", BIJIE) == "in-domain"
-    for card in CARDS:  # no patch of the collection trains what is called unseen on the region, or the other way round
+    # no patch of the collection trains what is called unseen on the region, or the other way round
+    for card in CARDS:
         for test in (BIJIE, IBURI, L4S, FINE):
             if kind(card, test) == "unseen":
                 assert not {L4S, IBURI} <= {test, *CARDS[card]}
@@ -117,4 +134,6 @@ def test_no_part_of_iburi_shows_a_pixel_of_another(real: Path) -> None:
         assert pixels.shape[1:] == label.shape
         assert (label != IGNORED).any(axis=0)[[0, -1]].all()
     columns = sum(label.shape[1] for _, label in parts)
-    assert columns <= samples_of("iburi-post").shape[1] - 2 * 8  # guards between them belong to none
+    assert (
+        columns <= samples_of("iburi-post").shape[1] - 2 * 8
+    )  # guards between them belong to none

@@ -1,4 +1,6 @@
-"""What is deployed exists: every program, option, variable, path and port of deploy/ and docs/operations.md."""
+"""What is deployed exists: every program, option, variable, path and port of deploy/ and
+docs/operations.md.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,14 @@ from flows.cli import coslide
 DEPLOY = REPOSITORY / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-FOREIGN = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "DO_NOT_TRACK", "OMP_NUM_THREADS", "AWS_ACCESS_KEY_ID"}
+FOREIGN = {
+    "POSTGRES_USER",
+    "POSTGRES_DB",
+    "POSTGRES_PASSWORD",
+    "DO_NOT_TRACK",
+    "OMP_NUM_THREADS",
+    "AWS_ACCESS_KEY_ID",
+}
 FOREIGN |= {"AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"}
 """Variables of others: the postgres image, OpenMP, botocore, pip."""
 
@@ -59,21 +68,39 @@ def known_variables() -> frozenset[str]:
     from prefect.settings import Settings
     from prefect.settings.legacy import _get_valid_setting_names
 
-    sources = [path for room in ("configs", "gee", "flows") for path in (REPOSITORY / room).rglob("*.py")]
-    own = {name for path in sources for name in re.findall(r'"((?:COSLIDE|EE|GOOGLE)_[A-Z_]+)"', path.read_text())}
+    sources = [
+        path for room in ("configs", "gee", "flows") for path in (REPOSITORY / room).rglob("*.py")
+    ]
+    own = {
+        name
+        for path in sources
+        for name in re.findall(r'"((?:COSLIDE|EE|GOOGLE)_[A-Z_]+)"', path.read_text())
+    }
     return frozenset(own | set(_get_valid_setting_names(Settings)) | FOREIGN)
 
 
 def test_a_wrong_line_is_found() -> None:
-    for line in ("coslide serv", "coslide serve --confg x", "prefect server start --hots 1", "dask worker --gpu 1"):
+    for line in (
+        "coslide serv",
+        "coslide serve --confg x",
+        "prefect server start --hots 1",
+        "dask worker --gpu 1",
+    ):
         with pytest.raises(Exception, match=r"(?i)no such|unknown|no verb|unexpected"):
             check_command(shlex.split(line))
 
 
-@pytest.mark.parametrize("name", [name for name, one in COMPOSE["services"].items() if "command" in one])
+@pytest.mark.parametrize(
+    "name", [name for name, one in COMPOSE["services"].items() if "command" in one]
+)
 def test_the_containers_commands_exist(name: str) -> None:
     command = COMPOSE["services"][name]["command"]
-    check_command([str(DEPLOY / "service" / "service.yaml") if w.startswith("/etc/coslide") else w for w in command])
+    check_command(
+        [
+            str(DEPLOY / "service" / "service.yaml") if w.startswith("/etc/coslide") else w
+            for w in command
+        ]
+    )
 
 
 def _environment(service: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +111,11 @@ def test_the_containers_variables_and_secrets() -> None:
     example = (DEPLOY / ".env.example").read_text()
     offered = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", example, re.MULTILINE))
     assert set(offered) <= known_variables()
-    assert not [n for n, value in offered.items() if value and re.search("PASSWORD|SECRET|AUTH|KEY|CONNECTION", n)]
+    assert not [
+        n
+        for n, value in offered.items()
+        if value and re.search("PASSWORD|SECRET|AUTH|KEY|CONNECTION", n)
+    ]
     text = (DEPLOY / "compose.yaml").read_text()
     assert set(re.findall(r"\$\{([A-Z_]+)", text)) <= set(offered)
     for name, service in COMPOSE["services"].items():
@@ -126,15 +157,23 @@ def test_the_containers_paths_volumes_and_needs() -> None:
 def test_the_image_gets_all_that_the_package_needs() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
-    copied = [word for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE) for word in line.split()[:-1]]
+    copied = [
+        word
+        for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE)
+        for word in line.split()[:-1]
+    ]
     assert all((REPOSITORY / name).exists() for name in copied)
-    packages = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    packages = {
+        name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]
+    }
     assert packages <= set(copied)
     assert {"pyproject.toml", "constraints.txt", project["project"]["readme"]} <= set(copied)
     extras = re.findall(r"\.\[([a-z,]+)\]", text)
     assert extras
     assert set(",".join(extras).split(",")) <= set(project["project"]["optional-dependencies"])
-    variables = re.findall(r"\b([A-Z][A-Z_]+)=", text) + re.findall(r"^ARG ([A-Z_]+)", text, re.MULTILINE)
+    variables = re.findall(r"\b([A-Z][A-Z_]+)=", text) + re.findall(
+        r"^ARG ([A-Z_]+)", text, re.MULTILINE
+    )
     assert set(variables) <= known_variables()
     assert "USER coslide" in text
 
@@ -143,14 +182,23 @@ def test_the_image_gets_all_that_the_package_needs() -> None:
 def test_the_units_are_what_systemd_and_our_programs_take(unit: Path, tmp_path: Path) -> None:
     text = unit.read_text()
     command = shlex.split(re.search(r"^ExecStart=(.+)$", text, re.MULTILINE)[1])  # type: ignore[index]
-    check_command([str(DEPLOY / "service" / Path(w).name) if w.startswith("/etc/coslide") else w for w in command])
-    variables = [v for line in re.findall(r"^Environment=(.+)$", text, re.MULTILINE) for v in line.split()]
+    check_command(
+        [
+            str(DEPLOY / "service" / Path(w).name) if w.startswith("/etc/coslide") else w
+            for w in command
+        ]
+    )
+    variables = [
+        v for line in re.findall(r"^Environment=(.+)$", text, re.MULTILINE) for v in line.split()
+    ]
     assert {variable.partition("=")[0] for variable in variables} <= known_variables()
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here: the rest of the unit was checked")
     for other in UNITS:
         here = str(Path(sys.executable).parent)
-        (tmp_path / other.name).write_text(other.read_text().replace("/opt/coslide/.venv/bin", here))
+        (tmp_path / other.name).write_text(
+            other.read_text().replace("/opt/coslide/.venv/bin", here)
+        )
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(tmp_path / unit.name.replace("@", "@1"))],
         capture_output=True,
@@ -171,13 +219,29 @@ def test_the_service_files_are_read() -> None:
 def _lines(document: Path) -> list[str]:
     """Return every command of a document: fenced blocks, and what stands in backticks."""
     text = document.read_text()
-    fenced = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    fenced = [
+        line
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
     return fenced + re.findall(
-        r"`((?:coslide|prefect|dask|docker|make) [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        r"`((?:coslide|prefect|dask|docker|make) [^`]+)`",
+        re.sub(r"```.*?```", "", text, flags=re.DOTALL),
     )
 
 
-SYSTEM = {"apt-get", "useradd", "git", "python3", "pip", "createuser", "createdb", "install", "systemctl", "pg_dump"}
+SYSTEM = {
+    "apt-get",
+    "useradd",
+    "git",
+    "python3",
+    "pip",
+    "createuser",
+    "createdb",
+    "install",
+    "systemctl",
+    "pg_dump",
+}
 SYSTEM |= {"pg_restore", "rsync", "docker"}
 
 
@@ -190,7 +254,12 @@ def test_the_runbooks_commands_exist(line: str) -> None:
     if program in ("coslide", "prefect", "dask"):
         if line != "coslide serve":
             check_command(
-                [word.replace("ID", "6f1bd2b8-9d63-4bd6-98f0-32a42d3a4a77") if word == "ID" else word for word in words]
+                [
+                    word.replace("ID", "6f1bd2b8-9d63-4bd6-98f0-32a42d3a4a77")
+                    if word == "ID"
+                    else word
+                    for word in words
+                ]
             )
     else:
         assert program in SYSTEM
@@ -205,6 +274,8 @@ def test_the_runbooks_commands_exist(line: str) -> None:
 
 def test_the_runbook_names_units_and_containers_that_exist() -> None:
     text = (REPOSITORY / "docs" / "operations.md").read_text()
-    named = {re.sub(r"@\w*", "@", name) for name in re.findall(r"`(coslide-[a-z@0-9-]+\.service)`", text)}
+    named = {
+        re.sub(r"@\w*", "@", name) for name in re.findall(r"`(coslide-[a-z@0-9-]+\.service)`", text)
+    }
     assert named == {path.name for path in UNITS}
     assert all(f"`{name}`" in text for name in COMPOSE["services"])

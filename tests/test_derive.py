@@ -1,4 +1,6 @@
-"""Terrain and indices: known surfaces have known slopes, blocks have no seams, and real pairs agree with what others made of them."""
+"""Terrain and indices: known surfaces have known slopes, blocks have no seams, and real pairs agree
+with what others made of them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ def elevation(
 ) -> Elevation:
     """Return a surface sampled at the pixel centres of a native UTM grid."""
     x, y = np.meshgrid(left + step * (np.arange(size) + 0.5), top - step * (np.arange(size) + 0.5))
-    return Elevation(surface(x, y).astype(np.float32), GeoBox((size, size), Affine(step, 0, left, 0, -step, top), UTM))
+    return Elevation(
+        surface(x, y).astype(np.float32),
+        GeoBox((size, size), Affine(step, 0, left, 0, -step, top), UTM),
+    )
 
 
 BLOCK = GeoBox((120, 120), Affine(10, 0, 700300, 0, -10, 4699700), UTM)
@@ -44,8 +49,13 @@ def test_a_plane_has_its_slope_and_aspect_everywhere(east: float, north: float) 
 
 def test_light_from_the_west_falls_on_west_facing_slopes() -> None:
     facing_west = elevation(lambda x, y: x - 700000)
-    lit, turned = terrain(facing_west, BLOCK, ["hillshade"]), terrain(facing_west, BLOCK, ["hillshade"], azimuth_deg=90)
-    assert np.abs(lit["hillshade"] - 255).max() < 0.1  # 45 degrees steep and lit at 45 degrees: face on
+    lit, turned = (
+        terrain(facing_west, BLOCK, ["hillshade"]),
+        terrain(facing_west, BLOCK, ["hillshade"], azimuth_deg=90),
+    )
+    assert (
+        np.abs(lit["hillshade"] - 255).max() < 0.1
+    )  # 45 degrees steep and lit at 45 degrees: face on
     assert np.abs(turned["hillshade"]).max() < 0.1
     flat = terrain(elevation(lambda x, y: 0 * x), BLOCK, ["hillshade"])["hillshade"]
     assert np.abs(flat - 255 * np.sin(np.radians(45))).max() < 0.01
@@ -57,7 +67,8 @@ def test_a_cone_at_30_m_is_smooth_at_10_m() -> None:
     slope = terrain(cone, BLOCK, ["slope"])["slope"]
     grid = lattice(BLOCK)
     x, y = np.meshgrid(
-        grid.x(grid.column + 0.5 + np.arange(120, dtype=float)), grid.y(grid.row + 0.5 + np.arange(120, dtype=float))
+        grid.x(grid.column + 0.5 + np.arange(120, dtype=float)),
+        grid.y(grid.row + 0.5 + np.arange(120, dtype=float)),
     )
     away = np.hypot(x - centre[0], y - centre[1]) > 150
     assert np.abs(slope - np.degrees(np.arctan(tangent)))[away].max() < 0.5
@@ -68,7 +79,9 @@ def test_a_cone_at_30_m_is_smooth_at_10_m() -> None:
 
 def test_curvature_is_positive_on_ridges() -> None:
     ridge = elevation(lambda x, y: -((x - 700900) ** 2) / 1000)
-    assert np.allclose(terrain(ridge, BLOCK, ["curvature"])["curvature"], 0.2, atol=0.02)  # -100 * z'' = 100 * 2 / 1000
+    assert np.allclose(
+        terrain(ridge, BLOCK, ["curvature"])["curvature"], 0.2, atol=0.02
+    )  # -100 * z'' = 100 * 2 / 1000
 
 
 def test_slope_of_a_geographic_grid_is_metric() -> None:
@@ -104,11 +117,17 @@ def test_a_block_is_the_same_part_of_a_larger_block_bit_for_bit(geographic: bool
     z[140:143, 150:160] = np.nan
     if geographic:
         step = 0.0002694945852358564
-        native = GeoBox((300, 300), Affine(step, 0, 141.89021915391348, 0, -step, 42.76950475487586), "EPSG:4326")
+        native = GeoBox(
+            (300, 300),
+            Affine(step, 0, 141.89021915391348, 0, -step, 42.76950475487586),
+            "EPSG:4326",
+        )
     else:
         native = GeoBox((300, 300), Affine(29.997, 0, 699321.37, 0, -30.0016, 4699931.14), UTM)
     whole_block = _local_block(native)
-    whole_block = GeoBox((400, 400), whole_block.affine @ Affine.translation(-150, -150), whole_block.crs)
+    whole_block = GeoBox(
+        (400, 400), whole_block.affine @ Affine.translation(-150, -150), whole_block.crs
+    )
     whole = _windowed(z, native, whole_block)
     for rows, columns in (
         (slice(0, 100), slice(0, 100)),
@@ -122,7 +141,9 @@ def test_a_block_is_the_same_part_of_a_larger_block_bit_for_bit(geographic: bool
     assert np.isfinite(whole["slope"]).mean() > 0.9
 
 
-def _windowed(z: NDArray[np.float32], native: GeoBox, block: GeoBox) -> dict[str, NDArray[np.float32]]:
+def _windowed(
+    z: NDArray[np.float32], native: GeoBox, block: GeoBox
+) -> dict[str, NDArray[np.float32]]:
     rows, columns = positions(block, native)
     window = footprint(rows, columns, z.shape, MARGIN_PX)
     assert window is not None
@@ -132,15 +153,22 @@ def _windowed(z: NDArray[np.float32], native: GeoBox, block: GeoBox) -> dict[str
 def test_voids_stay_void_and_neither_grow_nor_spread() -> None:
     z = elevation(lambda x, y: 0.2 * x)
     z.values[20:23, 20:23] = np.nan
-    slope = terrain(z, GeoBox((180, 180), Affine(10, 0, 700000, 0, -10, 4700000), UTM), ["slope"])["slope"]
+    slope = terrain(z, GeoBox((180, 180), Affine(10, 0, 700000, 0, -10, 4700000), UTM), ["slope"])[
+        "slope"
+    ]
     void = np.isnan(slope)
     assert void[60:69, 60:69].all()
     assert void.sum() == 81
-    assert np.nanmax(np.abs(slope - np.degrees(np.arctan(0.2)))) < 0.05  # up to the very edge of the grid
+    assert (
+        np.nanmax(np.abs(slope - np.degrees(np.arctan(0.2)))) < 0.05
+    )  # up to the very edge of the grid
 
 
 def test_indices() -> None:
-    b8, b4 = np.array([[0.4, 0.1, np.nan, 0.0]], np.float32), np.array([[0.1, 0.3, 0.2, 0.0]], np.float32)
+    b8, b4 = (
+        np.array([[0.4, 0.1, np.nan, 0.0]], np.float32),
+        np.array([[0.1, 0.3, 0.2, 0.0]], np.float32),
+    )
     found = index("NDVI", {"B8": b8, "B4": b4})
     np.testing.assert_allclose(found[0, :2], [0.6, -0.5], rtol=1e-6)
     assert np.isnan(found[0, 2:]).all()
@@ -155,7 +183,9 @@ def test_nearest_takes_the_pixel_a_point_lies_in() -> None:
 
 
 def _pair(dem: Path, other: Path, void: int | None) -> tuple[Elevation, NDArray[np.float64]]:
-    """Return elevation and what its authors derived from it, NaN within two pixels of edges and voids."""
+    """Return elevation and what its authors derived from it, NaN within two pixels of edges and
+    voids.
+    """
     from scipy.ndimage import binary_dilation
 
     with rasterio.open(dem) as file:
@@ -171,18 +201,30 @@ def _pair(dem: Path, other: Path, void: int | None) -> tuple[Elevation, NDArray[
 
 def _agreement(ours: NDArray[np.float32], theirs: NDArray[np.float64]) -> tuple[float, float]:
     both = np.isfinite(ours) & np.isfinite(theirs)
-    return float(np.corrcoef(ours[both], theirs[both])[0, 1]), float(np.abs(ours[both] - theirs[both]).mean())
+    return float(np.corrcoef(ours[both], theirs[both])[0, 1]), float(
+        np.abs(ours[both] - theirs[both]).mean()
+    )
 
 
-# Bounds just beyond what was measured. Jiuzhaigou's pair is reproduced: the hillshade up to the rounding of 8 bits. Iburi's was made
-# in another way by its authors (its README: r = 0.95 and 2.4 degrees against a Horn slope of the same elevation).
+# Bounds just beyond what was measured. Jiuzhaigou's pair is reproduced: the hillshade up to the
+# rounding of 8 bits. Iburi's was made in another way by its authors (its README: r = 0.95 and 2.4
+# degrees against a Horn slope of the same elevation).
 @pytest.mark.parametrize(
     ("folder", "dem", "other", "name", "void", "azimuth", "least_r", "most_apart"),
     [
         ("iburi-2018", "dem.tif", "slope.tif", "slope", None, 270, 0.96, 1.7),
         ("iburi-2018", "dem.tif", "hillshade.tif", "hillshade", None, 270, 0.95, 9.5),
         ("terrain", "jiuzhaigou_dem.tif", "jiuzhaigou_slope.tif", "slope", 0, 315, 0.99999, 0.001),
-        ("terrain", "jiuzhaigou_dem.tif", "jiuzhaigou_hillshade.tif", "hillshade", 0, 315, 0.9999, 0.6),
+        (
+            "terrain",
+            "jiuzhaigou_dem.tif",
+            "jiuzhaigou_hillshade.tif",
+            "hillshade",
+            0,
+            315,
+            0.9999,
+            0.6,
+        ),
     ],
 )
 def test_real_pairs_agree_with_their_authors(
@@ -201,6 +243,10 @@ def test_real_pairs_agree_with_their_authors(
     r, apart = _agreement(ours, theirs)
     assert r > least_r, (r, apart)
     assert apart < most_apart, (r, apart)
-    if name == "hillshade":  # the light must come from where they say: from elsewhere it agrees less
-        r_elsewhere, _ = _agreement(terrain(native, native.geobox, [name], azimuth_deg=azimuth + 90)[name], theirs)
+    if (
+        name == "hillshade"
+    ):  # the light must come from where they say: from elsewhere it agrees less
+        r_elsewhere, _ = _agreement(
+            terrain(native, native.geobox, [name], azimuth_deg=azimuth + 90)[name], theirs
+        )
         assert r_elsewhere < r - 0.2

@@ -1,4 +1,6 @@
-"""Pre/post differencing and histogram matching: what was there before is no new landslide, and nothing else changes."""
+"""Pre/post differencing and histogram matching: what was there before is no new landslide, and
+nothing else changes.
+"""
 
 from __future__ import annotations
 
@@ -56,17 +58,23 @@ def probability(answer: dict[str, Any]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an archive whose pre image lacks its north, and cards for one and for both dates."""
+    """Return a folder with an archive whose pre image lacks its north, and cards for one and for
+    both dates.
+    """
     folder = tmp_path_factory.mktemp("ground")
     make_archive(folder / "archive", gap=True)
     make_cards(folder / "cards")
     card = folder / "cards" / "post" / CARD
-    soft = {"calibration": {"method": "platt", "scale": 0.02, "shift": 0.0}}  # an untrained network shouts otherwise
+    soft = {
+        "calibration": {"method": "platt", "scale": 0.02, "shift": 0.0}
+    }  # an untrained network shouts otherwise
     card.write_text(yaml.safe_dump({**yaml.safe_load(card.read_text()), **soft}))
     return folder
 
 
-def test_what_the_earlier_image_shows_already_is_taken_away(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_earlier_image_shows_already_is_taken_away(
+    ground: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plain = probability(call(ground, capsys, "plain"))
     half = float(np.nanmedian(plain))  # an untrained network says about as much of either image
     less = probability(call(ground, capsys, "less", threshold=half, subtract_pre=True))
@@ -77,16 +85,25 @@ def test_what_the_earlier_image_shows_already_is_taken_away(ground: Path, capsys
     assert (less[gone] == 0).all()
     assert not gone[:40].any(), "without an earlier image nothing is taken away"
     assert gone[-80:].any()
-    matched = probability(call(ground, capsys, "matched", threshold=half, subtract_pre=True, match_histograms=True))
-    assert not np.array_equal(np.nan_to_num(matched), np.nan_to_num(less)), "matching changes the earlier image"
+    matched = probability(
+        call(ground, capsys, "matched", threshold=half, subtract_pre=True, match_histograms=True)
+    )
+    assert not np.array_equal(np.nan_to_num(matched), np.nan_to_num(less)), (
+        "matching changes the earlier image"
+    )
     assert ((matched == 0) | (np.abs(matched - plain) <= CLOSE))[seen].all()
 
 
-def test_a_card_that_reads_both_dates_cannot_subtract(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_card_that_reads_both_dates_cannot_subtract(
+    ground: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     answer = call(ground, capsys, "both", card="both", subtract_pre=True)
     assert (answer["code"], answer["error"]) == (2, "request")
     assert "`both` reads the image from before the event" in answer["message"]
-    assert call(ground, capsys, "auto", card="auto", subtract_pre=True)["checkpoint"] in ("post", "iburi-post")
+    assert call(ground, capsys, "auto", card="auto", subtract_pre=True)["checkpoint"] in (
+        "post",
+        "iburi-post",
+    )
 
 
 def test_the_earlier_bands_stand_for_the_later_ones() -> None:
@@ -96,7 +113,9 @@ def test_the_earlier_bands_stand_for_the_later_ones() -> None:
 def test_zero_where_the_other_reaches_the_threshold_only() -> None:
     chance = np.array([[0.9, 0.9, 0.9, np.nan]], np.float32)
     other = np.array([[0.5, 0.4, np.nan, 0.9]], np.float32)
-    np.testing.assert_array_equal(Without(chance, other, 0.5)[:, :], np.array([[0, 0.9, 0.9, np.nan]], np.float32))
+    np.testing.assert_array_equal(
+        Without(chance, other, 0.5)[:, :], np.array([[0, 0.9, 0.9, np.nan]], np.float32)
+    )
 
 
 def histogram(values: np.ndarray, name: str) -> BandHistogram:
@@ -108,7 +127,9 @@ def test_an_image_matched_to_itself_stays_and_a_changed_one_comes_back() -> None
     later = rng.gamma(4, 0.03, 20_000)
     same = Matching.between(histogram(later, "pre_B4"), histogram(later, "post_B4"))
     np.testing.assert_allclose(same(later.astype(np.float32)), later, atol=2e-4)
-    brighter = Matching.between(histogram(later * 1.5 + 0.02, "pre_B4"), histogram(later, "post_B4"))
+    brighter = Matching.between(
+        histogram(later * 1.5 + 0.02, "pre_B4"), histogram(later, "post_B4")
+    )
     back = brighter((later * 1.5 + 0.02).astype(np.float32))
     inner = (later > np.quantile(later, 0.01)) & (later < np.quantile(later, 0.99))
     np.testing.assert_allclose(back[inner], later[inner], atol=1e-3)
@@ -130,7 +151,9 @@ def test_nothing_to_match_is_refused() -> None:
         Matching.between(empty, histogram(np.array([0.1]), "post_B4"))
 
 
-def test_the_geology_preset_is_one_word_away(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_geology_preset_is_one_word_away(
+    ground: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     preset = Path(__file__).resolve().parent.parent / "configs" / "presets" / "geology.yaml"
     content = yaml.safe_load(preset.read_text())
     assert ModelConfig.model_validate(content["model"]).subtract_pre

@@ -1,4 +1,6 @@
-"""`coslide doctor`: every item is looked at, and what is missing comes with the command that mends it."""
+"""`coslide doctor`: every item is looked at, and what is missing comes with the command that mends
+it.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,15 @@ def server(deployments: list[str], secret: bool) -> Iterator[str]:
 
 def test_every_item_is_looked_at_and_whatever_is_missing_can_be_mended(tmp_path: Path) -> None:
     found = by_name(tmp_path)
-    for what in ("PROJ", "GDAL", "output folder", "GPU", "Earth Engine client", "Earth Engine credentials", "Prefect"):
+    for what in (
+        "PROJ",
+        "GDAL",
+        "output folder",
+        "GPU",
+        "Earth Engine client",
+        "Earth Engine credentials",
+        "Prefect",
+    ):
         assert what in found, what
     assert sum(what.startswith("checkpoint ") for what in found) == len(list(registry.find(())))
     assert found["service file"].state == "ok"
@@ -97,15 +107,21 @@ def test_the_prefect_server(
     assert "duty:one" not in repr(finding)
 
 
-def test_a_server_that_is_away_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_away_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     finding = by_name(tmp_path)["Prefect server"]
     assert (finding.state, "prefect server start" in finding.remedy) == ("missing", True)
 
 
-def test_a_service_file_that_cannot_be_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_file_that_cannot_be_read_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "service.yaml"
-    path.write_text(yaml.safe_dump({"format": "coslide/service/1", "notify": {"webhooks": ["NO_SUCH_HOOK"]}}))
+    path.write_text(
+        yaml.safe_dump({"format": "coslide/service/1", "notify": {"webhooks": ["NO_SUCH_HOOK"]}})
+    )
     monkeypatch.setenv("COSLIDE_SERVICE", str(path))
     missing = [finding for finding in doctor.examine(tmp_path) if finding.state == "missing"]
     assert any("NO_SUCH_HOOK is not set" in finding.detail for finding in missing)

@@ -57,7 +57,9 @@ def test_an_image_that_shows_nothing_is_not_news_one_of_unknown_share_is() -> No
 
 def test_the_coverage_target_stops_it_whatever_is_on_offer() -> None:
     verdict = is_refresh_due(state(observed_fraction=0.9), [scene(15)], on(21))
-    assert verdict == Stop("coverage target reached: 90.0% of the area seen, 90% wanted", "coverage")
+    assert verdict == Stop(
+        "coverage target reached: 90.0% of the area seen, 90% wanted", "coverage"
+    )
     assert isinstance(is_refresh_due(state(observed_fraction=0.899), [scene(15)], on(21)), Refresh)
 
 
@@ -69,7 +71,9 @@ def test_an_event_that_was_closed_says_why() -> None:
 
 
 def test_the_age_limit_stops_it_the_day_after() -> None:
-    last = datetime(2018, 11, 4, 23, 59, tzinfo=UTC)  # 60 days after the earthquake's day, the whole day through
+    last = datetime(
+        2018, 11, 4, 23, 59, tzinfo=UTC
+    )  # 60 days after the earthquake's day, the whole day through
     assert isinstance(is_refresh_due(STANDING, [], last), Wait)
     verdict = is_refresh_due(STANDING, [], last + timedelta(minutes=2))
     assert isinstance(verdict, Stop)
@@ -96,7 +100,9 @@ def test_the_end_of_the_post_window_is_a_limit_too() -> None:
 
 def test_without_a_revision_any_image_is_new() -> None:
     none = replace(
-        STANDING, state=OPEN.model_copy(update={"latest_revision": 0, "observed_fraction": None}), as_of=None
+        STANDING,
+        state=OPEN.model_copy(update={"latest_revision": 0, "observed_fraction": None}),
+        as_of=None,
     )
     none = replace(none, known=frozenset())
     assert isinstance(is_refresh_due(none, [scene(5)], on(6)), Refresh)
@@ -117,4 +123,6 @@ def test_a_look_is_due_every_so_often_however_many_were_missed(hours: float, due
     checked = OPEN.model_copy(update={"checked": QUAKE})
     assert is_look_due(checked, QUAKE + timedelta(hours=hours)) is due
     assert is_look_due(OPEN, QUAKE)
-    assert not is_look_due(checked.model_copy(update={"state": "closed"}), QUAKE + timedelta(hours=hours))
+    assert not is_look_due(
+        checked.model_copy(update={"state": "closed"}), QUAKE + timedelta(hours=hours)
+    )

@@ -30,11 +30,15 @@ def revision(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = about()
     rasters = scene.probability, scene.observation, scene.stack
     write_products(folder, scene.outline(choice=run.choice), *rasters, run)
-    RunConfig(event=run.event, area=run.area.as_plain(), windows=run.windows).write(folder / "run.yaml")
+    RunConfig(event=run.event, area=run.area.as_plain(), windows=run.windows).write(
+        folder / "run.yaml"
+    )
     return folder
 
 
-def _reference(revision: Path, path: Path, keep: slice = slice(None), more: tuple[Any, ...] = ()) -> str:
+def _reference(
+    revision: Path, path: Path, keep: slice = slice(None), more: tuple[Any, ...] = ()
+) -> str:
     """Return a file of the revision's own landslides, some of them left out, some added."""
     own = gpd.read_file(revision / "landslides.gpkg", layer="landslides")
     shapes = [*own.geometry.iloc[keep], *more]
@@ -86,7 +90,9 @@ def test_only_the_extent_counts(revision: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_in_common_is_written_as_null(revision: Path, tmp_path: Path) -> None:
-    gpd.GeoDataFrame(geometry=[shapely.box(580700, 4729250, 580701, 4729251)], crs=CRS).to_file(tmp_path / "speck.gpkg")
+    gpd.GeoDataFrame(geometry=[shapely.box(580700, 4729250, 580701, 4729251)], crs=CRS).to_file(
+        tmp_path / "speck.gpkg"
+    )
     scores = _one(revision, str(tmp_path / "speck.gpkg"), out=tmp_path / "out")
     text = (tmp_path / "out" / "evaluation.json").read_text()
     assert "NaN" not in text
@@ -113,7 +119,9 @@ def test_sizes_side_by_side() -> None:
     same, twice = compare_sizes(one, one), compare_sizes(one, 2 * one)
     assert same.ks_distance == 0
     assert twice.ks_distance > 0.2
-    assert twice.predicted.quantiles_m2["0.5"] == pytest.approx(2 * same.reference.quantiles_m2["0.5"], abs=0.2)
+    assert twice.predicted.quantiles_m2["0.5"] == pytest.approx(
+        2 * same.reference.quantiles_m2["0.5"], abs=0.2
+    )
     assert same.reference.tail is not None
     assert same.reference.tail.alpha == pytest.approx(2.4, abs=0.25)
     nothing = compare_sizes(np.empty(0), one)

@@ -1,4 +1,6 @@
-"""Checkpoints × test sets: the table repeats the card's own score, counts as scikit-learn does, and refuses what does not fit."""
+"""Checkpoints × test sets: the table repeats the card's own score, counts as scikit-learn does, and
+refuses what does not fit.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from sklearn import metrics as theirs
 from small_samples import BANDS, small_samples
 
 from flows.cli import main
-from flows.learning.evaluate_cards import SHOWN, card_named, megaflops_per_pixel, probability_of, seconds_per_megapixel
+from flows.learning.evaluate_cards import (
+    SHOWN,
+    card_named,
+    megaflops_per_pixel,
+    probability_of,
+    seconds_per_megapixel,
+)
 from models.metrics import RATIOS
 
 
@@ -37,7 +45,9 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_every_checkpoint_on_every_set_as_scikit_learn_counts(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_checkpoint_on_every_set_as_scikit_learn_counts(
+    ground: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = ground / "table"
     code, answer = call(
         capsys, "--checkpoint", "one", "--checkpoint", str(ground / "cards" / "two"), "--card-dir", str(ground / "cards"),
@@ -45,7 +55,9 @@ def test_every_checkpoint_on_every_set_as_scikit_learn_counts(ground: Path, caps
     )  # fmt: skip
     assert code == 0
     rows = {(row["checkpoint"], row["test set"]): row for row in answer["rows"]}
-    assert set(rows) == {(c, s) for c in ("one", "two") for s in ("valley/test", "hills/test (simulated)")}
+    assert set(rows) == {
+        (c, s) for c in ("one", "two") for s in ("valley/test", "hills/test (simulated)")
+    }
     samples = small_samples(ground / "again")
     for name in ("one", "two"):
         found = card_named(str(ground / "cards" / name))
@@ -54,13 +66,19 @@ def test_every_checkpoint_on_every_set_as_scikit_learn_counts(ground: Path, caps
         called = (probability_of(found.load(), samples, known) >= 0.4)[known]
         row = rows[name, "valley/test"]
         assert row["f1"] == pytest.approx(theirs.f1_score(truth[known], called), abs=1e-12)
-        assert row["kappa"] == pytest.approx(theirs.cohen_kappa_score(truth[known], called), abs=1e-12)
-        assert row["mcc"] == pytest.approx(theirs.matthews_corrcoef(truth[known], called), abs=1e-12)
+        assert row["kappa"] == pytest.approx(
+            theirs.cohen_kappa_score(truth[known], called), abs=1e-12
+        )
+        assert row["mcc"] == pytest.approx(
+            theirs.matthews_corrcoef(truth[known], called), abs=1e-12
+        )
         assert row["parameters"] == sum(p.numel() for p in make_network(found.card).parameters())
     with (out / "scores.csv").open() as file:
         table = list(csv.DictReader(file))
     assert len(table) == 4
-    assert set(RATIOS) | {"landslide recall", "boundary f1 1 px", "iou, mean over patches"} <= set(table[0])
+    assert set(RATIOS) | {"landslide recall", "boundary f1 1 px", "iou, mean over patches"} <= set(
+        table[0]
+    )
     text = (out / "scores.md").read_text().splitlines()
     assert text[0] == "| " + " | ".join(SHOWN) + " |"
     assert set(RATIOS) <= set(SHOWN), "the metrics of all five papers stand in one table"
@@ -74,8 +92,12 @@ def test_costs_are_the_networks(ground: Path) -> None:
     assert small > 0
     wide = megaflops_per_pixel(card.model_copy(update={"arguments": {"width": 8}}))
     assert 3 < wide / small <= 4, "twice the width is nearly four times the work"
-    full = megaflops_per_pixel(card.model_copy(update={"arguments": {}, "bands": tuple("abcdefghij")}))
-    assert full == pytest.approx(2 * 0.695, abs=0.002)  # the sheet's million multiply-accumulates a pixel
+    full = megaflops_per_pixel(
+        card.model_copy(update={"arguments": {}, "bands": tuple("abcdefghij")})
+    )
+    assert full == pytest.approx(
+        2 * 0.695, abs=0.002
+    )  # the sheet's million multiply-accumulates a pixel
     assert np.isfinite(seconds_per_megapixel(card_named(str(ground / "cards" / "one")).load("cpu")))
 
 
@@ -84,10 +106,16 @@ def test_costs_are_the_networks(ground: Path) -> None:
     [
         ((), "nothing to evaluate"),
         (("--checkpoint", "one"), "go together"),
-        (("--checkpoint", "one", "--samples", "{0}/valley", "--reference", "simulated"), "do not go with"),
+        (
+            ("--checkpoint", "one", "--samples", "{0}/valley", "--reference", "simulated"),
+            "do not go with",
+        ),
         (("--checkpoint", "none", "--samples", "{0}/valley"), "no checkpoint `none`"),
         (("--checkpoint", "{0}/cards/one", "--samples", "{0}/nowhere"), "no sample set"),
-        (("--checkpoint", "{0}/cards/one", "--samples", "{0}/valley", "--split", "exam"), "no split exam"),
+        (
+            ("--checkpoint", "{0}/cards/one", "--samples", "{0}/valley", "--split", "exam"),
+            "no split exam",
+        ),
         (("--checkpoint", "sim-mixed", "--samples", "{0}/valley"), "which `sim-mixed` reads"),
     ],
 )

@@ -10,13 +10,23 @@ from hypothesis import strategies as st
 
 from configs.bands import When
 from configs.errors import RequestError
-from configs.event import Event, Windows, check_name, check_windows, default_windows, parse_moment, parse_range
+from configs.event import (
+    Event,
+    Windows,
+    check_name,
+    check_windows,
+    default_windows,
+    parse_moment,
+    parse_range,
+)
 
 NOON = datetime(2018, 9, 5, 12, tzinfo=UTC)
 
 
 def event(*, time_of_day_known: bool = True) -> Event:
-    return Event(name="x", time=NOON, time_of_day_known=time_of_day_known, latitude=42.7, longitude=141.9)
+    return Event(
+        name="x", time=NOON, time_of_day_known=time_of_day_known, latitude=42.7, longitude=141.9
+    )
 
 
 def test_with_a_time_of_day_the_event_day_has_two_halves() -> None:
@@ -36,7 +46,9 @@ def test_without_a_time_of_day_the_event_day_is_neither_pre_nor_post() -> None:
 
 
 @given(st.integers(-400, 400), st.integers(1, 300))
-def test_a_moment_is_never_in_both_windows_and_never_later_than_as_of(days: int, as_of_days: int) -> None:
+def test_a_moment_is_never_in_both_windows_and_never_later_than_as_of(
+    days: int, as_of_days: int
+) -> None:
     quake, as_of = event(), NOON + timedelta(days=as_of_days)
     windows = default_windows(quake, as_of, 365, 90)
     moment = NOON + timedelta(days=days)
@@ -54,10 +66,14 @@ def test_windows_that_cannot_be_meant_are_refused_with_the_option_to_change() ->
     quake = event()
     good = default_windows(quake, NOON + timedelta(days=30), 365, 90)
     check_windows(quake, good)
-    late = Windows(pre=parse_range("2018-10-01/2018-10-09", "--pre"), post=good.post, as_of=good.as_of)
+    late = Windows(
+        pre=parse_range("2018-10-01/2018-10-09", "--pre"), post=good.post, as_of=good.as_of
+    )
     with pytest.raises(RequestError, match="--pre"):
         check_windows(quake, late)
-    early = Windows(pre=good.pre, post=parse_range("2018-01-01/2018-02-01", "--post"), as_of=good.as_of)
+    early = Windows(
+        pre=good.pre, post=parse_range("2018-01-01/2018-02-01", "--post"), as_of=good.as_of
+    )
     with pytest.raises(RequestError, match="--post"):
         check_windows(quake, early)
     with pytest.raises(RequestError, match="future"):
@@ -81,7 +97,9 @@ def test_times_with_an_offset_become_utc() -> None:
     assert parse_moment("2018-09-05") == (datetime(2018, 9, 5, tzinfo=UTC), False)
 
 
-@pytest.mark.parametrize("name", ["../../x", "..", "a/b", "", ".hidden", "x" * 65, "a b", "nul\0", "x."])
+@pytest.mark.parametrize(
+    "name", ["../../x", "..", "a/b", "", ".hidden", "x" * 65, "a b", "nul\0", "x."]
+)
 def test_names_that_could_leave_the_folder_are_refused(name: str) -> None:
     with pytest.raises(RequestError, match="--name"):
         check_name(name)

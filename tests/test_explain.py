@@ -1,4 +1,6 @@
-"""`coslide explain`: pictures of every chip, shares of bands that add up, factors in their order."""
+"""`coslide explain`: pictures of every chip, shares of bands that add up, factors in their
+order.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,19 @@ from models.explain.importance import gini_importance
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a plain card, one with two branches, and a sample set whose third band says nothing."""
+    """Return a folder with a plain card, one with two branches, and a sample set whose third band
+    says nothing.
+    """
     folder = tmp_path_factory.mktemp("ground")
     save_card(make_card(BANDS, name="plain"), folder / "plain")
-    branches = {"architecture": "multi_input_unet", "arguments": {"width": 8, "groups": [[0, 1], [2]]}}
+    branches = {
+        "architecture": "multi_input_unet",
+        "arguments": {"width": 8, "groups": [[0, 1], [2]]},
+    }
     save_card(
-        make_card(BANDS, name="branched", tiles=CardTiles(size=64, mode="core", halo=112), **branches),
+        make_card(
+            BANDS, name="branched", tiles=CardTiles(size=64, mode="core", halo=112), **branches
+        ),
         folder / "branched",
     )
     small_samples(folder / "valley", simulated=True)
@@ -44,9 +53,20 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict
 
 
 @pytest.mark.parametrize("card", ["plain", "branched"])
-def test_pictures_and_tables_of_a_checkpoint(ground: Path, capsys: pytest.CaptureFixture[str], card: str) -> None:
+def test_pictures_and_tables_of_a_checkpoint(
+    ground: Path, capsys: pytest.CaptureFixture[str], card: str
+) -> None:
     out = ground / f"out-{card}"
-    given = ("--samples", str(ground / "valley"), "--checkpoint", str(ground / card), "--chips", "1", "--out", str(out))
+    given = (
+        "--samples",
+        str(ground / "valley"),
+        "--checkpoint",
+        str(ground / card),
+        "--chips",
+        "1",
+        "--out",
+        str(out),
+    )
     code, answer = call(capsys, *given)
     assert code == 0
     assert answer["pictures"] == ["chip-01.png", "factors.png"]
@@ -60,7 +80,9 @@ def test_pictures_and_tables_of_a_checkpoint(ground: Path, capsys: pytest.Captur
 def test_one_map_a_branch_and_one_a_band(ground: Path) -> None:
     samples = small_samples(ground / "more")
     window = slice(0, 32), slice(0, 32)
-    branched, gradients = look_at(card_named(str(ground / "branched")).load("cpu"), samples, (0,), *window)
+    branched, gradients = look_at(
+        card_named(str(ground / "branched")).load("cpu"), samples, (0,), *window
+    )
     assert branched.branch_names == ("branch A: post_B4, post_B3", "branch B: slope")
     assert branched.branch_cams.shape == (2, 32, 32)
     assert branched.occlusion.shape == gradients.shape == (3, 32, 32)
@@ -71,13 +93,21 @@ def test_one_map_a_branch_and_one_a_band(ground: Path) -> None:
 
 def test_factors_alone_and_in_their_order(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, answer = call(
-        capsys, "--samples", str(ground / "valley"), "--split", "train", "--out", str(ground / "factors")
+        capsys,
+        "--samples",
+        str(ground / "valley"),
+        "--split",
+        "train",
+        "--out",
+        str(ground / "factors"),
     )
     assert code == 0
     ranked = answer["gini_importance"]
     assert set(ranked) == set(BANDS)
     assert sum(ranked.values()) == pytest.approx(1)
-    assert ranked["slope"] < 0.1 < min(ranked["post_B4"], ranked["post_B3"]), "slope is noise in this valley"
+    assert ranked["slope"] < 0.1 < min(ranked["post_B4"], ranked["post_B3"]), (
+        "slope is noise in this valley"
+    )
     assert (ground / "factors" / "factors.csv").read_text().startswith("factor,gini_importance\n")
     assert not (ground / "factors" / "bands.csv").exists()
 
@@ -117,6 +147,8 @@ def test_the_picture_takes_the_image_after_the_event() -> None:
 def test_what_cannot_be_is_refused(
     ground: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
-    code, answer = call(capsys, *(part.format(ground) for part in arguments), "--out", str(ground / "refused"))
+    code, answer = call(
+        capsys, *(part.format(ground) for part in arguments), "--out", str(ground / "refused")
+    )
     assert code == 2
     assert message in answer["message"]

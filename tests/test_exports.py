@@ -1,4 +1,6 @@
-"""Further formats: GeoJSON by the letter of RFC 7946, KML that readers open, a package in the shape of Copernicus EMS."""
+"""Further formats: GeoJSON by the letter of RFC 7946, KML that readers open, a package in the shape
+of Copernicus EMS.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,20 @@ ALL = ProductConfig(exports=("geojson", "kml", "ems"))
 KML = "{http://www.opengis.net/kml/2.2}"
 
 
-def _published(folder: Path, scene: SmallScene, product: ProductConfig = ALL, **more: Any) -> Published:
+def _published(
+    folder: Path, scene: SmallScene, product: ProductConfig = ALL, **more: Any
+) -> Published:
     folder.mkdir()
     run = about(**more)
     inventory = scene.outline(choice=run.choice)
     return write_products(
-        folder, inventory, scene.probability, scene.observation, scene.stack, run, Manner(product=product)
+        folder,
+        inventory,
+        scene.probability,
+        scene.observation,
+        scene.stack,
+        run,
+        Manner(product=product),
     )
 
 
@@ -46,7 +56,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> SmallScene:
 @pytest.fixture(scope="module")
 def folder(scene: SmallScene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("exports") / "r001"
-    _published(target, scene, event=about().event.model_copy(update={"title": HOSTILE}), warnings=(HOSTILE,))
+    _published(
+        target,
+        scene,
+        event=about().event.model_copy(update={"title": HOSTILE}),
+        warnings=(HOSTILE,),
+    )
     return target
 
 
@@ -67,7 +82,9 @@ def _check_rfc7946(content: dict[str, Any]) -> None:
                 assert ring[0] == ring[-1]
                 assert (np.abs(xy) <= (180, 90)).all()
                 assert np.ptp(xy[:, 0]) < 180, "3.1.9: cut at the antimeridian"
-                assert shapely.is_ccw(shapely.linearrings(xy)) == (number == 0), "3.1.6: the right-hand rule"
+                assert shapely.is_ccw(shapely.linearrings(xy)) == (number == 0), (
+                    "3.1.6: the right-hand rule"
+                )
         assert shapely.geometry.shape(feature["geometry"]).is_valid
 
 
@@ -135,7 +152,9 @@ def test_kml_opens_and_holds_every_landslide(folder: Path, scene: SmallScene) ->
         read[next(name for name in ("Name", "name", "id") if name in read.columns)].tolist()
         == inventory.landslides["id"].tolist()
     )
-    np.testing.assert_allclose(read.to_crs(inventory.geobox.crs).area, inventory.landslides["area_m2"], rtol=2e-3)
+    np.testing.assert_allclose(
+        read.to_crs(inventory.geobox.crs).area, inventory.landslides["area_m2"], rtol=2e-3
+    )
 
 
 def test_kml_is_escaped_and_well_formed(folder: Path) -> None:
@@ -153,24 +172,45 @@ def test_kml_is_escaped_and_well_formed(folder: Path) -> None:
 
 def test_ems_package_has_the_manuals_layers_and_fields(folder: Path, scene: SmallScene) -> None:
     path = folder / "ems.gpkg"
-    fields = {name: set(pyogrio.read_info(path, layer=name)["fields"]) for name, _ in pyogrio.list_layers(path)}
-    assert fields["source"] == {"source_nam", "src_date", "source_tm", "sensor_gsd", "eventphase", "src_id"}
+    fields = {
+        name: set(pyogrio.read_info(path, layer=name)["fields"])
+        for name, _ in pyogrio.list_layers(path)
+    }
+    assert fields["source"] == {
+        "source_nam",
+        "src_date",
+        "source_tm",
+        "sensor_gsd",
+        "eventphase",
+        "src_id",
+    }
     assert fields["areaOfInterestA"] == {"emsr_id", "glide_no", "area_id", "locality", "map_type"}
-    assert fields["observedEventA"] == {"event_type", "obj_desc", "det_method", "notation", "dmg_src_id", "area"}
+    assert fields["observedEventA"] == {
+        "event_type",
+        "obj_desc",
+        "det_method",
+        "notation",
+        "dmg_src_id",
+        "area",
+    }
     assert {"obj_type", "or_src_id"} <= fields["imageFootprintA"]
     assert "summaryTable" in fields
     events = gpd.read_file(path, layer="observedEventA")
     assert events.crs.to_epsg() == 4326
     assert set(events["event_type"]) == {"6-Mass Movement"}
     assert set(events["obj_desc"]) == {"Landslide"}
-    np.testing.assert_allclose(events["area"], scene.outline().landslides["area_m2"] / 1e4, atol=1e-4)
+    np.testing.assert_allclose(
+        events["area"], scene.outline().landslides["area_m2"] / 1e4, atol=1e-4
+    )
     sources = pyogrio.read_dataframe(path, layer="source")
     assert set(events["dmg_src_id"]) <= set(sources["src_id"])
     assert sources["src_date"].str.fullmatch(r"\d\d/\d\d/\d{4}").all()
     assert sources["source_tm"].str.fullmatch(r"T\d\d:\d\d:\d\dZ").all()
     footprints = gpd.read_file(path, layer="imageFootprintA")
     assert set(footprints["obj_type"]) == {"Image Footprint", "Not Analysed"}
-    summary = pyogrio.read_dataframe(path, layer="summaryTable").set_index(["category", "unit"])["affected"]
+    summary = pyogrio.read_dataframe(path, layer="summaryTable").set_index(["category", "unit"])[
+        "affected"
+    ]
     assert summary["Observed event: landslides", "number"] == 4
 
 
@@ -183,7 +223,9 @@ def test_a_landslide_names_the_image_it_was_seen_in() -> None:
 
 
 def test_an_empty_inventory_has_every_export_too(scene: SmallScene, tmp_path: Path) -> None:
-    nothing = replace(scene, probability=np.where(np.isnan(scene.probability), np.nan, np.float32(0.1)))
+    nothing = replace(
+        scene, probability=np.where(np.isnan(scene.probability), np.nan, np.float32(0.1))
+    )
     done = _published(tmp_path / "r", nothing)
     assert set(FILES.values()) <= set(done.products)
     content = json.loads(done.products["landslides.geojson"].read_text())
@@ -194,7 +236,9 @@ def test_an_empty_inventory_has_every_export_too(scene: SmallScene, tmp_path: Pa
 
 
 @pytest.mark.parametrize("exports", [(), ("kml",), ("ems", "geojson")])
-def test_each_switch_writes_its_file_and_no_other(scene: SmallScene, tmp_path: Path, exports: tuple[Any, ...]) -> None:
+def test_each_switch_writes_its_file_and_no_other(
+    scene: SmallScene, tmp_path: Path, exports: tuple[Any, ...]
+) -> None:
     done = _published(tmp_path / "r", scene, ProductConfig(exports=exports))
     wanted = {FILES[name] for name in exports}
     assert {name for name in FILES.values() if (tmp_path / "r" / name).exists()} == wanted
@@ -205,7 +249,10 @@ def test_each_switch_writes_its_file_and_no_other(scene: SmallScene, tmp_path: P
 
 def test_the_same_run_gives_the_same_bytes(folder: Path, scene: SmallScene, tmp_path: Path) -> None:
     again = _published(
-        tmp_path / "r", scene, event=about().event.model_copy(update={"title": HOSTILE}), warnings=(HOSTILE,)
+        tmp_path / "r",
+        scene,
+        event=about().event.model_copy(update={"title": HOSTILE}),
+        warnings=(HOSTILE,),
     )
     for name in FILES.values():
         assert again.products[name].read_bytes() == (folder / name).read_bytes(), name

@@ -1,4 +1,6 @@
-"""Influencing factors: distances are exact, windows agree bit for bit, and a file that makes no sense is refused by name."""
+"""Influencing factors: distances are exact, windows agree bit for bit, and a file that makes no
+sense is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,10 @@ def river(path: Path, crs: Any = GRID.crs) -> Path:
 
 
 def halves(path: Path, names: tuple[Any, Any] = ("granite", "tuff")) -> Path:
-    west, east = box(WEST - 500, SOUTH - 500, MIDDLE[0], NORTH + 500), box(MIDDLE[0], SOUTH, EAST + 500, NORTH)
+    west, east = (
+        box(WEST - 500, SOUTH - 500, MIDDLE[0], NORTH + 500),
+        box(MIDDLE[0], SOUTH, EAST + 500, NORTH),
+    )
     return layer(path, [west, east], rock=list(names))
 
 
@@ -65,7 +70,9 @@ def opened(name: str, path: Path, **more: Any) -> Any:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    points=st.lists(st.tuples(st.integers(-900, 3300), st.integers(-900, 3300)), min_size=2, max_size=9),
+    points=st.lists(
+        st.tuples(st.integers(-900, 3300), st.integers(-900, 3300)), min_size=2, max_size=9
+    ),
     cap=st.sampled_from([150.0, 2500.0]),
 )
 def test_the_distance_is_the_one_shapely_measures_and_no_window_changes_it(
@@ -75,7 +82,9 @@ def test_the_distance_is_the_one_shapely_measures_and_no_window_changes_it(
     segments = segments_of(np.array([line], dtype=object))
     whole = distance_m(segments, GRID, cap)
     rows, columns = slice(11, 170), slice(47, 131)
-    np.testing.assert_array_equal(distance_m(segments, GRID[rows, columns], cap), whole[rows, columns])
+    np.testing.assert_array_equal(
+        distance_m(segments, GRID[rows, columns], cap), whole[rows, columns]
+    )
     for row, column in ((0, 0), (17, 200), (239, 3), (120, 121)):
         x, y = WEST + (column + 0.5) * 10, NORTH - (row + 0.5) * 10
         assert whole[row, column] == pytest.approx(min(line.distance(Point(x, y)), cap), abs=2e-3)
@@ -83,7 +92,10 @@ def test_the_distance_is_the_one_shapely_measures_and_no_window_changes_it(
 
 def test_segments_never_join_two_lines() -> None:
     lines = np.array(
-        [LineString([(0, 0), (1, 0), (2, 0)]), shapely.MultiLineString([[(5, 5), (6, 6)], [(8, 8), (9, 9)]])]
+        [
+            LineString([(0, 0), (1, 0), (2, 0)]),
+            shapely.MultiLineString([[(5, 5), (6, 6)], [(8, 8), (9, 9)]]),
+        ]
     )
     assert segments_of(lines).tolist() == [
         [[0, 0], [1, 0]], [[1, 0], [2, 0]], [[5, 5], [6, 6]], [[8, 8], [9, 9]],
@@ -119,10 +131,15 @@ def test_polygons_become_codes_and_gaps_are_not_known(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rock.on(GRID[5:90, 60:200]), found[5:90, 60:200])
     half = layer(tmp_path / "half.gpkg", [box(WEST, SOUTH, MIDDLE[0], NORTH)], rock=["granite"])
     assert np.isnan(opened("lithology", half, attribute="rock", codes=table).on(GRID)[100, -10])
-    assert opened("lithology", half, attribute="rock", codes=table, elsewhere=9).on(GRID)[100, -10] == 9
+    assert (
+        opened("lithology", half, attribute="rock", codes=table, elsewhere=9).on(GRID)[100, -10]
+        == 9
+    )
 
 
-def test_a_condition_chooses_features_and_may_leave_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_condition_chooses_features_and_may_leave_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = halves(tmp_path / "g.gpkg", (7, 12))
     found = opened("lithology", path, attribute="rock", where="rock = 12", elsewhere=0).on(GRID)
     assert set(np.unique(found)) == {0, 12}
@@ -141,9 +158,17 @@ def test_whole_numbers_are_their_own_codes(tmp_path: Path) -> None:
     assert set(np.unique(found)) == {7, 12}
 
 
-def written(path: Path, values: Any, crs: Any = GRID.crs, step: float = 30.0, nodata: float | None = None) -> Path:
+def written(
+    path: Path, values: Any, crs: Any = GRID.crs, step: float = 30.0, nodata: float | None = None
+) -> Path:
     array = np.asarray(values)
-    profile = {"driver": "GTiff", "height": array.shape[0], "width": array.shape[1], "count": 1, "dtype": array.dtype}
+    profile = {
+        "driver": "GTiff",
+        "height": array.shape[0],
+        "width": array.shape[1],
+        "count": 1,
+        "dtype": array.dtype,
+    }
     affine = Affine(step, 0, WEST - 30, 0, -step, NORTH + 30)
     with rasterio.open(path, "w", **profile, crs=str(crs), transform=affine, nodata=nodata) as file:
         file.write(array, 1)
@@ -192,17 +217,25 @@ def test_another_file_is_another_stack(tmp_path: Path) -> None:
     layer(path, [LineString([(WEST, SOUTH), (EAST, NORTH)])])
     assert Factors(config).details(("river_distance",)) != before
     capped = replace_cap(config, 500.0)
-    assert Factors(capped).details(("river_distance",)) != Factors(config).details(("river_distance",))
+    assert Factors(capped).details(("river_distance",)) != Factors(config).details(
+        ("river_distance",)
+    )
 
 
 def replace_cap(config: FactorsConfig, cap_m: float) -> FactorsConfig:
     assert config.river_distance is not None
-    return config.model_copy(update={"river_distance": config.river_distance.model_copy(update={"cap_m": cap_m})})
+    return config.model_copy(
+        update={"river_distance": config.river_distance.model_copy(update={"cap_m": cap_m})}
+    )
 
 
 def test_the_simulated_earth_takes_the_file_instead_of_its_own(tmp_path: Path) -> None:
-    factors = {"lithology": {"file": str(halves(tmp_path / "g.gpkg", (11, 22))), "attribute": "rock"}}
-    source = make_source(SourceConfig.model_validate({"landscape": "tephra-hills", "factors": factors}))
+    factors = {
+        "lithology": {"file": str(halves(tmp_path / "g.gpkg", (11, 22))), "attribute": "rock"}
+    }
+    source = make_source(
+        SourceConfig.model_validate({"landscape": "tephra-hills", "factors": factors})
+    )
     plan = source.plan(AREA, GRID, EVENT, WINDOWS, ("lithology", "fault_distance"))
     pulled = source.pull(plan, GRID[:64, 100:164])
     assert set(np.unique(pulled.bands["lithology"])) == {11, 22}
@@ -252,10 +285,19 @@ BAD_LINES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "table.csv": (_text, "not a vector file coslide reads"),
     "nocrs.gpkg": (_no_crs, "coordinate system"),
     "empty.gpkg": (_empty, "is empty"),
-    "far.gpkg": (lambda p: layer(p, [LineString([(2.0, 48.0), (2.1, 48.1)])], 4326), "lies elsewhere"),
-    "degrees.gpkg": (lambda p: layer(p, [LineString([(141.9, 42.6), (142.0, 42.7)])]), "lies elsewhere"),
+    "far.gpkg": (
+        lambda p: layer(p, [LineString([(2.0, 48.0), (2.1, 48.1)])], 4326),
+        "lies elsewhere",
+    ),
+    "degrees.gpkg": (
+        lambda p: layer(p, [LineString([(141.9, 42.6), (142.0, 42.7)])]),
+        "lies elsewhere",
+    ),
     "points.gpkg": (lambda p: layer(p, [Point(*MIDDLE)]), "no line"),
-    "beside.tif": (lambda p: written(p, np.ones((3, 3), np.float32), "EPSG:3857"), "shows nothing of the area"),
+    "beside.tif": (
+        lambda p: written(p, np.ones((3, 3), np.float32), "EPSG:3857"),
+        "shows nothing of the area",
+    ),
     "negative.tif": (lambda p: written(p, np.full((90, 90), -5, np.float32)), "no distance"),
 }
 
@@ -281,7 +323,12 @@ def test_classes_that_cannot_be_coded_are_refused_by_name(tmp_path: Path) -> Non
     with pytest.raises(RequestError, match="no polygon"):
         opened("lithology", river(tmp_path / "r.gpkg"), attribute="rock")
     with pytest.raises(RequestError, match="an empty value"):
-        opened("lithology", halves(tmp_path / "n.gpkg", ("granite", None)), attribute="rock", codes={"granite": 1})
+        opened(
+            "lithology",
+            halves(tmp_path / "n.gpkg", ("granite", None)),
+            attribute="rock",
+            codes={"granite": 1},
+        )
     with pytest.raises(RequestError, match="no code"):
         opened("lithology", written(tmp_path / "x.tif", np.full((90, 90), 2.5, np.float32)))
     with pytest.raises(ValidationError, match="between 0 and"):
@@ -294,15 +341,20 @@ def test_a_hole_in_a_polygon_is_a_hole(tmp_path: Path) -> None:
         [(WEST, SOUTH), (EAST, SOUTH), (EAST, NORTH), (WEST, NORTH)],
         [[(x - 100, y - 100), (x + 100, y - 100), (x + 100, y + 100), (x - 100, y + 100)]],
     )
-    found = opened("lithology", layer(tmp_path / "ring.gpkg", [ring], rock=[3]), attribute="rock").on(GRID)
+    found = opened(
+        "lithology", layer(tmp_path / "ring.gpkg", [ring], rock=[3]), attribute="rock"
+    ).on(GRID)
     row, column = GRID.shape[0] // 2, GRID.shape[1] // 2
     assert np.isnan(found[row, column])
     assert found[row, column + 30] == 3
 
 
 def test_the_grid_need_not_be_the_whole(tmp_path: Path) -> None:
-    factors = Factors(FactorsConfig.model_validate({"river_distance": {"file": str(river(tmp_path / "r.gpkg"))}}))
+    factors = Factors(
+        FactorsConfig.model_validate({"river_distance": {"file": str(river(tmp_path / "r.gpkg"))}})
+    )
     small = GeoBox((50, 60), GRID.affine @ Affine.translation(90, 70), GRID.crs)
     np.testing.assert_array_equal(
-        factors.open("river_distance", small).on(small), factors.open("river_distance", GRID).on(GRID)[70:120, 90:150]
+        factors.open("river_distance", small).on(small),
+        factors.open("river_distance", GRID).on(GRID)[70:120, 90:150],
     )

@@ -42,7 +42,9 @@ def test_yaml_that_is_no_mapping_is_a_request_error(tmp_path: Path, text: str) -
         read_yaml(path)
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "/vsicurl/http://x", "https://x/y", "link/x"])
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a/../../x", "/vsicurl/http://x", "https://x/y", "link/x"]
+)
 def test_names_that_lead_out_of_a_folder_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link").symlink_to(tmp_path)

@@ -1,4 +1,6 @@
-"""The GeoPackage: every layer and field, even when empty; described, styled, ours, and the same bytes for the same run."""
+"""The GeoPackage: every layer and field, even when empty; described, styled, ours, and the same
+bytes for the same run.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ from inventory.formats.geopackage import (
     write_geopackage,
     write_inventory,
 )
-from inventory.formats.layers import Layer, area_layer, event_layer, inventory_layers, scenes_layer, unseen_layer
+from inventory.formats.layers import (
+    Layer,
+    area_layer,
+    event_layer,
+    inventory_layers,
+    scenes_layer,
+    unseen_layer,
+)
 from inventory.formats.styles import STYLES
 from inventory.outline.attributes import FIELDS
 from inventory.outline.outline import Inventory
@@ -51,7 +60,9 @@ def _layers(scene: SmallScene, inventory: Inventory) -> list[Layer]:
 
 
 def _write(path: Path, scene: SmallScene, inventory: Inventory) -> Path:
-    return write_geopackage(path, _layers(scene, inventory), inventory_metadata(inventory), about().stamp)
+    return write_geopackage(
+        path, _layers(scene, inventory), inventory_metadata(inventory), about().stamp
+    )
 
 
 @pytest.fixture
@@ -74,7 +85,9 @@ def test_every_layer_opens_with_every_field(package: Path, scene: SmallScene) ->
         assert frame.geometry.is_valid.all()
 
 
-def test_an_empty_inventory_has_every_layer_and_field_too(scene: SmallScene, tmp_path: Path) -> None:
+def test_an_empty_inventory_has_every_layer_and_field_too(
+    scene: SmallScene, tmp_path: Path
+) -> None:
     path = _write(tmp_path / "empty.gpkg", scene, _empty(scene))
     full = _write(tmp_path / "full.gpkg", scene, scene.outline())
     for name in LAYERS:
@@ -91,7 +104,10 @@ def test_what_is_written_is_read_back(package: Path, scene: SmallScene) -> None:
     again = read_inventory(package)
     pd.testing.assert_frame_equal(again.landslides, inventory.landslides, check_dtype=False)
     pd.testing.assert_frame_equal(
-        again.rejected[inventory.rejected.columns], inventory.rejected, check_dtype=False, check_column_type=False
+        again.rejected[inventory.rejected.columns],
+        inventory.rejected,
+        check_dtype=False,
+        check_column_type=False,
     )
     assert again.geobox == inventory.geobox
     assert again.threshold == inventory.threshold
@@ -112,27 +128,48 @@ def _rows(package: Path, query: str) -> list[tuple[str, ...]]:
 
 
 def test_every_field_is_described(package: Path) -> None:
-    told = _rows(package, "SELECT column_name, description FROM gpkg_data_columns WHERE table_name = 'landslides'")
+    told = _rows(
+        package,
+        "SELECT column_name, description FROM gpkg_data_columns WHERE table_name = 'landslides'",
+    )
     assert dict(told) == FIELDS
-    assert len(_rows(package, "SELECT 1 FROM gpkg_data_column_constraints WHERE constraint_name = 'status'")) == 3
+    assert (
+        len(
+            _rows(
+                package,
+                "SELECT 1 FROM gpkg_data_column_constraints WHERE constraint_name = 'status'",
+            )
+        )
+        == 3
+    )
     assert _rows(package, "SELECT count(*) FROM gpkg_contents WHERE description = ''")[0][0] == 0
 
 
 def test_every_layer_is_styled(package: Path) -> None:
-    styles = _rows(package, "SELECT f_table_name, styleQML, styleSLD, useAsDefault FROM layer_styles")
+    styles = _rows(
+        package, "SELECT f_table_name, styleQML, styleSLD, useAsDefault FROM layer_styles"
+    )
     assert sorted(name for name, *_ in styles) == sorted(LAYERS)
     for name, qml, sld, default in styles:
         root = ET.fromstring(qml.split("\n", 1)[1])
         assert root.find("renderer-v2") is not None, name
         ET.fromstring(sld)
         assert default
-    assert {style.layer for style in STYLES} == {*LAYERS, "changes", "affected_roads", "affected_buildings", "reach"}
+    assert {style.layer for style in STYLES} == {
+        *LAYERS,
+        "changes",
+        "affected_roads",
+        "affected_buildings",
+        "reach",
+    }
 
 
 def test_sqlite_and_the_standard_find_nothing_wrong(package: Path) -> None:
     assert _rows(package, "PRAGMA integrity_check") == [("ok",)]
     assert _rows(package, "PRAGMA foreign_key_check") == []
-    tables = {name for (name,) in _rows(package, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = {
+        name for (name,) in _rows(package, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
     extended = {table for (table,) in _rows(package, "SELECT table_name FROM gpkg_extensions")}
     assert extended <= tables
     assert {"gpkg_data_columns", "gpkg_metadata", "gpkg_metadata_reference"} <= extended
@@ -141,11 +178,15 @@ def test_sqlite_and_the_standard_find_nothing_wrong(package: Path) -> None:
 
 
 def test_stamps_come_from_the_run(package: Path) -> None:
-    assert {stamp for (stamp,) in _rows(package, "SELECT last_change FROM gpkg_contents")} == {about().stamp}
+    assert {stamp for (stamp,) in _rows(package, "SELECT last_change FROM gpkg_contents")} == {
+        about().stamp
+    }
     assert _rows(package, "SELECT timestamp FROM gpkg_metadata_reference") == [(about().stamp,)]
 
 
-def test_the_same_run_gives_the_same_bytes(package: Path, scene: SmallScene, tmp_path: Path) -> None:
+def test_the_same_run_gives_the_same_bytes(
+    package: Path, scene: SmallScene, tmp_path: Path
+) -> None:
     again = _write(tmp_path / "again.gpkg", scene, scene.outline())
     assert again.read_bytes() == package.read_bytes()
 
@@ -156,7 +197,9 @@ def test_it_says_what_it_is(package: Path) -> None:
 
 def test_newer_formats_and_strangers_are_refused(package: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(package)) as database, database:
-        database.execute("UPDATE gpkg_metadata SET metadata = replace(metadata, 'inventory/1', 'inventory/2')")
+        database.execute(
+            "UPDATE gpkg_metadata SET metadata = replace(metadata, 'inventory/1', 'inventory/2')"
+        )
     with pytest.raises(RequestError, match="newer than this coslide"):
         read_inventory(package)
     (tmp_path / "text.gpkg").write_text("no database")

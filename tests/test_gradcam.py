@@ -1,4 +1,6 @@
-"""Attribution says what is true of networks whose answer is known: by construction, or because a band was cut off."""
+"""Attribution says what is true of networks whose answer is known: by construction, or because a
+band was cut off.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The grid's promises: every pixel has its tile, tiles never pad, blending weights are positive and sum to one."""
+"""The grid's promises: every pixel has its tile, tiles never pad, blending weights are positive and
+sum to one.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def test_cores_partition_the_raster_and_windows_never_pad(
 
 @settings(max_examples=80, deadline=None)
 @given(SIDES, SIDES, TILES, st.floats(0, 0.5))
-def test_blending_weights_are_positive_and_sum_to_one(height: int, width: int, tile: int, share: float) -> None:
+def test_blending_weights_are_positive_and_sum_to_one(
+    height: int, width: int, tile: int, share: float
+) -> None:
     grid = TileGrid((height, width), tile, int(share * tile), "blend")
     total = np.zeros(grid.shape)
     for t in grid:
@@ -82,7 +86,9 @@ def test_every_tile_row_belongs_to_one_strip_and_reaches_at_most_into_the_next(
         ending, crossing = grid.rows_of(number)
         seen += ending + crossing
         assert all(grid.rows[i].core_stop <= grid.strip(number).stop for i in ending)
-        assert all(grid.rows[i].core_stop <= grid.strip(number).stop + grid.strip_px for i in crossing)
+        assert all(
+            grid.rows[i].core_stop <= grid.strip(number).stop + grid.strip_px for i in crossing
+        )
         assert mode == "blend" or not crossing
     assert seen == list(range(len(grid.rows)))
 

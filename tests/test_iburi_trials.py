@@ -1,4 +1,6 @@
-"""The Iburi trials: every recipe is one, the choice is made on validation bands, and nothing unmeasured is in the table."""
+"""The Iburi trials: every recipe is one, the choice is made on validation bands, and nothing
+unmeasured is in the table.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def record(**trials: int) -> Record:
 @pytest.mark.parametrize("name", [name for name, trial in TRIALS.items() if trial.changes])
 def test_every_trial_is_a_recipe_that_differs_from_the_plain_one(name: str) -> None:
     plain = read_training(ROOT / "configs" / "train" / "iburi-post.yaml")
-    content: dict[str, Any] = plain.model_dump(mode="json", exclude_unset=True) | TRIALS[name].changes
+    content: dict[str, Any] = (
+        plain.model_dump(mode="json", exclude_unset=True) | TRIALS[name].changes
+    )
     changed = TrainingConfig.model_validate(content)
     assert changed.identity != plain.identity
     assert changed.augmentation.mirrors == "none"  # no trial brings them back by leaving them out
@@ -40,7 +44,9 @@ def test_what_is_not_there_on_every_band_is_not_in_the_table() -> None:
     assert TRIALS["light"].words in words
 
 
-def test_the_best_on_validation_bands_is_chosen_whatever_the_test_bands_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_on_validation_bands_is_chosen_whatever_the_test_bands_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[tuple[str, float]] = []
 
     def tested(name: str, fold: int, threshold: float) -> Confusion:
@@ -50,7 +56,10 @@ def test_the_best_on_validation_bands_is_chosen_whatever_the_test_bands_say(monk
     monkeypatch.setattr(iburi_trials, "tested", tested)
     table, words = document(record(plain=60, light=65, season=64))
     assert len(table.splitlines()) == 2 + 3
-    assert {name for name, _ in asked} == {"light", PLAIN}  # no other trial's test bands are looked at
+    assert {name for name, _ in asked} == {
+        "light",
+        PLAIN,
+    }  # no other trial's test bands are looked at
     assert {threshold for _, threshold in asked} == {0.4}
     assert "0.100" in words
     assert "0.500" in words

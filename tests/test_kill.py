@@ -1,4 +1,6 @@
-"""The kill tests in small: one killed server here (the flow and the worker are killed in test_story and test_cluster)."""
+"""The kill tests in small: one killed server here (the flow and the worker are killed in test_story
+and test_cluster).
+"""
 
 from __future__ import annotations
 
@@ -41,12 +43,16 @@ def test_moments_are_seeded_written_down_and_never_struck_twice(
     assert told[0]["at_s"] == round(random.Random("0 fake 0").uniform(0.02, 1.0) * 10, 2)
     assert table(told).count("\n") == 5
     assert ("**no**" in table(told)) is not all(one["same"] for one in told)
-    assert [json.loads(line) for line in (tmp_path / "moments.jsonl").read_text().splitlines()] == told
+    assert [
+        json.loads(line) for line in (tmp_path / "moments.jsonl").read_text().splitlines()
+    ] == told
 
 
 @pytest.mark.slow
 def test_a_killed_server_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL of the Prefect server while a run is under way, and a restart: the same products, nothing left running."""
+    """SIGKILL of the Prefect server while a run is under way, and a restart: the same products,
+    nothing left running.
+    """
     monkeypatch.setattr(kill_served, "preset", partial(kill_served.preset, height=600))
     monkeypatch.setattr(kill_served, "request", partial(kill_served.request, height=600))
     (told,) = strike_all(tmp_path, ["server on SQLite"], 1)

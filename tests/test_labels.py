@@ -1,4 +1,6 @@
-"""Labels: the pixel-centre rule, any CRS, strips as the whole, and friendly words for every unusable file."""
+"""Labels: the pixel-centre rule, any CRS, strips as the whole, and friendly words for every
+unusable file.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,10 @@ def centres() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 def test_a_pixel_is_a_landslide_exactly_when_its_centre_lies_in_a_polygon(
     one: list[tuple[float, float]], two: list[tuple[float, float]]
 ) -> None:
-    hulls = [shapely.MultiPoint([(500_000 + x, 4_700_000 + y) for x, y in p]).convex_hull for p in (one, two)]
+    hulls = [
+        shapely.MultiPoint([(500_000 + x, 4_700_000 + y) for x, y in p]).convex_hull
+        for p in (one, two)
+    ]
     polygons = [hull for hull in hulls if hull.geom_type == "Polygon"]
     burnt = covers(GRID, frame(*polygons))
     points = shapely.points(*centres())
@@ -55,7 +60,9 @@ def test_a_pixel_is_a_landslide_exactly_when_its_centre_lies_in_a_polygon(
 
 def test_strips_are_labelled_as_the_whole() -> None:
     rng = np.random.default_rng(1)
-    slides = frame(*(Point(500_000 + x, 4_700_000 - y).buffer(37) for x, y in rng.random((30, 2)) * (500, 600)))
+    slides = frame(
+        *(Point(500_000 + x, 4_700_000 - y).buffer(37) for x, y in rng.random((30, 2)) * (500, 600))
+    )
     whole = burn(GRID, slides)
     parts = [burn(GRID[rows : min(rows + 7, 60), :], slides) for rows in range(0, 60, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
@@ -63,10 +70,13 @@ def test_strips_are_labelled_as_the_whole() -> None:
 
 def test_holes_stay_holes_overlaps_count_once_and_ignore_wins() -> None:
     ring = Polygon(
-        box(500_050, 4_699_600, 500_250, 4_699_900).exterior, [box(500_100, 4_699_700, 500_150, 4_699_800).exterior]
+        box(500_050, 4_699_600, 500_250, 4_699_900).exterior,
+        [box(500_100, 4_699_700, 500_150, 4_699_800).exterior],
     )
     slides = frame(ring, box(500_050, 4_699_600, 500_100, 4_699_650))
-    inside = frame(box(500_000, 4_699_500, 500_200, 4_700_000), box(500_100, 4_699_500, 500_300, 4_700_000))
+    inside = frame(
+        box(500_000, 4_699_500, 500_200, 4_700_000), box(500_100, 4_699_500, 500_300, 4_700_000)
+    )
     ignore = frame(box(500_050, 4_699_850, 500_060, 4_699_900))
     label = burn(GRID, slides, inside=inside, ignore=ignore)
     assert label.dtype == np.uint8
@@ -78,15 +88,24 @@ def test_holes_stay_holes_overlaps_count_once_and_ignore_wins() -> None:
 def test_truth_from_files_in_another_crs(tmp_path: Path) -> None:
     file = tmp_path / "truth.gpkg"
     slides = frame(box(500_100, 4_699_700, 500_200, 4_699_900), kind=["slide"])
-    extent = frame(box(500_000, 4_699_400, 500_500, 4_700_000), box(0, 0, 1, 1), kind=["interpreted", "cloud_gap"])
+    extent = frame(
+        box(500_000, 4_699_400, 500_500, 4_700_000),
+        box(0, 0, 1, 1),
+        kind=["interpreted", "cloud_gap"],
+    )
     slides.to_crs("EPSG:4326").to_file(file, layer="slides")
     extent.to_file(file, layer="extent")
-    frame(Point(500_150, 4_699_750).buffer(15)).to_file(tmp_path / "uncertain.geojson", driver="GeoJSON")
+    frame(Point(500_150, 4_699_750).buffer(15)).to_file(
+        tmp_path / "uncertain.geojson", driver="GeoJSON"
+    )
     label = truth(
         GRID,
         [Layer.parse(f"{file}:slides")],
         inside=Layer(file, "extent", "kind = 'interpreted'"),
-        ignore=[Layer.parse(str(tmp_path / "uncertain.geojson")), Layer(file, "extent", "kind = 'no such'")],
+        ignore=[
+            Layer.parse(str(tmp_path / "uncertain.geojson")),
+            Layer(file, "extent", "kind = 'no such'"),
+        ],
     )
     assert (label == 255).sum() in range(4, 13)
     assert (label == 1).sum() == 200 - (label == 255).sum()
@@ -94,7 +113,9 @@ def test_truth_from_files_in_another_crs(tmp_path: Path) -> None:
 
 
 def test_points_beside_polygons_are_left_out_and_broken_polygons_mended(tmp_path: Path) -> None:
-    bow = Polygon([(500_100, 4_699_800), (500_200, 4_699_700), (500_200, 4_699_800), (500_100, 4_699_700)])
+    bow = Polygon(
+        [(500_100, 4_699_800), (500_200, 4_699_700), (500_200, 4_699_800), (500_100, 4_699_700)]
+    )
     frame(bow, Point(500_000, 4_699_999)).to_file(tmp_path / "mixed.geojson", driver="GeoJSON")
     read = read_layer(Layer(tmp_path / "mixed.geojson"), CRS)
     assert read.geometry.is_valid.all()
@@ -138,19 +159,25 @@ def write(tmp_path: Path, name: str) -> str:
         ("elsewhere.gpkg", "", "outside the imagery"),
     ],
 )
-def test_unusable_truth_is_named_with_a_remedy(tmp_path: Path, name: str, layer: str, named: str) -> None:
+def test_unusable_truth_is_named_with_a_remedy(
+    tmp_path: Path, name: str, layer: str, named: str
+) -> None:
     with pytest.raises(RequestError, match=named) as caught:
         truth(GRID, [Layer.parse(write(tmp_path, name) + layer)])
     assert caught.value.remedy
 
 
 def test_the_real_truth_has_the_shares_its_readme_states(real: Path) -> None:
-    """README of iburi-2018: on 10 m UTM 54N, pixel centres, 13.05 % of pixels inside the extent are source areas."""
+    """README of iburi-2018: on 10 m UTM 54N, pixel centres, 13.05 % of pixels inside the extent are
+    source areas.
+    """
     file = real / "iburi-2018" / "truth.gpkg"
     area = frame(box(141.890336, 42.682373, 141.963729, 42.769509), crs="EPSG:4326").to_crs(CRS)
     geobox = GeoBox.from_bbox(area.total_bounds, crs=CRS, resolution=10)
     label = truth(
-        geobox, [Layer(file, "source_areas")], inside=Layer(file, "interpretation_extent", "kind = 'interpreted'")
+        geobox,
+        [Layer(file, "source_areas")],
+        inside=Layer(file, "interpretation_extent", "kind = 'interpreted'"),
     )
     assert (label == 1).sum() == pytest.approx(72_275, rel=0.01)
     assert (label == 1).sum() / (label != 255).sum() == pytest.approx(0.1305, abs=0.003)

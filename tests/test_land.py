@@ -1,4 +1,6 @@
-"""Land and sea: known places, the antimeridian, and agreement with the package the picture was made from."""
+"""Land and sea: known places, the antimeridian, and agreement with the package the picture was made
+from.
+"""
 
 from __future__ import annotations
 
@@ -52,21 +54,33 @@ def test_small_and_quick() -> None:
     assert PATH.stat().st_size < 300_000
     assert land_cells().shape == (3600, 7200)
     code = (
-        "import sys, time; from configs.area import around; t = time.perf_counter(); from configs import land;"
+        "import sys, time; from configs.area import around; t = time.perf_counter(); from "
+        "configs import land;"
         "assert land.land_fraction(around(42.69, 141.93, 5)) == 1; s = time.perf_counter() - t;"
         "assert 'global_land_mask' not in sys.modules; print(s)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
     )
     assert float(done.stdout) < 1.0  # 0.1-0.2 s alone; slack for busy machines
 
 
 def test_agrees_with_the_package_it_was_made_from() -> None:
-    globe = pytest.importorskip("global_land_mask", reason="global-land-mask is not installed").globe
+    globe = pytest.importorskip(
+        "global_land_mask", reason="global-land-mask is not installed"
+    ).globe
     random = np.random.default_rng(0)
-    latitude, longitude = random.uniform(-89.99, 89.99, 20_000), random.uniform(-180, 179.999, 20_000)
+    latitude, longitude = (
+        random.uniform(-89.99, 89.99, 20_000),
+        random.uniform(-180, 179.999, 20_000),
+    )
     truth = globe.is_land(latitude, longitude)
-    ours = land_cells()[((90 - latitude) / CELL_DEGREES).astype(int), ((longitude + 180) / CELL_DEGREES).astype(int)]
+    ours = land_cells()[
+        ((90 - latitude) / CELL_DEGREES).astype(int), ((longitude + 180) / CELL_DEGREES).astype(int)
+    ]
     assert ours[truth].all()  # land is never called sea
     assert (ours & ~truth).mean() < 0.02

@@ -1,4 +1,6 @@
-"""From archive and polygons to a card that maps: samples, train, respond, evaluate, as a stranger would call them."""
+"""From archive and polygons to a card that maps: samples, train, respond, evaluate, as a stranger
+would call them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,19 @@ from affine import Affine
 from rasterio.features import shapes
 from safetensors.torch import save_file
 from shapely.geometry import box, shape
-from small_archive import AREA, CRS, EPICENTRE, NORTH, POST, RUN, SIDE, WEST, make_archive, make_preset, scars
+from small_archive import (
+    AREA,
+    CRS,
+    EPICENTRE,
+    NORTH,
+    POST,
+    RUN,
+    SIDE,
+    WEST,
+    make_archive,
+    make_preset,
+    scars,
+)
 
 from configs.checkpoint import read_card
 from configs.files import sha256
@@ -49,7 +63,12 @@ def ground(tmp_path: Path) -> Path:
         "name": "valley",
         "title": "a small valley",
         "run": {
-            "event": {"name": "valley", "time": "2018-09-05T00:00:00Z", "latitude": latitude, "longitude": longitude},
+            "event": {
+                "name": "valley",
+                "time": "2018-09-05T00:00:00Z",
+                "latitude": latitude,
+                "longitude": longitude,
+            },
             "windows": {"as_of": "2018-12-01"},
             "source": {"kind": "archive", "archive": "archive"},
         },
@@ -88,9 +107,13 @@ def ground(tmp_path: Path) -> Path:
 
 
 def test_samples_train_respond_evaluate(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    samples = call(capsys, "samples", str(ground / "sampling.yaml"), "--out", str(ground / "samples"))
+    samples = call(
+        capsys, "samples", str(ground / "sampling.yaml"), "--out", str(ground / "samples")
+    )
     assert set(samples["counts"]) == {"band-0", "band-1", "band-2"}
-    trained = call(capsys, "train", str(ground / "recipe.yaml"), "--out", str(ground / "cards"), "--fold", "0")
+    trained = call(
+        capsys, "train", str(ground / "recipe.yaml"), "--out", str(ground / "cards"), "--fold", "0"
+    )
     assert trained["scores"][0]["test_set"] == "valley/band-0"
     assert str(ground) not in (ground / "cards" / "valley-card" / "training.yaml").read_text()
     preset = make_preset(ground / "preset.yaml", ground / "cards", "valley-card")
@@ -139,17 +162,26 @@ def test_a_card_asks_no_more_for_the_file_its_encoder_started_from(
     (ground / "pretrained").mkdir()
     save_file(state, ground / "pretrained" / "vgg.safetensors")
     recipe = yaml.safe_load((ground / "recipe.yaml").read_text())
-    arguments = {"width": 16, "fully_connected": 16, "encoder_weights": "pretrained/vgg.safetensors"}
+    arguments = {
+        "width": 16,
+        "fully_connected": 16,
+        "encoder_weights": "pretrained/vgg.safetensors",
+    }
     short = {"steps": 1, "validate_every": 1, "average": 0.0, "freeze": ["encoder"]}
     (ground / "recipe.yaml").write_text(
         yaml.safe_dump(recipe | {"architecture": "fcn8s", "arguments": arguments} | short)
     )
-    call(capsys, "train", str(ground / "recipe.yaml"), "--out", str(ground / "cards"), "--fold", "0")
+    call(
+        capsys, "train", str(ground / "recipe.yaml"), "--out", str(ground / "cards"), "--fold", "0"
+    )
     given = sha256(ground / "pretrained" / "vgg.safetensors")
     shutil.rmtree(ground / "pretrained")
     folder = ground / "cards" / "valley-card"
     found = Found(folder, read_card(folder))
     assert found.card.training["encoder_weights_sha256"] == given
-    assert str(ground) not in (folder / "training.yaml").read_text() + (folder / "card.yaml").read_text()
+    assert (
+        str(ground)
+        not in (folder / "training.yaml").read_text() + (folder / "card.yaml").read_text()
+    )
     kept = found.load("cpu").module.get_submodule("encoder").state_dict()
     assert all(torch.equal(kept[name], tensor.half().float()) for name, tensor in state.items())

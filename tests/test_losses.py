@@ -1,4 +1,6 @@
-"""Losses: the acceptance checks of Dice, agreement with PyTorch, and what is not labelled never counts."""
+"""Losses: the acceptance checks of Dice, agreement with PyTorch, and what is not labelled never
+counts.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,14 @@ SURE = 200.0
 @pytest.fixture
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
     g = torch.Generator().manual_seed(0)
-    return torch.randn(3, 1, 16, 12, generator=g), (torch.rand(3, 16, 12, generator=g) < 0.3).to(torch.uint8)
+    return torch.randn(3, 1, 16, 12, generator=g), (torch.rand(3, 16, 12, generator=g) < 0.3).to(
+        torch.uint8
+    )
 
 
-def test_dice_is_zero_for_a_perfect_and_one_for_a_disjoint_mask(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_dice_is_zero_for_a_perfect_and_one_for_a_disjoint_mask(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
     labels = batch[1]
     perfect = (labels.float() * 2 - 1).unsqueeze(1) * SURE
     assert dice(perfect, labels).item() == pytest.approx(0, abs=1e-6)
@@ -31,18 +37,28 @@ def test_dice_is_zero_for_a_perfect_and_one_for_a_disjoint_mask(batch: tuple[tor
 def test_dice_is_equation_2_with_brackets(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     z, g = batch[0], batch[1].float()
     p = torch.sigmoid(z[:, 0])
-    assert dice(z, g).item() == pytest.approx((1 - (2 * (p * g).sum() + 1) / ((p + g).sum() + 1)).item(), abs=1e-6)
+    assert dice(z, g).item() == pytest.approx(
+        (1 - (2 * (p * g).sum() + 1) / ((p + g).sum() + 1)).item(), abs=1e-6
+    )
 
 
 def test_bce_is_pytorchs(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     z, g = batch
-    assert bce(z, g).item() == pytest.approx(F.binary_cross_entropy_with_logits(z[:, 0], g.float()).item(), abs=1e-6)
+    assert bce(z, g).item() == pytest.approx(
+        F.binary_cross_entropy_with_logits(z[:, 0], g.float()).item(), abs=1e-6
+    )
     both = Objective(0.5, 2.0, 0.3)
-    assert both(z, g).item() == pytest.approx(0.5 * dice(z, g, 0.3).item() + 2 * bce(z, g).item(), abs=1e-6)
+    assert both(z, g).item() == pytest.approx(
+        0.5 * dice(z, g, 0.3).item() + 2 * bce(z, g).item(), abs=1e-6
+    )
 
 
-@pytest.mark.parametrize("objective", [Objective(), Objective(0, 1), Objective(1, 1, smoothing=0.1)], ids=str)
-def test_unlabelled_pixels_change_nothing(objective: Objective, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+@pytest.mark.parametrize(
+    "objective", [Objective(), Objective(0, 1), Objective(1, 1, smoothing=0.1)], ids=str
+)
+def test_unlabelled_pixels_change_nothing(
+    objective: Objective, batch: tuple[torch.Tensor, torch.Tensor]
+) -> None:
     z, g = batch
     hidden = g.clone()
     hidden[:, :5] = 255
@@ -62,13 +78,17 @@ def test_unlabelled_pixels_change_nothing(objective: Objective, batch: tuple[tor
 def test_soft_labels_lie_between_the_hard_ones(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     z, g = batch
     soft = bce(z, torch.full(g.shape, 0.5)).item()
-    assert soft == pytest.approx((bce(z, torch.zeros_like(g)).item() + bce(z, torch.ones_like(g)).item()) / 2, abs=1e-6)
+    assert soft == pytest.approx(
+        (bce(z, torch.zeros_like(g)).item() + bce(z, torch.ones_like(g)).item()) / 2, abs=1e-6
+    )
     nan = torch.where(g == 1, torch.nan, 0.0)
     assert bce(z, nan).item() == pytest.approx(bce(z, torch.where(g == 1, 255, g)).item(), abs=1e-6)
     assert Objective(0, 1, smoothing=0.2)(z, g).item() != pytest.approx(bce(z, g).item(), abs=1e-3)
 
 
-def test_sums_of_batches_are_the_sums_of_the_whole(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_sums_of_batches_are_the_sums_of_the_whole(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
     z, g = batch
     objective = Objective(1, 1)
     parts = objective.sums(z[:1], g[:1]).detached() + objective.sums(z[1:], g[1:]).detached()

@@ -1,4 +1,6 @@
-"""Metrics: agreement with scikit-learn and with the papers' own tables, and the conventions where they are silent."""
+"""Metrics: agreement with scikit-learn and with the papers' own tables, and the conventions where
+they are silent.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,16 @@ from configs.errors import RequestError
 from models.metrics import RATIOS, Confusion, Sweep, mean_over_patches
 
 RANDOM = [tuple(row) for row in np.random.default_rng(7).integers(0, 60, (40, 4))]
-EMPTY = [(0, 0, 0, 9), (9, 0, 0, 0), (0, 5, 0, 3), (0, 0, 5, 3), (4, 3, 0, 0), (0, 3, 4, 0), (0, 9, 0, 0), (0, 0, 9, 0)]
+EMPTY = [
+    (0, 0, 0, 9),
+    (9, 0, 0, 0),
+    (0, 5, 0, 3),
+    (0, 0, 5, 3),
+    (4, 3, 0, 0),
+    (0, 3, 4, 0),
+    (0, 9, 0, 0),
+    (0, 0, 9, 0),
+]
 
 
 def masks(tp: int, fp: int, fn: int, tn: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,11 +73,15 @@ def test_counts_add_and_ignored_pixels_never_count() -> None:
     p, r = rng.integers(0, 2, (2, 40, 50)).astype(np.uint8)
     whole = Confusion.from_masks(p, r)
     assert Confusion.from_masks(p[:13], r[:13]) + Confusion.from_masks(p[13:], r[13:]) == whole
-    assert sum((Confusion.from_masks(a, b) for a, b in zip(p, r, strict=True)), Confusion()) == whole
+    assert (
+        sum((Confusion.from_masks(a, b) for a, b in zip(p, r, strict=True)), Confusion()) == whole
+    )
     valid = rng.random((40, 50)) < 0.6
     hidden = np.where(valid, r, np.uint8(255))
     assert Confusion.from_masks(p, hidden) == Confusion.from_masks(p, r, valid)
-    assert Confusion.from_masks(np.where(valid, p, np.uint8(255)), r) == Confusion.from_masks(p, r, valid)
+    assert Confusion.from_masks(np.where(valid, p, np.uint8(255)), r) == Confusion.from_masks(
+        p, r, valid
+    )
     assert Confusion.from_masks(p, r, valid).total == valid.sum()
 
 
@@ -78,11 +93,14 @@ def test_a_planet_of_pixels_does_not_overflow() -> None:
 
 
 def test_published_rows_follow_from_one_another() -> None:
-    # Paper 000 averages over patches: the mean F1 lies below that of the mean P and R (Table VI: .8936, .7775 -> .8246).
+    # Paper 000 averages over patches: the mean F1 lies below that of the mean P and R (Table VI:
+    # .8936, .7775 -> .8246).
     patches = [Confusion(50, 5, 10, 200), Confusion(5, 0, 20, 200), Confusion(0, 0, 0, 225)]
     mean = mean_over_patches(patches)
     assert mean["f1"] == pytest.approx((patches[0].f1 + patches[1].f1) / 2)
-    assert mean["f1"] < 2 * mean["precision"] * mean["recall"] / (mean["precision"] + mean["recall"])
+    assert mean["f1"] < 2 * mean["precision"] * mean["recall"] / (
+        mean["precision"] + mean["recall"]
+    )
     assert mean["mcc"] == pytest.approx((patches[0].mcc + patches[1].mcc + 0) / 3)
     assert math.isnan(mean_over_patches([])["f1"])
 
@@ -99,12 +117,14 @@ def test_refuses_nonsense() -> None:
 def test_sweep_equals_thresholding_one_by_one() -> None:
     rng = np.random.default_rng(3)
     probability = rng.random((30, 40)).round(3).astype(np.float32)
-    labels = np.where(rng.random((30, 40)) < 0.1, 255, probability + rng.normal(0, 0.3, (30, 40)) > 0.6).astype(
-        np.uint8
-    )
+    labels = np.where(
+        rng.random((30, 40)) < 0.1, 255, probability + rng.normal(0, 0.3, (30, 40)) > 0.6
+    ).astype(np.uint8)
     sweep = Sweep.of(probability[:11], labels[:11]) + Sweep.of(probability[11:], labels[11:])
     for threshold in (0.0, 0.25, 0.5, 0.731, 1.0):
-        assert sweep.at(threshold) == Confusion.from_masks(probability >= np.float32(threshold), labels)
+        assert sweep.at(threshold) == Confusion.from_masks(
+            probability >= np.float32(threshold), labels
+        )
     threshold, counts = sweep.best()
     every = [sweep.at(t).f1 for t in np.linspace(0.02, 0.98, 961)]
     assert counts.f1 == pytest.approx(max(every)) == pytest.approx(sweep.at(threshold).f1)
@@ -131,10 +151,14 @@ PAPER_001 = [
 @pytest.mark.parametrize("row", PAPER_001, ids=str)
 def test_paper_001_rows_come_from_one_confusion_matrix(row: tuple[float, ...]) -> None:
     oa, p, r, *rest = (value / 100 for value in row)
-    tp = (1 - oa) / ((1 - r) / r + (1 - p) / p)  # share of all pixels that makes P and R give this accuracy
+    tp = (1 - oa) / (
+        (1 - r) / r + (1 - p) / p
+    )  # share of all pixels that makes P and R give this accuracy
     shares = (tp, tp * (1 - p) / p, tp * (1 - r) / r, oa - tp)
     counts = Confusion(*(round(share * 10**9) for share in shares))
-    assert (counts.f1, counts.kappa, counts.miou) == pytest.approx(rest, abs=2e-4)  # the table's own rounding
+    assert (counts.f1, counts.kappa, counts.miou) == pytest.approx(
+        rest, abs=2e-4
+    )  # the table's own rounding
 
 
 def test_paper_003_table_4_from_its_counts() -> None:
@@ -144,7 +168,8 @@ def test_paper_003_table_4_from_its_counts() -> None:
     )
 
 
-# Paper 002, table 2 (PA, MPA, MIoU, FWIoU, %) beside table 3 (recall and IoU of landslide and background, %).
+# Paper 002, table 2 (PA, MPA, MIoU, FWIoU, %) beside table 3 (recall and IoU of landslide and
+# background, %).
 PAPER_002 = [
     ((88.75, 53.08, 47.64, 79.46), (7.02, 99.14)),
     ((82.60, 70.98, 54.00, 75.26), (55.99, 85.97)),
@@ -155,10 +180,19 @@ PAPER_002 = [
 
 
 @pytest.mark.parametrize(("published", "recalls"), PAPER_002, ids=str)
-def test_paper_002_table_2_follows_from_table_3(published: tuple[float, ...], recalls: tuple[float, float]) -> None:
+def test_paper_002_table_2_follows_from_table_3(
+    published: tuple[float, ...], recalls: tuple[float, float]
+) -> None:
     landslide, background = (recall / 100 for recall in recalls)
-    share = 0.113  # of landslide among the test pixels, the one number that makes all five rows agree
-    parts = (share * landslide, (1 - share) * (1 - background), share * (1 - landslide), (1 - share) * background)
+    share = (
+        0.113  # of landslide among the test pixels, the one number that makes all five rows agree
+    )
+    parts = (
+        share * landslide,
+        (1 - share) * (1 - background),
+        share * (1 - landslide),
+        (1 - share) * background,
+    )
     counts = Confusion(*(round(part * 10**9) for part in parts))
     found = (counts.oa, counts.mpa, counts.miou, counts.fwiou)
     assert tuple(100 * value for value in found) == pytest.approx(published, abs=0.15)
@@ -168,7 +202,9 @@ def test_paper_002_table_2_follows_from_table_3(published: tuple[float, ...], re
     ("recall", "precision", "f1"),
     [(50.56, 46.95, 48.69), (53.77, 56.88, 55.28), (57.45, 47.49, 52.00), (69.74, 62.96, 66.18)],
 )
-def test_paper_004_f1_follows_from_precision_and_recall(recall: float, precision: float, f1: float) -> None:
+def test_paper_004_f1_follows_from_precision_and_recall(
+    recall: float, precision: float, f1: float
+) -> None:
     tp = 10**9
     counts = Confusion(tp, round(tp * (100 / precision - 1)), round(tp * (100 / recall - 1)))
     assert 100 * counts.f1 == pytest.approx(f1, abs=0.01)

@@ -1,4 +1,6 @@
-"""Mixtures of domains: equal totals whatever the shares, anyone's sample sets, and nothing of what is held out."""
+"""Mixtures of domains: equal totals whatever the shares, anyone's sample sets, and nothing of what
+is held out.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ PAPER = {
 def test_parts_add_up_and_are_within_one_of_their_share(total: int, shares: list[float]) -> None:
     parts = apportioned(total, shares)
     assert sum(parts) == total
-    assert all(abs(part - total * share / sum(shares)) < 1 + 1e-6 for part, share in zip(parts, shares, strict=True))
+    assert all(
+        abs(part - total * share / sum(shares)) < 1 + 1e-6
+        for part, share in zip(parts, shares, strict=True)
+    )
 
 
 def test_the_paper_mixtures_are_presets_of_one_total_that_differ_in_nothing_else() -> None:
@@ -48,7 +53,9 @@ def test_the_paper_mixtures_are_presets_of_one_total_that_differ_in_nothing_else
     for name, shares in PAPER.items():
         recipe = read_training(PRESETS / f"{name}.yaml")
         counts = [source.count for source in recipe.samples]
-        assert sum(count or 0 for count in counts) == recipe.total == 175  # times four mirror images: 700
+        assert (
+            sum(count or 0 for count in counts) == recipe.total == 175
+        )  # times four mirror images: 700
         assert counts == pytest.approx([share / 4 for share in shares], abs=0.5)
         assert not {source.path for source in recipe.samples} & set(recipe.held_out)
         assert recipe.quickened().samples == recipe.samples
@@ -62,8 +69,14 @@ def test_counts_alone_are_what_they_were(tmp_path: Path) -> None:
         "samples": [{"path": "x", "share": 2}, {"path": "y", "share": 1}],
         "total": 9,
     }
-    counted: dict[str, Any] = {"name": "a", "samples": [{"path": "x", "count": 6}, {"path": "y", "count": 3}]}
-    assert TrainingConfig.model_validate(shared).identity == TrainingConfig.model_validate(counted).identity
+    counted: dict[str, Any] = {
+        "name": "a",
+        "samples": [{"path": "x", "count": 6}, {"path": "y", "count": 3}],
+    }
+    assert (
+        TrainingConfig.model_validate(shared).identity
+        == TrainingConfig.model_validate(counted).identity
+    )
     for wrong in (
         {"total": None},
         {"samples": [{"path": "x", "share": 2}, {"path": "y"}]},
@@ -87,7 +100,11 @@ def recipe_of(folder: Path, name: str, **changes: Any) -> Path:
         "steps": 3,
         "validate_every": 3,
     }
-    small |= {"average": 0.0, "tiles": {"size": 64, "mode": "blend", "halo": 16}, "precision": "float32"}
+    small |= {
+        "average": 0.0,
+        "tiles": {"size": 64, "mode": "blend", "halo": 16},
+        "precision": "float32",
+    }
     small["samples"] = [{"path": "mine-a", "share": 200}, {"path": "mine-b", "share": 500}]
     small["held_out"] = ["mine-c"]
     path = folder / f"{name}.yaml"
@@ -119,7 +136,9 @@ def test_the_same_recipe_trains_on_anyones_sets_in_the_shares_it_says(ground: Pa
     assert np.bincount(reference.domain) / len(reference) == pytest.approx([2 / 7, 5 / 7], abs=0.01)
     given = Overrides(name="given", samples=(str(ground / "mine-a"), str(ground / "mine-b")))
     samples = [{"path": "x", "share": 2}, {"path": "y", "share": 5}]
-    again = train(str(recipe_of(ground, "elsewhere", samples=samples)), str(ground / "cards"), given)
+    again = train(
+        str(recipe_of(ground, "elsewhere", samples=samples)), str(ground / "cards"), given
+    )
     assert weights(again) == weights(made)
 
 
@@ -142,5 +161,7 @@ def test_what_is_held_out_is_never_read_and_never_trained_on(ground: Path) -> No
 
 
 def test_a_set_that_cannot_give_its_part_is_refused_by_name(ground: Path) -> None:
-    with pytest.raises(RequestError, match=r"`mine-a` has 12 training chips, and its share of `total: 90` is 26"):
+    with pytest.raises(
+        RequestError, match=r"`mine-a` has 12 training chips, and its share of `total: 90` is 26"
+    ):
         train(str(recipe_of(ground, "greedy", total=90)), str(ground / "cards"))

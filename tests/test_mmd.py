@@ -1,4 +1,6 @@
-"""MMD: the fact sheet's values, brute force, invariances, exact histograms, and an error that counts blocks, not pixels."""
+"""MMD: the fact sheet's values, brute force, invariances, exact histograms, and an error that
+counts blocks, not pixels.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,22 @@ from scipy.stats import kstest
 
 from configs.errors import RequestError
 from models.histogram import BandHistogram
-from models.mmd import Blocked, BlockGram, kernel, mean_bandwidth, median_bandwidth, mmd2, mmd2_histograms
+from models.mmd import (
+    Blocked,
+    BlockGram,
+    kernel,
+    mean_bandwidth,
+    median_bandwidth,
+    mmd2,
+    mmd2_histograms,
+)
 
 Array = np.ndarray
 
 
-def brute_force(x: Array, y: Array, kernels: int, unbiased: bool, bandwidth: float | None = None) -> float:
+def brute_force(
+    x: Array, y: Array, kernels: int, unbiased: bool, bandwidth: float | None = None
+) -> float:
     """Return MMD² as eq. 8 and the fact sheet write it, pair by pair."""
     z = np.concatenate([x, y])
     n = len(z)
@@ -26,17 +38,27 @@ def brute_force(x: Array, y: Array, kernels: int, unbiased: bool, bandwidth: flo
     b = sum(pairs) / len(pairs) if bandwidth is None else bandwidth
 
     def k(a: Array, c: Array) -> float:
-        return sum(math.exp(-float(np.sum((a - c) ** 2)) / (b * 2.0 ** (u - kernels // 2))) for u in range(kernels))
+        return sum(
+            math.exp(-float(np.sum((a - c) ** 2)) / (b * 2.0 ** (u - kernels // 2)))
+            for u in range(kernels)
+        )
 
     def mean(a: Array, c: Array, same: bool) -> float:
-        values = [k(p, q) for i, p in enumerate(a) for j, q in enumerate(c) if not (same and unbiased and i == j)]
+        values = [
+            k(p, q)
+            for i, p in enumerate(a)
+            for j, q in enumerate(c)
+            if not (same and unbiased and i == j)
+        ]
         return math.fsum(values) / len(values)
 
     return mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
 
 
 @pytest.mark.parametrize("unbiased", [False, True])
-@pytest.mark.parametrize(("n", "m", "d", "kernels"), [(7, 11, 1, 5), (13, 6, 4, 5), (8, 8, 10, 1), (9, 5, 2, 3)])
+@pytest.mark.parametrize(
+    ("n", "m", "d", "kernels"), [(7, 11, 1, 5), (13, 6, 4, 5), (8, 8, 10, 1), (9, 5, 2, 3)]
+)
 def test_equals_the_double_sum(n: int, m: int, d: int, kernels: int, unbiased: bool) -> None:
     rng = np.random.default_rng(n)
     x, y = rng.normal(50, 3, (n, d)), rng.normal(52, 2, (m, d))
@@ -51,7 +73,8 @@ def test_two_point_masses_give_the_largest_value() -> None:
     expected = 2 * (5 - sum(math.exp(-e) for e in (8, 4, 2, 1, 0.5)))
     for n in (50, 300):
         x, y = np.zeros((n, 3)), np.full((n, 3), 2.5)
-        # The mean over pairs i != j lies n / (2 n - 1) of the way, hence a little off 1/2 for finite n.
+        # The mean over pairs i != j lies n / (2 n - 1) of the way, hence a little off 1/2 for
+        # finite n.
         assert mmd2(x, y) == pytest.approx(expected, abs=2.2 / n)
     assert mmd2(np.zeros((2500, 1)), np.ones((2500, 1))) == pytest.approx(7.743, abs=1e-3)
     assert mmd2(np.zeros((9, 2)), np.zeros((5, 2))) == 0  # nothing varies at all
@@ -87,7 +110,9 @@ def test_grows_with_an_added_shift() -> None:
 
 
 def shifted_normals(shift: float, kernels: int) -> float:
-    """Return MMD² of two unit normals `shift` apart, closed form, with the mean bandwidth b = 2 + shift² / 2."""
+    """Return MMD² of two unit normals `shift` apart, closed form, with the mean bandwidth b = 2 +
+    shift² / 2.
+    """
     total = 0.0
     for u in range(kernels):
         b = (2 + shift * shift / 2) * 2.0 ** (u - kernels // 2)
@@ -98,7 +123,9 @@ def shifted_normals(shift: float, kernels: int) -> float:
 
 @pytest.mark.parametrize(("shift", "five", "one"), [(5, 5.65, 1.30), (20, 7.56, 1.70)])
 def test_published_check_values_of_wide_shifts(shift: float, five: float, one: float) -> None:
-    assert (shifted_normals(shift, 5), shifted_normals(shift, 1)) == pytest.approx((five, one), rel=0.02)
+    assert (shifted_normals(shift, 5), shifted_normals(shift, 1)) == pytest.approx(
+        (five, one), rel=0.02
+    )
 
 
 @pytest.mark.parametrize("shift", [0.5, 1, 2, 5, 20])
@@ -152,7 +179,9 @@ def test_histograms_give_the_value_of_every_pixel(unbiased: bool) -> None:
     p, q = BandHistogram.of(x, "post_B4"), BandHistogram.of(y, "post_B4")
     b = mean_bandwidth(x[:, None], y[:, None])
     exact = mmd2(x, y, unbiased=unbiased)
-    assert mmd2_histograms(p.counts, q.counts, p.step, b, unbiased=unbiased) == pytest.approx(exact, abs=1e-6)
+    assert mmd2_histograms(p.counts, q.counts, p.step, b, unbiased=unbiased) == pytest.approx(
+        exact, abs=1e-6
+    )
     same = mmd2_histograms(p.counts, p.counts, p.step, b, unbiased=unbiased)
     assert same == 0 if not unbiased else same <= 0
     single = np.zeros_like(p.counts)
@@ -160,7 +189,9 @@ def test_histograms_give_the_value_of_every_pixel(unbiased: bool) -> None:
     assert mmd2_histograms(single, single, p.step, b) == 0
 
 
-def landscape(rng: np.random.Generator, blocks: int, each: int, mean: float = 0.0) -> tuple[Array, Array]:
+def landscape(
+    rng: np.random.Generator, blocks: int, each: int, mean: float = 0.0
+) -> tuple[Array, Array]:
     """Return pixels that are alike within a block: half of the variance lies between blocks."""
     block = np.repeat(np.arange(blocks), each)
     return mean + rng.normal(size=(blocks, 3))[block] + rng.normal(size=(blocks * each, 3)), block
@@ -172,8 +203,12 @@ def test_block_sums_give_the_same_estimates() -> None:
     order = rng.permutation(len(x))
     gram = BlockGram.of(Blocked.of(x[order], bx[order]), Blocked.of(y, by), 6.0)
     assert gram.mmd2("biased") == pytest.approx(mmd2(x, y, bandwidth=6.0), abs=1e-12)
-    assert gram.mmd2("unbiased") == pytest.approx(mmd2(x, y, bandwidth=6.0, unbiased=True), abs=1e-12)
-    kept = np.array([kernel(((x - p) ** 2).sum(1), 6.0)[bx != b].sum() for p, b in zip(x, bx, strict=True)]).sum()
+    assert gram.mmd2("unbiased") == pytest.approx(
+        mmd2(x, y, bandwidth=6.0, unbiased=True), abs=1e-12
+    )
+    kept = np.array(
+        [kernel(((x - p) ** 2).sum(1), 6.0)[bx != b].sum() for p, b in zip(x, bx, strict=True)]
+    ).sum()
     within_x = kept / sum(np.sum(bx != b) for b in bx)
     other = gram._within(gram._own[0], "blocks")
     assert float(other) == pytest.approx(within_x, abs=1e-12)
@@ -191,15 +226,21 @@ def test_halves_of_one_landscape_are_zero_within_the_error() -> None:
         pixels.append(gram.mmd2("unbiased"))
         p_values.append(gram.p_value(100))
         alone = BlockGram.of(
-            Blocked.of(x[half], np.arange(half.sum())), Blocked.of(x[~half], np.arange(half.sum())), 12.0
+            Blocked.of(x[half], np.arange(half.sum())),
+            Blocked.of(x[~half], np.arange(half.sum())),
+            12.0,
         )
         p_pixel.append(alone.p_value(60))
     assert abs(np.mean(scores)) < 0.5
     assert np.mean(np.abs(scores) < 2) > 0.85
     assert np.mean(np.array(p_values) < 0.1) < 0.25
     assert kstest(p_values, "uniform").pvalue > 0.05
-    assert np.mean(pixels) > 0.02  # what the usual unbiased estimate makes of neighbours being alike
-    assert np.mean(np.array(p_pixel) < 0.05) > 0.7  # a permutation of pixels says "different" of everything
+    assert (
+        np.mean(pixels) > 0.02
+    )  # what the usual unbiased estimate makes of neighbours being alike
+    assert (
+        np.mean(np.array(p_pixel) < 0.05) > 0.7
+    )  # a permutation of pixels says "different" of everything
 
 
 def test_error_and_p_value_see_a_true_difference() -> None:
@@ -236,10 +277,16 @@ def test_sampled_agrees_with_exact_of_ten_thousand_points_within_its_error() -> 
     tracemalloc.stop()
     assert len(x) == 10_000
     assert peak < 100e6  # all pairs at once would be 2.4 GB
-    some = np.concatenate([rng.choice(np.flatnonzero(block == one), 20, replace=False) for one in range(100)])
+    some = np.concatenate(
+        [rng.choice(np.flatnonzero(block == one), 20, replace=False) for one in range(100)]
+    )
     sampled = BlockGram.of(Blocked.of(x[some], block[some]), Blocked.of(y[some], other[some]), 12.0)
-    assert sampled.mmd2() == pytest.approx(exact.mmd2(), abs=max(0.05 * exact.mmd2(), sampled.standard_error()))
-    assert sampled.standard_error() == pytest.approx(exact.standard_error(), rel=0.3)  # the blocks', not the pixels'
+    assert sampled.mmd2() == pytest.approx(
+        exact.mmd2(), abs=max(0.05 * exact.mmd2(), sampled.standard_error())
+    )
+    assert sampled.standard_error() == pytest.approx(
+        exact.standard_error(), rel=0.3
+    )  # the blocks', not the pixels'
 
 
 def test_refuses_what_cannot_be_compared() -> None:

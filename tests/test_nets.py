@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from configs.errors import RequestError
 from models.architectures import ARCHITECTURES, build
-from models.nets.blocks import PooledBatchNorm, Segmenter, SqueezeExcite, landslide_logit, pad_to_multiple
+from models.nets.blocks import (
+    PooledBatchNorm,
+    Segmenter,
+    SqueezeExcite,
+    landslide_logit,
+    pad_to_multiple,
+)
 from models.nets.dfpenet import AttentionFilter
 from models.nets.fcn8s import SeenTaps
 from models.nets.lanet import PatchAttention
@@ -37,7 +43,9 @@ def image(*shape: int, seed: int = 1) -> Tensor:
 
 
 def settle(network: Segmenter, batch: Tensor) -> None:
-    """Give the norms the statistics of `batch`, as training would: deep residual sums saturate gates without."""
+    """Give the norms the statistics of `batch`, as training would: deep residual sums saturate
+    gates without.
+    """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # cumulative: the first batch counts whole
@@ -64,7 +72,9 @@ class TestEveryNetwork:
             assert torch.equal(network(odd), padded[..., :61, :67])
 
     def test_every_parameter_gets_a_gradient(self, name: str) -> None:
-        """In eval mode, where a bias before a batch norm has one too; a squeezed ReLU may be dead by chance of one seed."""
+        """In eval mode, where a bias before a batch norm has one too; a squeezed ReLU may be dead
+        by chance of one seed.
+        """
         silent: set[str] | None = None
         for seed in range(4):
             network, batch = small(name, seed), image(2, BANDS, 64, 64, seed=seed)
@@ -129,7 +139,9 @@ def test_gates_stay_between_zero_and_one(gate: nn.Module, shape: tuple[int, ...]
     assert values.max() > values.min()
 
 
-@pytest.mark.parametrize("block", [SqueezeExcite(16), CBAM(16), PatchAttention(16, 8, 4), ChannelAttention(16, 16)])
+@pytest.mark.parametrize(
+    "block", [SqueezeExcite(16), CBAM(16), PatchAttention(16, 8, 4), ChannelAttention(16, 16)]
+)
 def test_gated_blocks_keep_the_shape(block: nn.Module) -> None:
     assert block(image(2, 16, 12, 20)).shape == (2, 16, 12, 20)
 
@@ -148,7 +160,10 @@ def test_resu_senet_has_the_channels_of_its_table() -> None:
         note(f"gates.{row}", of_input=False)
         note(f"decoder.{row}", of_input=True)
     network(torch.empty(1, 10, 88, 88, device="meta"))
-    attention, concat = [seen[f"gates.{row}"] for row in (2, 1, 0)], [seen[f"decoder.{row}"] for row in range(3)]
+    attention, concat = (
+        [seen[f"gates.{row}"] for row in (2, 1, 0)],
+        [seen[f"decoder.{row}"] for row in range(3)],
+    )
     assert attention == [(256, 22, 22), (128, 44, 44), (64, 88, 88)]
     assert concat == [(768, 22, 22), (384, 44, 44), (192, 88, 88)]
 
@@ -157,7 +172,9 @@ def test_two_softmax_classes_are_one_logit() -> None:
     scores = image(2, 2, 5, 7)
     assert torch.allclose(torch.sigmoid(landslide_logit(scores)), scores.softmax(dim=1)[:, 1:])
     many = image(2, 6, 5, 7)
-    assert torch.allclose(torch.sigmoid(landslide_logit(many)), many.softmax(dim=1)[:, 1:2], atol=1e-6)
+    assert torch.allclose(
+        torch.sigmoid(landslide_logit(many)), many.softmax(dim=1)[:, 1:2], atol=1e-6
+    )
     assert torch.equal(landslide_logit(scores[:, :1]), scores[:, :1])
 
 
@@ -201,7 +218,9 @@ class TestEncoderWeights:
         given = small(name, seed=9).get_submodule("encoder")
         save_file(given.state_dict(), tmp_path / "trunk.safetensors")
         torch.manual_seed(0)
-        network = build(name, BANDS, **SMALL[name], encoder_weights=str(tmp_path / "trunk.safetensors"))
+        network = build(
+            name, BANDS, **SMALL[name], encoder_weights=str(tmp_path / "trunk.safetensors")
+        )
         taken = network.get_submodule("encoder").state_dict()
         assert all(torch.equal(taken[key], value) for key, value in given.state_dict().items())
 
@@ -209,7 +228,10 @@ class TestEncoderWeights:
         ("spoil", "message"),
         [
             (lambda s: s.pop("layer1.0.conv1.weight"), r"1 missing \(layer1.0.conv1.weight\)"),
-            (lambda s: s.update({"conv1.weight": torch.zeros(16, 3, 7, 7)}), r"conv1.weight \(16, 3, 7, 7\) instead"),
+            (
+                lambda s: s.update({"conv1.weight": torch.zeros(16, 3, 7, 7)}),
+                r"conv1.weight \(16, 3, 7, 7\) instead",
+            ),
             (lambda s: s.update({"head.weight": torch.zeros(1)}), r"1 unknown \(head.weight\)"),
         ],
     )
@@ -241,5 +263,8 @@ def test_taps_that_see_nothing_change_nothing_and_learn_nothing(size: tuple[int,
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             layer(x.contiguous(memory_format=torch.channels_last)).square().sum().backward()
         assert torch.allclose(
-            layer.weight.grad, plain.weight.grad, rtol=0, atol=0.05 * float(plain.weight.grad.abs().max())
+            layer.weight.grad,
+            plain.weight.grad,
+            rtol=0,
+            atol=0.05 * float(plain.weight.grad.abs().max()),
         )

@@ -1,4 +1,6 @@
-"""Normalisation: exact streaming statistics, both formulas, and unobserved pixels in numpy and torch alike."""
+"""Normalisation: exact streaming statistics, both formulas, and unobserved pixels in numpy and
+torch alike.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,14 @@ BANDS = ("post_B4", "slope", "aspect_sin")
 @pytest.fixture
 def pixels() -> np.ndarray:
     rng = np.random.default_rng(1)
-    x = np.stack([rng.gamma(4, 0.02, (6, 40, 40)), rng.uniform(0, 60, (6, 40, 40)), rng.uniform(-1, 1, (6, 40, 40))], 1)
+    x = np.stack(
+        [
+            rng.gamma(4, 0.02, (6, 40, 40)),
+            rng.uniform(0, 60, (6, 40, 40)),
+            rng.uniform(-1, 1, (6, 40, 40)),
+        ],
+        1,
+    )
     x = x.round(4).astype(np.float32)
     x[rng.random(x.shape) < 0.1] = np.nan
     return x
@@ -31,7 +40,9 @@ def test_statistics_equal_those_of_all_pixels_at_once(pixels: np.ndarray) -> Non
         low, high = np.percentile(v, [0.1, 99.9], method="inverted_cdf")
         expected = (low, high, v.mean(), v.std())
         got = (found[name].minimum, found[name].maximum, found[name].mean, found[name].std)
-        assert got == pytest.approx(expected, abs=0.6 * step), name  # half the step the band is stored with
+        assert got == pytest.approx(expected, abs=0.6 * step), (
+            name
+        )  # half the step the band is stored with
 
 
 def test_unlabelled_pixels_leave_no_trace(pixels: np.ndarray) -> None:
@@ -55,7 +66,9 @@ def test_histograms_add_up_and_keep_stored_values_exactly(pixels: np.ndarray) ->
 
 
 @pytest.mark.parametrize("method", ["minmax", "zscore", "none"])
-def test_numpy_and_torch_agree_and_fill_comes_after_scaling(method: str, pixels: np.ndarray) -> None:
+def test_numpy_and_torch_agree_and_fill_comes_after_scaling(
+    method: str, pixels: np.ndarray
+) -> None:
     labels = np.zeros((6, 40, 40), np.uint8)
     normalisation = fit(zip(pixels, labels, strict=True), BANDS, method, fill=0.25)  # type: ignore[arg-type]
     normaliser = Normaliser.of(normalisation, BANDS)
@@ -76,7 +89,9 @@ def test_numpy_and_torch_agree_and_fill_comes_after_scaling(method: str, pixels:
 def test_a_band_that_never_varied_does_not_divide_by_zero() -> None:
     flat = BandStatistics(minimum=0.3, maximum=0.3, mean=0.3, std=0.0)
     for method in ("minmax", "zscore"):
-        normaliser = Normaliser.of(Normalisation(method=method, statistics={"slope": flat}), ["slope"])
+        normaliser = Normaliser.of(
+            Normalisation(method=method, statistics={"slope": flat}), ["slope"]
+        )
         assert normaliser.array(np.full((1, 2, 2), 0.3, np.float32)) == pytest.approx(0, abs=1e-6)
 
 

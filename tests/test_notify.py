@@ -1,4 +1,6 @@
-"""Who is told, and what never leaves: webhooks and a mailbox, allowed hosts, addresses that are secrets."""
+"""Who is told, and what never leaves: webhooks and a mailbox, allowed hosts, addresses that are
+secrets.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ import yaml
 from usgs import HOST, Usgs, make_certificate, serving
 
 from configs.errors import RequestError
-from configs.service import Schedule, ServiceConfig, allowed_address, allowed_file, read_service, write_service
+from configs.service import (
+    Schedule,
+    ServiceConfig,
+    allowed_address,
+    allowed_file,
+    read_service,
+    write_service,
+)
 from flows import notify
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -38,10 +47,15 @@ def test_a_webhook_is_told_only_where_its_host_is_allowed(
     monkeypatch.setenv("HOOK", f"{listener.url}/very-secret-path")
     wanted = {"notify": {"webhooks": ["HOOK"]}}
     caplog.set_level(logging.DEBUG, "flows")
-    refused = notify.tell(settings(**wanted, allow={"webhooks": ["elsewhere.example"]}), "quake done", "3 landslides")
+    refused = notify.tell(
+        settings(**wanted, allow={"webhooks": ["elsewhere.example"]}), "quake done", "3 landslides"
+    )
     assert refused == [f"HOOK: HOOK: {HOST} is not an allowed host"]
     assert listener.asked == []
-    assert notify.tell(settings(**wanted, allow={"webhooks": [HOST]}), "quake done", "3 landslides") == []
+    assert (
+        notify.tell(settings(**wanted, allow={"webhooks": [HOST]}), "quake done", "3 landslides")
+        == []
+    )
     assert "quake done" in listener.asked[0]
     assert "very-secret-path" not in caplog.text
 
@@ -86,7 +100,11 @@ class Mailbox(socketserver.StreamRequestHandler):
                     continue
             in_data = text.upper() == "DATA"
             self.wfile.write(
-                b"354 go on\r\n" if in_data else b"221 bye\r\n" if text.lower() == "quit" else b"250 fine\r\n"
+                b"354 go on\r\n"
+                if in_data
+                else b"221 bye\r\n"
+                if text.lower() == "quit"
+                else b"250 fine\r\n"
             )
 
 
@@ -96,8 +114,16 @@ def test_a_mailbox_is_told() -> None:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         port = server.server_address[1]
-        email = {"host": "127.0.0.1", "port": port, "encrypted": False, "sender": "a@b.example", "to": ["c@d.example"]}
-        failed = notify.tell(settings(notify={"email": email}), "quake\nBcc: all@x.example", "3 landslides")
+        email = {
+            "host": "127.0.0.1",
+            "port": port,
+            "encrypted": False,
+            "sender": "a@b.example",
+            "to": ["c@d.example"],
+        }
+        failed = notify.tell(
+            settings(notify={"email": email}), "quake\nBcc: all@x.example", "3 landslides"
+        )
         server.shutdown()
         thread.join()
     said = server.lines  # type: ignore[attr-defined]
@@ -141,7 +167,9 @@ def test_files_of_served_runs_lie_in_allowed_folders(tmp_path: Path) -> None:
         ({"watch": {"feed": "http://x.example/"}}, "watch.feed"),
     ],
 )
-def test_a_wrong_service_file_is_refused_with_the_field(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+def test_a_wrong_service_file_is_refused_with_the_field(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
     path = tmp_path / "service.yaml"
     path.write_text(yaml.safe_dump({"format": "coslide/service/1"} | change))
     with pytest.raises(RequestError) as refused:
@@ -150,7 +178,9 @@ def test_a_wrong_service_file_is_refused_with_the_field(tmp_path: Path, change: 
 
 
 def test_the_written_settings_are_the_settings(tmp_path: Path) -> None:
-    given = settings(timezone="Asia/Tokyo", watch={"rules": [{"name": "Japan", "region": [128, 30, 147, 46]}]})
+    given = settings(
+        timezone="Asia/Tokyo", watch={"rules": [{"name": "Japan", "region": [128, 30, 147, 46]}]}
+    )
     write_service(given, tmp_path / "service.yaml")
     assert read_service(tmp_path / "service.yaml") == given
     text = (tmp_path / "service.yaml").read_text()
@@ -163,7 +193,14 @@ def test_the_work_pool_file_says_what_the_service_says() -> None:
     """Entry points exist, and schedules and tags are those of `coslide serve`."""
     content = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
     deployments = {one["name"]: one for one in content["deployments"]}
-    assert set(deployments) == {"map-event", "refresh-events", "watch-earthquakes", "train", "evaluate", "tend"}
+    assert set(deployments) == {
+        "map-event",
+        "refresh-events",
+        "watch-earthquakes",
+        "train",
+        "evaluate",
+        "tend",
+    }
     source = (REPOSITORY / "flows" / "tracked.py").read_text()
     for name, one in deployments.items():
         path, function = one["entrypoint"].split(":")

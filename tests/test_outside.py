@@ -1,4 +1,6 @@
-"""Out of domain: the run goes on, and the first line of every product says so; or it refuses, with exit code 3."""
+"""Out of domain: the run goes on, and the first line of every product says so; or it refuses, with
+exit code 3.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +44,22 @@ def published(folder: Path, scene: SmallScene, **changes: Any) -> Published:
 
 def descriptions(folder: Path) -> list[str]:
     with sqlite3.connect(folder / "landslides.gpkg") as database:
-        return [row[0] for row in database.execute("SELECT description FROM gpkg_contents WHERE table_name = 'event'")]
+        return [
+            row[0]
+            for row in database.execute(
+                "SELECT description FROM gpkg_contents WHERE table_name = 'event'"
+            )
+        ]
 
 
 def test_the_first_line_of_every_product_says_so(tmp_path: Path, scene: SmallScene) -> None:
     done = published(tmp_path / "r001", scene, out_of_domain=True, expected_f1=0.214)
     assert done.words[0].startswith(LINE)
     assert "0.21 or less" in done.words[0]
-    assert (done.summary.as_plain()["out_of_domain"], done.summary.as_plain()["expected_f1"]) == (True, 0.214)
+    assert (done.summary.as_plain()["out_of_domain"], done.summary.as_plain()["expected_f1"]) == (
+        True,
+        0.214,
+    )
     item = json.loads((tmp_path / "r001" / "item.json").read_text())["properties"]
     assert item["description"].startswith(LINE)
     assert item["coslide:out_of_domain"] is True
@@ -73,10 +83,14 @@ def test_at_home_nothing_is_said(tmp_path: Path, scene: SmallScene) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["warn", "refuse"])
-def test_a_configuration_can_make_it_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+def test_a_configuration_can_make_it_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
     outside = replace(about().choice, out_of_domain=True)
     monkeypatch.setattr(choose, "choose", lambda *_, **__: outside)
-    run: Any = SimpleNamespace(place=None, model=ModelConfig.model_validate({"out_of_domain": wanted}))
+    run: Any = SimpleNamespace(
+        place=None, model=ModelConfig.model_validate({"out_of_domain": wanted})
+    )
     layout, none = RunLayout(tmp_path), SimpleNamespace()
     if wanted == "warn":
         assert steps.choose(run, none, none, layout) is outside  # type: ignore[arg-type]

@@ -1,4 +1,6 @@
-"""Three networks at quarter width know eight real chips by heart; the bound of an output lattice is one. (All: docs/overfit.md.)"""
+"""Three networks at quarter width know eight real chips by heart; the bound of an output lattice is
+one. (All: docs/overfit.md.)
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ QUARTER: dict[str, dict[str, object]] = {
 
 @pytest.fixture(scope="module")
 def chips(real: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tensor, Tensor]:
-    """Return eight chips of the real Iburi scene and their labels; skip where the real data are absent."""
+    """Return eight chips of the real Iburi scene and their labels; skip where the real data are
+    absent.
+    """
     folder = tmp_path_factory.mktemp("iburi") / "samples"
     return iburi_chips(make_samples(ROOT / "configs" / "samples" / "iburi-post.yaml", folder))
 
@@ -36,7 +40,9 @@ def test_learns_eight_chips_by_heart(name: str, chips: tuple[Tensor, Tensor]) ->
 
 
 def test_a_coarser_lattice_draws_worse_outlines() -> None:
-    """A stripe of one pixel cannot be drawn on a lattice of eight; a square that fills its cells nearly can."""
+    """A stripe of one pixel cannot be drawn on a lattice of eight; a square that fills its cells
+    nearly can.
+    """
     labels = torch.zeros(1, 64, 64, dtype=torch.uint8)
     labels[:, 16:48, 16:48] = 1
     labels[:, 5] = 1

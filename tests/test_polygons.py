@@ -95,4 +95,7 @@ def test_simplification_keeps_areas(tolerance_m: float) -> None:
 def test_simplification_does_simplify() -> None:
     rows, columns = np.mgrid[:200, :200]
     disc = polygonise((rows - 100) ** 2 + (columns - 100) ** 2 < 90**2, GRID)
-    assert shapely.get_num_coordinates(simplified(disc, 10.0))[0] < shapely.get_num_coordinates(disc)[0] / 2
+    assert (
+        shapely.get_num_coordinates(simplified(disc, 10.0))[0]
+        < shapely.get_num_coordinates(disc)[0] / 2
+    )

@@ -1,4 +1,6 @@
-"""The precision benchmark's parts: every way computes the same network, gains are said as they are, nothing absent is shown."""
+"""The precision benchmark's parts: every way computes the same network, gains are said as they are,
+nothing absent is shown.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,14 @@ def test_every_way_is_timed_and_none_moves_the_weights_far() -> None:
     found = cost(network, 3, WAYS, 1)
     assert len(found.training) == len(found.inference) == 3
     assert min(found.training + found.inference) > 0
-    assert all(torch.allclose(a, b, atol=1e-3) for a, b in zip(before, network.parameters(), strict=True))
-    assert (PLAIN.order, LAST.order, HALF.half) == (torch.contiguous_format, torch.channels_last, True)
+    assert all(
+        torch.allclose(a, b, atol=1e-3) for a, b in zip(before, network.parameters(), strict=True)
+    )
+    assert (PLAIN.order, LAST.order, HALF.half) == (
+        torch.contiguous_format,
+        torch.channels_last,
+        True,
+    )
 
 
 def test_gains_are_told_as_measured() -> None:
@@ -29,7 +37,9 @@ def test_gains_are_told_as_measured() -> None:
         }
     }
     assert gains(rows, "resu_senet") == (2.0, 4.0, 0.25)
-    assert "| ResU-SENet | 8.0 | 4.0 | 2.0 | 4.00 × | 2.0 | 2.0 | 1.0 | 2.00 × | 0.25 × |" in table(rows)
+    assert "| ResU-SENet | 8.0 | 4.0 | 2.0 | 4.00 × | 2.0 | 2.0 | 1.0 | 2.00 × | 0.25 × |" in table(
+        rows
+    )
     assert "bfloat16 is 0.25 to 0.25 times as fast" in verdict(rows)
     assert table({}).count("\n") == 1
     assert verdict({}) == ""

@@ -1,4 +1,6 @@
-"""The predictor: probabilities of the right shape, holes filled, flips and calibration as the card says, machine errors."""
+"""The predictor: probabilities of the right shape, holes filled, flips and calibration as the card
+says, machine errors.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def test_probability_is_the_sigmoid_of_the_network(batch: np.ndarray) -> None:
     assert p.max() <= 1
     assert p.std() > 0.01
     with torch.no_grad():
-        z = make_network(card)(torch.from_numpy(Normaliser.of(card.normalisation, BANDS).array(batch)))
+        z = make_network(card)(
+            torch.from_numpy(Normaliser.of(card.normalisation, BANDS).array(batch))
+        )
     assert p == pytest.approx(torch.sigmoid(z[:, 0]).numpy(), abs=1e-5)
     assert (predictor(batch) == p).all()  # the same numbers every time
     assert Predictor(card, make_network(card), "cpu")(batch[1:]) == pytest.approx(p[1:], abs=1e-5)
@@ -45,7 +49,9 @@ def test_calibration_scales_and_shifts_the_logit(batch: np.ndarray) -> None:
     plain = make_card(BANDS)
     card = make_card(BANDS, calibration=Calibration(method="platt", scale=0.5, shift=-1.0))
     z = Predictor(plain, make_network(plain), "cpu").logits(batch)
-    assert Predictor(card, make_network(card), "cpu")(batch) == pytest.approx(1 / (1 + np.exp(1 - 0.5 * z)), abs=1e-6)
+    assert Predictor(card, make_network(card), "cpu")(batch) == pytest.approx(
+        1 / (1 + np.exp(1 - 0.5 * z)), abs=1e-6
+    )
     wild = make_card(BANDS, calibration=Calibration(method="platt", scale=1e6, shift=0))
     assert np.isfinite(Predictor(wild, make_network(wild), "cpu")(batch)).all()
 
@@ -87,12 +93,17 @@ def test_ensemble_is_the_mean_each_member_on_its_own_bands(batch: np.ndarray) ->
     [
         (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
         (MemoryError(), "out of memory"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out of memory"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            "out of memory",
+        ),
         (torch.AcceleratorError("CUDA error: device lost"), "GPU failed"),
         (RuntimeError("CUDA error: unspecified launch failure"), "GPU failed"),
     ],
 )
-def test_a_failing_machine_is_a_machine_error(error: Exception, says: str, batch: np.ndarray) -> None:
+def test_a_failing_machine_is_a_machine_error(
+    error: Exception, says: str, batch: np.ndarray
+) -> None:
     class Failing(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             raise error
@@ -115,5 +126,7 @@ def test_refuses_tiles_of_other_bands(batch: np.ndarray) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
 def test_a_gpu_says_what_the_cpu_says(batch: np.ndarray) -> None:
     card = make_card(BANDS)
-    here, there = (Predictor(card, make_network(card), device, "float32")(batch) for device in ("cpu", "auto"))
+    here, there = (
+        Predictor(card, make_network(card), device, "float32")(batch) for device in ("cpu", "auto")
+    )
     np.testing.assert_allclose(there, here, atol=1e-3)

@@ -12,7 +12,16 @@ from small_scene import LARGE, SHAPE, SmallScene, about, small_scene
 from configs.bands import When
 from inventory.colours import CONFIDENCE, rgb
 from inventory.footprints import step_for
-from inventory.report.pictures import SMALLEST_PX, as_address, heat, natural, terrain, unseen, within, write_preview
+from inventory.report.pictures import (
+    SMALLEST_PX,
+    as_address,
+    heat,
+    natural,
+    terrain,
+    unseen,
+    within,
+    write_preview,
+)
 from inventory.report.statistics import ground
 
 
@@ -22,7 +31,9 @@ def scene(tmp_path: Path) -> SmallScene:
 
 
 def test_landslides_are_drawn_where_they_are(scene: SmallScene, tmp_path: Path) -> None:
-    path = write_preview(tmp_path / "preview.png", scene.outline(), scene.probability, scene.observation, scene.stack)
+    path = write_preview(
+        tmp_path / "preview.png", scene.outline(), scene.probability, scene.observation, scene.stack
+    )
     image = Image.open(path).convert("RGB")
     scale = image.width / SHAPE[1]
     assert (image.width, image.height) == (SMALLEST_PX, round(SMALLEST_PX * SHAPE[0] / SHAPE[1]))
@@ -53,7 +64,12 @@ def test_all_pictures_of_a_run_lie_on_one_grid(scene: SmallScene, largest_px: in
     rasters = scene.probability, scene.observation
     photo = natural(scene.stack, When.POST, largest_px)
     assert photo is not None
-    pictures = (photo, terrain(scene.stack, largest_px), heat(*rasters, largest_px), unseen(*rasters, largest_px))
+    pictures = (
+        photo,
+        terrain(scene.stack, largest_px),
+        heat(*rasters, largest_px),
+        unseen(*rasters, largest_px),
+    )
     assert {picture.size for picture in pictures} == {size}
     on = ground(scene.stack, *rasters, about().event)
     assert len(on.distance_km) == np.isfinite(scene.probability).sum()
@@ -74,6 +90,8 @@ def test_what_was_not_observed_is_veiled(scene: SmallScene) -> None:
 
 
 def test_pictures_fit_their_budget() -> None:
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (640, 640, 3), dtype=np.uint8))
+    noise = Image.fromarray(
+        np.random.default_rng(0).integers(0, 255, (640, 640, 3), dtype=np.uint8)
+    )
     assert len(as_address(noise, 82)) > 100_000
     assert len(within(noise, 100_000)) <= 100_000

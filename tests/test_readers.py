@@ -1,4 +1,6 @@
-"""What others read our products with: OGR's own tools, GDAL's GeoPackage rules, rio-cogeo, and QGIS itself, headless."""
+"""What others read our products with: OGR's own tools, GDAL's GeoPackage rules, rio-cogeo, and QGIS
+itself, headless.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = about()
     rasters = scene.probability, scene.observation, scene.stack
     write_products(
-        target, scene.outline(choice=run.choice), *rasters, run, Manner(product=ProductConfig(exports=("ems", "kml")))
+        target,
+        scene.outline(choice=run.choice),
+        *rasters,
+        run,
+        Manner(product=ProductConfig(exports=("ems", "kml"))),
     )
     return target
 
@@ -121,7 +127,13 @@ def test_qgis_draws_the_inventory_in_our_colours(folder: Path, tmp_path: Path) -
 
 
 def test_qgis_draws_the_ems_package(folder: Path, tmp_path: Path) -> None:
-    told = _drawn(folder / "ems.gpkg", tmp_path / "ems.png", "observedEventA", "imageFootprintA", "areaOfInterestA")
+    told = _drawn(
+        folder / "ems.gpkg",
+        tmp_path / "ems.png",
+        "observedEventA",
+        "imageFootprintA",
+        "areaOfInterestA",
+    )
     assert all(valid for valid, *_ in told.values())
     assert told["imageFootprintA"][1] == "categorizedSymbol"
     pixels = np.asarray(Image.open(tmp_path / "ems.png").convert("RGB")).astype(int).reshape(-1, 3)

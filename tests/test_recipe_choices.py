@@ -1,4 +1,6 @@
-"""What a recipe may choose against shift: a network that reads change only, and dates of other light and season."""
+"""What a recipe may choose against shift: a network that reads change only, and dates of other
+light and season.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def test_what_both_dates_share_changes_nothing_whatever_the_network(name: str) -
     assert network.state_dict().keys() == build(name, 4, width=16).state_dict().keys()
 
 
-@pytest.mark.parametrize("wrong", [[[1, 1]], [[1, 9]], [[1, 2], [2, 3]], [[1, 2, 3]], "12", [[1, -2]], [1, 2]])
+@pytest.mark.parametrize(
+    "wrong", [[[1, 1]], [[1, 9]], [[1, 2], [2, 3]], [[1, 2, 3]], "12", [[1, -2]], [1, 2]]
+)
 def test_pairs_that_cannot_be_are_refused(wrong: object) -> None:
     with pytest.raises(RequestError, match="change="):
         build("unet", 6, width=16, change=wrong)
@@ -60,7 +64,9 @@ def test_without_pairs_every_network_is_what_it_was() -> None:
 def chip(bands: tuple[str, ...] = BOTH) -> np.ndarray:
     rng = np.random.default_rng(3)
     values = {"slope": rng.uniform(0, 40, (8, 8)), "NDVI": rng.uniform(-0.2, 0.8, (8, 8))}
-    x = np.stack([values.get(b.split("_")[-1], rng.uniform(0.03, 0.3, (8, 8))) for b in bands]).astype(np.float32)
+    x = np.stack(
+        [values.get(b.split("_")[-1], rng.uniform(0.03, 0.3, (8, 8))) for b in bands]
+    ).astype(np.float32)
     x[1:, 0, 0] = np.nan
     return x
 
@@ -83,7 +89,9 @@ def test_an_index_stays_that_of_its_bands() -> None:
     whole = vary_seasons(x, bands, 0.3, np.random.default_rng(1))
     assert whole[2] == pytest.approx((whole[0] - whole[1]) / (whole[0] + whole[1]), nan_ok=True)
     without = vary_seasons(x[1:], bands[1:], 0.3, np.random.default_rng(1))
-    assert without[1] == pytest.approx(whole[2], abs=1e-4, nan_ok=True), "near infrared follows from red and NDVI"
+    assert without[1] == pytest.approx(whole[2], abs=1e-4, nan_ok=True), (
+        "near infrared follows from red and NDVI"
+    )
     alone = vary_seasons(x[2:], bands[2:], 0.3, np.random.default_rng(1))
     assert np.array_equal(alone, x[2:], equal_nan=True)
 
@@ -101,4 +109,7 @@ def test_without_a_season_nothing_is_drawn_and_recipes_keep_their_identity() -> 
     off = plain.model_copy(update={"adapt": "card", "augmentation": AugmentationConfig(season=0.0)})
     assert off.identity == plain.identity == "ad1c3886e6596843"
     assert plain.model_copy(update={"adapt": "scene"}).identity != plain.identity
-    assert plain.model_copy(update={"augmentation": AugmentationConfig(season=0.1)}).identity != plain.identity
+    assert (
+        plain.model_copy(update={"augmentation": AugmentationConfig(season=0.1)}).identity
+        != plain.identity
+    )

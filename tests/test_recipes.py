@@ -1,4 +1,6 @@
-"""Every recipe's quick variant runs from sample set to inventory: samples, train, respond, each on a small simulated place."""
+"""Every recipe's quick variant runs from sample set to inventory: samples, train, respond, each on
+a small simulated place.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,17 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RECIPES = sorted(path.stem for path in (CONFIGS / "recipes").glob("*.yaml"))
 RADIUS_KM = 1.0
 STEPS = 2
-"""Of the quick variants' 50 to 200: this shows that every part fits the next, not that the card is any good."""
+"""Of the quick variants' 50 to 200: this shows that every part fits the next, not that the card is
+any good.
+"""
 
 Cut = Callable[[str], SampleSet]
 
 
 def sampling(name: str) -> dict[str, Any]:
-    """Return a shipped sampling configuration for a smaller place, split into three bands that hold whole chips."""
+    """Return a shipped sampling configuration for a smaller place, split into three bands that hold
+    whole chips.
+    """
     content: dict[str, Any] = yaml.safe_load((CONFIGS / "samples" / f"{name}.yaml").read_text())
     small = {
         "radius_km": RADIUS_KM,
@@ -64,20 +70,30 @@ def cut(ground: Path) -> Cut:
 
 
 def trained(recipe: str, ground: Path, cut: Cut) -> Path:
-    """Return the folder of a recipe's quick card, trained once; a fine-tuning gets its parent first."""
+    """Return the folder of a recipe's quick card, trained once; a fine-tuning gets its parent
+    first.
+    """
     config = read_training(CONFIGS / "recipes" / f"{recipe}.yaml")
     folder = ground / "cards" / f"{recipe}-quick"
     if not folder.exists():
-        parent = str(trained(Path(config.start_from).name, ground, cut)) if config.start_from else None
+        parent = (
+            str(trained(Path(config.start_from).name, ground, cut)) if config.start_from else None
+        )
         samples = cut(Path(config.samples[0].path).name)
-        changes = Overrides(quick=True, steps=STEPS, fold=0, samples=(str(samples.path),), start_from=parent)
+        changes = Overrides(
+            quick=True, steps=STEPS, fold=0, samples=(str(samples.path),), start_from=parent
+        )
         train(str(CONFIGS / "recipes" / f"{recipe}.yaml"), str(ground / "cards"), changes)
     return folder
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_from_sample_set_to_inventory(
-    recipe: str, ground: Path, cut: Cut, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    recipe: str,
+    ground: Path,
+    cut: Cut,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(curves, "draw", lambda folder, title: folder)
     card = read_card(trained(recipe, ground, cut))

@@ -1,4 +1,6 @@
-"""The same event again: due or not, what a new image adds, what stays; and the story of clouds that clear."""
+"""The same event again: due or not, what a new image adds, what stays; and the story of clouds that
+clear.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ def mask(event: EventFolder, number: int) -> np.ndarray[Any, Any]:
         return np.asarray(file.read(1))
 
 
-# ---- clouds that clear over four acquisitions (simulated) ------------------------------------------------------------
+# ---- clouds that clear over four acquisitions (simulated)
+# ------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +63,15 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def first_run(out: Path, cards: Path) -> dict[str, Any]:
-    """Return the first revision of a simulated event of which 9 September shows 40 %, 14th, 19th and 24th the rest."""
-    rules = {"min_area_m2": None, "min_slope_deg": None, "max_edge_fraction": None, "max_water_fraction": None}
+    """Return the first revision of a simulated event of which 9 September shows 40 %, 14th, 19th
+    and 24th the rest.
+    """
+    rules = {
+        "min_area_m2": None,
+        "min_slope_deg": None,
+        "max_edge_fraction": None,
+        "max_water_fraction": None,
+    }
     preset = {
         "source": {"kind": "simulated", "landscape": "tephra-hills", "seed": 22},
         "model": {"card_dirs": [str(cards)], "checkpoint": "post", "device": "cpu"},
@@ -82,13 +92,20 @@ def first_run(out: Path, cards: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def story(cards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[EventFolder, dict[int, dict[str, Any]]]:
-    """Return an event that was looked at on many mornings of three weeks, and what each look said."""
+def story(
+    cards: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[EventFolder, dict[int, dict[str, Any]]]:
+    """Return an event that was looked at on many mornings of three weeks, and what each look
+    said.
+    """
     out = tmp_path_factory.mktemp("story")
     first_run(out, cards)
     event = EventFolder(out / "quake")
     before = sums(event.revision(1).folder)
-    turns = {day: refresh_events(out, now=on(9, day)) for day in (12, 13, 14, 15, 18, 19, 20, 23, 24, 25, 30)}
+    turns = {
+        day: refresh_events(out, now=on(9, day))
+        for day in (12, 13, 14, 15, 18, 19, 20, 23, 24, 25, 30)
+    }
     assert sums(event.revision(1).folder) == before, "a revision never changes an earlier file"
     return event, turns
 
@@ -97,7 +114,9 @@ def test_it_is_refreshed_until_the_target_and_then_left_alone(
     story: tuple[EventFolder, dict[int, dict[str, Any]]],
 ) -> None:
     event, turns = story
-    told = {day: turn["events"][0]["action"] if turn["events"] else "" for day, turn in turns.items()}
+    told = {
+        day: turn["events"][0]["action"] if turn["events"] else "" for day, turn in turns.items()
+    }
     assert [day for day, action in told.items() if action == "refreshed"] == [14, 19, 24]
     assert {told[day] for day in (12, 13, 15, 18, 20, 23)} == {"waiting"}
     assert {told[25], told[30]} == {""}, "an event that is closed is not even looked at"
@@ -108,7 +127,9 @@ def test_it_is_refreshed_until_the_target_and_then_left_alone(
     state = event_state.read_state(event)
     assert (state.state, state.closed_by, state.latest_revision) == ("closed", "coverage", 4)
     assert "coverage target reached" in state.reason
-    assert "quake: refreshed (revision 4): 1 new image (2018-09-24); closed: coverage" in words(turns[24])
+    assert "quake: refreshed (revision 4): 1 new image (2018-09-24); closed: coverage" in words(
+        turns[24]
+    )
     assert turns[24]["next_look"] is None
     assert turns[20]["next_look"] == on(9, 21).isoformat()
 
@@ -139,17 +160,32 @@ def test_ids_last_and_changes_speak_of_what_was_observed(
         before, after = slides(event, number - 1), slides(event, number)
         given |= set(before["id"])
         changes = slides(event, number, "changes").set_index("id")
-        assert set(changes["change"]) <= {"new", "grown", "shrunk", "split", "merged", "gone", "not observed"}
+        assert set(changes["change"]) <= {
+            "new",
+            "grown",
+            "shrunk",
+            "split",
+            "merged",
+            "gone",
+            "not observed",
+        }
         unseen, seen_now = mask(event, number - 1) == 255, mask(event, number) != 255
-        assert not (changes["change"] == "not observed").any(), "with `keep` nothing once seen is unseen again"
+        assert not (changes["change"] == "not observed").any(), (
+            "with `keep` nothing once seen is unseen again"
+        )
         fresh = set(after["id"]) - set(before["id"])
         assert not fresh & given, "a number is never given twice"
         assert set(changes[changes["change"] == "new"].index) == fresh - set(
             changes[changes["change"] == "split"].index
         )
         untouched = set(before["id"]) - set(changes.index)
-        same = before.set_index("id").loc[sorted(untouched)], after.set_index("id").loc[sorted(untouched)]
-        assert (same[0].geometry.intersection(same[1].geometry).area > 0.8 * same[0].geometry.area).all()
+        same = (
+            before.set_index("id").loc[sorted(untouched)],
+            after.set_index("id").loc[sorted(untouched)],
+        )
+        assert (
+            same[0].geometry.intersection(same[1].geometry).area > 0.8 * same[0].geometry.area
+        ).all()
         assert (same[0]["first_seen"] == same[1]["first_seen"]).all()
         assert (unseen & seen_now).any()
 
@@ -157,7 +193,9 @@ def test_ids_last_and_changes_speak_of_what_was_observed(
 def test_landslides_far_from_the_clouds_keep_their_id_and_shape(
     story: tuple[EventFolder, dict[int, dict[str, Any]]],
 ) -> None:
-    """With one more image at least 95 % of the landslides that nothing has happened to keep their id."""
+    """With one more image at least 95 % of the landslides that nothing has happened to keep their
+    id.
+    """
     event, _ = story
     for number in (2, 3, 4):
         before, after = slides(event, number - 1), slides(event, number).set_index("id")
@@ -195,17 +233,25 @@ def test_a_missed_schedule_is_made_up_once(
     )
     assert refresh_events(tmp_path, now=on(9, 30, 7))["events"] == []
     assert list(EventFolder(tmp_path / "quake").revisions()) == [1, 2]
-    once, daily = Stack(EventFolder(tmp_path / "quake").revision(2).stack), Stack(event.revision(4).stack)
-    assert np.array_equal(once.date(When.POST), daily.date(When.POST)), "late or in time, the pixels are the same"
+    once, daily = (
+        Stack(EventFolder(tmp_path / "quake").revision(2).stack),
+        Stack(event.revision(4).stack),
+    )
+    assert np.array_equal(once.date(When.POST), daily.date(When.POST)), (
+        "late or in time, the pixels are the same"
+    )
     assert np.array_equal(once.read("post_B4"), daily.read("post_B4"), equal_nan=True)
 
 
-# ---- an archive that grows -------------------------------------------------------------------------------------------
+# ---- an archive that grows
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def mapped(cards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an archive whose only image after the earthquake misses the north, and the event mapped from it."""
+    """Return a folder with an archive whose only image after the earthquake misses the north, and
+    the event mapped from it.
+    """
     ground = tmp_path_factory.mktemp("mapped")
     folder = make_archive(ground / "archive")
     for band in ("B2", "B3", "B4"):
@@ -214,7 +260,12 @@ def mapped(cards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             write(folder / f"later_{band}.tif", values)
             values[: SIDE // 2] = 0
             file.write(values, 1)
-    rules = {"min_area_m2": None, "min_slope_deg": None, "max_edge_fraction": None, "max_water_fraction": None}
+    rules = {
+        "min_area_m2": None,
+        "min_slope_deg": None,
+        "max_edge_fraction": None,
+        "max_water_fraction": None,
+    }
     sees_something = rules | {"threshold": 0.05}  # of an untrained network
     more = {"keep": "all", "refresh": {"coverage_target": 0.9}, "clean": sees_something}
     preset = make_preset(ground / "preset.yaml", cards, "both", **more)
@@ -239,14 +290,21 @@ def archive(mapped: Path, tmp_path: Path) -> EventFolder:
 def add_scene(event: EventFolder, day: str, prefix: str = "later", **changes: Any) -> None:
     path = event.folder.parent.parent / "archive" / "archive.yaml"
     content = yaml.safe_load(path.read_text())
-    bands = {b: {"file": f"{prefix}_{b}.tif", "scale": 0.0001, "offset": 0, "nodata": 0} for b in ("B2", "B3", "B4")}
+    bands = {
+        b: {"file": f"{prefix}_{b}.tif", "scale": 0.0001, "offset": 0, "nodata": 0}
+        for b in ("B2", "B3", "B4")
+    }
     content["scenes"].append({"id": f"scene-{day}", "acquired": day, "bands": bands} | changes)
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 def test_nothing_new_is_a_word_not_an_error(archive: EventFolder) -> None:
     answer = refresh(archive.folder, as_of=on(10, 5))
-    assert (answer["action"], answer["reason"], answer["revision"]) == ("waiting", "no new image since revision 1", 1)
+    assert (answer["action"], answer["reason"], answer["revision"]) == (
+        "waiting",
+        "no new image since revision 1",
+        1,
+    )
     assert list(archive.revisions()) == [1]
     assert event_state.read_state(archive).checked == on(10, 5)
 
@@ -265,14 +323,21 @@ def test_a_new_image_fills_the_gap_and_nothing_else(archive: EventFolder) -> Non
     assert (second.date(When.POST)[~was & (second.observation(When.POST) == CLEAR)] == 17807).all()
     assert sums(archive.revision(1).folder) == before
     provenance = json.loads(archive.revision(2).provenance.read_text())
-    assert [scene["id"] for scene in provenance["scenes"]] == ["scene-pre", "scene-post", "scene-2018-10-03"]
+    assert [scene["id"] for scene in provenance["scenes"]] == [
+        "scene-pre",
+        "scene-post",
+        "scene-2018-10-03",
+    ]
 
 
 def test_an_image_that_adds_nothing_makes_no_revision_but_with_force(archive: EventFolder) -> None:
     add_scene(archive, "2018-10-03", "post")
     answer = refresh(archive.folder, as_of=on(10, 5))
     assert answer["action"] == "waiting"
-    assert answer["reason"] == "1 new image (2018-10-03), but the new images show nothing that had not been seen"
+    assert (
+        answer["reason"]
+        == "1 new image (2018-10-03), but the new images show nothing that had not been seen"
+    )
     assert list(archive.revisions()) == [1]
     assert not list((archive.folder / ".work").glob("*/run.yaml"))
     forced = refresh(archive.folder, as_of=on(10, 5), force=True)
@@ -319,16 +384,28 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[Any, 
     return left.value.code, json.loads(capsys.readouterr().out)
 
 
-def test_close_force_and_reopen_do_what_they_say(archive: EventFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_close_force_and_reopen_do_what_they_say(
+    archive: EventFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     capsys.readouterr()
     event, later = str(archive.folder), ["--as-of", "2018-10-05"]
     add_scene(archive, "2018-10-03", "post")
     code, answer = run(["refresh", event, "--close", "the field team has it"], capsys)
     assert (code, answer["action"]) == (0, "closed")
     code, answer = run(["refresh", event, *later], capsys)
-    assert (code, answer["action"], answer["reason"], answer["revision"]) == (0, "closed", "the field team has it", 1)
+    assert (code, answer["action"], answer["reason"], answer["revision"]) == (
+        0,
+        "closed",
+        "the field team has it",
+        1,
+    )
     code, answer = run(["refresh", event, *later, "--force"], capsys)
-    assert (code, answer["action"], answer["revision"], answer["event_state"]) == (0, "refreshed", 2, "closed")
+    assert (code, answer["action"], answer["revision"], answer["event_state"]) == (
+        0,
+        "refreshed",
+        2,
+        "closed",
+    )
     code, answer = run(["refresh", event, *later, "--reopen"], capsys)
     assert (code, answer["action"], answer["event_state"]) == (0, "waiting", "open")
     code, answer = run(["refresh", event, "--as-of", "2019-05-05"], capsys)
@@ -363,15 +440,22 @@ def test_wrong_wishes_are_refused_by_name(
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("format: coslide/event/2", "newer than this coslide reads"), ("coverage_target: 95", "coverage_target")],
+    [
+        ("format: coslide/event/2", "newer than this coslide reads"),
+        ("coverage_target: 95", "coverage_target"),
+    ],
 )
-def test_a_state_that_cannot_be_read_is_refused_by_name(archive: EventFolder, line: str, words: str) -> None:
+def test_a_state_that_cannot_be_read_is_refused_by_name(
+    archive: EventFolder, line: str, words: str
+) -> None:
     archive.state.write_text("\n".join(["format: coslide/event/1", line]) + "\n")
     with pytest.raises(RequestError, match=words):
         refresh(archive.folder, as_of=on(10, 5))
 
 
-def test_a_review_is_taken_up_without_a_new_image(archive: EventFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_review_is_taken_up_without_a_new_image(
+    archive: EventFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     capsys.readouterr()
     code, answer = run(["review", str(archive.folder)], capsys)
     assert (code, answer["review"]) == (0, str(archive.review))
@@ -380,23 +464,36 @@ def test_a_review_is_taken_up_without_a_new_image(archive: EventFolder, capsys: 
     frame.loc[frame["id"] == identity, "status"] = "dismissed"
     frame.to_file(archive.review, layer="landslides", driver="GPKG", engine="pyogrio")
     code, answer = run(["refresh", str(archive.folder), "--as-of", "2018-10-05"], capsys)
-    assert (code, answer["action"], answer["reason"]) == (0, "refreshed", "an analyst's review is to be taken up")
+    assert (code, answer["action"], answer["reason"]) == (
+        0,
+        "refreshed",
+        "an analyst's review is to be taken up",
+    )
     assert answer["landslide_count"] == len(slides(archive, 1)) - 1
     assert slides(archive, 2).set_index("id").loc[identity, "status"] == "dismissed"
     assert json.loads(archive.revision(2).provenance.read_text())["review"]["edits"] == 1
-    assert run(["refresh", str(archive.folder), "--as-of", "2018-10-05"], capsys)[1]["action"] == "waiting"
+    assert (
+        run(["refresh", str(archive.folder), "--as-of", "2018-10-05"], capsys)[1]["action"]
+        == "waiting"
+    )
 
 
-# ---- an event that no image shows yet; many events; an older format -------------------------------------------------
+# ---- an event that no image shows yet; many events; an older format
+# -------------------------------------------------
 
 
-def test_an_event_without_an_image_gets_its_first_revision_once_there_is_one(archive: EventFolder) -> None:
+def test_an_event_without_an_image_gets_its_first_revision_once_there_is_one(
+    archive: EventFolder,
+) -> None:
     config = event_state.latest_run(archive)
     early = config.model_copy(
         update={
             "event": config.event.model_copy(update={"name": "early"}),
             "windows": config.windows.model_copy(
-                update={"as_of": on(9, 6), "post": config.windows.post.model_copy(update={"last": on(9, 6).date()})}
+                update={
+                    "as_of": on(9, 6),
+                    "post": config.windows.post.model_copy(update={"last": on(9, 6).date()}),
+                }
             ),
         }
     )
@@ -439,19 +536,29 @@ def test_an_event_that_another_process_refreshes_is_left_to_it(archive: EventFol
 
 
 def test_an_event_of_the_first_format_is_refreshed_and_keeps_its_ids(tmp_path: Path) -> None:
-    """`tests/frozen/event-1.zip` was written before events were followed: four lines of state, no stack, no verdicts."""
+    """`tests/frozen/event-1.zip` was written before events were followed: four lines of state, no
+    stack, no verdicts.
+    """
     folder = tmp_path / "out" / "quake"
     with zipfile.ZipFile(FROZEN / "event-1.zip") as packed:
         packed.extractall(folder)
     make_archive(tmp_path / "archive", gap=True)
     make_cards(tmp_path / "cards")
     path = folder / "r001" / "run.yaml"
-    text = path.read_text().replace("ARCHIVE", str(tmp_path / "archive")).replace("CARDS", str(tmp_path / "cards"))
+    text = (
+        path.read_text()
+        .replace("ARCHIVE", str(tmp_path / "archive"))
+        .replace("CARDS", str(tmp_path / "cards"))
+    )
     path.write_text(text.replace("out: OUT", f"out: {tmp_path / 'out'}"))
     event = EventFolder(folder)
     before = sums(folder / "r001")
     state = event_state.read_state(event)
-    assert (state.latest_revision, state.observed_fraction, state.coverage_target) == (1, 0.9182, 0.95)
+    assert (state.latest_revision, state.observed_fraction, state.coverage_target) == (
+        1,
+        0.9182,
+        0.95,
+    )
     assert refresh(folder, as_of=on(12, 2))["action"] == "waiting"
     answer = refresh(folder, as_of=on(12, 2), force=True)
     assert answer["revision"] == 2

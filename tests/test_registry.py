@@ -1,4 +1,6 @@
-"""The registry: which cards exist, which a source can feed, and what it says when none or not this one."""
+"""The registry: which cards exist, which a source can feed, and what it says when none or not this
+one.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def offer(bands: tuple[str, ...] = PRE, **changes: Any) -> Offer:
 
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder of cards: two real, two simulated, one of another sensor, one of another pixel size."""
+    """Return a folder of cards: two real, two simulated, one of another sensor, one of another
+    pixel size.
+    """
     monkeypatch.setattr(registry, "SHIPPED", tmp_path / "shipped")
     (tmp_path / "shipped").mkdir()
     folder = tmp_path / "own"
@@ -52,26 +56,41 @@ def names(found: registry.Candidates) -> list[str]:
     return [one.card.name for one in found]
 
 
-def test_auto_gives_real_cards_to_real_events_and_simulated_ones_to_simulated_events(shelf: Path) -> None:
+def test_auto_gives_real_cards_to_real_events_and_simulated_ones_to_simulated_events(
+    shelf: Path,
+) -> None:
     real = registry.candidates("auto", offer(), [shelf])
     assert names(real) == ["real-both", "real-post"]
-    assert (real.bands, real.resolution_m, real.sensor, real.level) == (PRE, 10, "sentinel-2", Level.TOA)
+    assert (real.bands, real.resolution_m, real.sensor, real.level) == (
+        PRE,
+        10,
+        "sentinel-2",
+        Level.TOA,
+    )
     assert real.warnings == ()
-    assert names(registry.candidates("auto", offer(simulated=True), [shelf])) == ["made-both", "made-post"]
+    assert names(registry.candidates("auto", offer(simulated=True), [shelf])) == [
+        "made-both",
+        "made-post",
+    ]
 
 
 def test_auto_leaves_out_what_cannot_be_fed(shelf: Path) -> None:
     assert names(registry.candidates("auto", offer(BANDS), [shelf])) == ["real-post"]
     assert names(registry.candidates("auto", offer(sensor="landsat-8"), [shelf])) == ["landsat"]
     assert names(registry.candidates("auto", offer(resolution_m=30.0), [shelf])) == ["coarse"]
-    assert names(registry.candidates("auto", offer(resolution_m=3.0), [shelf])) == ["real-both", "real-post"]
+    assert names(registry.candidates("auto", offer(resolution_m=3.0), [shelf])) == [
+        "real-both",
+        "real-post",
+    ]
     with pytest.raises(RequestError, match=r"no checkpoint fits.*real-post: needs slope"):
         registry.candidates("auto", offer(("post_B4", "post_B3")), [shelf])
     with pytest.raises(RequestError, match="made for level L1C, the source has L2A"):
         registry.candidates("auto", offer(level=Level.SURFACE), [shelf])
 
 
-def test_a_stranger_is_only_taken_where_nothing_else_fits_and_says_so(tmp_path: Path, shelf: Path) -> None:
+def test_a_stranger_is_only_taken_where_nothing_else_fits_and_says_so(
+    tmp_path: Path, shelf: Path
+) -> None:
     other = tmp_path / "simulated-only"
     save_card(make_card(name="made", domains=SIMULATED), other / "made")
     found = registry.candidates("auto", offer(), [other])
@@ -98,7 +117,9 @@ def test_a_named_card_that_cannot_work_says_why(shelf: Path) -> None:
     with pytest.raises(RequestError, match="there is no checkpoint `nonsense`") as unknown:
         registry.candidates("nonsense", offer(), [shelf])
     assert "real-post" in unknown.value.remedy
-    with pytest.raises(RequestError, match="`real-both` needs pre_B4, which archive does not offer"):
+    with pytest.raises(
+        RequestError, match="`real-both` needs pre_B4, which archive does not offer"
+    ):
         registry.candidates("real-both", offer(BANDS), [shelf])
 
 
@@ -106,7 +127,9 @@ def test_finds_shipped_and_own_cards_and_refuses_doubles(tmp_path: Path, shelf: 
     assert len(registry.find([shelf])) == 6
     save_card(make_card(name="real-post", title="shipped"), registry.SHIPPED / "real-post")
     assert [card.title for _, card in registry.find() if card.name == "real-post"] == ["shipped"]
-    assert [card.title for _, card in registry.find([shelf]) if card.name == "real-post"] != ["shipped"]
+    assert [card.title for _, card in registry.find([shelf]) if card.name == "real-post"] != [
+        "shipped"
+    ]
     save_card(make_card(name="real-post"), tmp_path / "more" / "real-post")
     with pytest.raises(RequestError, match="two cards are called `real-post`"):
         registry.find([shelf, tmp_path / "more"])

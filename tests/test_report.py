@@ -1,4 +1,6 @@
-"""The report: one page, nothing from outside, nothing from inside that could run; and in a real browser it works."""
+"""The report: one page, nothing from outside, nothing from inside that could run; and in a real
+browser it works.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,13 @@ def _write(folder: Path, scene: SmallScene, **more: Any) -> Path:
     inventory = scene.outline(choice=run.choice)
     provenance = {"weights": {"sha256": "ab" * 32}, "versions": ["1.0", "</script><b>"]}
     return write_products(
-        folder, inventory, scene.probability, scene.observation, scene.stack, run, Manner(provenance=provenance)
+        folder,
+        inventory,
+        scene.probability,
+        scene.observation,
+        scene.stack,
+        run,
+        Manner(provenance=provenance),
     ).products["report.html"]
 
 
@@ -50,14 +58,22 @@ def report(scene: SmallScene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = about()
     hostile = run.event.model_copy(update={"title": HOSTILE})
     choice = replace(run.choice, out_of_domain=True, reason=HOSTILE)
-    return _write(tmp_path_factory.mktemp("report") / "r001", scene, event=hostile, choice=choice, warnings=(HOSTILE,))
+    return _write(
+        tmp_path_factory.mktemp("report") / "r001",
+        scene,
+        event=hostile,
+        choice=choice,
+        warnings=(HOSTILE,),
+    )
 
 
 def test_what_comes_from_outside_is_text(report: Path) -> None:
     html = report.read_text()
     assert HOSTILE not in html
     assert "&lt;script&gt;alert(1)" in html
-    assert html.count("</script>") == 2, "the data and the viewer, and nothing that could end them early"
+    assert html.count("</script>") == 2, (
+        "the data and the viewer, and nothing that could end them early"
+    )
 
 
 def test_nothing_comes_from_elsewhere(report: Path) -> None:
@@ -78,7 +94,10 @@ def test_warnings_come_first(report: Path) -> None:
 
 
 def test_no_warnings_no_box(scene: SmallScene, tmp_path: Path) -> None:
-    assert 'class="beware"' not in _write(tmp_path / "r", scene, simulated=False, warnings=()).read_text()
+    assert (
+        'class="beware"'
+        not in _write(tmp_path / "r", scene, simulated=False, warnings=()).read_text()
+    )
 
 
 def _data(report: Path) -> dict[str, Any]:
@@ -101,15 +120,24 @@ def test_the_map_draws_what_the_inventory_holds(report: Path, scene: SmallScene)
 
 
 def test_an_empty_inventory_has_a_report(scene: SmallScene, tmp_path: Path) -> None:
-    nothing = replace(scene, probability=np.where(np.isnan(scene.probability), np.nan, np.float32(0.1)))
+    nothing = replace(
+        scene, probability=np.where(np.isnan(scene.probability), np.nan, np.float32(0.1))
+    )
     html = _write(tmp_path / "r", nothing).read_text()
     assert "No simulated landslide was found." in html
     assert words_of()["none"] in html
 
 
-def test_what_is_not_known_is_a_dash_and_without_a_pre_image_there_is_no_swipe(tmp_path: Path) -> None:
+def test_what_is_not_known_is_a_dash_and_without_a_pre_image_there_is_no_swipe(
+    tmp_path: Path,
+) -> None:
     scene = small_scene(tmp_path)
-    zarr.open_group(scene.stack.path, mode="r+").attrs["bands"] = ["dem", "post_B4", "post_B3", "post_B2"]
+    zarr.open_group(scene.stack.path, mode="r+").attrs["bands"] = [
+        "dem",
+        "post_B4",
+        "post_B3",
+        "post_B2",
+    ]
     scene = replace(scene, stack=type(scene.stack)(scene.stack.path))
     report = _write(tmp_path / "r", scene)
     data = _data(report)
@@ -128,11 +156,16 @@ def _a_year_of_scenes() -> tuple[Scene, ...]:
     first = about().scenes
     return (
         *first,
-        *(replace(first[0], id=f"never-{i}", acquired=first[0].acquired - timedelta(days=i)) for i in range(1, 90)),
+        *(
+            replace(first[0], id=f"never-{i}", acquired=first[0].acquired - timedelta(days=i))
+            for i in range(1, 90)
+        ),
     )
 
 
-def test_scenes_that_were_used_come_first_and_the_others_are_folded_away(scene: SmallScene, tmp_path: Path) -> None:
+def test_scenes_that_were_used_come_first_and_the_others_are_folded_away(
+    scene: SmallScene, tmp_path: Path
+) -> None:
     html = _write(tmp_path / "r", scene, scenes=_a_year_of_scenes()).read_text()
     shown, folded = html.split("<details>")
     assert all(each.id in shown for each in about().scenes)
@@ -155,7 +188,8 @@ def test_all_products_are_small_enough_to_mail(report: Path) -> None:
     assert report.stat().st_size < 5e6
 
 
-# ---- numbers ---------------------------------------------------------------------------------------------------------
+# ---- numbers
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("alpha", [1.8, 2.4, 3.0])
@@ -183,7 +217,8 @@ def test_the_density_integrates_to_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(1.0, "100 %"), (0.9996, "99.96 %"), (0.5, "50 %"), (0.0, "0 %"), (0.0004, "0.04 %")]
+    ("share", "text"),
+    [(1.0, "100 %"), (0.9996, "99.96 %"), (0.5, "50 %"), (0.0, "0 %"), (0.0004, "0.04 %")],
 )
 def test_percentages_never_round_to_all_or_nothing(share: float, text: str) -> None:
     assert percent(share) == text
@@ -197,14 +232,21 @@ def test_the_headline_says_what_was_not_seen(scene: SmallScene) -> None:
     assert summary.observed_fraction == round((land - 160) / land, 4)
     assert any("nothing is said" in sentence for sentence in headline(summary))
     assert "simulated" in headline(summary)[0]
-    assert math.isclose(summary.landslide_area_km2, scene.outline().landslides["area_m2"].sum() / 1e6)
+    assert math.isclose(
+        summary.landslide_area_km2, scene.outline().landslides["area_m2"].sum() / 1e6
+    )
 
 
-# ---- in a real browser -------------------------------------------------------------------------------------------------
+# ---- in a real browser
+# -------------------------------------------------------------------------------------------------
 
 
 def _chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +255,9 @@ def browser() -> Iterator[Any]:
     if _chromium() is None:
         pytest.skip("there is no Chromium on this machine")
     with playwright.sync_playwright() as play:
-        engine = play.chromium.launch(executable_path=_chromium(), args=["--no-sandbox", "--disable-gpu"])
+        engine = play.chromium.launch(
+            executable_path=_chromium(), args=["--no-sandbox", "--disable-gpu"]
+        )
         yield engine
         engine.close()
 
@@ -243,7 +287,9 @@ class Visit:
 
     def pixels(self) -> np.ndarray[Any, Any]:
         """Return the map as it is shown, `(y, x, 3)`."""
-        return np.asarray(Image.open(io.BytesIO(self.page.locator("#map").screenshot())).convert("RGB")).astype(int)
+        return np.asarray(
+            Image.open(io.BytesIO(self.page.locator("#map").screenshot())).convert("RGB")
+        ).astype(int)
 
 
 @pytest.mark.browser
@@ -255,7 +301,9 @@ class Visit:
     ],
     ids=["desktop", "phone"],
 )
-def test_no_request_leaves_and_nothing_fails(browser: Any, report: Path, options: dict[str, Any]) -> None:
+def test_no_request_leaves_and_nothing_fails(
+    browser: Any, report: Path, options: dict[str, Any]
+) -> None:
     visit = Visit(browser, report, **options)
     assert [url for url in visit.requests if not url.startswith("data:")] == [report.as_uri()]
     assert visit.messages == []
@@ -264,7 +312,9 @@ def test_no_request_leaves_and_nothing_fails(browser: Any, report: Path, options
 
 
 @pytest.mark.browser
-def test_the_swipe_changes_what_is_under_it(browser: Any, scene: SmallScene, tmp_path: Path) -> None:
+def test_the_swipe_changes_what_is_under_it(
+    browser: Any, scene: SmallScene, tmp_path: Path
+) -> None:
     visit = Visit(browser, _write(tmp_path / "r", scene), viewport={"width": 1000, "height": 800})
     for name in ("landslides", "unseen"):
         visit.page.locator(f"#show-{name}").uncheck()
@@ -272,7 +322,10 @@ def test_the_swipe_changes_what_is_under_it(browser: Any, scene: SmallScene, tmp
     swiped = {share: _swiped(visit, share * width) for share in (0.01, 0.3, 0.99)}
     after, both, before = (swiped[share] for share in (0.01, 0.3, 0.99))
     clear = slice(60, 500)  # below the words in the corners
-    left, right = slice(30, round(0.3 * width) - 30), slice(round(0.3 * width) + 30, round(0.95 * width) - 60)
+    left, right = (
+        slice(30, round(0.3 * width) - 30),
+        slice(round(0.3 * width) + 30, round(0.95 * width) - 60),
+    )
     np.testing.assert_array_equal(both[clear, left], before[clear, left])
     np.testing.assert_array_equal(both[clear, right], after[clear, right])
     middle = slice(round(0.4 * width), round(0.6 * width))
@@ -314,7 +367,8 @@ def test_a_row_flies_to_its_landslide_and_headings_sort(browser: Any, report: Pa
     assert rows.nth(1).get_attribute("data-id") in visit.page.locator("#about").inner_text()
     visit.page.locator("#slides th button").nth(1).click()
     areas = [
-        float(cell.replace(",", "")) for cell in visit.page.locator("#slides tbody td:nth-child(2)").all_inner_texts()
+        float(cell.replace(",", ""))
+        for cell in visit.page.locator("#slides tbody td:nth-child(2)").all_inner_texts()
     ]
     assert areas == sorted(areas)
     visit.page.locator("#find").fill("l00003")
@@ -322,7 +376,9 @@ def test_a_row_flies_to_its_landslide_and_headings_sort(browser: Any, report: Pa
 
 
 @pytest.mark.browser
-def test_it_prints_on_two_to_four_pages_however_many_scenes(browser: Any, scene: SmallScene, tmp_path: Path) -> None:
+def test_it_prints_on_two_to_four_pages_however_many_scenes(
+    browser: Any, scene: SmallScene, tmp_path: Path
+) -> None:
     report = _write(tmp_path / "r", scene, scenes=_a_year_of_scenes())
     pdf = Visit(browser, report).page.pdf(prefer_css_page_size=True)
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 4

@@ -1,4 +1,6 @@
-"""Cards that require radar alone: they see where radar saw, whatever the cloud did to the optical bands beside it."""
+"""Cards that require radar alone: they see where radar saw, whatever the cloud did to the optical
+bands beside it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ SQUARE = slice(100, 160)
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """Return the stack of an archive with an optical and a radar scene: a cloud, a gap of each, and a lake."""
+    """Return the stack of an archive with an optical and a radar scene: a cloud, a gap of each, and
+    a lake.
+    """
     folder = tmp_path_factory.mktemp("radar")
     optical, classes = np.full((SIDE, SIDE), 1500, np.uint16), np.full((SIDE, SIDE), 1, np.uint8)
     classes[SQUARE, SQUARE] = 2
@@ -65,7 +69,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     return assemble(source, plan, BANDS, folder / "stack.zarr")
 
 
-def seen(stack: Stack, tmp_path: Path, bands: tuple[str, ...], requires: Requires) -> dict[ObservationClass, int]:
+def seen(
+    stack: Stack, tmp_path: Path, bands: tuple[str, ...], requires: Requires
+) -> dict[ObservationClass, int]:
     found = observe(stack, bands, AREA, tmp_path / f"{requires}.zarr", requires=requires)
     assert sum(found.counts.values()) == found.area_px
     if requires is Requires.CLEAR:
@@ -74,7 +80,9 @@ def seen(stack: Stack, tmp_path: Path, bands: tuple[str, ...], requires: Require
     return found.counts | {ObservationClass.NO_PRE: found.radar_only_px}
 
 
-def test_radar_looks_through_cloud_and_gaps_but_not_behind_its_own(stack: Stack, tmp_path: Path) -> None:
+def test_radar_looks_through_cloud_and_gaps_but_not_behind_its_own(
+    stack: Stack, tmp_path: Path
+) -> None:
     strict = seen(stack, tmp_path, BANDS, Requires.CLEAR)
     wide = seen(stack, tmp_path, BANDS, Requires.RADAR)
     cloud, gap, lake, blind = 60 * 60, 10 * 60, 10 * 60, 10 * 60
@@ -88,7 +96,9 @@ def test_radar_looks_through_cloud_and_gaps_but_not_behind_its_own(stack: Stack,
 
 
 def test_the_optical_values_under_cloud_are_given_as_they_are(stack: Stack) -> None:
-    assert np.isfinite(stack.read("post_B4")[stack.observation(When.POST) == ObservationClass.CLOUD]).all()
+    assert np.isfinite(
+        stack.read("post_B4")[stack.observation(When.POST) == ObservationClass.CLOUD]
+    ).all()
     assert np.isnan(stack.read("post_B4")).any()
 
 
@@ -103,7 +113,9 @@ def test_only_cards_and_samples_with_radar_may_require_it() -> None:
     }  # fmt: skip
     with pytest.raises(ValidationError, match="VV or VH"):
         SamplingConfig.model_validate(content)
-    assert SampleCard.model_fields["requires"].default is Requires.CLEAR  # older sets are of clear pixels
+    assert (
+        SampleCard.model_fields["requires"].default is Requires.CLEAR
+    )  # older sets are of clear pixels
 
 
 def test_a_scene_is_compared_with_such_a_card_where_radar_saw(stack: Stack) -> None:

@@ -18,7 +18,10 @@ IBURI = {"latitude": 42.6861, "longitude": 141.9294, "date": "2018-09-05T18:08",
 
 
 def run(
-    preset: dict[str, Any] | None = None, files: Files | None = None, now: datetime = NOW, **changes: Any
+    preset: dict[str, Any] | None = None,
+    files: Files | None = None,
+    now: datetime = NOW,
+    **changes: Any,
 ) -> RunConfig:
     return resolve(make_request(**{**IBURI, **changes}), preset or {}, files or Files(), now)
 
@@ -81,7 +84,9 @@ def test_a_run_file_repeats_the_run(tmp_path: Path) -> None:
     first.write(tmp_path / "run.yaml")
     from configs.files import read_yaml
 
-    again = resolve(make_request(), read_yaml(tmp_path / "run.yaml", "run"), now=NOW + timedelta(days=400))
+    again = resolve(
+        make_request(), read_yaml(tmp_path / "run.yaml", "run"), now=NOW + timedelta(days=400)
+    )
     assert again == first
     assert read_run(tmp_path / "run.yaml") == first
 
@@ -116,7 +121,9 @@ def test_a_swapped_epicentre_is_recognised() -> None:
 
 
 def test_a_run_file_says_where_it_looked_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeating a run must not depend on what the event's ShakeMap has become since; a request for the event itself does."""
+    """Repeating a run must not depend on what the event's ShakeMap has become since; a request for
+    the event itself does.
+    """
     from gee import shakemap
 
     def ask(*given: Any, **more: Any) -> None:
@@ -124,7 +131,9 @@ def test_a_run_file_says_where_it_looked_and_asks_nobody(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(shakemap, "fetch", ask)
     first = run(radius_km=7)
-    event = first.event.model_copy(update={"shakemap_url": "https://usgs.example/grid.xml"}).model_dump(mode="json")
+    event = first.event.model_copy(
+        update={"shakemap_url": "https://usgs.example/grid.xml"}
+    ).model_dump(mode="json")
     preset = {"event": event, "area": first.area}
     assert resolve(make_request(), preset, now=NOW).area == first.area
     with pytest.raises(AssertionError, match="asked for"):
@@ -133,5 +142,7 @@ def test_a_run_file_says_where_it_looked_and_asks_nobody(monkeypatch: pytest.Mon
 
 def test_a_served_run_asks_no_other_host() -> None:
     for hosts in ((), ("nowhere.example",)):
-        with pytest.raises(RequestError, match=r"earthquake\.usgs\.gov is not on the list of hosts"):
+        with pytest.raises(
+            RequestError, match=r"earthquake\.usgs\.gov is not on the list of hosts"
+        ):
             resolve(make_request(usgs="us2000h8ty"), {}, now=NOW, hosts=hosts)

@@ -1,4 +1,6 @@
-"""An analyst's review: what people decided stays, in every later revision, whatever the machine draws."""
+"""An analyst's review: what people decided stays, in every later revision, whatever the machine
+draws.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,10 @@ def status(identity: str, word: str | None) -> Edit:
 
 def shape(identity: str, change: Callable[[Any], Any]) -> Edit:
     def edit(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        shapes = [change(g) if i == identity else g for i, g in zip(frame["id"], frame.geometry, strict=True)]
+        shapes = [
+            change(g) if i == identity else g
+            for i, g in zip(frame["id"], frame.geometry, strict=True)
+        ]
         return frame.set_geometry(shapes, crs=frame.crs)
 
     return edit
@@ -129,10 +134,17 @@ def left_half(geometry: Any) -> Any:
 
 
 def test_edits_made_in_qgis_itself_are_read_back(event: Event) -> None:
-    if subprocess.run([SYSTEM_PYTHON, "-c", "import qgis.core"], capture_output=True, check=False).returncode != 0:
+    if (
+        subprocess.run(
+            [SYSTEM_PYTHON, "-c", "import qgis.core"], capture_output=True, check=False
+        ).returncode
+        != 0
+    ):
         pytest.skip("QGIS is not on this machine (Debian: qgis, python3-qgis)")
     path = reviews.begin(event.folder)
-    done = subprocess.run([SYSTEM_PYTHON, "-c", IN_QGIS, str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [SYSTEM_PYTHON, "-c", IN_QGIS, str(path)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     review = read_review(path)
     assert review.status == {"L00002": "dismissed"}
@@ -149,7 +161,9 @@ def test_an_untouched_copy_changes_nothing(event: Event) -> None:
     assert read_review(path).edits == 0
     assert reviews.waiting(event.folder) is None
     frame = pyogrio.read_dataframe(path, layer="landslides")
-    pyogrio.write_dataframe(frame, path, layer="landslides", driver="GPKG")  # saved by a GIS without a change
+    pyogrio.write_dataframe(
+        frame, path, layer="landslides", driver="GPKG"
+    )  # saved by a GIS without a change
     assert read_review(path).edits == 0
 
 
@@ -160,8 +174,13 @@ def test_a_dismissed_landslide_stays_dismissed_and_is_counted_nowhere(event: Eve
         assert row(found, "L00001")["status"] == "dismissed"
         assert found.summary.landslide_count == 3
         assert (mask_of(found)[LARGE] == 0).all(), "what is no landslide is none in the mask"
-        assert "L00001" not in (event.folder.revision(number).folder / "report.html").read_text(encoding="utf-8")
-        assert "Reviewed by an analyst: 0 confirmed; 1 dismissed and not counted (see `status`)." in found.words
+        assert "L00001" not in (event.folder.revision(number).folder / "report.html").read_text(
+            encoding="utf-8"
+        )
+        assert (
+            "Reviewed by an analyst: 0 confirmed; 1 dismissed and not counted (see `status`)."
+            in found.words
+        )
     assert (event.folder.reviews / "r002.gpkg").exists()
     assert not event.folder.review.exists()
 
@@ -183,7 +202,10 @@ def test_what_the_machine_does_not_draw_any_more_stays_if_reviewed(event: Event)
     event.edit(lambda frame: status("L00001", "dismissed")(status("L00002", "confirmed")(frame)))
     event.publish()
     nothing = replace(
-        event.scene, probability=np.where(event.scene.probability > 0.5, np.float32(0.1), event.scene.probability)
+        event.scene,
+        probability=np.where(
+            event.scene.probability > 0.5, np.float32(0.1), event.scene.probability
+        ),
     )
     found = event.publish(nothing)
     assert row(found, "L00002")["status"] == "confirmed"
@@ -197,7 +219,9 @@ def test_a_larger_outline_of_the_machine_does_not_hide_behind_a_dismissed_one(ev
     event.edit(status("L00001", "dismissed"))
     event.publish()
     probability = event.scene.probability.copy()
-    probability[LARGE[0], 40:70] = 0.9  # the field that was dismissed now touches a large fresh landslide
+    probability[LARGE[0], 40:70] = (
+        0.9  # the field that was dismissed now touches a large fresh landslide
+    )
     found = event.publish(replace(event.scene, probability=probability))
     assert row(found, "L00001")["area_m2"] == 60_000
     fresh = found.inventory.landslides.set_index("id")["area_m2"]
@@ -224,7 +248,9 @@ def test_a_drawn_outline_replaces_the_machines_for_good_and_is_measured(event: E
         assert rejected[rejected["reason"] == CUT]["area_m2"].tolist() == [30_000]
         assert rejected["id"].is_unique
         if number == 3:
-            assert changes(found) == {"L00001": ("shrunk", "outline drawn by an analyst; smaller than before")}
+            assert changes(found) == {
+                "L00001": ("shrunk", "outline drawn by an analyst; smaller than before")
+            }
 
 
 def test_a_moved_outline_of_the_same_size_is_noticed(event: Event) -> None:
@@ -236,7 +262,9 @@ def test_an_added_landslide_gets_an_id_of_its_own_once(event: Event) -> None:
     west, north = 580000 + 700, 4730000 - 100
 
     def add(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        frame.loc[len(frame), "geometry"] = shapely.MultiPolygon([shapely.box(west, north - 60, west + 80, north)])
+        frame.loc[len(frame), "geometry"] = shapely.MultiPolygon(
+            [shapely.box(west, north - 60, west + 80, north)]
+        )
         return frame
 
     event.edit(add)
@@ -258,10 +286,16 @@ def test_both_parts_of_a_split_outline_are_kept(event: Event) -> None:
     def split(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         at = frame.index[frame["id"] == "L00001"][0]
         west, south, east, north = frame.geometry[at].bounds
-        parts = [shapely.box(west, south, west + 200, north), shapely.box(west + 210, south, east, north)]
+        parts = [
+            shapely.box(west, south, west + 200, north),
+            shapely.box(west + 210, south, east, north),
+        ]
         frame.loc[len(frame)] = frame.loc[at]
         return frame.set_geometry(
-            [parts[0] if i == at else parts[1] if i == len(frame) - 1 else g for i, g in enumerate(frame.geometry)],
+            [
+                parts[0] if i == at else parts[1] if i == len(frame) - 1 else g
+                for i, g in enumerate(frame.geometry)
+            ],
             crs=frame.crs,
         )
 
@@ -288,13 +322,17 @@ def test_edits_in_place_are_heard_and_told(event: Event, caplog: pytest.LogCaptu
 
 
 def test_a_copy_of_an_older_revision_changes_only_what_was_changed_in_it(event: Event) -> None:
-    old = reviews.copy(event.folder.revision(1).folder / "landslides.gpkg", event.folder.folder / "mine.gpkg")
+    old = reviews.copy(
+        event.folder.revision(1).folder / "landslides.gpkg", event.folder.folder / "mine.gpkg"
+    )
     event.edit(status("L00001", "dismissed"))
     event.publish()
     event.edit(status("L00002", "confirmed"), old)
     reviews.give(event.folder, old)
     found = event.publish()
-    assert row(found, "L00001")["status"] == "dismissed", "the older copy does not know, and so does not undo it"
+    assert row(found, "L00001")["status"] == "dismissed", (
+        "the older copy does not know, and so does not undo it"
+    )
     assert row(found, "L00002")["status"] == "confirmed"
 
 
@@ -304,7 +342,10 @@ def test_saved_edits_that_lie_in_the_log_of_an_open_gis_are_copied(event: Event)
         open_gis.execute("PRAGMA journal_mode=WAL")
         open_gis.execute("PRAGMA wal_autocheckpoint=0")
         open_gis.create_function("ST_IsEmpty", 1, lambda g: 0)
-        triggers = [name for (name,) in open_gis.execute("SELECT name FROM sqlite_master WHERE type='trigger'")]
+        triggers = [
+            name
+            for (name,) in open_gis.execute("SELECT name FROM sqlite_master WHERE type='trigger'")
+        ]
         for name in triggers:
             open_gis.execute(f'DROP TRIGGER "{name}"')
         open_gis.execute("UPDATE landslides SET status='dismissed' WHERE id='L00003'")
@@ -314,11 +355,19 @@ def test_saved_edits_that_lie_in_the_log_of_an_open_gis_are_copied(event: Event)
 
 
 def test_the_past_is_never_touched(event: Event) -> None:
-    sums = {path.name: sha256(path) for path in event.folder.revision(1).folder.iterdir() if path.is_file()}
+    sums = {
+        path.name: sha256(path)
+        for path in event.folder.revision(1).folder.iterdir()
+        if path.is_file()
+    }
     event.edit(lambda frame: shape("L00001", left_half)(status("L00002", "dismissed")(frame)))
     event.publish()
     event.publish()
-    assert sums == {path.name: sha256(path) for path in event.folder.revision(1).folder.iterdir() if path.is_file()}
+    assert sums == {
+        path.name: sha256(path)
+        for path in event.folder.revision(1).folder.iterdir()
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize(
@@ -335,7 +384,9 @@ def test_what_cannot_be_meant_is_named(event: Event, edit: Edit, words: str) -> 
 
 
 def test_unsaved_and_competing_reviews_are_refused(event: Event) -> None:
-    copied = reviews.copy(event.folder.revision(1).folder / "landslides.gpkg", event.folder.folder / "mine.gpkg")
+    copied = reviews.copy(
+        event.folder.revision(1).folder / "landslides.gpkg", event.folder.folder / "mine.gpkg"
+    )
     with pytest.raises(RequestError, match="changes nothing"):
         reviews.give(event.folder, copied)
     event.edit(status("L00001", "dismissed"))
@@ -347,7 +398,9 @@ def test_unsaved_and_competing_reviews_are_refused(event: Event) -> None:
 
 
 def test_a_review_can_be_scored_before_it_is_taken_up(event: Event) -> None:
-    """Against the outlines as they are, dismissing one costs its pixels and its landslide, redrawing it half of them."""
+    """Against the outlines as they are, dismissing one costs its pixels and its landslide,
+    redrawing it half of them.
+    """
     folder = event.folder.revision(1).folder
     found = read_inventory(folder / "landslides.gpkg")
     with rasterio.open(folder / "landslides.tif") as file:

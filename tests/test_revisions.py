@@ -1,4 +1,6 @@
-"""Landslides over revisions: ids survive, every change has its name, and the past is never touched."""
+"""Landslides over revisions: ids survive, every change has its name, and the past is never
+touched.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from inventory.publish import Manner, Published, write_products
 from inventory.revisions.reconcile import Earlier
 from inventory.revisions.revisions import Matched, in_words, match_revisions
 
-ALL = CleanConfig(min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None)
+ALL = CleanConfig(
+    min_area_m2=None, min_slope_deg=None, max_water_fraction=None, max_edge_fraction=None
+)
 Block = tuple[int, int, int, int]
 
 
@@ -31,7 +35,9 @@ class Story:
         self.scene = small_scene(folder)
         self.folder = folder
 
-    def revision(self, name: str, blocks: list[Block], unseen: list[Block] | None = None) -> tuple[SmallScene, Path]:
+    def revision(
+        self, name: str, blocks: list[Block], unseen: list[Block] | None = None
+    ) -> tuple[SmallScene, Path]:
         probability = np.full(SHAPE, 0.1, np.float32)
         for top, bottom, left, right in blocks:
             probability[top:bottom, left:right] = 0.9
@@ -39,15 +45,25 @@ class Story:
             probability[top:bottom, left:right] = np.nan
         mask = np.where(np.isnan(probability), 255, probability > 0.5).astype(np.uint8)
         path = self.folder / f"{name}.tif"
-        profile = {"driver": "GTiff", "width": SHAPE[1], "height": SHAPE[0], "count": 1, "dtype": "uint8"}
+        profile = {
+            "driver": "GTiff",
+            "width": SHAPE[1],
+            "height": SHAPE[0],
+            "count": 1,
+            "dtype": "uint8",
+        }
         with rasterio.open(path, "w", **profile, crs="EPSG:32654", transform=GEOBOX.affine) as file:
             file.write(mask, 1)
         return SmallScene(probability, np.ones(SHAPE, np.uint8), self.scene.stack), path
 
-    def match(self, before: list[Block], after: list[Block], kept: bool = False, **unseen: list[Block]) -> Matched:
+    def match(
+        self, before: list[Block], after: list[Block], kept: bool = False, **unseen: list[Block]
+    ) -> Matched:
         old, old_mask = self.revision("before", before, unseen.get("unseen_before"))
         new, new_mask = self.revision("after", after, unseen.get("unseen_after"))
-        return match_revisions(new.outline(ALL), old.outline(ALL), old_mask, new_mask, len(before), kept=kept)
+        return match_revisions(
+            new.outline(ALL), old.outline(ALL), old_mask, new_mask, len(before), kept=kept
+        )
 
 
 @pytest.fixture
@@ -86,7 +102,9 @@ def test_new_ones_get_new_numbers_even_where_larger(story: Story) -> None:
 
 def test_gone_is_only_said_of_what_was_seen(story: Story) -> None:
     assert _changes(story.match([A, B], [A])) == {"L00002": "gone"}
-    assert _changes(story.match([A, B], [A], unseen_after=[(28, 40, 38, 52)])) == {"L00002": "not observed"}
+    assert _changes(story.match([A, B], [A], unseen_after=[(28, 40, 38, 52)])) == {
+        "L00002": "not observed"
+    }
 
 
 def test_new_says_whether_one_had_looked(story: Story) -> None:
@@ -98,7 +116,9 @@ def test_new_says_whether_one_had_looked(story: Story) -> None:
 
 
 def test_growth_tells_what_was_seen_from_what_was_seen_differently(story: Story) -> None:
-    """A landslide cut by a cloud is larger once the cloud has gone; one on the same image has only been drawn otherwise."""
+    """A landslide cut by a cloud is larger once the cloud has gone; one on the same image has only
+    been drawn otherwise.
+    """
     cut, whole, wider = (10, 20, 10, 15), (10, 20, 10, 20), (10, 20, 8, 22)
     cloud = story.match([cut], [whole], unseen_before=[(8, 22, 15, 30)], kept=True)
     same = story.match([whole], [wider], kept=True)
@@ -121,15 +141,24 @@ def test_a_split_keeps_the_id_on_the_largest_part(story: Story) -> None:
     matched = story.match([(10, 20, 10, 30)], [(10, 20, 10, 22), (10, 20, 24, 30)])
     assert matched.inventory.landslides["id"].tolist() == ["L00001", "L00002"]
     assert _changes(matched) == {"L00001": "split", "L00002": "split"}
-    assert matched.changes.set_index("id")["related"].to_dict() == {"L00001": "L00002", "L00002": "L00001"}
+    assert matched.changes.set_index("id")["related"].to_dict() == {
+        "L00001": "L00002",
+        "L00002": "L00001",
+    }
 
 
 def test_a_merger_keeps_the_id_of_the_largest_part(story: Story) -> None:
     matched = story.match([(10, 20, 10, 22), (10, 20, 24, 30)], [(10, 20, 10, 30)])
     assert matched.inventory.landslides["id"].tolist() == ["L00001"]
     assert _changes(matched) == {"L00001": "merged", "L00002": "merged"}
-    assert matched.changes.set_index("id")["area_before_m2"].to_dict() == {"L00001": 18_000, "L00002": 6000}
-    assert matched.changes.set_index("id")["area_after_m2"].to_dict() == {"L00001": 20_000, "L00002": 0}
+    assert matched.changes.set_index("id")["area_before_m2"].to_dict() == {
+        "L00001": 18_000,
+        "L00002": 6000,
+    }
+    assert matched.changes.set_index("id")["area_after_m2"].to_dict() == {
+        "L00001": 20_000,
+        "L00002": 0,
+    }
 
 
 def test_numbers_are_never_given_twice(story: Story) -> None:
@@ -144,26 +173,36 @@ def test_ids_are_unique_whatever_happens(story: Story) -> None:
     rng = np.random.default_rng(5)
     for _ in range(8):
         blocks = [
-            [(t, t + h, l, l + w) for t, l, h, w in rng.integers([0, 0, 2, 2], [78, 100, 12, 20], (14, 4)).tolist()]
+            [
+                (t, t + h, l, l + w)
+                for t, l, h, w in rng.integers([0, 0, 2, 2], [78, 100, 12, 20], (14, 4)).tolist()
+            ]
             for _ in range(2)
         ]
         matched = story.match(*blocks)
         assert matched.inventory.landslides["id"].is_unique
         assert not matched.changes["id"].duplicated().any()
         counted = sum(matched.counts.values())
-        gone = len(matched.changes) - sum(i in set(matched.inventory.landslides["id"]) for i in matched.changes["id"])
+        gone = len(matched.changes) - sum(
+            i in set(matched.inventory.landslides["id"]) for i in matched.changes["id"]
+        )
         assert counted == len(matched.inventory.landslides) + gone
 
 
-# ---- through published folders -------------------------------------------------------------------------------------
+# ---- through published folders
+# -------------------------------------------------------------------------------------
 
 
-def _publish(folder: Path, scene: SmallScene, number: int, previous: Path | None = None) -> Published:
+def _publish(
+    folder: Path, scene: SmallScene, number: int, previous: Path | None = None
+) -> Published:
     folder.mkdir()
     run = about(revision=number)
     inventory = scene.outline(choice=run.choice)
     manner = Manner(Earlier(previous) if previous else None)
-    return write_products(folder, inventory, scene.probability, scene.observation, scene.stack, run, manner)
+    return write_products(
+        folder, inventory, scene.probability, scene.observation, scene.stack, run, manner
+    )
 
 
 def test_an_analysts_verdict_survives_and_the_past_stays(tmp_path: Path) -> None:
@@ -184,14 +223,18 @@ def test_an_analysts_verdict_survives_and_the_past_stays(tmp_path: Path) -> None
 def test_changes_is_a_layer_from_the_second_revision_on(tmp_path: Path) -> None:
     scene = small_scene(tmp_path)
     first = _publish(tmp_path / "r001", scene, 1)
-    fewer = replace(scene, probability=np.where(scene.probability > 0.85, np.float32(0.1), scene.probability))
+    fewer = replace(
+        scene, probability=np.where(scene.probability > 0.85, np.float32(0.1), scene.probability)
+    )
     second = _publish(tmp_path / "r002", fewer, 2, previous=tmp_path / "r001")
     third = _publish(tmp_path / "r003", scene, 3, previous=tmp_path / "r002")
     assert "changes" not in _layers(first)
     changes = gpd.read_file(second.products["landslides.gpkg"], layer="changes")
     assert changes["change"].tolist() == ["gone", "gone"]
     reborn = set(third.inventory.landslides["id"]) - set(second.inventory.landslides["id"])
-    assert not reborn & set(first.inventory.landslides["id"]), "an id that was gone is not given to another"
+    assert not reborn & set(first.inventory.landslides["id"]), (
+        "an id that was gone is not given to another"
+    )
 
 
 def test_first_seen_stays_and_last_seen_moves(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Pictures of any resolution (papers 002, 003): an archive of 8-bit red, green, blue goes from files to inventory."""
+"""Pictures of any resolution (papers 002, 003): an archive of 8-bit red, green, blue goes from
+files to inventory.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,10 @@ def write_archive(folder: Path, image: NDArray[np.uint8], pixel_m: float, **laye
         crs=CRS, transform=affine,
     ) as file:  # fmt: skip
         file.write(image)
-    bands = {name: {"file": "rgb.tif", "band": n + 1, **layer} for n, name in enumerate(("B4", "B3", "B2"))}
+    bands = {
+        name: {"file": "rgb.tif", "band": n + 1, **layer}
+        for n, name in enumerate(("B4", "B3", "B2"))
+    }
     content = {
         "format": "coslide/archive/1", "sensor": "aerial-rgb", "level": "display",
         "scenes": [{"id": "flight", "acquired": "2018-09-20", "bands": bands}],
@@ -79,7 +84,9 @@ def write_card(folder: Path, pixel_m: float, **changes: Any) -> Path:
             "normalisation": Normalisation(method="zscore", statistics=statistics),
         } | changes,
     )  # fmt: skip
-    save_card(card, folder / "rgb", reference=Reference(BANDS, values, block, domain, ("here",), 0.0))
+    save_card(
+        card, folder / "rgb", reference=Reference(BANDS, values, block, domain, ("here",), 0.0)
+    )
     return folder
 
 
@@ -87,8 +94,25 @@ def respond(
     folder: Path, capsys: pytest.CaptureFixture[str], place: str, radius_km: float
 ) -> tuple[int, dict[str, Any]]:
     preset = make_preset(folder / "run.yaml", folder / "cards")
-    words = ["--epicentre", place, "--date", "2018-09-05", "--as-of", "2018-12-01", "--radius-km", str(radius_km)]
-    source = ["--source", f"archive:{folder / 'archive'}", "--out", str(folder / "out"), "--name", "q", "--json"]
+    words = [
+        "--epicentre",
+        place,
+        "--date",
+        "2018-09-05",
+        "--as-of",
+        "2018-12-01",
+        "--radius-km",
+        str(radius_km),
+    ]
+    source = [
+        "--source",
+        f"archive:{folder / 'archive'}",
+        "--out",
+        str(folder / "out"),
+        "--name",
+        "q",
+        "--json",
+    ]
     with pytest.raises(SystemExit) as left:
         main(["respond", *words, "--config", str(preset), *source])
     assert isinstance(left.value.code, int)
@@ -101,7 +125,9 @@ def test_a_card_of_its_own_resolution_maps_them(
 ) -> None:
     write_archive(tmp_path / "archive", picture(), pixel_m, scale=1 / 255)
     write_card(tmp_path / "cards", pixel_m)
-    longitude, latitude = rasterio.warp.transform(CRS, "EPSG:4326", [WEST + 160 * pixel_m], [NORTH - 160 * pixel_m])
+    longitude, latitude = rasterio.warp.transform(
+        CRS, "EPSG:4326", [WEST + 160 * pixel_m], [NORTH - 160 * pixel_m]
+    )
     code, told = respond(tmp_path, capsys, f"{latitude[0]:.6f},{longitude[0]:.6f}", radius_km)
     assert code == 0, told
     assert told["checkpoint"] == "rgb"
@@ -131,7 +157,9 @@ def test_a_picture_without_a_scale_is_refused_with_the_line_to_write(tmp_path: P
         ArchiveSource(write_archive(tmp_path / "archive", picture(64), 3.0))
 
 
-def test_a_card_of_reflectance_does_not_map_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_card_of_reflectance_does_not_map_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_archive(tmp_path / "archive", picture(), 3.0, scale=1 / 255)
     write_card(tmp_path / "cards", 3.0, level=Level.TOA)
     code, told = respond(tmp_path, capsys, f"{CENTRE[0]},{CENTRE[1]}", 0.2)
@@ -140,7 +168,9 @@ def test_a_card_of_reflectance_does_not_map_pictures(tmp_path: Path, capsys: pyt
 
 
 def test_real_pictures_become_samples(tmp_path: Path, real: Path) -> None:
-    """A Bijie picture of 0.8 m, laid at a place of ours (it has none): its mask as truth, one command to a sample set."""
+    """A Bijie picture of 0.8 m, laid at a place of ours (it has none): its mask as truth, one
+    command to a sample set.
+    """
     names = sorted((real / "patches" / "bijie" / "images").glob("*.png"))
     sizes = {name: rasterio.open(name).shape for name in names[:12]}
     name = max(sizes, key=lambda one: min(sizes[one]))
@@ -176,5 +206,9 @@ def test_real_pictures_become_samples(tmp_path: Path, real: Path) -> None:
 
 def _write_truth(path: Path, mask: NDArray[np.bool_], pixel_m: float) -> None:
     affine = Affine(pixel_m, 0, WEST, 0, -pixel_m, NORTH)
-    polygons = [shape(geometry) for geometry, value in shapes(mask.astype(np.uint8), transform=affine) if value == 1]
+    polygons = [
+        shape(geometry)
+        for geometry, value in shapes(mask.astype(np.uint8), transform=affine)
+        if value == 1
+    ]
     gpd.GeoDataFrame(geometry=polygons, crs=CRS).to_file(path, engine="pyogrio")

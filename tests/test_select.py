@@ -1,4 +1,6 @@
-"""The choice of a card: nearest wins, ties go to validation, what was not seen never counts, and nothing is claimed unknown."""
+"""The choice of a card: nearest wins, ties go to validation, what was not seen never counts, and
+nothing is claimed unknown.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,19 @@ def sampled(stack: Stack, bands: tuple[str, ...], **changes: Any) -> Reference:
         "count": 600,
         "block_m": 320,
         "slope_min_deg": 5,
-        "usable": lambda rows, columns: np.ones(stack.observation(When.POST, rows, columns).shape, bool),
+        "usable": lambda rows, columns: np.ones(
+            stack.observation(When.POST, rows, columns).shape, bool
+        ),
     }
     return reference.sample(stack, bands, **(options | changes))
 
 
 def card_of(
-    folder: Path, name: str, bands: tuple[str, ...], world: dict[str, np.ndarray], f1: float | None = None
+    folder: Path,
+    name: str,
+    bands: tuple[str, ...],
+    world: dict[str, np.ndarray],
+    f1: float | None = None,
 ) -> Found:
     stack = make_stack(folder / f"{name}.zarr", world)
     card = make_card(bands, name=name, validation_f1=f1)
@@ -54,7 +62,9 @@ def cards(tmp_path: Path) -> list[Found]:
     """Return three post-event cards: one of dark, one of middling, one of bright landscapes."""
     return [
         card_of(tmp_path, name, POST, landscape(i, brightness=b), f1)
-        for i, (name, b, f1) in enumerate([("dark", 0.08, 0.9), ("middle", 0.15, 0.5), ("bright", 0.3, 0.95)])
+        for i, (name, b, f1) in enumerate(
+            [("dark", 0.08, 0.9), ("middle", 0.15, 0.5), ("bright", 0.3, 0.95)]
+        )
     ]
 
 
@@ -62,11 +72,17 @@ def chosen(cards: list[Found], stack: Stack, **options: Any) -> Choice:
     return choose.choose(cards, stack, settings=options.pop("settings", QUICK), **options)
 
 
-@pytest.mark.parametrize(("brightness", "nearest"), [(0.08, "dark"), (0.15, "middle"), (0.3, "bright")])
-def test_the_nearest_card_is_chosen(tmp_path: Path, cards: list[Found], brightness: float, nearest: str) -> None:
+@pytest.mark.parametrize(
+    ("brightness", "nearest"), [(0.08, "dark"), (0.15, "middle"), (0.3, "bright")]
+)
+def test_the_nearest_card_is_chosen(
+    tmp_path: Path, cards: list[Found], brightness: float, nearest: str
+) -> None:
     choice = chosen(cards, make_stack(tmp_path / "scene.zarr", landscape(9, brightness=brightness)))
     assert choice.card == nearest == choice.ranking[0].card
-    assert [one.distance for one in choice.ranking] == sorted(one.distance for one in choice.ranking)
+    assert [one.distance for one in choice.ranking] == sorted(
+        one.distance for one in choice.ranking
+    )
     best, last = choice.ranking[0], choice.ranking[-1]
     assert best.distance < last.distance - 2 * last.standard_error
     assert last.p_value is not None
@@ -86,15 +102,23 @@ def test_ties_within_the_error_go_to_the_better_validated(tmp_path: Path) -> Non
     assert choice.ranking[0].distance == choice.ranking[1].distance
 
 
-def test_a_named_card_is_taken_and_the_ranking_computed_all_the_same(tmp_path: Path, cards: list[Found]) -> None:
-    choice = chosen(cards, make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.08)), checkpoint="bright")
+def test_a_named_card_is_taken_and_the_ranking_computed_all_the_same(
+    tmp_path: Path, cards: list[Found]
+) -> None:
+    choice = chosen(
+        cards,
+        make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.08)),
+        checkpoint="bright",
+    )
     assert choice.card == "bright"
     assert choice.ranking[0].card == "dark"
     assert "named by the user" in choice.reason
     assert "would take `dark`" in choice.reason
 
 
-def test_the_order_of_the_cards_and_a_second_run_change_nothing(tmp_path: Path, cards: list[Found]) -> None:
+def test_the_order_of_the_cards_and_a_second_run_change_nothing(
+    tmp_path: Path, cards: list[Found]
+) -> None:
     stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.11))
     first = chosen(cards, stack)
     assert chosen(cards, stack) == first
@@ -135,7 +159,10 @@ def test_an_area_leaves_out_the_rest(tmp_path: Path, cards: list[Found]) -> None
 
 
 def test_post_only_fills_in_for_a_card_that_needs_the_pre_image(tmp_path: Path) -> None:
-    pair = [card_of(tmp_path, "both", BOTH, landscape(1), 0.8), card_of(tmp_path, "post", POST, landscape(2), 0.1)]
+    pair = [
+        card_of(tmp_path, "both", BOTH, landscape(1), 0.8),
+        card_of(tmp_path, "post", POST, landscape(2), 0.1),
+    ]
     stack = make_stack(tmp_path / "scene.zarr", landscape(9))
     choice = chosen(pair, stack, checkpoint="both")
     assert (choice.card, choice.fallback) == ("both", "post")
@@ -146,7 +173,10 @@ def test_post_only_fills_in_for_a_card_that_needs_the_pre_image(tmp_path: Path) 
 
 
 def test_no_clear_pre_image_leaves_the_post_only_card(tmp_path: Path) -> None:
-    pair = [card_of(tmp_path, "both", BOTH, landscape(1), 0.8), card_of(tmp_path, "post", POST, landscape(2), 0.1)]
+    pair = [
+        card_of(tmp_path, "both", BOTH, landscape(1), 0.8),
+        card_of(tmp_path, "post", POST, landscape(2), 0.1),
+    ]
     none = np.zeros((384, 384), np.uint8)
     stack = make_stack(tmp_path / "scene.zarr", landscape(9), {When.PRE: none})
     choice = chosen(pair, stack)
@@ -155,12 +185,17 @@ def test_no_clear_pre_image_leaves_the_post_only_card(tmp_path: Path) -> None:
     with pytest.raises(NothingToSeeError, match="`both` could see nothing"):
         chosen(pair, stack, checkpoint="both")
     with pytest.raises(NothingToSeeError, match="single pixel"):
-        chosen(pair, make_stack(tmp_path / "dark.zarr", landscape(9), {When.PRE: none, When.POST: none}))
+        chosen(
+            pair,
+            make_stack(tmp_path / "dark.zarr", landscape(9), {When.PRE: none, When.POST: none}),
+        )
     with pytest.raises(RequestError, match="no checkpoint to choose"):
         chosen([], stack)
 
 
-def test_alarm_and_expectation_only_where_they_were_measured(tmp_path: Path, cards: list[Found]) -> None:
+def test_alarm_and_expectation_only_where_they_were_measured(
+    tmp_path: Path, cards: list[Found]
+) -> None:
     near = make_stack(tmp_path / "near.zarr", landscape(9, brightness=0.08))
     far = make_stack(tmp_path / "far.zarr", landscape(9, brightness=0.7))
     silent = chosen(cards, far)
@@ -183,7 +218,9 @@ def test_the_ranking_is_written_one_row_a_card_and_band(tmp_path: Path, cards: l
     choose.write_ranking(tmp_path / "selection.csv", choice)
     rows = list(csv.DictReader((tmp_path / "selection.csv").read_text().splitlines()))
     assert len(rows) == 3 * (3 + 1)
-    assert [row["card"] for row in rows if row["band"] == "joint"] == [one.card for one in choice.ranking]
+    assert [row["card"] for row in rows if row["band"] == "joint"] == [
+        one.card for one in choice.ranking
+    ]
     assert {row["card"] for row in rows if row["chosen"] == "1"} == {choice.card}
     for row in rows:
         assert float(row["mmd2"]) == pytest.approx(float(row["mmd"]) ** 2, rel=1e-3)
@@ -194,14 +231,21 @@ def test_the_ranking_says_what_a_card_did_elsewhere_where_it_is_known(tmp_path: 
     known = card_of(tmp_path, "known", POST, landscape(2))
     known = Found(known.folder, known.card.model_copy(update={"unseen_advantage": 0.125}))
     plain = card_of(tmp_path, "other", POST, landscape(1))
-    choose.write_ranking(tmp_path / "s.csv", chosen([plain, known], make_stack(tmp_path / "s.zarr", landscape(9))))
+    choose.write_ranking(
+        tmp_path / "s.csv", chosen([plain, known], make_stack(tmp_path / "s.zarr", landscape(9)))
+    )
     rows = csv.DictReader((tmp_path / "s.csv").read_text().splitlines())
-    assert {row["card"]: row["advantage"] for row in rows if row["band"] == "joint"} == {"other": "", "known": "0.125"}
+    assert {row["card"]: row["advantage"] for row in rows if row["band"] == "joint"} == {
+        "other": "",
+        "known": "0.125",
+    }
 
 
 def test_settings_default_where_no_study_has_been_made(tmp_path: Path) -> None:
     assert read_selection(tmp_path / "none.yaml") == SelectionConfig()
-    (tmp_path / "s.yaml").write_text("format: coslide/selection/1\ncalibrations:\n- bands: [slope]\n  alarm: 0.5\n")
+    (tmp_path / "s.yaml").write_text(
+        "format: coslide/selection/1\ncalibrations:\n- bands: [slope]\n  alarm: 0.5\n"
+    )
     found = read_selection(tmp_path / "s.yaml").calibration(("slope",))
     assert found is not None
     assert found.alarm == 0.5
@@ -232,8 +276,14 @@ def test_reference_samples_are_even_deterministic_and_stored_whole(tmp_path: Pat
     blocks, counts = np.unique(drawn.block, return_counts=True)
     assert len(blocks) > 100
     side = reference.block_px(10, 320)
-    held = [eligible[i : i + side, j : j + side].sum() for i in range(0, 600, side) for j in range(0, 700, side)]
-    assert np.abs(counts - np.array(held)[blocks] * 2000 / sum(held)).max() < 4  # each block its share
+    held = [
+        eligible[i : i + side, j : j + side].sum()
+        for i in range(0, 600, side)
+        for j in range(0, 700, side)
+    ]
+    assert (
+        np.abs(counts - np.array(held)[blocks] * 2000 / sum(held)).max() < 4
+    )  # each block its share
     digest = drawn.save(tmp_path / "reference.safetensors")
     again = sampled(stack, POST, usable=lambda r, c: allowed[r, c], count=2000)
     assert {again.save(tmp_path / f"again{i}.safetensors") for i in range(5)} == {digest}
@@ -248,7 +298,10 @@ def test_a_block_is_at_least_as_large_as_asked_and_fits_the_chunks() -> None:
 
 
 def test_mixtures_keep_shares_and_blocks_apart(tmp_path: Path) -> None:
-    parts = [sampled(make_stack(tmp_path / f"{i}.zarr", landscape(i)), POST, domain=f"d{i}") for i in range(2)]
+    parts = [
+        sampled(make_stack(tmp_path / f"{i}.zarr", landscape(i)), POST, domain=f"d{i}")
+        for i in range(2)
+    ]
     mixed = reference.mixture([(parts[0], 3), (parts[1], 1)], 400)
     assert (len(mixed), mixed.domains) == (400, ("d0", "d1"))
     assert np.bincount(mixed.domain).tolist() == [300, 100]
@@ -256,14 +309,18 @@ def test_mixtures_keep_shares_and_blocks_apart(tmp_path: Path) -> None:
     scarce = reference.mixture([(parts[0], 1), (parts[1], 1)], 5000)
     assert np.bincount(scarce.domain).tolist() == [min(map(len, parts))] * 2
     with pytest.raises(RequestError, match="cannot be mixed"):
-        reference.mixture([(parts[0], 1), (sampled(make_stack(tmp_path / "x.zarr", landscape(5)), BOTH), 1)], 10)
+        reference.mixture(
+            [(parts[0], 1), (sampled(make_stack(tmp_path / "x.zarr", landscape(5)), BOTH), 1)], 10
+        )
 
 
 def test_chips_give_the_same_kind_of_sample() -> None:
     rng = np.random.default_rng(0)
     chips = []
     for number in range(5):
-        x = np.stack([rng.uniform(0, 0.3, (40, 40)), np.full((40, 40), 10.0 * number)]).astype(np.float32)
+        x = np.stack([rng.uniform(0, 0.3, (40, 40)), np.full((40, 40), 10.0 * number)]).astype(
+            np.float32
+        )
         x[0, :10] = np.nan
         y = np.zeros((40, 40), np.uint8)
         y[30:] = 255
@@ -280,7 +337,9 @@ def test_chips_give_the_same_kind_of_sample() -> None:
 
 
 def studied(**changes: Any) -> SelectionConfig:
-    known = BandSetCalibration(bands=POST, **({"statistic": "all/mmd", "distances": (0.2, 0.4)} | changes))
+    known = BandSetCalibration(
+        bands=POST, **({"statistic": "all/mmd", "distances": (0.2, 0.4)} | changes)
+    )
     return QUICK.model_copy(update={"calibrations": (known,)})
 
 
@@ -290,17 +349,23 @@ def test_a_study_decides_what_cards_are_ordered_by(tmp_path: Path, cards: list[F
     assert plain.card == "middle"
     assert [one.score for one in plain.ranking] == sorted(one.score for one in plain.ranking)
     for one in plain.ranking:
-        assert one.score == pytest.approx(one.distance, abs=0.15)  # the same distance on fewer pixels
+        assert one.score == pytest.approx(
+            one.distance, abs=0.15
+        )  # the same distance on fewer pixels
     blind = chosen(cards, stack, settings=studied(statistic="terrain/mmd"))
     assert max(one.score for one in blind.ranking) < 0.3 < plain.ranking[-1].score
 
 
 def test_variety_of_training_counts_as_the_study_says(tmp_path: Path) -> None:
     one = card_of(tmp_path, "one", POST, landscape(1), 0.9)
-    parts = [sampled(make_stack(tmp_path / f"p{i}.zarr", landscape(i + 2)), POST, domain=f"d{i}") for i in range(3)]
+    parts = [
+        sampled(make_stack(tmp_path / f"p{i}.zarr", landscape(i + 2)), POST, domain=f"d{i}")
+        for i in range(3)
+    ]
     mixed = reference.mixture([(part, 1) for part in parts], 600)
     several = Found(
-        tmp_path / "several", save_card(make_card(POST, name="several"), tmp_path / "several", reference=mixed)
+        tmp_path / "several",
+        save_card(make_card(POST, name="several"), tmp_path / "several", reference=mixed),
     )
     stack = make_stack(tmp_path / "scene.zarr", landscape(1))
     assert chosen([one, several], stack, settings=studied()).card == "one"
@@ -323,11 +388,16 @@ def test_any_signal_beyond_its_limit_raises_the_alarm(tmp_path: Path, cards: lis
     real_only = settings.model_copy(
         update={"calibrations": (settings.calibrations[0].model_copy(update={"simulated": True}),)}
     )
-    assert not chosen(cards, far, settings=real_only).out_of_domain  # what simulated cards taught holds for them alone
+    assert not chosen(
+        cards, far, settings=real_only
+    ).out_of_domain  # what simulated cards taught holds for them alone
 
 
 def test_cards_of_different_bands_meet_where_both_are_calibrated(tmp_path: Path) -> None:
-    pair = [card_of(tmp_path, "both", BOTH, landscape(1), 0.8), card_of(tmp_path, "post", POST, landscape(2), 0.1)]
+    pair = [
+        card_of(tmp_path, "both", BOTH, landscape(1), 0.8),
+        card_of(tmp_path, "post", POST, landscape(2), 0.1),
+    ]
     stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.16))
 
     def order(both: tuple[float, ...], post: tuple[float, ...]) -> list[str]:
@@ -344,13 +414,19 @@ def test_cards_of_different_bands_meet_where_both_are_calibrated(tmp_path: Path)
 
 
 def test_cards_of_different_bands_are_ordered_by_the_f1_to_be_expected(tmp_path: Path) -> None:
-    pair = [card_of(tmp_path, "both", BOTH, landscape(1), 0.8), card_of(tmp_path, "post", POST, landscape(2), 0.1)]
+    pair = [
+        card_of(tmp_path, "both", BOTH, landscape(1), 0.8),
+        card_of(tmp_path, "post", POST, landscape(2), 0.1),
+    ]
     stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.16))
 
     def choice(both: float, post: float) -> Choice:
         known = tuple(
             BandSetCalibration(
-                bands=bands, statistic="all/mmd", distances=(0.001, 9.0), expected_f1=((0.0, f1), (9.0, f1 / 2))
+                bands=bands,
+                statistic="all/mmd",
+                distances=(0.001, 9.0),
+                expected_f1=((0.0, f1), (9.0, f1 / 2)),
             )
             for bands, f1 in ((BOTH, both), (POST, post))
         )
@@ -361,7 +437,9 @@ def test_cards_of_different_bands_are_ordered_by_the_f1_to_be_expected(tmp_path:
         assert made.expected_f1 == pytest.approx(1 - made.ranking[0].score)
 
 
-def test_the_average_takes_the_near_equal_best_of_the_same_bands(tmp_path: Path, cards: list[Found]) -> None:
+def test_the_average_takes_the_near_equal_best_of_the_same_bands(
+    tmp_path: Path, cards: list[Found]
+) -> None:
     stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.11))
     alone = chosen(cards, stack, checkpoint="average", settings=studied(near=1e-6))
     assert alone.members == (alone.card,)

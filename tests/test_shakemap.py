@@ -1,4 +1,6 @@
-"""ShakeMap grids: circles come out as circles, whatever the field order, the units or the antimeridian; bad files are refused."""
+"""ShakeMap grids: circles come out as circles, whatever the field order, the units or the
+antimeridian; bad files are refused.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,12 @@ def grid_xml(
             mmi = 9 - 6 * math.hypot((x - lon + 180) % 360 - 180, y - lat)
             point = {"LON": x, "LAT": y, "MMI": mmi, "PGA": mmi * 10, "PGV": 1.0}
             lines.append(" ".join(f"{point[name]:.6f}" for name, _ in fields))
-    names = "".join(f'<grid_field index="{i}" name="{n}" units="{u}" />' for i, (n, u) in enumerate(fields, 1))
+    names = "".join(
+        f'<grid_field index="{i}" name="{n}" units="{u}" />' for i, (n, u) in enumerate(fields, 1)
+    )
     return (
-        f'<?xml version="1.0"?>{head}<shakemap_grid xmlns="http://earthquake.usgs.gov/eqcenter/shakemap" event_id="x">'
+        f'<?xml version="1.0"?>{head}<shakemap_grid '
+        'xmlns="http://earthquake.usgs.gov/eqcenter/shakemap" event_id="x">'
         f'<grid_specification nlon="{size}" nlat="{size}" />{names}<grid_data>\n'
         + "\n".join(lines[:rows])
         + "\n</grid_data></shakemap_grid>"
@@ -51,7 +56,9 @@ def radius_deg(found: Area) -> float:
     return math.sqrt(found.polygon.area / math.pi)
 
 
-@pytest.mark.parametrize("place", [(141.93, 42.69), (179.9, -17.0), (-179.9, 52.0), (179.2, 0.0), (-70.0, -33.0)])
+@pytest.mark.parametrize(
+    "place", [(141.93, 42.69), (179.9, -17.0), (-179.9, 52.0), (179.2, 0.0), (-70.0, -33.0)]
+)
 def test_the_contour_of_a_cone_is_a_circle(place: tuple[float, float]) -> None:
     found, warnings = outline(read_grid(grid_xml(*place), "x"), "MMI", 7.0)
     assert radius_deg(found) == pytest.approx(1 / 3, rel=0.01)
@@ -154,8 +161,12 @@ def test_from_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=packed, headers={"content-encoding": "gzip"})
 
-    monkeypatch.setattr(fetching, "_client", lambda: httpx.Client(transport=httpx.MockTransport(answer)))
-    assert shakemap.area("https://usgs.example/grid.xml", "PGA", 70).origin == "ShakeMap PGA >= 70 % g"
+    monkeypatch.setattr(
+        fetching, "_client", lambda: httpx.Client(transport=httpx.MockTransport(answer))
+    )
+    assert (
+        shakemap.area("https://usgs.example/grid.xml", "PGA", 70).origin == "ShakeMap PGA >= 70 % g"
+    )
     with pytest.raises(RequestError, match="https"):
         shakemap.area("http://usgs.example/grid.xml", "PGA", 70)
 
@@ -174,4 +185,6 @@ def test_loma_prieta(real: Path) -> None:
 
 def test_gorkha_is_malformed(real: Path) -> None:
     with pytest.raises(RequestError, match="114798 rows announced, 4 there"):
-        shakemap.area(str(real / "events" / "shakemap" / "gorkha_2015_grid_malformed.xml"), "MMI", 6)
+        shakemap.area(
+            str(real / "events" / "shakemap" / "gorkha_2015_grid_malformed.xml"), "MMI", 6
+        )

@@ -1,4 +1,6 @@
-"""The simulated Earth as a source: deterministic, the same in every window, honest about what it could not see."""
+"""The simulated Earth as a source: deterministic, the same in every window, honest about what it
+could not see.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,14 @@ BANDS = (*(f"{when}_{band}" for when in ("pre", "post") for band in OPTICAL), "d
 
 def quake(latitude: float = 42.69, longitude: float = 141.93) -> Event:
     moment = datetime(2018, 9, 5, 18, 8, tzinfo=UTC)
-    return Event(name="quake", time=moment, latitude=latitude, longitude=longitude, magnitude=6.6, depth_km=12)
+    return Event(
+        name="quake",
+        time=moment,
+        latitude=latitude,
+        longitude=longitude,
+        magnitude=6.6,
+        depth_km=12,
+    )
 
 
 def windows(as_of: datetime = datetime(2019, 1, 1, tzinfo=UTC)) -> Windows:
@@ -40,7 +49,9 @@ def windows(as_of: datetime = datetime(2019, 1, 1, tzinfo=UTC)) -> Windows:
     )
 
 
-def planned(source: SimulatedSource, event: Event, radius_km: float = 1.2, bands: tuple[str, ...] = BANDS) -> Plan:
+def planned(
+    source: SimulatedSource, event: Event, radius_km: float = 1.2, bands: tuple[str, ...] = BANDS
+) -> Plan:
     area = around(event.latitude, event.longitude, radius_km)
     return source.plan(area, area.geobox(10), event, windows(), bands)
 
@@ -62,14 +73,21 @@ def test_a_window_is_the_same_window_of_a_larger_area_bit_for_bit(landscape: str
     block = large.geobox[rows, columns]
     whole = source.pull(large, large.geobox)
     same(source.pull(large, block), whole, rows, columns)
-    same(source.pull(small, block), whole, rows, columns)  # another area, another plan, the same Earth
+    same(
+        source.pull(small, block), whole, rows, columns
+    )  # another area, another plan, the same Earth
     mask = truth_mask(landscape, 3, event, large.geobox)
     np.testing.assert_array_equal(truth_mask(landscape, 3, event, block), mask[rows, columns])
-    margin, block_margin = source.elevation(large, large.geobox, 7), source.elevation(large, block, 3)
+    margin, block_margin = (
+        source.elevation(large, large.geobox, 7),
+        source.elevation(large, block, 3),
+    )
     corner, origin = block_margin.geobox.affine, margin.geobox.affine
     left, top = round((corner.c - origin.c) / 30), round((origin.f - corner.f) / 30)
     height, width = block_margin.values.shape
-    np.testing.assert_array_equal(block_margin.values, margin.values[top : top + height, left : left + width])
+    np.testing.assert_array_equal(
+        block_margin.values, margin.values[top : top + height, left : left + width]
+    )
 
 
 @pytest.mark.parametrize("resolution", [5.0, 15.0, 20.0, 30.0])
@@ -81,7 +99,9 @@ def test_windows_agree_on_grids_of_any_resolution_and_origin(resolution: float) 
     grid = GeoBox((48, 40), askew, plan.geobox.crs)
     same(source.pull(plan, grid[9:30, 5:33]), source.pull(plan, grid), slice(9, 30), slice(5, 33))
     mask = truth_mask("deep-gorge", 1, event, grid)
-    np.testing.assert_array_equal(truth_mask("deep-gorge", 1, event, grid[9:30, 5:33]), mask[9:30, 5:33])
+    np.testing.assert_array_equal(
+        truth_mask("deep-gorge", 1, event, grid[9:30, 5:33]), mask[9:30, 5:33]
+    )
 
 
 def test_two_processes_see_the_same_earth() -> None:
@@ -147,9 +167,13 @@ def test_later_scenes_are_hidden_and_a_window_without_scenes_is_nothing_to_see()
     assert all(scene.acquired <= early for scene in plan.scenes)
     assert len(plan.scenes) < len(planned(source, event).scenes)
     with pytest.raises(NothingToSeeError, match="post window"):
-        source.plan(area, area.geobox(10), event, windows(datetime(2018, 9, 5, 20, tzinfo=UTC)), BANDS)
+        source.plan(
+            area, area.geobox(10), event, windows(datetime(2018, 9, 5, 20, tzinfo=UTC)), BANDS
+        )
     one_day = Windows(
-        pre=windows().pre, post=DateRange(first=date(2018, 9, 5), last=date(2018, 9, 5)), as_of=windows().as_of
+        pre=windows().pre,
+        post=DateRange(first=date(2018, 9, 5), last=date(2018, 9, 5)),
+        as_of=windows().as_of,
     )
     with pytest.raises(NothingToSeeError, match="--post"):
         source.plan(area, area.geobox(10), event, one_day, BANDS)

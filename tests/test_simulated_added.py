@@ -1,4 +1,6 @@
-"""What the simulated Earth offers beyond its first six bands: the old pixels keep every bit, the new ones make physical sense."""
+"""What the simulated Earth offers beyond its first six bands: the old pixels keep every bit, the
+new ones make physical sense.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,16 @@ from configs.bands import When
 from configs.errors import NothingToSeeError
 from configs.event import DateRange, Event, Windows
 from configs.records import ObservationClass
-from gee.simulated import SimulatedSource, fingerprint, geology, landsat, orbit, radar, sentinel2, spectra
+from gee.simulated import (
+    SimulatedSource,
+    fingerprint,
+    geology,
+    landsat,
+    orbit,
+    radar,
+    sentinel2,
+    spectra,
+)
 from gee.simulated.cover import place
 from gee.simulated.fingerprint import added_fingerprint
 from gee.simulated.lattice import Grid
@@ -35,7 +46,14 @@ STILL = geology.LAYERS
 
 def quake(latitude: float = 42.69, longitude: float = 141.93, magnitude: float = 6.6) -> Event:
     moment = datetime(2018, 9, 5, 18, 8, tzinfo=UTC)
-    return Event(name="quake", time=moment, latitude=latitude, longitude=longitude, magnitude=magnitude, depth_km=12)
+    return Event(
+        name="quake",
+        time=moment,
+        latitude=latitude,
+        longitude=longitude,
+        magnitude=magnitude,
+        depth_km=12,
+    )
 
 
 def windows(last: date = date(2018, 11, 15)) -> Windows:
@@ -47,7 +65,10 @@ def windows(last: date = date(2018, 11, 15)) -> Windows:
 
 
 def planned(
-    source: SimulatedSource, bands: tuple[str, ...], radius_km: float = 0.8, event: Event | None = None
+    source: SimulatedSource,
+    bands: tuple[str, ...],
+    radius_km: float = 0.8,
+    event: Event | None = None,
 ) -> Plan:
     event = event or quake()
     area = around(event.latitude, event.longitude, radius_km)
@@ -63,10 +84,19 @@ def scene(landscape: str) -> tuple[Plan, Pulled]:
 
 
 def slope_deg(landscape: str, plan: Plan) -> NDArray[np.float64]:
-    """Return the ground's slope on a plan's grid, from its 30 m lattice by nearest node, `(y, x)`."""
-    grid = Grid(10.0, -round(plan.geobox.affine.f / 10), round(plan.geobox.affine.c / 10), *plan.geobox.shape)
+    """Return the ground's slope on a plan's grid, from its 30 m lattice by nearest node, `(y,
+    x)`.
+    """
+    grid = Grid(
+        10.0,
+        -round(plan.geobox.affine.f / 10),
+        round(plan.geobox.affine.c / 10),
+        *plan.geobox.shape,
+    )
     lattice = Grid(30.0, 0, 0, 1, 1).around(grid, 60)
-    down, right = np.gradient(ground(world(landscape, 3, plan.geobox.crs), lattice).height.astype(np.float64), 30.0)
+    down, right = np.gradient(
+        ground(world(landscape, 3, plan.geobox.crs), lattice).height.astype(np.float64), 30.0
+    )
     rows = np.floor(-grid.y / 30).astype(int) - lattice.row
     columns = np.floor(grid.x / 30).astype(int) - lattice.column
     steep: NDArray[np.float64] = np.degrees(np.arctan(np.hypot(down, right)))[rows][:, columns]
@@ -74,7 +104,9 @@ def slope_deg(landscape: str, plan: Plan) -> NDArray[np.float64]:
 
 
 def test_both_fingerprints_are_frozen() -> None:
-    """The first one decides whether cards and studies still hold; the second names the fields that were added later."""
+    """The first one decides whether cards and studies still hold; the second names the fields that
+    were added later.
+    """
     assert fingerprint() == "6daac6c8bf2e1b84"
     assert added_fingerprint() == "bb09453393dca101"
 
@@ -99,16 +131,22 @@ def test_a_window_is_the_same_window_of_a_larger_area_bit_for_bit(landscape: str
     for asked in (plan, planned(source, (*MORE, *ECHOES, *STILL), 0.5)):
         part = source.pull(asked, block)
         for name in (*MORE, *ECHOES, *STILL):
-            np.testing.assert_array_equal(part.bands[name], whole.bands[name][rows, columns], err_msg=name)
+            np.testing.assert_array_equal(
+                part.bands[name], whole.bands[name][rows, columns], err_msg=name
+            )
         for when in When:
-            np.testing.assert_array_equal(part.observation[when], whole.observation[when][rows, columns])
+            np.testing.assert_array_equal(
+                part.observation[when], whole.observation[when][rows, columns]
+            )
             np.testing.assert_array_equal(part.date[when], whole.date[when][rows, columns])
 
 
 def test_windows_agree_on_other_grids_too() -> None:
     plan, _ = scene("deep-gorge")
     source, corner = SimulatedSource("deep-gorge", seed=3), plan.geobox.affine
-    askew = GeoBox((40, 36), type(corner)(20.0, 0, corner.c + 3.25, 0, -20.0, corner.f - 1.5), plan.geobox.crs)
+    askew = GeoBox(
+        (40, 36), type(corner)(20.0, 0, corner.c + 3.25, 0, -20.0, corner.f - 1.5), plan.geobox.crs
+    )
     whole, part = source.pull(plan, askew), source.pull(plan, askew[7:30, 5:33])
     for name in (*MORE, *ECHOES, *STILL):
         np.testing.assert_array_equal(part.bands[name], whole.bands[name][7:30, 5:33], err_msg=name)
@@ -125,13 +163,17 @@ def test_landsat_has_its_own_pixels_days_and_windows() -> None:
     plan = source.plan(area, area.geobox(15), event, windows(), names)
     tracks: dict[str, set[int]] = {}
     for one in plan.scenes:
-        tracks.setdefault(one.id.rsplit("_", 1)[1], set()).add(one.acquired.toordinal() % landsat.REVISIT_DAYS)
+        tracks.setdefault(one.id.rsplit("_", 1)[1], set()).add(
+            one.acquired.toordinal() % landsat.REVISIT_DAYS
+        )
     assert all(len(days) == 1 for days in tracks.values())
     whole = source.pull(plan, plan.geobox)
     rows, columns = slice(21, 90), slice(33, 118)
     part = source.pull(plan, plan.geobox[rows, columns])
     for name in names:
-        np.testing.assert_array_equal(part.bands[name], whole.bands[name][rows, columns], err_msg=name)
+        np.testing.assert_array_equal(
+            part.bands[name], whole.bands[name][rows, columns], err_msg=name
+        )
 
 
 def test_landsat_and_sentinel_see_the_same_ground_at_their_own_sharpness() -> None:
@@ -145,17 +187,23 @@ def test_landsat_and_sentinel_see_the_same_ground_at_their_own_sharpness() -> No
         assert np.corrcoef(oli[name].ravel(), values.ravel())[0, 1] > 0.95
     # The visible bands keep the detail of the pan band, the others that of 30 m.
     rough = {
-        name: float(np.abs(np.diff(oli[name], axis=1)).mean() / np.abs(np.diff(msi[name], axis=1)).mean())
+        name: float(
+            np.abs(np.diff(oli[name], axis=1)).mean() / np.abs(np.diff(msi[name], axis=1)).mean()
+        )
         for name in msi
     }
     assert rough["B4"] > rough["B8"]
 
 
 def test_a_mixture_of_covers_has_the_mixture_of_their_spectra() -> None:
-    """The map from six bands gives each cover type's typical reflectance; being linear, it does so for mixtures."""
+    """The map from six bands gives each cover type's typical reflectance; being linear, it does so
+    for mixtures.
+    """
     for spectrum, typical in sentinel2._ENDMEMBERS:
         found = sentinel2.from_six() @ np.asarray(spectrum, np.float32)
-        np.testing.assert_allclose(found, typical, atol=0.012 + 0.035 * float(np.max(spectrum) > 0.5))
+        np.testing.assert_allclose(
+            found, typical, atol=0.012 + 0.035 * float(np.max(spectrum) > 0.5)
+        )
 
 
 def test_coarse_bands_are_truly_coarse_and_lie_between_their_neighbours() -> None:
@@ -167,7 +215,11 @@ def test_coarse_bands_are_truly_coarse_and_lie_between_their_neighbours() -> Non
         groups = values.reshape(values.shape[0] // side, side, values.shape[1] // side, side)
         assert (groups == groups[:, :1, :, :1]).mean() > 0.97  # but where two scenes meet
     clear = pulled.observation[When.POST] == ObservationClass.CLEAR
-    mean = {name: float(values[clear].mean()) for name, values in pulled.bands.items() if name.startswith("post_B")}
+    mean = {
+        name: float(values[clear].mean())
+        for name, values in pulled.bands.items()
+        if name.startswith("post_B")
+    }
     assert mean["post_B4"] < mean["post_B5"] < mean["post_B6"] < mean["post_B7"] < mean["post_B8A"]
     assert abs(mean["post_B8A"] - mean["post_B8"]) < 0.03
     assert mean["post_B1"] > mean["post_B2"]  # Rayleigh: path light grows towards the blue
@@ -175,7 +227,10 @@ def test_coarse_bands_are_truly_coarse_and_lie_between_their_neighbours() -> Non
 
 
 def test_speckle_has_the_looks_it_should_and_the_filter_of_the_live_wing() -> None:
-    one, grid = orbit.Pass(world("tephra-hills", 0, "EPSG:32654"), 0, 17000), Grid(10.0, 0, 0, 300, 300)
+    one, grid = (
+        orbit.Pass(world("tephra-hills", 0, "EPSG:32654"), 0, 17000),
+        Grid(10.0, 0, 0, 300, 300),
+    )
     noise = radar.speckle(one, grid, "VV").astype(np.float64)
     assert noise.mean() == pytest.approx(1, abs=0.02)
     assert noise.mean() ** 2 / noise.var() == pytest.approx(radar.LOOKS, rel=0.06)
@@ -183,10 +238,13 @@ def test_speckle_has_the_looks_it_should_and_the_filter_of_the_live_wing() -> No
     filtered = radar.lee(noise.astype(np.float32))
     assert filtered.std() < 0.5 * noise.std()
     np.testing.assert_allclose(radar.lee(np.full((9, 9), 0.3, np.float32)), 0.3, rtol=1e-6)
-    # Written out once more, as gee.earthengine.radar has it: weight (v - m²c²) / ((1 + c²) v), c² = 1 / looks.
+    # Written out once more, as gee.earthengine.radar has it: weight (v - m²c²) / ((1 + c²) v), c² =
+    # 1 / looks.
     part = noise[:5, :5].astype(np.float32).astype(np.float64)
     m, v, c2 = part.mean(), part.var(), 1 / 4.4
-    assert filtered[0, 0] == pytest.approx(m + max((v - m * m * c2) / (1 + c2), 0) / v * (part[2, 2] - m), rel=1e-5)
+    assert filtered[0, 0] == pytest.approx(
+        m + max((v - m * m * c2) / (1 + c2), 0) / v * (part[2, 2] - m), rel=1e-5
+    )
 
 
 def test_radar_sees_through_cloud_but_not_behind_mountains() -> None:
@@ -221,7 +279,12 @@ def test_slopes_that_face_the_sensor_are_bright_and_both_dates_look_from_one_sid
     assert all(windows().holds(one.when, one.acquired, quake()) for one in echoes)
     earth = world("tephra-hills", 3, plan.geobox.crs)
     east, north = orbit.towards(orbit.from_id(earth, echoes[1].id))
-    grid = Grid(10.0, -round(plan.geobox.affine.f / 10), round(plan.geobox.affine.c / 10), *plan.geobox.shape)
+    grid = Grid(
+        10.0,
+        -round(plan.geobox.affine.f / 10),
+        round(plan.geobox.affine.c / 10),
+        *plan.geobox.shape,
+    )
     height = ground(earth, Grid(30.0, 0, 0, 1, 1).around(grid, 30)).height
     down, right = np.gradient(height, 30.0)
     facing = np.asarray(-(right * east - down * north))  # rises away from the sensor
@@ -252,16 +315,25 @@ def test_rivers_run_where_the_valleys_are() -> None:
     earth = world("deep-gorge", 3, plan.geobox.crs)
     lines = geology.rivers(earth, plan.geobox)
     assert len(lines) > 100
-    grid = Grid(10.0, -round(plan.geobox.affine.f / 10), round(plan.geobox.affine.c / 10), *plan.geobox.shape)
+    grid = Grid(
+        10.0,
+        -round(plan.geobox.affine.f / 10),
+        round(plan.geobox.affine.c / 10),
+        *plan.geobox.shape,
+    )
     lattice = Grid(30.0, 0, 0, 1, 1).around(grid, 30)
     valley = ground(earth, lattice).river_m[1 : grid.height // 3, 1 : grid.width // 3]
     found = pulled.bands["river_distance"][1::3, 1::3][: valley.shape[0], : valley.shape[1]]
     assert found[valley < 40].max() < 120
-    assert (found <= valley * 1.5 + 60).mean() > 0.97  # side streams may be nearer, never is a valley left out
+    assert (
+        found <= valley * 1.5 + 60
+    ).mean() > 0.97  # side streams may be nearer, never is a valley left out
 
 
 def test_rock_and_old_faults_know_nothing_of_the_slides() -> None:
-    """Lithology is the same whatever shook, and never a copy of the mask; alluvium lies on valley floors alone."""
+    """Lithology is the same whatever shook, and never a copy of the mask; alluvium lies on valley
+    floors alone.
+    """
     plan, pulled = scene("deep-gorge")
     source = SimulatedSource("deep-gorge", seed=3)
     other = planned(source, STILL, 1.6, quake(magnitude=7.2))
@@ -273,7 +345,9 @@ def test_rock_and_old_faults_know_nothing_of_the_slides() -> None:
     assert len(np.unique(codes)) >= 4
     slide = truth_mask("deep-gorge", 3, quake(), plan.geobox) == 1
     shares = [
-        abs(slide[codes == code].mean() - slide.mean()) for code in np.unique(codes) if (codes == code).mean() > 0.05
+        abs(slide[codes == code].mean() - slide.mean())
+        for code in np.unique(codes)
+        if (codes == code).mean() > 0.05
     ]
     assert max(shares) < 0.1
 

@@ -1,4 +1,6 @@
-"""What lies under the simulated scenes: the same world before and after, except where it slid; light, seasons, sky."""
+"""What lies under the simulated scenes: the same world before and after, except where it slid;
+light, seasons, sky.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ DAY = date(2018, 9, 10)
 
 def quake() -> Event:
     moment = datetime(2018, 9, 5, 18, 8, tzinfo=UTC)
-    return Event(name="q", time=moment, latitude=42.69, longitude=141.93, magnitude=6.6, depth_km=12)
+    return Event(
+        name="q", time=moment, latitude=42.69, longitude=141.93, magnitude=6.6, depth_km=12
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,9 @@ def after(before: Place) -> Place:
     return struck(before, shaken(EARTH, quake()))
 
 
-def test_outside_the_slides_the_world_is_the_same_and_inside_it_is_barer(before: Place, after: Place) -> None:
+def test_outside_the_slides_the_world_is_the_same_and_inside_it_is_barer(
+    before: Place, after: Place
+) -> None:
     assert after.new is not None
     one, other = surface(before, DAY), surface(after, DAY)
     far, inside = after.new.depth_m < -7, after.new.depth_m > 10
@@ -72,7 +78,11 @@ def test_a_part_of_a_place_renders_as_the_whole(after: Place) -> None:
 def test_noise_has_no_seams_and_the_promised_spread() -> None:
     large = Grid(10.0, -50, 1000, 300, 300)
     window = Grid(10.0, 13, 1101, 57, 91)
-    for noise in (lambda g: white(g, 5), lambda g: value_noise(g, 73.0, 5), lambda g: fractal(g, 900.0, 4, 5)):
+    for noise in (
+        lambda g: white(g, 5),
+        lambda g: value_noise(g, 73.0, 5),
+        lambda g: fractal(g, 900.0, 4, 5),
+    ):
         np.testing.assert_array_equal(noise(window), noise(large)[window.inside(large)])
     assert white(large, 5).std() == pytest.approx(1, abs=0.02)
     wide = Grid(137.0, 0, 0, 500, 500)
@@ -87,11 +97,15 @@ def test_relief_is_what_the_landscape_promises(name: str) -> None:
     height = ground(earth, grid).height
     gx, gy = gradient(earth, grid)
     slope = np.degrees(np.arctan(np.hypot(gx, gy)))
-    lowest, highest = {"tephra-hills": (-50, 600), "alpine-valley": (1700, 5200), "tropical-range": (-300, 2800)}.get(
-        name, (-400, 5500)
-    )
+    lowest, highest = {
+        "tephra-hills": (-50, 600),
+        "alpine-valley": (1700, 5200),
+        "tropical-range": (-300, 2800),
+    }.get(name, (-400, 5500))
     assert lowest < height.min() < height.max() < highest
-    steep = {"tephra-hills": (8, 28), "alpine-valley": (24, 42), "deep-gorge": (24, 50)}.get(name, (10, 40))
+    steep = {"tephra-hills": (8, 28), "alpine-valley": (24, 42), "deep-gorge": (24, 50)}.get(
+        name, (10, 40)
+    )
     assert steep[0] < np.median(slope[slope > 3]) < steep[1]
     assert 0.5 < (measured_elevation(earth, grid) - height).std() < 3
 
@@ -118,12 +132,17 @@ def test_the_sun_is_high_in_summer_east_of_south_and_north_of_the_southern_obser
 def test_low_sun_casts_longer_shadows() -> None:
     earth = World("alpine-valley", 1, 32648)
     grid = Grid(10.0, -368_000, 40_000, 200, 200)
-    low, high = cast_shadow(earth, grid, date(2018, 12, 21)), cast_shadow(earth, grid, date(2018, 6, 21))
+    low, high = (
+        cast_shadow(earth, grid, date(2018, 12, 21)),
+        cast_shadow(earth, grid, date(2018, 6, 21)),
+    )
     assert low.mean() > high.mean()
     assert ((low >= 0) & (low <= 1)).all()
 
 
-def test_seasons_are_half_a_year_apart_on_the_hemispheres_and_snow_falls_in_winter(before: Place) -> None:
+def test_seasons_are_half_a_year_apart_on_the_hemispheres_and_snow_falls_in_winter(
+    before: Place,
+) -> None:
     assert abs(season_day(DAY, True) - season_day(DAY, False)) == pytest.approx(182.5)
     weather = LANDSCAPES["tephra-hills"].weather
     level, flat = np.full((2, 2), 100, np.float32), np.zeros((2, 2), np.float32)
@@ -164,14 +183,21 @@ def test_the_mask_knows_cloud_shadow_snow_water_and_what_was_not_imaged(before: 
     seen: set[int] = set()
     for one in acquisitions(EARTH, GRID, date(2018, 1, 1), date(2018, 6, 30)):
         seen |= set(np.unique(classes(before, one)).tolist())
-    assert {ObservationClass.CLEAR, ObservationClass.CLOUD, ObservationClass.SHADOW, ObservationClass.SNOW} <= seen
+    assert {
+        ObservationClass.CLEAR,
+        ObservationClass.CLOUD,
+        ObservationClass.SHADOW,
+        ObservationClass.SNOW,
+    } <= seen
     outside = Acquisition(EARTH, 10_000, 17_800)
     assert (classes(before, outside) == ObservationClass.NOT_IMAGED).all()
 
 
 def test_the_fingerprint_changes_with_numbers_and_not_with_comments() -> None:
     plain = "X = 1.5\ndef f(a):\n    return a * X\n"
-    dressed = '"""Why."""\n\nX = 1.5  # because\n\n\ndef f(a):\n    """Return it."""\n    return a * X\n'
+    dressed = (
+        '"""Why."""\n\nX = 1.5  # because\n\n\ndef f(a):\n    """Return it."""\n    return a * X\n'
+    )
     assert _words(plain) == _words(dressed)
     assert _words(plain) != _words(plain.replace("1.5", "1.6"))
     assert fingerprint().isalnum()

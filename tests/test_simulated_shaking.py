@@ -19,15 +19,21 @@ from gee.simulated.world import world
 
 def quake(magnitude: float = 6.6, latitude: float = 42.69) -> Event:
     moment = datetime(2018, 9, 5, 18, 8, tzinfo=UTC)
-    return Event(name="q", time=moment, latitude=latitude, longitude=141.93, magnitude=magnitude, depth_km=12)
+    return Event(
+        name="q", time=moment, latitude=latitude, longitude=141.93, magnitude=magnitude, depth_km=12
+    )
 
 
 def test_peak_acceleration_is_campbell_1981() -> None:
-    # By hand: 0.0159 exp(0.868 * 6.5) = 4.4812; (10 + 0.0606 exp(4.55))^-1.09 = 15.735^-1.09 = 0.04958
+    # By hand: 0.0159 exp(0.868 * 6.5) = 4.4812; (10 + 0.0606 exp(4.55))^-1.09 = 15.735^-1.09 =
+    # 0.04958
     assert shaking.peak_acceleration(6.5, np.array([10.0]))[0] == pytest.approx(0.2222, rel=2e-3)
     far = shaking.peak_acceleration(6.5, np.array([1.0, 5.0, 20.0, 50.0]))
     assert (np.diff(far) < 0).all()
-    assert (shaking.peak_acceleration(7.5, np.array([10.0])) > shaking.peak_acceleration(6.5, np.array([10.0]))).all()
+    assert (
+        shaking.peak_acceleration(7.5, np.array([10.0]))
+        > shaking.peak_acceleration(6.5, np.array([10.0]))
+    ).all()
 
 
 def test_displacement_and_failure_are_jibson() -> None:
@@ -50,7 +56,13 @@ def test_numbers_areas_and_lengths_of_an_earthquake() -> None:
 
 
 def test_the_area_density_is_a_density_with_the_published_mean_and_mode() -> None:
-    total, _ = quad(lambda a: float(shaking.area_density(np.array(a))), 0, 100, limit=500, points=[4e-4, 1e-2, 1])
+    total, _ = quad(
+        lambda a: float(shaking.area_density(np.array(a))),
+        0,
+        100,
+        limit=500,
+        points=[4e-4, 1e-2, 1],
+    )
     assert total == pytest.approx(1, abs=0.01)
     fine = np.linspace(1e-5, 5e-3, 20_000)
     assert fine[np.argmax(shaking.area_density(fine))] == pytest.approx(4e-4, rel=0.05)
@@ -74,7 +86,9 @@ def test_drawn_areas_follow_the_truncated_density() -> None:
         )
         assert ((areas > low) & (areas <= high)).mean() == pytest.approx(inside / kept, rel=0.03)
     assert 2.4e-3 < areas.mean() < 3.07e-3  # truncation takes the far tail off the published mean
-    assert np.median(shaking.slide_areas_m2(uniform, 3.0)) == pytest.approx(3 * np.median(areas) * 1e6, rel=0.02)
+    assert np.median(shaking.slide_areas_m2(uniform, 3.0)) == pytest.approx(
+        3 * np.median(areas) * 1e6, rel=0.02
+    )
 
 
 @pytest.mark.parametrize("name", sorted(LANDSCAPES))

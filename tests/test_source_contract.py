@@ -60,7 +60,9 @@ class SourceContract:
         for name in offer.bands:
             parsed = parse_band(name)
             if parsed.band.name in DERIVED and name not in TERRAIN:
-                assert set(inputs_of((name,))) <= offer.bands, f"{name} is offered without what it is derived from"
+                assert set(inputs_of((name,))) <= offer.bands, (
+                    f"{name} is offered without what it is derived from"
+                )
 
     def test_blocks_are_whole_chunks(self, source: Source) -> None:
         assert source.block_px > 0
@@ -94,7 +96,9 @@ class SourceContract:
         middle = posts[0] + timedelta(hours=1)
         earlier = self.windows.model_copy(update={"as_of": middle})
         found = source.plan(self.area, self.area.geobox(10), self.event, earlier, self.bands)
-        assert {scene.id for scene in found.scenes} == {scene.id for scene in plan.scenes if scene.acquired <= middle}
+        assert {scene.id for scene in found.scenes} == {
+            scene.id for scene in plan.scenes if scene.acquired <= middle
+        }
         before = self.windows.model_copy(update={"as_of": posts[0] - timedelta(hours=1)})
         with pytest.raises(NothingToSeeError, match="post"):
             source.plan(self.area, self.area.geobox(10), self.event, before, self.bands)
@@ -114,7 +118,9 @@ class SourceContract:
         with pytest.raises(RequestError, match=self.lacking):
             source.plan(self.area, self.area.geobox(10), self.event, self.windows, (self.lacking,))
 
-    def test_a_block_is_the_crop_of_a_larger_one_bit_for_bit(self, source: Source, plan: Plan) -> None:
+    def test_a_block_is_the_crop_of_a_larger_one_bit_for_bit(
+        self, source: Source, plan: Plan
+    ) -> None:
         large = plan.geobox[100:340, 130:400]
         whole = source.pull(plan, large)
         for rows, columns in (
@@ -124,9 +130,13 @@ class SourceContract:
         ):
             part = source.pull(plan, large[rows, columns])
             for name in plan.bands:
-                np.testing.assert_array_equal(part.bands[name], whole.bands[name][rows, columns], err_msg=name)
+                np.testing.assert_array_equal(
+                    part.bands[name], whole.bands[name][rows, columns], err_msg=name
+                )
             for when in When:
-                np.testing.assert_array_equal(part.observation[when], whole.observation[when][rows, columns])
+                np.testing.assert_array_equal(
+                    part.observation[when], whole.observation[when][rows, columns]
+                )
                 np.testing.assert_array_equal(part.date[when], whole.date[when][rows, columns])
 
     def test_what_is_pulled_agrees_with_itself(self, source: Source, plan: Plan) -> None:
@@ -134,7 +144,11 @@ class SourceContract:
         shape = tuple(plan.geobox.shape)
         assert set(pulled.bands) == set(plan.bands)
         days = {
-            when: {(one.acquired.date() - datetime(1970, 1, 1).date()).days for one in plan.scenes if one.when is when}
+            when: {
+                (one.acquired.date() - datetime(1970, 1, 1).date()).days
+                for one in plan.scenes
+                if one.when is when
+            }
             for when in When
         }
         for when in When:
@@ -175,7 +189,9 @@ class SourceContract:
 
     def test_elevation_covers_the_block_and_its_margin(self, source: Source, plan: Plan) -> None:
         block = plan.geobox[200:264, 200:264]
-        tight, wide = (source.elevation(plan, block, margin) for margin in (MARGIN_PX, MARGIN_PX + 5))
+        tight, wide = (
+            source.elevation(plan, block, margin) for margin in (MARGIN_PX, MARGIN_PX + 5)
+        )
         assert tight.values.dtype == np.float32
         assert tight.values.shape == tuple(tight.geobox.shape)
         assert wide.geobox.shape[0] >= tight.geobox.shape[0] + 10
@@ -185,7 +201,9 @@ class SourceContract:
         assert known.size
         assert (known > BANDS["dem"].low).all()
 
-    def test_its_stack_does_not_depend_on_the_blocks(self, source: Source, plan: Plan, tmp_path: Path) -> None:
+    def test_its_stack_does_not_depend_on_the_blocks(
+        self, source: Source, plan: Plan, tmp_path: Path
+    ) -> None:
         corner = replace(plan, geobox=plan.geobox[: CHUNK_PX + 70, : CHUNK_PX + 50])
         stack = assemble(source, corner, self.bands, tmp_path / "stack.zarr")
         whole = source.pull(corner, corner.geobox)
@@ -221,34 +239,59 @@ class TestArchive(SourceContract):
         west, south, east, north = cls.area.polygon.buffer(0.004).bounds
         size = int((north - south) / step) + 1, int((east - west) / step) + 1
         native = GeoBox(size, Affine(step, 0, west, 0, -step, north), "EPSG:4326")
-        for name, day in (("before", "2018-08-01"), ("after", "2018-09-25"), ("later", "2018-10-25")):
+        for name, day in (
+            ("before", "2018-08-01"),
+            ("after", "2018-09-25"),
+            ("later", "2018-10-25"),
+        ):
             bands = {}
             for base in ("B2", "B4", "B8"):
                 numbers = random.integers(200, 4000, size).astype(np.uint16)
                 numbers[:60, :80] = 0
                 _write(folder / f"{name}_{base}.tif", numbers, native)
                 bands[base] = {"file": f"{name}_{base}.tif", "scale": 1e-4, "nodata": 0}
-            _write(folder / f"{name}_mask.tif", (random.random(size) < 0.3).astype(np.uint8), native)
+            _write(
+                folder / f"{name}_mask.tif", (random.random(size) < 0.3).astype(np.uint8), native
+            )
             mask = {"file": f"{name}_mask.tif", "cloud": [1]}
             scenes.append({"id": name, "acquired": day, "bands": bands, "cloud_mask": mask})
         heights = (300 + 80 * random.random((250, 250))).astype(np.float32)
-        dem = GeoBox((250, 250), Affine(30.0, 0, grid.affine.c - 700, 0, -30.0, grid.affine.f + 700), grid.crs)
+        dem = GeoBox(
+            (250, 250),
+            Affine(30.0, 0, grid.affine.c - 700, 0, -30.0, grid.affine.f + 700),
+            grid.crs,
+        )
         _write(folder / "dem.tif", heights, dem)
-        content = {"format": "coslide/archive/1", "sensor": "sentinel-2", "level": "L1C", "resolution_m": 10}
+        content = {
+            "format": "coslide/archive/1",
+            "sensor": "sentinel-2",
+            "level": "L1C",
+            "resolution_m": 10,
+        }
         static = {"dem": {"file": "dem.tif"}}
-        (folder / "archive.yaml").write_text(yaml.safe_dump(content | {"scenes": scenes, "static": static}))
+        (folder / "archive.yaml").write_text(
+            yaml.safe_dump(content | {"scenes": scenes, "static": static})
+        )
         return ArchiveSource(folder)
 
 
 def _write(path: Path, values: np.ndarray, geobox: GeoBox) -> None:
     height, width = values.shape
-    profile = {"driver": "GTiff", "count": 1, "dtype": values.dtype, "height": height, "width": width}
+    profile = {
+        "driver": "GTiff",
+        "count": 1,
+        "dtype": values.dtype,
+        "height": height,
+        "width": width,
+    }
     with rasterio.open(path, "w", crs=str(geobox.crs), transform=geobox.affine, **profile) as file:
         file.write(values, 1)
 
 
 class TestIburi(SourceContract):
-    """The real pair, by its manifest: elevation of another grid, a pre image cut by the orbit, dates assumed."""
+    """The real pair, by its manifest: elevation of another grid, a pre image cut by the orbit,
+    dates assumed.
+    """
 
     bands = ("pre_B4", "post_B4", "post_B2", "slope", "hillshade")
     area = around(42.715, 141.925, 2.6)

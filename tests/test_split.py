@@ -30,7 +30,9 @@ def nearest_stranger(numbers: NDArray[np.uint8]) -> float:
 
 @settings(max_examples=40, deadline=None)
 @given(SHAPES, st.sampled_from(["easting", "northing"]), st.integers(1, 5), st.integers(0, 3))
-def test_bands_are_contiguous_and_guarded(shape: tuple[int, int], axis: Any, n: int, guard: int) -> None:
+def test_bands_are_contiguous_and_guarded(
+    shape: tuple[int, int], axis: Any, n: int, guard: int
+) -> None:
     numbers = bands(shape, axis, n, guard)
     assert numbers.shape == shape
     assert numbers.dtype == np.uint8
@@ -59,7 +61,9 @@ def test_blocks_are_guarded_and_depend_on_the_seed_alone(
 ) -> None:
     numbers = random_blocks(shape, block, (0.7, 0.15, 0.15), guard, seed=seed)
     assert nearest_stranger(numbers) > guard
-    np.testing.assert_array_equal(numbers, random_blocks(shape, block, (0.7, 0.15, 0.15), guard, seed=seed))
+    np.testing.assert_array_equal(
+        numbers, random_blocks(shape, block, (0.7, 0.15, 0.15), guard, seed=seed)
+    )
     board = checkerboard(shape, block, guard)
     assert nearest_stranger(board) > guard
     assert set(np.unique(board)) <= {0, 1, UNUSED}
@@ -68,14 +72,18 @@ def test_blocks_are_guarded_and_depend_on_the_seed_alone(
 def test_shares_are_kept_and_the_seed_matters() -> None:
     numbers = [random_blocks((400, 500), 10, (0.7, 0.15, 0.15), 0, seed=seed) for seed in range(3)]
     for one in numbers:
-        np.testing.assert_allclose(np.bincount(one.ravel()) / one.size, (0.7, 0.15, 0.15), atol=0.005)
+        np.testing.assert_allclose(
+            np.bincount(one.ravel()) / one.size, (0.7, 0.15, 0.15), atol=0.005
+        )
     assert (numbers[0] != numbers[1]).mean() > 0.2
 
 
 def test_landslides_are_dealt_out_alike() -> None:
     rng = np.random.default_rng(0)
     positive = np.zeros((400, 500), bool)
-    for row, column in rng.integers(0, 380, (25, 2)):  # few, large: a blind deal would often leave a split without
+    for row, column in rng.integers(
+        0, 380, (25, 2)
+    ):  # few, large: a blind deal would often leave a split without
         positive[row : row + 20, column : column + 20] = True
     for seed in range(10):
         numbers = random_blocks((400, 500), 20, (0.7, 0.15, 0.15), 0, seed=seed, positive=positive)
@@ -85,7 +93,9 @@ def test_landslides_are_dealt_out_alike() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(SHAPES, st.integers(0, 9), st.integers(0, 1000))
-def test_guards_take_only_what_lies_near_a_border(shape: tuple[int, int], guard: int, seed: int) -> None:
+def test_guards_take_only_what_lies_near_a_border(
+    shape: tuple[int, int], guard: int, seed: int
+) -> None:
     coarse = np.random.default_rng(seed).integers(0, 3, (8, 8)).astype(np.uint8)
     numbers = coarse.repeat(20, 0).repeat(20, 1)[: shape[0], : shape[1]]
     kept = guarded(numbers, guard)

@@ -42,11 +42,15 @@ def test_it_is_valid_stac(published: tuple[Path, Published], item: dict[str, Any
     found = pystac.Item.from_file(str(published[0] / "item.json"))
     assert found.id == "small-r001"
     core = pystac.Item.from_dict({**item, "stac_extensions": []})
-    assert core.validate(), "against the core schemas that pystac carries; extensions' schemas are on the network"
+    assert core.validate(), (
+        "against the core schemas that pystac carries; extensions' schemas are on the network"
+    )
     assert len(item["stac_extensions"]) == 4
 
 
-def test_every_product_is_an_asset_with_its_checksum(published: tuple[Path, Published], item: dict[str, Any]) -> None:
+def test_every_product_is_an_asset_with_its_checksum(
+    published: tuple[Path, Published], item: dict[str, Any]
+) -> None:
     folder, done = published
     files = {path.name for path in folder.iterdir()} - {"item.json", "log.jsonl"}
     assert set(item["assets"]) == files
@@ -77,7 +81,14 @@ def test_it_says_what_was_found_and_by_what(item: dict[str, Any]) -> None:
 
 def test_the_contracts_keys_are_in_the_summary(published: tuple[Path, Published]) -> None:
     plain = published[1].summary.as_plain()
-    contract = {"event", "revision", "area_km2", "observed_fraction", "landslide_count", "landslide_area_km2"}
+    contract = {
+        "event",
+        "revision",
+        "area_km2",
+        "observed_fraction",
+        "landslide_count",
+        "landslide_area_km2",
+    }
     assert contract | {"checkpoint", "out_of_domain", "warnings"} <= set(plain)
     assert json.loads(json.dumps(plain)) == plain
     assert plain["area_km2"] == pytest.approx(90 * 116 * 1e-4)
@@ -95,6 +106,8 @@ def test_across_the_antimeridian_it_is_valid_too(tmp_path: Path) -> None:
     scene = small_scene(tmp_path)
     run = replace(about(), area=Area(shapely.box(179, -20, 181.5, -18), "bounds"))
     (tmp_path / "r").mkdir()
-    done = write_products(tmp_path / "r", scene.outline(), scene.probability, scene.observation, scene.stack, run)
+    done = write_products(
+        tmp_path / "r", scene.outline(), scene.probability, scene.observation, scene.stack, run
+    )
     plain = json.loads(write_item(tmp_path / "r", done).read_text())
     assert pystac.Item.from_dict({**plain, "stac_extensions": []}).validate()

@@ -69,10 +69,15 @@ def _put(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         _put("properties", "start_datetime", value="yesterday"),
     ],
 )
-def test_the_validation_would_find_a_fault(out: Path, spoil: Callable[[dict[str, Any]], None]) -> None:
+def test_the_validation_would_find_a_fault(
+    out: Path, spoil: Callable[[dict[str, Any]], None]
+) -> None:
     plain = _item(out)
     spoil(plain)
-    with local_validation(), pytest.raises((pystac.STACValidationError, pystac.STACError, ValueError)):
+    with (
+        local_validation(),
+        pytest.raises((pystac.STACValidationError, pystac.STACError, ValueError)),
+    ):
         pystac.Item.from_dict(plain).validate()
 
 
@@ -94,7 +99,11 @@ def test_the_catalog_leads_to_every_revision_and_is_valid(out: Path) -> None:
 
 
 def test_every_link_is_relative_and_leads_somewhere(out: Path) -> None:
-    for path in [*out.glob("catalog.json"), *out.glob("*/catalog.json"), *out.glob("*/*/item.json")]:
+    for path in [
+        *out.glob("catalog.json"),
+        *out.glob("*/catalog.json"),
+        *out.glob("*/*/item.json"),
+    ]:
         for link in json.loads(path.read_text())["links"]:
             assert not link["href"].startswith(("/", "http", "file")), path
             assert (path.parent / link["href"]).is_file(), (path, link)
@@ -103,9 +112,15 @@ def test_every_link_is_relative_and_leads_somewhere(out: Path) -> None:
 def test_the_folder_may_be_moved(out: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(out, tmp_path / "elsewhere"))
     root = pystac.Catalog.from_file(str(moved / "catalog.json"))
-    assets = [asset.get_absolute_href() for item in root.get_items(recursive=True) for asset in item.assets.values()]
+    assets = [
+        asset.get_absolute_href()
+        for item in root.get_items(recursive=True)
+        for asset in item.assets.values()
+    ]
     assert assets
-    assert all(Path(str(href)).is_relative_to(moved) and Path(str(href)).is_file() for href in assets)
+    assert all(
+        Path(str(href)).is_relative_to(moved) and Path(str(href)).is_file() for href in assets
+    )
 
 
 def test_a_damaged_catalog_is_mended_and_a_damaged_item_left_out(out: Path, tmp_path: Path) -> None:

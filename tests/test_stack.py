@@ -1,4 +1,6 @@
-"""Assemble and observe: what is on disk is what the source said, however often the run was killed."""
+"""Assemble and observe: what is on disk is what the source said, however often the run was
+killed.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,11 @@ def test_the_stack_holds_what_the_source_said(source: FakeSource, tmp_path: Path
     plan = plan_of(source)
     calls: list[tuple[int, int]] = []
     stack = assemble(
-        source, plan, BANDS, tmp_path / "stack.zarr", progress=lambda done, total: calls.append((done, total))
+        source,
+        plan,
+        BANDS,
+        tmp_path / "stack.zarr",
+        progress=lambda done, total: calls.append((done, total)),
     )
     assert stack.band_names == BANDS
     assert stack.shape == tuple(source.grid.shape)
@@ -88,10 +94,14 @@ def test_other_readers_decode_the_stack(source: FakeSource, tmp_path: Path) -> N
 
 def _same(one: Stack, other: Stack) -> None:
     for name in (*BANDS, "pre_observation", "post_observation", "pre_date", "post_date"):
-        np.testing.assert_array_equal(np.asarray(one.group[name]), np.asarray(other.group[name]), err_msg=name)
+        np.testing.assert_array_equal(
+            np.asarray(one.group[name]), np.asarray(other.group[name]), err_msg=name
+        )
 
 
-def test_an_interrupted_assembly_asks_only_for_what_is_missing(source: FakeSource, tmp_path: Path) -> None:
+def test_an_interrupted_assembly_asks_only_for_what_is_missing(
+    source: FakeSource, tmp_path: Path
+) -> None:
     whole = assemble(source, plan_of(source), BANDS, tmp_path / "whole.zarr")
     broken = small_world(AREA, EVENT)
 
@@ -112,8 +122,12 @@ def test_an_interrupted_assembly_asks_only_for_what_is_missing(source: FakeSourc
     assert len(again.pulled) == 9 - done
 
 
-@pytest.mark.parametrize("damage", ["chunk lost", "chunk garbled", "marker garbled", "marker of another plan"])
-def test_a_damaged_block_is_asked_for_again(source: FakeSource, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    "damage", ["chunk lost", "chunk garbled", "marker garbled", "marker of another plan"]
+)
+def test_a_damaged_block_is_asked_for_again(
+    source: FakeSource, tmp_path: Path, damage: str
+) -> None:
     path = tmp_path / "stack.zarr"
     stack = assemble(source, plan_of(source), BANDS, path)
     whole = np.asarray(stack.group["post_B4"])
@@ -146,9 +160,17 @@ def test_another_plan_never_mixes(source: FakeSource, tmp_path: Path) -> None:
 
 def test_the_key_is_not_the_clock(source: FakeSource) -> None:
     plan = plan_of(source)
-    later = replace(plan, windows=WINDOWS.model_copy(update={"as_of": datetime(2020, 1, 1, tzinfo=UTC)}), requests=7)
+    later = replace(
+        plan,
+        windows=WINDOWS.model_copy(update={"as_of": datetime(2020, 1, 1, tzinfo=UTC)}),
+        requests=7,
+    )
     assert plan_key(source, plan, BANDS) == plan_key(source, later, BANDS)
-    for change in ({"details": {"orbit": 5}}, {"scenes": plan.scenes[:1]}, {"geobox": plan.geobox[:256, :256]}):
+    for change in (
+        {"details": {"orbit": 5}},
+        {"scenes": plan.scenes[:1]},
+        {"geobox": plan.geobox[:256, :256]},
+    ):
         assert plan_key(source, replace(plan, **change), BANDS) != plan_key(source, plan, BANDS)
 
 
@@ -211,7 +233,11 @@ def test_observation_follows_the_windows_a_card_reads(source: FakeSource, tmp_pa
     one, two = np.asarray(post_only.array), np.asarray(both.array)
     np.testing.assert_array_equal(one == OUTSIDE, ~inside)
     np.testing.assert_array_equal(one[inside], source.observation[When.POST][inside])
-    no_pre = (source.observation[When.PRE] == 0) & (source.observation[When.POST] == ObservationClass.CLEAR) & inside
+    no_pre = (
+        (source.observation[When.PRE] == 0)
+        & (source.observation[When.POST] == ObservationClass.CLEAR)
+        & inside
+    )
     np.testing.assert_array_equal(two == ObservationClass.NO_PRE, no_pre)
     assert no_pre.any()
     water = np.zeros(two.shape, bool)
@@ -226,7 +252,9 @@ def test_observation_follows_the_windows_a_card_reads(source: FakeSource, tmp_pa
     assert both.observed_fraction < post_only.observed_fraction
 
 
-def test_a_full_disk_is_the_machines_fault(source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_the_machines_fault(
+    source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -255,9 +283,14 @@ _KILLED = """
 def test_killed_and_started_again_it_ends_the_same(source: FakeSource, tmp_path: Path) -> None:
     path = tmp_path / "stack.zarr"
     script = textwrap.dedent(_KILLED.format(bands=BANDS))
-    process = subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=Path(__file__).parent.parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], cwd=Path(__file__).parent.parent
+    )
     deadline = time.monotonic() + 60
-    while not (markers(path).is_dir() and any(markers(path).iterdir())) and time.monotonic() < deadline:
+    while (
+        not (markers(path).is_dir() and any(markers(path).iterdir()))
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -278,7 +311,9 @@ def test_a_stack_can_move_with_its_folder(source: FakeSource, tmp_path: Path) ->
     assert isinstance(zarr.open_group(tmp_path / "r001" / "stack.zarr", mode="r"), zarr.Group)
 
 
-def test_never_more_blocks_at_once_than_the_source_allows(source: FakeSource, tmp_path: Path) -> None:
+def test_never_more_blocks_at_once_than_the_source_allows(
+    source: FakeSource, tmp_path: Path
+) -> None:
     inside, most, lock = 0, 0, threading.Lock()
 
     def count(block: GeoBox) -> None:

@@ -1,4 +1,6 @@
-"""map_tiles: identity in, identity out; each pixel written once; tiled equals whole; shards agree; memory is bounded."""
+"""map_tiles: identity in, identity out; each pixel written once; tiled equals whole; shards agree;
+memory is bounded.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,15 @@ def holes(height: int, width: int, seed: int) -> NDArray[np.bool_]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(SIDES, SIDES, TILES, st.integers(0, 130), st.sampled_from([1, 8, 32]), st.booleans(), st.integers(1, 9))
+@given(
+    SIDES,
+    SIDES,
+    TILES,
+    st.integers(0, 130),
+    st.sampled_from([1, 8, 32]),
+    st.booleans(),
+    st.integers(1, 9),
+)
 def test_core_returns_the_input_bit_for_bit_and_writes_each_pixel_once(
     height: int, width: int, tile: int, halo: int, stride: int, masked: bool, batch: int
 ) -> None:
@@ -77,7 +87,14 @@ def test_core_returns_the_input_bit_for_bit_and_writes_each_pixel_once(
     stack[0, ::7, ::5] = np.nan
     valid = holes(height, width, tile) if masked else None
     out = Counted((height, width))
-    map_tiles(stack, TileGrid((height, width), tile, halo, stride=stride), identity, out=out, valid=valid, batch=batch)
+    map_tiles(
+        stack,
+        TileGrid((height, width), tile, halo, stride=stride),
+        identity,
+        out=out,
+        valid=valid,
+        batch=batch,
+    )
     expected = stack[0] if valid is None else np.where(valid, stack[0], np.float32(np.nan))
     assert out.values.tobytes() == expected.tobytes()
     assert (out.written == 1).all()
@@ -92,21 +109,31 @@ def test_blend_returns_the_input_within_a_millionth(
     stack = picture(height, width, height + width)
     valid = holes(height, width, tile) if masked else None
     out = Counted((height, width))
-    map_tiles(stack, TileGrid((height, width), tile, int(share * tile), "blend"), identity, out=out, valid=valid)
+    map_tiles(
+        stack,
+        TileGrid((height, width), tile, int(share * tile), "blend"),
+        identity,
+        out=out,
+        valid=valid,
+    )
     expected = stack[0] if valid is None else np.where(valid, stack[0], np.float32(np.nan))
     np.testing.assert_allclose(out.values, expected, rtol=0, atol=1e-6)
     assert (out.written == 1).all()
 
 
 def by_tile(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A model that looks at the whole tile, as networks with squeeze-excitation do, and at its batch size not at all."""
+    """A model that looks at the whole tile, as networks with squeeze-excitation do, and at its
+    batch size not at all.
+    """
     return pixels[:, 0] * pixels.mean(axis=(1, 2, 3), keepdims=True)[:, 0]
 
 
 @pytest.mark.parametrize("mode", ["core", "blend"])
 @pytest.mark.parametrize("tile", [88, 300, 512])
 @pytest.mark.parametrize("masked", [False, True])
-def test_strips_come_out_the_same_however_they_are_shared_out(mode: Any, tile: int, masked: bool) -> None:
+def test_strips_come_out_the_same_however_they_are_shared_out(
+    mode: Any, tile: int, masked: bool
+) -> None:
     shape = (1700, 700)
     stack, valid = picture(*shape, seed=3), holes(*shape, seed=4) if masked else None
     grid = TileGrid(shape, tile, tile // 3, mode)
@@ -136,7 +163,9 @@ def test_a_strip_writes_nothing_but_itself_and_says_when_it_is_done() -> None:
 
 @pytest.mark.parametrize("mode", ["core", "blend"])
 def test_batches_depend_on_nothing_but_the_grid(mode: Any) -> None:
-    """The same windows meet in the same batch whoever computes them, so that not even rounding differs."""
+    """The same windows meet in the same batch whoever computes them, so that not even rounding
+    differs.
+    """
     grid = TileGrid((1200, 650), 200, 80, mode)
     stack = picture(1200, 650, 5)
 
@@ -173,10 +202,14 @@ def network(seed: int, width: int = 4) -> Callable[[NDArray[np.float32]], NDArra
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 130), (64, 64), (301, 219), (602, 97)])
 @pytest.mark.parametrize("tile", [64, 88, 128])
-def test_a_tiled_network_equals_the_whole_image_borders_included(shape: tuple[int, int], tile: int) -> None:
+def test_a_tiled_network_equals_the_whole_image_borders_included(
+    shape: tuple[int, int], tile: int
+) -> None:
     fn, stack = network(tile), picture(*shape, seed=9, bands=2)
     whole = fn(stack[None])[0]
-    tiled = map_tiles(stack, TileGrid(shape, tile, halo=ResUNet.reach_px or 0, stride=ResUNet.stride), fn, batch=3)
+    tiled = map_tiles(
+        stack, TileGrid(shape, tile, halo=ResUNet.reach_px or 0, stride=ResUNet.stride), fn, batch=3
+    )
     assert whole.std() > 0.05 or whole.size == 1
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-4)
 
@@ -218,13 +251,24 @@ def test_reads_are_bounded_whatever_the_raster_and_hardly_repeated(mode: Any) ->
 
 def test_from_zarr_to_zarr_and_progress(tmp_path: Path) -> None:
     shape, seen = (600, 700), []
-    stored = zarr.create_array(tmp_path / "in.zarr", shape=(2, *shape), chunks=(1, 256, 256), dtype="float32")
+    stored = zarr.create_array(
+        tmp_path / "in.zarr", shape=(2, *shape), chunks=(1, 256, 256), dtype="float32"
+    )
     stored[:] = picture(*shape, seed=2, bands=2)
-    valid = zarr.create_array(tmp_path / "valid.zarr", shape=shape, chunks=(256, 256), dtype="uint8")
+    valid = zarr.create_array(
+        tmp_path / "valid.zarr", shape=shape, chunks=(256, 256), dtype="uint8"
+    )
     valid[:400] = 1
-    out = zarr.create_array(tmp_path / "out.zarr", shape=shape, chunks=(256, 256), dtype="float32", fill_value=9)
+    out = zarr.create_array(
+        tmp_path / "out.zarr", shape=shape, chunks=(256, 256), dtype="float32", fill_value=9
+    )
     back = map_tiles(
-        stored, TileGrid(shape, 128, 8), identity, out=out, valid=valid, progress=lambda *at: seen.append(at)
+        stored,
+        TileGrid(shape, 128, 8),
+        identity,
+        out=out,
+        valid=valid,
+        progress=lambda *at: seen.append(at),
     )
     assert back is out
     np.testing.assert_array_equal(out[:400], stored[0, :400])
@@ -238,7 +282,12 @@ def test_whole_numbers_can_be_mapped_too() -> None:
     stack = np.arange(300, dtype=np.uint16).reshape(1, 1, 300)
     valid = np.arange(300)[None] < 200
     out = map_tiles(
-        stack, TileGrid((1, 300), 64, 4), identity, out=np.zeros((1, 300), np.uint16), valid=valid, nodata=7
+        stack,
+        TileGrid((1, 300), 64, 4),
+        identity,
+        out=np.zeros((1, 300), np.uint16),
+        valid=valid,
+        nodata=7,
     )
     np.testing.assert_array_equal(out, np.where(valid, stack[0], 7))
 
@@ -273,13 +322,19 @@ def test_errors_of_the_model_and_of_the_stack_come_through() -> None:
 def test_what_does_not_fit_together_is_refused(changes: dict[str, Any], named: str) -> None:
     arguments = {"stack": np.zeros((1, 300, 300), np.float32), "fn": identity, **changes}
     with pytest.raises(RequestError, match=named):
-        map_tiles(arguments.pop("stack"), TileGrid((300, 300), 64, 0), arguments.pop("fn"), **arguments)
+        map_tiles(
+            arguments.pop("stack"), TileGrid((300, 300), 64, 0), arguments.pop("fn"), **arguments
+        )
 
 
 def test_an_output_whose_chunks_two_strips_would_share_is_refused(tmp_path: Path) -> None:
-    out = zarr.create_array(tmp_path / "out.zarr", shape=(1100, 64), chunks=(300, 64), dtype="float32")
+    out = zarr.create_array(
+        tmp_path / "out.zarr", shape=(1100, 64), chunks=(300, 64), dtype="float32"
+    )
     with pytest.raises(RequestError, match="two strips"):
-        map_tiles(np.zeros((1, 1100, 64), np.float32), TileGrid((1100, 64), 64, 0), identity, out=out)
+        map_tiles(
+            np.zeros((1, 1100, 64), np.float32), TileGrid((1100, 64), 64, 0), identity, out=out
+        )
 
 
 @pytest.mark.parametrize("mode", ["core", "blend"])
@@ -290,7 +345,9 @@ def test_seams_show_where_tiles_differ_and_nowhere_else(mode: Any) -> None:
     count = iter(range(1000))
 
     def steps(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.stack([np.full(pixels.shape[2:], (next(count) * 7) % 5, np.float32) for _ in pixels])
+        return np.stack(
+            [np.full(pixels.shape[2:], (next(count) * 7) % 5, np.float32) for _ in pixels]
+        )
 
     patched = map_tiles(np.zeros((1, 300, 260), np.float32), grid, steps)
     found = seams(patched, grid)

@@ -1,4 +1,6 @@
-"""The story from command to revision: products agree, a second run is revision 2, a killed one goes on, one story for all."""
+"""The story from command to revision: products agree, a second run is revision 2, a killed one goes
+on, one story for all.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def checksums(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def first(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Return a finished run's output folder and answer, from a process of its own that also tells what it imported."""
+    """Return a finished run's output folder and answer, from a process of its own that also tells
+    what it imported.
+    """
     out = tmp_path_factory.mktemp("first")
     code = (
         "import sys, atexit; from flows.cli import main\n"
@@ -76,7 +80,9 @@ def first(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.strip().splitlines()[-1] == "False", "a plain respond must not import prefect"
+    assert done.stderr.strip().splitlines()[-1] == "False", (
+        "a plain respond must not import prefect"
+    )
     return out, json.loads(done.stdout)
 
 
@@ -111,7 +117,9 @@ def test_the_answer_is_the_contracts(first: tuple[Path, dict[str, Any]]) -> None
     assert all(Path(path).exists() for path in answer["products"].values())
 
 
-def test_the_rasters_are_valid_cogs_and_agree_with_the_polygons(first: tuple[Path, dict[str, Any]]) -> None:
+def test_the_rasters_are_valid_cogs_and_agree_with_the_polygons(
+    first: tuple[Path, dict[str, Any]],
+) -> None:
     folder = first[0] / "quake" / "r001"
     for name in ("landslides.tif", "probability.tif", "observation.tif"):
         valid, errors, warnings = cog_validate(folder / name, strict=True)
@@ -144,7 +152,10 @@ def test_a_second_run_is_revision_two_and_leaves_the_first_alone(
     code, answer = run(capsys, command(ground, out, "--name", "quake"))
     assert (code, answer["revision"]) == (0, 2)
     assert checksums(out / "quake" / "r001") == before
-    one, two = (gpd.read_file(out / "quake" / r / "landslides.gpkg", layer="landslides") for r in ("r001", "r002"))
+    one, two = (
+        gpd.read_file(out / "quake" / r / "landslides.gpkg", layer="landslides")
+        for r in ("r001", "r002")
+    )
     assert sorted(one.id) == sorted(two.id)
     assert not (out / "quake" / "r001" / "stack").exists()
     assert (out / "quake" / "r002" / "stack" / "stack.zarr").exists()
@@ -152,9 +163,19 @@ def test_a_second_run_is_revision_two_and_leaves_the_first_alone(
 
 
 def test_the_written_configuration_repeats_the_run(
-    ground: Path, first: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ground: Path,
+    first: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    again = ["respond", "--config", str(first[0] / "quake" / "r001" / "run.yaml"), "--out", str(tmp_path), "--json"]
+    again = [
+        "respond",
+        "--config",
+        str(first[0] / "quake" / "r001" / "run.yaml"),
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
     code, answer = run(capsys, again)
     assert code == 0
     one, two = (
@@ -166,27 +187,37 @@ def test_the_written_configuration_repeats_the_run(
     assert answer["landslide_count"] == first[1]["landslide_count"]
 
 
-def test_the_log_is_json_lines_with_the_contracts_fields(first: tuple[Path, dict[str, Any]]) -> None:
+def test_the_log_is_json_lines_with_the_contracts_fields(
+    first: tuple[Path, dict[str, Any]],
+) -> None:
     lines = (first[0] / "quake" / "r001" / "log.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert records
-    assert all(set(record) == {"time", "level", "event", "request_id", "step", "message"} for record in records)
+    assert all(
+        set(record) == {"time", "level", "event", "request_id", "step", "message"}
+        for record in records
+    )
     assert {"pull", "choose", "map", "publish"} <= {record["step"] for record in records}
 
 
 @pytest.mark.parametrize(
-    "moment", ["stack.zarr.blocks/0_0", "observed.zarr", "probability.zarr.strips/0", "landslides.gpkg"]
+    "moment",
+    ["stack.zarr.blocks/0_0", "observed.zarr", "probability.zarr.strips/0", "landslides.gpkg"],
 )
 def test_killed_anywhere_and_started_again_it_ends_the_same(
     ground: Path, first: tuple[Path, dict[str, Any]], tmp_path: Path, moment: str
 ) -> None:
-    """SIGKILL as soon as a step's product appears; the same command then gives the products of an undisturbed run."""
+    """SIGKILL as soon as a step's product appears; the same command then gives the products of an
+    undisturbed run.
+    """
     arguments = [sys.executable, "-m", "flows.cli", *command(ground, tmp_path, "--name", "quake")]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         work = list((tmp_path / "quake" / ".work").glob("*/run.yaml"))
-        if work and ((work[0].parent / "stack" / moment).exists() or (work[0].parent / moment).exists()):
+        if work and (
+            (work[0].parent / "stack" / moment).exists() or (work[0].parent / moment).exists()
+        ):
             os.kill(process.pid, signal.SIGKILL)
             break
         time.sleep(0.002)
@@ -208,16 +239,29 @@ def test_a_dry_run_tells_scenes_and_fetches_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_found_is_an_answer_too(ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    preset = make_preset(tmp_path / "none.yaml", ground / "cards", clean={"threshold": 0.9999999, "min_area_m2": 1e9})
+def test_nothing_found_is_an_answer_too(
+    ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preset = make_preset(
+        tmp_path / "none.yaml", ground / "cards", clean={"threshold": 0.9999999, "min_area_m2": 1e9}
+    )
     arguments = command(ground, tmp_path / "out", "--name", "quiet")
     arguments[arguments.index("--config") + 1] = str(preset)
     code, answer = run(capsys, arguments)
     assert (code, answer["landslide_count"]) == (0, 0)
-    assert len(gpd.read_file(tmp_path / "out" / "quiet" / "r001" / "landslides.gpkg", layer="landslides")) == 0
+    assert (
+        len(
+            gpd.read_file(
+                tmp_path / "out" / "quiet" / "r001" / "landslides.gpkg", layer="landslides"
+            )
+        )
+        == 0
+    )
 
 
-def test_map_writes_only_what_is_missing(ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_map_writes_only_what_is_missing(
+    ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(capsys, command(ground, tmp_path, "--name", "quake"))
     scratch = tmp_path / "quake" / "r001" / "stack"
     array = zarr.open_array(scratch / "probability.zarr", mode="r")

@@ -1,4 +1,6 @@
-"""The study end to end at the size of a test, and what it is made of: equal totals, blocks apart, resumption."""
+"""The study end to end at the size of a test, and what it is made of: equal totals, blocks apart,
+resumption.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for domain in content["domains"]:
         domain["sets"] = [f"sets/{Path(path).name}" for path in domain["sets"]]
     path = folder / "quick.yaml"
-    path.write_text(yaml.safe_dump(content | {"writes_selection": True}, sort_keys=False), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump(content | {"writes_selection": True}, sort_keys=False), encoding="utf-8"
+    )
     return path
 
 
@@ -38,7 +42,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(small: Path) -> dict[str, Any]:
     """Return what the quick study answers, its products written beside its configuration."""
     folder = small.parent
-    return study(str(small), folder / "out", docs=folder / "docs", selection=folder / "selection.yaml")
+    return study(
+        str(small), folder / "out", docs=folder / "docs", selection=folder / "selection.yaml"
+    )
 
 
 def test_the_whole_study_runs_and_writes_its_products(found: dict[str, Any], small: Path) -> None:
@@ -60,7 +66,9 @@ def test_the_whole_study_runs_and_writes_its_products(found: dict[str, Any], sma
     lines = (small.parent / "docs" / "study.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + 4 * 3  # trials are no candidates
     assert len(list((small.parent / "docs" / "images").glob("study-*.png"))) == 3
-    assert json.loads((small.parent / "out" / "quick" / "findings.json").read_text())["rule"]["statistic"]
+    assert json.loads((small.parent / "out" / "quick" / "findings.json").read_text())["rule"][
+        "statistic"
+    ]
 
 
 def test_what_it_found_is_what_the_choice_reads(found: dict[str, Any], small: Path) -> None:
@@ -71,16 +79,22 @@ def test_what_it_found_is_what_the_choice_reads(found: dict[str, Any], small: Pa
     assert known.statistic in found["rule"]
     assert list(known.distances) == sorted(known.distances)
     assert set(known.limits) == {"all/mmd", "whitened/mmd", "whitened/coverage", "novelty"}
-    assert settings.calibration(tuple(config.recipe["bands"])) is None  # nothing is claimed of real cards
+    assert (
+        settings.calibration(tuple(config.recipe["bands"])) is None
+    )  # nothing is claimed of real cards
 
 
-def test_what_other_studies_said_of_other_bands_stays(found: dict[str, Any], small: Path, tmp_path: Path) -> None:
+def test_what_other_studies_said_of_other_bands_stays(
+    found: dict[str, Any], small: Path, tmp_path: Path
+) -> None:
     calibrated = read_selection(small.parent / "selection.yaml").calibrations[0]
     other = calibrated.model_copy(update={"bands": ("post_B4", "slope"), "study": "other"})
     real = calibrated.model_copy(update={"simulated": False, "study": "real"})
     stale = calibrated.model_copy(update={"near": 9.0, "study": "old"})
     path = tmp_path / "selection.yaml"
-    content = SelectionConfig(calibrations=(other, stale, real)).model_dump(mode="json", exclude_defaults=True)
+    content = SelectionConfig(calibrations=(other, stale, real)).model_dump(
+        mode="json", exclude_defaults=True
+    )
     path.write_text(yaml.safe_dump({"format": "coslide/selection/1", **content}), encoding="utf-8")
     study(str(small), small.parent / "out", docs=tmp_path / "docs", selection=path)
     by_study = {one.study: one for one in read_selection(path).calibrations}
@@ -102,15 +116,21 @@ def test_a_study_may_be_like_another(tmp_path: Path) -> None:
     (tmp_path / "third.yaml").write_text("format: coslide/study/1\nlike: post\n", encoding="utf-8")
     with pytest.raises(RequestError, match="is like another study itself"):
         read_study(str(tmp_path / "third.yaml"))
-    (tmp_path / "fourth.yaml").write_text("format: coslide/study/1\nlike: nothing\n", encoding="utf-8")
+    (tmp_path / "fourth.yaml").write_text(
+        "format: coslide/study/1\nlike: nothing\n", encoding="utf-8"
+    )
     with pytest.raises(RequestError, match=r"no nothing\.yaml beside it"):
         read_study(str(tmp_path / "fourth.yaml"))
-    (tmp_path / "fifth.yaml").write_text("format: coslide/study/1\nlike: standard\nrecipe: 3\n", encoding="utf-8")
+    (tmp_path / "fifth.yaml").write_text(
+        "format: coslide/study/1\nlike: standard\nrecipe: 3\n", encoding="utf-8"
+    )
     with pytest.raises(RequestError, match="recipe: not a mapping"):
         read_study(str(tmp_path / "fifth.yaml"))
 
 
-def test_a_second_call_trains_nothing(found: dict[str, Any], small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_call_trains_nothing(
+    found: dict[str, Any], small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*_: Any) -> None:
         raise AssertionError("trained again")
 
@@ -122,24 +142,34 @@ def test_a_second_call_trains_nothing(found: dict[str, Any], small: Path, monkey
         study(str(small), small.parent / "elsewhere", so_far=True)
 
 
-def test_no_card_has_a_chip_of_a_domain_it_is_called_blind_to(found: dict[str, Any], small: Path) -> None:
+def test_no_card_has_a_chip_of_a_domain_it_is_called_blind_to(
+    found: dict[str, Any], small: Path
+) -> None:
     config, folder = read_study(str(small))
     sets = study_pool.sample_sets(config, folder)
     every = study_pool.scenes(config, sets, folder, small.parent / "out" / "quick")
     for one in study_pool.stored_answers(config, sets, every, small.parent / "out" / "quick"):
         trained = {domain.name for domain in one.found.card.domains}
-        assert trained == {Path(path).name for name in one.job.made.domains for path in config.domain(name).sets}
+        assert trained == {
+            Path(path).name for name in one.job.made.domains for path in config.domain(name).sets
+        }
         assert sum(domain.samples for domain in one.found.card.domains) == config.total
         assert not trained & {scene.samples.name for scene in every}
 
 
-def opened(small: Path) -> tuple[StudyConfig, list[study_pool.Scene], list[study_pool.Answers], Path]:
+def opened(
+    small: Path,
+) -> tuple[StudyConfig, list[study_pool.Scene], list[study_pool.Answers], Path]:
     """Return the finished study's configuration, scenes, candidates and folder."""
     config, folder = read_study(str(small))
     work = small.parent / "out" / "quick"
     sets = study_pool.sample_sets(config, folder)
     every = study_pool.scenes(config, sets, folder, work)
-    done = [one for one in study_pool.stored_answers(config, sets, every, work) if not one.job.made.trial]
+    done = [
+        one
+        for one in study_pool.stored_answers(config, sets, every, work)
+        if not one.job.made.trial
+    ]
     return config, every, done, work
 
 
@@ -150,10 +180,14 @@ def test_cards_agree_as_their_maps_say(found: dict[str, Any], small: Path) -> No
     asked = 0
     for scene in every:
         blind = [one for one in done if scene.domain not in one.job.made.domains]
-        calls = [votes.maps.chance(one.job.name, scene.name) >= one.found.card.threshold for one in blind]
+        calls = [
+            votes.maps.chance(one.job.name, scene.name) >= one.found.card.threshold for one in blind
+        ]
         expected = agreement(calls).tolist() if len(calls) > 1 else list[float]()
         for one, value in zip(blind, expected, strict=False):
-            assert apart[scene.name, one.job.made.name, one.job.seed] == pytest.approx(1 - value, abs=1e-12)
+            assert apart[scene.name, one.job.made.name, one.job.seed] == pytest.approx(
+                1 - value, abs=1e-12
+            )
             asked += 1
     assert asked
 
@@ -171,7 +205,9 @@ def test_workers_find_what_one_process_finds(found: dict[str, Any], small: Path)
     (out / "quick").mkdir(parents=True)
     shutil.copytree(small.parent / "out" / "quick" / "scenes", out / "quick" / "scenes")
     shutil.copytree(small.parent / "out" / "quick" / "cards", out / "quick" / "cards")
-    shutil.rmtree(out / "quick" / "cards" / "tephra-strong-light-s0")  # no candidate: the rest stays as it is
+    shutil.rmtree(
+        out / "quick" / "cards" / "tephra-strong-light-s0"
+    )  # no candidate: the rest stays as it is
     again = study(str(small), out, workers=2)
     assert again | {"report": ""} == found | {"report": ""}
     assert (out / "quick" / "cards" / "tephra-strong-light-s0" / "card.yaml").is_file()
@@ -203,9 +239,15 @@ def test_presets_mix_equal_totals_and_leave_each_domain_out(name: str) -> None:
 
 def test_shares_and_counts() -> None:
     assert Composition(name="a", shares={"x": 200, "y": 500}).chips(350) == {"x": 100, "y": 250}
-    assert Composition(name="a", shares={"x": 1, "y": 1, "z": 1}).chips(10) == {"x": 4, "y": 3, "z": 3}
+    assert Composition(name="a", shares={"x": 1, "y": 1, "z": 1}).chips(10) == {
+        "x": 4,
+        "y": 3,
+        "z": 3,
+    }
     assert Composition(name="a", counts={"x": 3, "y": 7}).chips(10) == {"x": 3, "y": 7}
-    assert np.isclose(sum(Composition(name="a", shares={"x": 0.28, "y": 0.72}).chips(700).values()), 700)
+    assert np.isclose(
+        sum(Composition(name="a", shares={"x": 0.28, "y": 0.72}).chips(700).values()), 700
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,7 +260,9 @@ def test_shares_and_counts() -> None:
         ({"format": "coslide/study/9"}, "newer"),
     ],
 )
-def test_a_wrong_study_is_refused_by_name(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+def test_a_wrong_study_is_refused_by_name(
+    tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
     content = yaml.safe_load((PRESETS / "quick.yaml").read_text(encoding="utf-8")) | change
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")

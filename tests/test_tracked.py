@@ -1,4 +1,6 @@
-"""One story: tracked by Prefect it gives the products of a plain run, and its artifacts are plain words and rows."""
+"""One story: tracked by Prefect it gives the products of a plain run, and its artifacts are plain
+words and rows.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ SAME = (
 def test_tracked_and_plain_runs_give_the_same_products(tmp_path: Path) -> None:
     make_archive(tmp_path / "archive")
     preset = make_preset(tmp_path / "preset.yaml", make_cards(tmp_path / "cards"), "post")
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_LOGGING_LEVEL": "ERROR"}
+    environment = os.environ | {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+    }
     environment.pop("PREFECT_API_URL", None)
     answers = {}
     for name, option in (("plain", []), ("tracked", ["--prefect"])):

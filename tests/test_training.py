@@ -38,7 +38,9 @@ def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 def chips(count: int = 12, side: int = 24, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return chips in which a landslide is where it is bright *and* steep, with holes and unlabelled pixels."""
+    """Return chips in which a landslide is where it is bright *and* steep, with holes and
+    unlabelled pixels.
+    """
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):
@@ -91,7 +93,10 @@ def test_the_same_seed_gives_the_same_curve_and_another_seed_another(tmp_path: P
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.rand(3)  # the caller's own generator must not matter, nor be disturbed
         before = torch.get_rng_state()
-        run(recipe(seed=seed, augmentation={"jitter": 0.1, "noise": 0.05}, crop_px=16), tmp_path / name)
+        run(
+            recipe(seed=seed, augmentation={"jitter": 0.1, "noise": 0.05}, crop_px=16),
+            tmp_path / name,
+        )
         assert torch.equal(torch.get_rng_state(), before)
     a, b, c = (curves.read(tmp_path / name) for name in "abc")
     assert a == b
@@ -100,7 +105,9 @@ def test_the_same_seed_gives_the_same_curve_and_another_seed_another(tmp_path: P
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 def test_cut_off_and_started_again_it_ends_the_same(tmp_path: Path, optimiser: str) -> None:
-    config = recipe(optimiser={"name": optimiser, "learning_rate": 0.01}, schedule={"name": "cosine"})
+    config = recipe(
+        optimiser={"name": optimiser, "learning_rate": 0.01}, schedule={"name": "cosine"}
+    )
     whole = run(config, tmp_path / "whole")
 
     def cut_at(stop: int) -> Any:
@@ -114,7 +121,9 @@ def test_cut_off_and_started_again_it_ends_the_same(tmp_path: Path, optimiser: s
         with pytest.raises(KeyboardInterrupt):
             run(config, tmp_path / "cut", advance=cut_at(stop))
     again = run(config, tmp_path / "cut")
-    for (name, a), b in zip(whole.module.state_dict().items(), again.module.state_dict().values(), strict=True):
+    for (name, a), b in zip(
+        whole.module.state_dict().items(), again.module.state_dict().values(), strict=True
+    ):
         assert torch.equal(a, b), name
     assert curves.read(tmp_path / "whole") == curves.read(tmp_path / "cut")
     steps = []
@@ -152,7 +161,9 @@ def test_sigkill_loses_no_more_than_the_steps_since_the_last_state(tmp_path: Pat
         torch.set_num_threads(threads)
     assert steps[0] == 6
     assert curves.read(tmp_path / "killed") == curves.read(tmp_path / "whole")
-    for a, b in zip(killed.module.state_dict().values(), whole.module.state_dict().values(), strict=True):
+    for a, b in zip(
+        killed.module.state_dict().values(), whole.module.state_dict().values(), strict=True
+    ):
         assert torch.equal(a, b)
 
 
@@ -168,11 +179,17 @@ def test_an_unfinished_training_is_only_continued_by_its_own_recipe(tmp_path: Pa
 
 def test_keeps_best_or_last_plain_or_average(tmp_path: Path) -> None:
     best = run(recipe(optimiser={"learning_rate": 0.05}, steps=20), tmp_path / "best")
-    losses = {r["step"]: r["validation_loss"] for r in curves.read(tmp_path / "best") if "validation_loss" in r}
+    losses = {
+        r["step"]: r["validation_loss"]
+        for r in curves.read(tmp_path / "best")
+        if "validation_loss" in r
+    }
     assert best.progress.best_step == min(losses, key=losses.__getitem__)
     last = run(recipe(keep="last"), tmp_path / "last")
     plain = run(recipe(keep="last", average=0), tmp_path / "plain")
-    saved = {n: t for n, t in load_file(tmp_path / "last" / state.STATE).items() if "/head.weight" in n}
+    saved = {
+        n: t for n, t in load_file(tmp_path / "last" / state.STATE).items() if "/head.weight" in n
+    }
     assert torch.equal(last.module.state_dict()["head.weight"], saved["average/head.weight"])
     assert torch.equal(plain.module.state_dict()["head.weight"], saved["model/head.weight"])
     assert not torch.equal(saved["average/head.weight"], saved["model/head.weight"])
@@ -228,7 +245,14 @@ def test_a_set_that_changes_each_pass_is_told_the_pass(tmp_path: Path) -> None:
             return super().__getitem__(index)
 
     changing = Changing(chips(6))
-    train(recipe(steps=3, batch=4), changing, None, BANDS, tmp_path, normalisation=fit(chips(), BANDS, "none"))
+    train(
+        recipe(steps=3, batch=4),
+        changing,
+        None,
+        BANDS,
+        tmp_path,
+        normalisation=fit(chips(), BANDS, "none"),
+    )
     assert [epoch for epoch, _ in told] == [0] * 6 + [1] * 6
     assert sorted(index for _, index in told) == sorted([*range(6)] * 2)
 
@@ -237,7 +261,13 @@ def test_jitter_changes_seen_reflectance_only() -> None:
     samples = chips(4)
     normaliser = Normaliser.of(fit(samples, BANDS, "zscore"), BANDS)
     plain = Batches(samples, BANDS, Order(4, 4, 0), normaliser, recipe().augmentation)
-    varied = Batches(samples, BANDS, Order(4, 4, 0), normaliser, recipe(augmentation={"jitter": 0.2}).augmentation)
+    varied = Batches(
+        samples,
+        BANDS,
+        Order(4, 4, 0),
+        normaliser,
+        recipe(augmentation={"jitter": 0.2}).augmentation,
+    )
     (a, _), (b, _) = plain.at(0), varied.at(0)
     assert torch.equal(a[:, 1], b[:, 1])
     assert torch.equal(a[:, :, :2, :3], torch.zeros(4, 2, 2, 3))
@@ -250,7 +280,9 @@ def test_blur_softens_seen_reflectance_only() -> None:
     samples = chips(4)
     normaliser = Normaliser.of(fit(samples, BANDS, "zscore"), BANDS)
     plain = Batches(samples, BANDS, Order(4, 4, 0), normaliser, recipe().augmentation)
-    blurred = Batches(samples, BANDS, Order(4, 4, 0), normaliser, recipe(augmentation={"blur_px": 2}).augmentation)
+    blurred = Batches(
+        samples, BANDS, Order(4, 4, 0), normaliser, recipe(augmentation={"blur_px": 2}).augmentation
+    )
     (a, _), (b, _) = plain.at(0), blurred.at(0)
     assert torch.equal(a[:, 1], b[:, 1])
     assert b[:, 0].diff(dim=-1).abs().mean() < 0.9 * a[:, 0].diff(dim=-1).abs().mean()
@@ -260,7 +292,9 @@ def test_blur_softens_seen_reflectance_only() -> None:
 def test_geometry_comes_from_outside_with_the_steps_own_generator(tmp_path: Path) -> None:
     drawn: list[float] = []
 
-    def augment(x: np.ndarray, y: np.ndarray, names: Any, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def augment(
+        x: np.ndarray, y: np.ndarray, names: Any, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         assert tuple(names) == BANDS
         drawn.append(rng.random())
         return x[..., ::-1], y[..., ::-1]
@@ -295,7 +329,12 @@ def test_reads_a_recipe_and_names_the_field_that_is_wrong(tmp_path: Path) -> Non
     path = tmp_path / "r.yaml"
     path.write_text("format: coslide/training/1\nname: a\nsamples: [{path: s}]\n")
     found = read_training(path)
-    assert (found.optimiser.learning_rate, found.batch, found.loss.dice, found.keep) == (1e-4, 5, 1.0, "best")
+    assert (found.optimiser.learning_rate, found.batch, found.loss.dice, found.keep) == (
+        1e-4,
+        5,
+        1.0,
+        "best",
+    )
     assert found.length(100) == 1000  # 50 passes in batches of 5
     path.write_text("format: coslide/training/1\nname: a\nsamples: [{path: s}]\nbatch: many\n")
     with pytest.raises(RequestError, match="batch"):
@@ -306,12 +345,20 @@ def reference_of(samples: list[tuple[np.ndarray, np.ndarray]]) -> Reference:
     return from_chips(samples, BANDS, domain="here", count=200, slope_min_deg=5)
 
 
-FACTS = Facts("sentinel-2", Level.TOA, 10.0, (TrainingDomain(name="here", simulated=False, samples=12),), 24)
+FACTS = Facts(
+    "sentinel-2", Level.TOA, 10.0, (TrainingDomain(name="here", simulated=False, samples=12),), 24
+)
 
 
 def test_a_card_says_what_its_stored_weights_do(tmp_path: Path) -> None:
     validation = chips(4, seed=9)
-    config = recipe(name="made", steps=40, loss={"dice": 1, "bce": 1}, calibration="platt", normalisation="zscore")
+    config = recipe(
+        name="made",
+        steps=40,
+        loss={"dice": 1, "bce": 1},
+        calibration="platt",
+        normalisation="zscore",
+    )
     trained = train(config, chips(), validation, BANDS, tmp_path / "work")
     asked: list[Predictor] = []
 
@@ -322,7 +369,15 @@ def test_a_card_says_what_its_stored_weights_do(tmp_path: Path) -> None:
             scored("none", Confusion(0, 0, 0, 9), simulated=False),
         ]
 
-    found = finish(trained, tmp_path / "made", FACTS, reference_of(chips()), validation, score=score, device="cpu")
+    found = finish(
+        trained,
+        tmp_path / "made",
+        FACTS,
+        reference_of(chips()),
+        validation,
+        score=score,
+        device="cpu",
+    )
     card = read_card(tmp_path / "made")
     assert card == found.card
     assert len(asked) == 1
@@ -338,7 +393,9 @@ def test_a_card_says_what_its_stored_weights_do(tmp_path: Path) -> None:
     assert own.f1 > 0.7
     assert asked[0](x) == pytest.approx(probability, abs=1e-6)
     assert found.reference().bands == BANDS
-    assert all(file.stat().st_mode & 0o044 == 0o044 for file in (tmp_path / "made").iterdir())  # others may read it
+    assert all(
+        file.stat().st_mode & 0o044 == 0o044 for file in (tmp_path / "made").iterdir()
+    )  # others may read it
     assert card.training["steps"] == 40
     assert read_training(tmp_path / "made" / "training.yaml") == config
 
@@ -350,21 +407,34 @@ def test_no_half_a_card_is_left_behind(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None, score=score, device="cpu")
+        finish(
+            trained,
+            tmp_path / "made",
+            FACTS,
+            reference_of(chips()),
+            None,
+            score=score,
+            device="cpu",
+        )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["work"]
     first = finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None, device="cpu")
     assert (first.card.threshold, first.card.validation_f1) == (0.5, None)
     with pytest.raises(RequestError, match="already a checkpoint"):
         finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None)
-    again = finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None, overwrite=True, device="cpu")
+    again = finish(
+        trained, tmp_path / "made", FACTS, reference_of(chips()), None, overwrite=True, device="cpu"
+    )
     assert again.card == first.card
-    other = from_chips([(x[:1], y) for x, y in chips()], BANDS[:1], domain="d", count=9, slope_min_deg=0)
+    other = from_chips(
+        [(x[:1], y) for x, y in chips()], BANDS[:1], domain="d", count=9, slope_min_deg=0
+    )
     with pytest.raises(RequestError, match="reference sample has bands post_B4"):
         finish(trained, tmp_path / "other", FACTS, other, None)
 
 
 @pytest.mark.parametrize(
-    ("known", "wanted"), [({"avx512_bf16": True}, torch.bfloat16), ({"avx512_f": True}, torch.float32)]
+    ("known", "wanted"),
+    [({"avx512_bf16": True}, torch.bfloat16), ({"avx512_f": True}, torch.float32)],
 )
 def test_a_cpu_trains_in_half_precision_only_where_it_has_the_instructions(
     known: dict[str, bool], wanted: torch.dtype, monkeypatch: pytest.MonkeyPatch

@@ -22,10 +22,17 @@ from models.selection.signals import Comparison, Sample, Scaling
 BANDS = ("slope", "pre_B4", "post_B4", "pre_NDVI", "post_NDVI")
 
 
-def drawn(seed: int, shift: float = 0.0, spread: float = 1.0, domains: int = 1, points: int = 300) -> Sample:
+def drawn(
+    seed: int, shift: float = 0.0, spread: float = 1.0, domains: int = 1, points: int = 300
+) -> Sample:
     rng = np.random.default_rng(seed)
     values = shift + spread * rng.normal(size=(points, len(BANDS)))
-    return Sample(BANDS, values, np.arange(points, dtype=np.int32), (np.arange(points) % domains).astype(np.int32))
+    return Sample(
+        BANDS,
+        values,
+        np.arange(points, dtype=np.int32),
+        (np.arange(points) % domains).astype(np.int32),
+    )
 
 
 def compared(scene: Sample, card: Sample) -> Comparison:
@@ -37,10 +44,14 @@ def test_joint_mmd_is_that_of_the_pixels_in_one_scaling() -> None:
     scaling = Scaling.of(scene, [card])
     x, y = scene.values / scaling.spread, card.values / scaling.spread
     expected = mmd2(x, y, unbiased=True, bandwidth=2.0 * len(BANDS))
-    assert compared(scene, card).statistic("all/mmd") == pytest.approx(math.sqrt(expected), abs=1e-9)
+    assert compared(scene, card).statistic("all/mmd") == pytest.approx(
+        math.sqrt(expected), abs=1e-9
+    )
 
 
-@pytest.mark.parametrize("name", ["all/mmd", "all/coverage", "whitened/mmd", "post/mmd", "bands/mean", "band/slope"])
+@pytest.mark.parametrize(
+    "name", ["all/mmd", "all/coverage", "whitened/mmd", "post/mmd", "bands/mean", "band/slope"]
+)
 def test_statistics_grow_with_a_shift(name: str) -> None:
     cards = [drawn(1, shift) for shift in (0.2, 1.0, 2.5)]
     scaling = Scaling.of(drawn(0), cards)  # one scaling for the ranking
@@ -107,12 +118,18 @@ def test_diversity_is_the_entropy_of_the_shares() -> None:
     assert signals.diversity({"a": 2, "b": 5}) < math.log(2)
 
 
-def row(scene: str, card: str, f1: float, seen: bool = False, seed: int = 0, **statistics: float) -> Row:
-    return Row(scene, scene[0], card, seed, seen, f1, f1, f1, statistics, {"mix": 1.0}.get(card, 0.0), 0.5)
+def row(
+    scene: str, card: str, f1: float, seen: bool = False, seed: int = 0, **statistics: float
+) -> Row:
+    return Row(
+        scene, scene[0], card, seed, seen, f1, f1, f1, statistics, {"mix": 1.0}.get(card, 0.0), 0.5
+    )
 
 
 def table() -> list[Row]:
-    """Return four domains in which `good` orders the cards as F1 does, `bad` the other way round."""
+    """Return four domains in which `good` orders the cards as F1 does, `bad` the other way
+    round.
+    """
     rows = []
     rng = np.random.default_rng(0)
     for domain in "abcd":
@@ -120,7 +137,9 @@ def table() -> list[Row]:
             for card in ("one", "two", "three", "mix"):
                 f1 = float(rng.uniform(0.1, 0.9))
                 rows.append(row(f"{domain}{number}", card, f1, good=1 - f1, bad=f1, flat=1.0))
-            rows.append(row(f"{domain}{number}", "home", 0.99, seen=True, good=0.0, bad=0.0, flat=1.0))
+            rows.append(
+                row(f"{domain}{number}", "home", 0.99, seen=True, good=0.0, bad=0.0, flat=1.0)
+            )
     return rows
 
 
@@ -138,7 +157,9 @@ def test_the_rule_is_found_without_the_domain_it_is_judged_on() -> None:
     assert 0 < low < np.mean(made.chosen - made.average) < high
 
 
-def test_the_rule_is_the_one_that_orders_all_cards_not_the_one_that_is_lucky_with_the_first() -> None:
+def test_the_rule_is_the_one_that_orders_all_cards_not_the_one_that_is_lucky_with_the_first() -> (
+    None
+):
     f1 = {"v": 0.8, "w": 0.79, "x": 0.5, "y": 0.4, "z": 0.3}
     lucky = {"v": 0.0, "w": 4.0, "x": 3.0, "y": 2.0, "z": 1.0}
     orders = {"v": 0.5, "w": 0.1, "x": 0.6, "y": 0.7, "z": 0.8}
@@ -150,7 +171,11 @@ def test_the_rule_is_the_one_that_orders_all_cards_not_the_one_that_is_lucky_wit
     ]
     best = rules.best_rule(rows, rules.rules(rows, ("lucky", "orders"), (0.0,), (0.0,)))
     assert best.statistic == "orders"
-    assert evidence.choices(rows, lambda _: Rule("lucky")).regret == 0 < evidence.choices(rows, lambda _: best).regret
+    assert (
+        evidence.choices(rows, lambda _: Rule("lucky")).regret
+        == 0
+        < evidence.choices(rows, lambda _: best).regret
+    )
 
 
 def test_the_best_card_elsewhere_is_the_one_of_the_largest_advantage_there() -> None:
@@ -168,10 +193,18 @@ def test_the_best_card_elsewhere_is_the_one_of_the_largest_advantage_there() -> 
 
 
 def test_within_a_domain_f1_and_distance_are_means_over_its_scenes() -> None:
-    # Scene by scene the order is told wrongly every second time; over both scenes together it is told right.
-    told = {("a1", "x"): (0.6, 0.1), ("a1", "y"): (0.5, 0.4), ("a2", "x"): (0.5, 0.2), ("a2", "y"): (0.55, 0.3)}
+    # Scene by scene the order is told wrongly every second time; over both scenes together it is
+    # told right.
+    told = {
+        ("a1", "x"): (0.6, 0.1),
+        ("a1", "y"): (0.5, 0.4),
+        ("a2", "x"): (0.5, 0.2),
+        ("a2", "y"): (0.55, 0.3),
+    }
     rows = [
-        row(scene, card, f1, d=distance, seed=seed) for (scene, card), (f1, distance) in told.items() for seed in (0, 1)
+        row(scene, card, f1, d=distance, seed=seed)
+        for (scene, card), (f1, distance) in told.items()
+        for seed in (0, 1)
     ]
     made = evidence.choices(rows, lambda _: Rule("d"))
     assert sorted(made.correlation.tolist()) == [-1, -1, 1, 1]
@@ -190,7 +223,10 @@ def test_a_domain_is_not_credited_with_a_rule_found_on_it() -> None:
         for n in range(3)
         for card, f1 in (("x", 0.2), ("y", 0.5), ("z", 0.7))
     ]
-    inverse = [Row(**{**r.__dict__, "statistics": {**r.statistics, "two": -r.statistics["one"]}}) for r in rows]
+    inverse = [
+        Row(**{**r.__dict__, "statistics": {**r.statistics, "two": -r.statistics["one"]}})
+        for r in rows
+    ]
     made, found = rules.left_out(inverse, rules.rules(inverse, ("one", "two"), (0.0,)))
     assert found["a"].statistic == "one"  # what suits the others, though it fails here
     assert made.regret > 0
@@ -210,13 +246,32 @@ def test_diversity_counts_where_it_tells() -> None:
 
 def test_distance_counts_beside_agreement_where_it_tells() -> None:
     rows = [
-        Row(f"{d}{n}", d, card, 0, False, f1, f1, f1, {AGREEMENT: apart, signals.PLAIN: mmd}, 0.0, 0.5)
+        Row(
+            f"{d}{n}",
+            d,
+            card,
+            0,
+            False,
+            f1,
+            f1,
+            f1,
+            {AGREEMENT: apart, signals.PLAIN: mmd},
+            0.0,
+            0.5,
+        )
         for d in "abc"
         for n in range(2)
-        for card, f1, apart, mmd in (("x", 0.3, 0.2, 0.9), ("y", 0.7, 0.205, 0.2), ("z", 0.5, 0.22, 0.5))
+        for card, f1, apart, mmd in (
+            ("x", 0.3, 0.2, 0.9),
+            ("y", 0.7, 0.205, 0.2),
+            ("z", 0.5, 0.22, 0.5),
+        )
     ]
     candidates = rules.rules(rows, (AGREEMENT, signals.PLAIN), (0.0,), (0.0,))
-    assert {rule.distance > 0 for rule in candidates if rule.statistic == AGREEMENT} == {True, False}
+    assert {rule.distance > 0 for rule in candidates if rule.statistic == AGREEMENT} == {
+        True,
+        False,
+    }
     assert not any(rule.distance for rule in candidates if rule.statistic == signals.PLAIN)
     blind = evidence.choices(rows, lambda _: Rule(AGREEMENT))
     both = next(rule for rule in candidates if rule.distance)
@@ -247,7 +302,9 @@ def test_calibration_of_other_domains_halves_the_error() -> None:
     plain, _ = domain_check.pooled_error(judged, lambda _: Calibration())
     for method in ("platt", "isotonic"):
         fitted = domain_check.held_out(judged, method)  # type: ignore[arg-type]
-        error, diagram = domain_check.pooled_error(judged, lambda one, fitted=fitted: fitted[one.target])  # type: ignore[misc]
+        error, diagram = domain_check.pooled_error(
+            judged, lambda one, fitted=fitted: fitted[one.target]
+        )  # type: ignore[misc]
         assert error < plain / 4
         assert sum(one.pixels for one in diagram) == pytest.approx(1e6, rel=1e-3)
     assert set(domain_check.held_out(judged, "platt")) == set("abcd")
@@ -265,7 +322,9 @@ def test_isotonic_never_falls_and_is_never_certain() -> None:
 
 
 def test_isotonic_of_scores_that_tell_nothing_is_level() -> None:
-    upside_down = calibration.fit(LogitCounts.of(np.array([-1.0, 1.0]), np.array([1, 0])), "isotonic")
+    upside_down = calibration.fit(
+        LogitCounts.of(np.array([-1.0, 1.0]), np.array([1, 0])), "isotonic"
+    )
     assert calibration.apply(np.array([-5.0, 0.0, 5.0]), upside_down) == pytest.approx([0.5] * 3)
 
 
@@ -274,7 +333,9 @@ def test_counts_moved_by_a_calibration_are_those_of_the_moved_logits() -> None:
     z, y = rng.normal(0, 3, 4000), rng.integers(0, 2, 4000)
     moved, direct = LogitCounts.of(z, y).mapped(0.5, -1.0), LogitCounts.of(0.5 * z - 1, y)
     assert moved.positives.sum() == direct.positives.sum()
-    assert np.abs(np.cumsum(moved.positives - direct.positives)).max() < 40  # a bin's width apart at most
+    assert (
+        np.abs(np.cumsum(moved.positives - direct.positives)).max() < 40
+    )  # a bin's width apart at most
     by_hand = calibration.expected_calibration_error(1 / (1 + np.exp(-z)), y)
     assert LogitCounts.of(z, y).calibration_error(Calibration()) == pytest.approx(by_hand, abs=2e-3)
 
@@ -295,7 +356,9 @@ def test_limits_leave_one_in_twenty_outside_whatever_the_number_of_signals() -> 
         return [dict(zip("uvw", rng.normal(size=3).tolist(), strict=True)) for _ in range(count)]
 
     kept, fresh = [], drawn(4000)
-    for _ in range(60):  # two dozen known scenes at a time: fresh ones set off the alarm at most one time in twenty
+    for _ in range(
+        60
+    ):  # two dozen known scenes at a time: fresh ones set off the alarm at most one time in twenty
         found = domain_check.limits(drawn(24))
         outside = np.mean([any(one[name] > found[name] for name in found) for one in fresh])
         kept.append(outside <= 0.05)
@@ -312,12 +375,21 @@ def test_the_limit_of_a_share_knows_that_most_shares_are_near_nothing() -> None:
     rng = np.random.default_rng(3)
 
     def outside(name: str) -> float:
-        """Return how often two dozen scenes gave a limit that more than one fresh scene in twenty lies beyond."""
+        """Return how often two dozen scenes gave a limit that more than one fresh scene in twenty
+        lies beyond.
+        """
         shares = 1 / (1 + np.exp(4 - 1.3 * rng.normal(size=(60, 24))))
         fresh = 1 / (1 + np.exp(4 - 1.3 * rng.normal(size=4000)))
-        found = [domain_check.limits([{name: share} for share in some])[name] for some in shares.tolist()]
+        found = [
+            domain_check.limits([{name: share} for share in some])[name] for some in shares.tolist()
+        ]
         return float(np.mean([np.mean(fresh > limit) > 0.05 for limit in found]))
 
     assert outside(signals.NOVELTY) <= 0.12
     assert outside("as if normal") > 0.15
-    assert domain_check.limits([{signals.NOVELTY: share} for share in (0.0, 0.001, 0.002)])[signals.NOVELTY] < 1
+    assert (
+        domain_check.limits([{signals.NOVELTY: share} for share in (0.0, 0.001, 0.002)])[
+            signals.NOVELTY
+        ]
+        < 1
+    )

@@ -1,4 +1,6 @@
-"""Units of the joint MMD: patches are whole, observed and spread as pixels are; the default changes nothing; nothing is guessed."""
+"""Units of the joint MMD: patches are whole, observed and spread as pixels are; the default changes
+nothing; nothing is guessed.
+"""
 
 from __future__ import annotations
 
@@ -33,35 +35,56 @@ VECTOR = QUICK.model_copy(update={"unit": "patch_vector", "unit_px": 4})
 
 
 def clear(stack: Stack) -> Usable:
-    return lambda rows, columns: stack.observation(When.POST, rows, columns) == ObservationClass.CLEAR
+    return lambda rows, columns: (
+        stack.observation(When.POST, rows, columns) == ObservationClass.CLEAR
+    )
 
 
 def patched(stack: Stack, settings: SelectionConfig, slope_min_deg: float = 5.0) -> Patches:
-    found = units.patches(stack, BANDS, clear(stack), settings, resolution_m=10, slope_min_deg=slope_min_deg)
+    found = units.patches(
+        stack, BANDS, clear(stack), settings, resolution_m=10, slope_min_deg=slope_min_deg
+    )
     assert found is not None
     return found
 
 
 def sampled(stack: Stack, settings: SelectionConfig, **changes: Any) -> Reference:
-    options: dict[str, Any] = {"domain": "d", "resolution_m": 10, "count": 600, "block_m": 320, "slope_min_deg": 5}
+    options: dict[str, Any] = {
+        "domain": "d",
+        "resolution_m": 10,
+        "count": 600,
+        "block_m": 320,
+        "slope_min_deg": 5,
+    }
     drawn = reference.sample(stack, BANDS, clear(stack), **(options | changes))
     alike = units.patches(stack, BANDS, clear(stack), settings, resolution_m=10, slope_min_deg=5)
     return replace(drawn, patches=alike)
 
 
-def card_of(folder: Path, name: str, world: dict[str, np.ndarray], settings: SelectionConfig) -> Found:
+def card_of(
+    folder: Path, name: str, world: dict[str, np.ndarray], settings: SelectionConfig
+) -> Found:
     drawn = sampled(make_stack(folder / f"{name}.zarr", world), settings)
-    return Found(folder / name, save_card(make_card(BANDS, name=name), folder / name, reference=drawn))
+    return Found(
+        folder / name, save_card(make_card(BANDS, name=name), folder / name, reference=drawn)
+    )
 
 
-def test_patches_are_whole_windows_of_the_grid_observed_throughout_and_half_sloping(tmp_path: Path) -> None:
+def test_patches_are_whole_windows_of_the_grid_observed_throughout_and_half_sloping(
+    tmp_path: Path,
+) -> None:
     world = landscape(3, (300, 330))
     world["post_B4"][40:90, 10:200] = np.nan
     stack = make_stack(tmp_path / "scene.zarr", world)
     drawn = patched(stack, VECTOR)
     pixels = np.stack([stack.read(name) for name in BANDS])
     height, width = (side // 4 * 4 for side in pixels.shape[1:])
-    grid = pixels[:, :height, :width].reshape(3, height // 4, 4, width // 4, 4).transpose(1, 3, 0, 2, 4).reshape(-1, 48)
+    grid = (
+        pixels[:, :height, :width]
+        .reshape(3, height // 4, 4, width // 4, 4)
+        .transpose(1, 3, 0, 2, 4)
+        .reshape(-1, 48)
+    )
     known = {tuple(one) for one in grid.tolist()}
     assert 100 < len(drawn) <= 120
     assert all(tuple(one) in known for one in drawn.values.reshape(len(drawn), -1).tolist())
@@ -74,7 +97,9 @@ def test_patches_are_whole_windows_of_the_grid_observed_throughout_and_half_slop
 
 def test_of_even_patches_the_mean_is_the_pixel_and_the_vector_repeats_it(tmp_path: Path) -> None:
     coarse = landscape(1, (60, 60))
-    world = {name: np.kron(values, np.ones((4, 4), values.dtype)) for name, values in coarse.items()}
+    world = {
+        name: np.kron(values, np.ones((4, 4), values.dtype)) for name, values in coarse.items()
+    }
     stack = make_stack(tmp_path / "scene.zarr", world)
     drawn = sampled(stack, MEAN)
     mean, vector = (units.observations(drawn, BANDS, settings) for settings in (MEAN, VECTOR))
@@ -88,7 +113,9 @@ def test_of_even_patches_the_mean_is_the_pixel_and_the_vector_repeats_it(tmp_pat
 
 def test_pixels_ask_for_no_patches_and_old_references_stay_what_they_were(tmp_path: Path) -> None:
     stack = make_stack(tmp_path / "scene.zarr", landscape(2))
-    assert units.patches(stack, BANDS, clear(stack), QUICK, resolution_m=10, slope_min_deg=5) is None
+    assert (
+        units.patches(stack, BANDS, clear(stack), QUICK, resolution_m=10, slope_min_deg=5) is None
+    )
     drawn = sampled(stack, QUICK)
     with_patches = sampled(stack, MEAN)
     assert (units.observations(drawn, BANDS, QUICK)[:, :, 0] == drawn.values).all()
@@ -104,7 +131,10 @@ def test_pixels_ask_for_no_patches_and_old_references_stay_what_they_were(tmp_pa
 
 
 def test_a_mixture_mixes_patches_as_it_mixes_pixels(tmp_path: Path) -> None:
-    parts = [sampled(make_stack(tmp_path / f"{i}.zarr", landscape(i)), MEAN, domain=f"d{i}") for i in range(2)]
+    parts = [
+        sampled(make_stack(tmp_path / f"{i}.zarr", landscape(i)), MEAN, domain=f"d{i}")
+        for i in range(2)
+    ]
     mixed = reference.mixture([(parts[0], 3), (parts[1], 1)], 400).patches
     assert mixed is not None
     first, second = np.bincount(mixed.domain)
@@ -125,13 +155,17 @@ def test_the_nearest_card_by_patches_is_chosen_and_no_calibration_of_pixels_is_c
     scene = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.15))
     pixels = choose.choose(cards, scene, settings=QUICK)
     known = BandSetCalibration(bands=BANDS, alarm=1e-6)
-    choice = choose.choose(cards, scene, settings=settings.model_copy(update={"calibrations": (known,)}))
+    choice = choose.choose(
+        cards, scene, settings=settings.model_copy(update={"calibrations": (known,)})
+    )
     assert choice.card == pixels.card == "middle"
     assert not choice.out_of_domain
     by_name = {one.card: one for one in choice.ranking}
     assert by_name["bright"].distance > by_name["middle"].distance + 0.3
     assert all(one.standard_error >= 0 for one in choice.ranking)
-    assert by_name["bright"].distance != {one.card: one.distance for one in pixels.ranking}["bright"]
+    assert (
+        by_name["bright"].distance != {one.card: one.distance for one in pixels.ranking}["bright"]
+    )
     for one in pixels.ranking:  # band by band it is every pixel, whatever the joint unit
         assert by_name[one.card].per_band == one.per_band
 

@@ -1,4 +1,6 @@
-"""The watch: a replayed fortnight gives exactly the right runs, once each, whatever breaks or is killed."""
+"""The watch: a replayed fortnight gives exactly the right runs, once each, whatever breaks or is
+killed.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Killed(BaseException):
 
 
 class Ledger:
-    """A launcher that writes down what was begun; it may say that there is nothing to see, or die."""
+    """A launcher that writes down what was begun; it may say that there is nothing to see, or
+    die.
+    """
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, int]] = []
@@ -79,7 +83,9 @@ class Ledger:
 
 
 def detail(real: Path, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((real / "events" / "comcat" / f"{name}_detail.geojson").read_text())
+    content: dict[str, Any] = json.loads(
+        (real / "events" / "comcat" / f"{name}_detail.geojson").read_text()
+    )
     return content
 
 
@@ -99,7 +105,9 @@ def magnitude(value: float) -> Callable[[dict[str, Any]], None]:
 
 
 def fill(usgs: Usgs, real: Path) -> None:
-    """Lay out the fortnight: five real events, one moved to sea, one to flat ground, a hundred that are too small."""
+    """Lay out the fortnight: five real events, one moved to sea, one to flat ground, a hundred that
+    are too small.
+    """
     at = START.replace
     usgs.add(detail(real, "us2000h8ty"), datetime(2018, 9, 5, 18, 7, 59, 150_000, tzinfo=UTC))
     usgs.edits += [
@@ -118,24 +126,37 @@ def fill(usgs: Usgs, real: Path) -> None:
     usgs.vs30["us000flat1"] = 200.0
     usgs.add(detail(real, "nn00570710"), datetime(2018, 9, 10, 8, tzinfo=UTC))
     usgs.deleted["nn00570710"] = datetime(2018, 9, 12, 0, 30, tzinfo=UTC)
-    listed = json.loads((real / "events" / "comcat" / "query_summary_m0_20170101_20170111.geojson").read_text())
+    listed = json.loads(
+        (real / "events" / "comcat" / "query_summary_m0_20170101_20170111.geojson").read_text()
+    )
     for feature in listed["features"]:
-        feature["properties"]["time"] += int((START - datetime(2017, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        feature["properties"]["time"] += int(
+            (START - datetime(2017, 1, 1, tzinfo=UTC)).total_seconds() * 1000
+        )
     usgs.summaries = [*listed["features"], {"id": "broken", "properties": {}, "geometry": None}]
 
 
 def ticks() -> list[datetime]:
     """Return when the watch looks in the fortnight."""
     first = [START + timedelta(minutes=minutes) for minutes in (5, 15, 25, 40)]
-    hourly = [START + timedelta(hours=hours) for hours in (*range(1, 16), *range(16, 64, 4), *range(64, 162, 3))]
+    hourly = [
+        START + timedelta(hours=hours)
+        for hours in (*range(1, 16), *range(16, 64, 4), *range(64, 162, 3))
+    ]
     return [*first, *hourly, *(START + timedelta(days=day) for day in range(7, 15))]
 
 
 EXPECTED = {
-    ("us2000h8ty.m6.9-42.69-141.93", 1),  # first magnitude, no ShakeMap yet; M 6.6 half an hour later was superseded
+    (
+        "us2000h8ty.m6.9-42.69-141.93",
+        1,
+    ),  # first magnitude, no ShakeMap yet; M 6.6 half an hour later was superseded
     ("us2000h8ty.shakemap-us-1536172437093", 1),  # versions 2 and 3 outline the same area
     ("us2000h8ty.shakemap-us-1536185655923", 1),
-    ("us2000h8ty.shakemap-us-1536216236752", 1),  # version 6 outlines the same area, under the event's new id
+    (
+        "us2000h8ty.shakemap-us-1536216236752",
+        1,
+    ),  # version 6 outlines the same area, under the event's new id
     ("ci3144585.m6.7-34.21--118.54", 1),  # no image yet, then superseded by its ShakeMap
     ("ci3144585.shakemap-atlas-1536420600000", 1),
     ("nn00570710.shakemap-nn-1536568230534", 1),  # no image yet
@@ -146,7 +167,9 @@ EXPECTED = {
 def test_a_replayed_fortnight_gives_exactly_the_right_runs(
     usgs: Usgs, real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Duplicates, updates, a deleted, an offshore, a flat and two deep ones, time-outs, malformed answers, restarts, a kill."""
+    """Duplicates, updates, a deleted, an offshore, a flat and two deep ones, time-outs, malformed
+    answers, restarts, a kill.
+    """
     fill(usgs, real)
     ledger, faults, kills, turns = Ledger(), fault_plan(), [0], list[Turn]()
     none = Outcome("nothing", "no image yet")
@@ -164,7 +187,9 @@ def test_a_replayed_fortnight_gives_exactly_the_right_runs(
     for now in ticks():
         usgs.now = now
         silent = any(moment == now and kind == "timeout" for (moment, _), kind in faults.items())
-        monkeypatch.setattr(fetching, "TIMEOUT_S", 0.8 if silent else 60.0)  # patient: this machine may be busy
+        monkeypatch.setattr(
+            fetching, "TIMEOUT_S", 0.8 if silent else 60.0
+        )  # patient: this machine may be busy
         usgs.fault = lambda path, now=now: faults.get((now, path.split("/")[1]))  # type: ignore[misc]
         try:
             with Book.open(tmp_path / "book.sqlite") as book:  # a process of its own every time
@@ -195,9 +220,14 @@ def test_a_replayed_fortnight_gives_exactly_the_right_runs(
 
 
 def fault_plan() -> dict[tuple[datetime, str], str]:
-    """Return what breaks when: the feed four times in a row, details and ShakeMaps at the moments that matter."""
+    """Return what breaks when: the feed four times in a row, details and ShakeMaps at the moments
+    that matter.
+    """
     hour = START.replace
-    later = {START + timedelta(hours=n): kind for n, kind in ((32, "malformed"), (36, "truncated"), (40, "503"))}
+    later = {
+        START + timedelta(hours=n): kind
+        for n, kind in ((32, "malformed"), (36, "truncated"), (40, "503"))
+    }
     return {
         (hour(hour=19), "feed"): "malformed",
         (hour(hour=20), "feed"): "timeout",
@@ -259,7 +289,11 @@ def test_a_region_may_cross_the_antimeridian() -> None:
 
 
 def test_one_bad_feature_does_not_hide_the_others() -> None:
-    good = {"id": "us1", "properties": {"time": 0, "updated": 1}, "geometry": {"coordinates": [190, 1, None]}}
+    good = {
+        "id": "us1",
+        "properties": {"time": 0, "updated": 1},
+        "geometry": {"coordinates": [190, 1, None]},
+    }
     bad = [None, {}, {**good, "id": "../../etc"}, {**good, "geometry": {"coordinates": [0, 100]}}]
     feed = read_feed(json.dumps({"features": [*bad, good]}).encode(), "feed")
     assert [one.id for one in feed.quakes] == ["us1"]
@@ -285,7 +319,12 @@ def test_links_of_other_hosts_are_never_followed(usgs: Usgs, real: Path, tmp_pat
     usgs.now = START + timedelta(hours=1)
     with Book.open(tmp_path / "book.sqlite") as book:
         watch = Watch(
-            config_for(usgs), book, Ledger(), preset={}, hosts=("earthquake.usgs.gov",), clock=lambda: usgs.now
+            config_for(usgs),
+            book,
+            Ledger(),
+            preset={},
+            hosts=("earthquake.usgs.gov",),
+            clock=lambda: usgs.now,
         )
         turn = watch.turn()
     assert f"{HOST} is not on the list of hosts" in turn.feed_error
@@ -332,7 +371,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def service_file(ground: Path, usgs: Usgs) -> Path:
     rules = [{"name": "everywhere", "min_magnitude": 3}]
-    watch = config_for(usgs, oldest_days=200, min_steep=0).model_dump(mode="json") | {"rules": rules}
+    watch = config_for(usgs, oldest_days=200, min_steep=0).model_dump(mode="json") | {
+        "rules": rules
+    }
     content = {
         "format": "coslide/service/1",
         "preset": "preset.yaml",
@@ -378,7 +419,9 @@ def run(capsys: pytest.CaptureFixture[str], given: list[str]) -> tuple[int, dict
 def test_killed_with_its_run_it_makes_one_revision(
     usgs: Usgs, ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """SIGKILL of the watch alone (its run lives on), then of both; a run that ended unseen is not made again."""
+    """SIGKILL of the watch alone (its run lives on), then of both; a run that ended unseen is not
+    made again.
+    """
     small_quake(usgs)
     service = service_file(ground, usgs)
     code, answer = run(capsys, arguments(service, tmp_path, "--dry-run"))
@@ -401,11 +444,15 @@ def test_killed_with_its_run_it_makes_one_revision(
     assert (code, answer["intended"]) == (0, [])
     assert answer["ended"][key] == "running"
     os.killpg(process.pid, signal.SIGKILL)  # the orphan too
-    while answer["ended"][key] == "running" and time.monotonic() < deadline:  # the kernel takes its time to bury it
+    while (
+        answer["ended"][key] == "running" and time.monotonic() < deadline
+    ):  # the kernel takes its time to bury it
         code, answer = run(capsys, arguments(service, tmp_path))
     assert answer["ended"][key].startswith("done: revision 1")
     assert list(event.revisions()) == [1]
-    with Book.open(tmp_path / ".watch" / "book.sqlite") as book:  # as if it had been killed before writing that down
+    with Book.open(
+        tmp_path / ".watch" / "book.sqlite"
+    ) as book:  # as if it had been killed before writing that down
         config = book.runs()[0].config
         book.begin(key, config, usgs.now)
     code, answer = run(capsys, arguments(service, tmp_path))

@@ -1,4 +1,6 @@
-"""Answering otherwise without labels: batch-norm statistics of the scene, learning from sure answers, and how a study scores them."""
+"""Answering otherwise without labels: batch-norm statistics of the scene, learning from sure
+answers, and how a study scores them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ def predictor(**changes: object) -> Predictor:
 
 def tiles(count: int = 4, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    found = [rng.normal((0.2, 0.1, 20), (0.05, 0.03, 8), (64, 64, 3)).transpose(2, 0, 1) for _ in range(count)]
+    found = [
+        rng.normal((0.2, 0.1, 20), (0.05, 0.03, 8), (64, 64, 3)).transpose(2, 0, 1)
+        for _ in range(count)
+    ]
     found[0][:, :5, :5] = np.nan
     return [tile.astype(np.float32) for tile in found]
 
@@ -55,7 +60,9 @@ def test_scene_statistics_are_the_scenes_and_the_card_stays_untouched() -> None:
     assert same(state(plain), before)
     assert same(state(whole), state(again)), "the same tiles give the same network"
     assert not same(state(whole), before)
-    first = next(layer for layer in whole.module.modules() if isinstance(layer, torch.nn.BatchNorm2d))
+    first = next(
+        layer for layer in whole.module.modules() if isinstance(layer, torch.nn.BatchNorm2d)
+    )
     seen: list[torch.Tensor] = []
     handle = first.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
     for batch in batches:
@@ -97,7 +104,10 @@ def test_self_training_is_repeatable_and_leaves_the_teacher_alone() -> None:
     before, scene = state(plain), tiles()
     sure = tuple(float(v) for v in np.quantile(plain(np.stack(scene)), [0.4, 0.9]))
     generator = torch.get_rng_state()
-    made, again = (self_trained(plain, scene, sure=(sure[0], sure[1]), steps=2, learning_rate=1e-3) for _ in range(2))
+    made, again = (
+        self_trained(plain, scene, sure=(sure[0], sure[1]), steps=2, learning_rate=1e-3)
+        for _ in range(2)
+    )
     assert same(state(plain), before)
     assert torch.equal(torch.get_rng_state(), generator)
     assert same(state(made), state(again))
@@ -124,19 +134,29 @@ def test_tiles_cover_a_sample_set(tmp_path: Path) -> None:
 
 WAYS = (
     Answering(name="own-light", adapt="scene", title="brought to the card"),
-    Answering(name="all-three", adapt="match", batch_norm=0.5, learn_steps=1, sure=(0.4, 0.6), tile_px=64),
+    Answering(
+        name="all-three", adapt="match", batch_norm=0.5, learn_steps=1, sure=(0.4, 0.6), tile_px=64
+    ),
     Answering(name="sure", learn_steps=1, sure=(0.4, 0.6), tile_px=64, of=("hills",)),
 )
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, list[Answers], list[Scene], Path]:
-    """Return a study of two domains, two untrained cards that have each seen one, and their plain answers."""
+def pool(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[StudyConfig, list[Answers], list[Scene], Path]:
+    """Return a study of two domains, two untrained cards that have each seen one, and their plain
+    answers.
+    """
     folder = tmp_path_factory.mktemp("pool")
     every = []
     for number, domain in enumerate(("hills", "gorge")):
         small_samples(folder / domain, seed=number, name=domain)
-        every.append(Scene(domain, small_samples(folder / f"{domain}-0", seed=5 + number, name=domain), False))
+        every.append(
+            Scene(
+                domain, small_samples(folder / f"{domain}-0", seed=5 + number, name=domain), False
+            )
+        )
     made = [Composition(name=one.domain, shares={one.domain: 1}) for one in every]
     config = StudyConfig.model_validate({
         "name": "small", "title": "small", "total": 4, "recipe": {"bands": list(BANDS), "precision": "float32"},
@@ -147,7 +167,10 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, list[An
     for number, composition in enumerate(made):
         card = make_card(BANDS, name=composition.name, arguments={"width": 16})
         reference = scene_of(every[number].samples, BANDS)
-        found = Found(folder / "cards" / card.name, save_card(card, folder / "cards" / card.name, number, reference))
+        found = Found(
+            folder / "cards" / card.name,
+            save_card(card, folder / "cards" / card.name, number, reference),
+        )
         plain = predictor_of(config, found)
         counts = {scene.name: logit_counts(plain, scene, scene.truth(False)) for scene in every}
         done.append(Answers(Job(composition, 0), found, counts))
@@ -173,12 +196,16 @@ def test_ways_are_scored_on_unseen_domains_against_the_plain_answer_and_asked_on
 
     monkeypatch.setattr(study_ways, "probability_of", never)
     assert ways(config, done, every, work) == found
-    changed = config.model_copy(update={"answering": (WAYS[1].model_copy(update={"batch_norm": 0.6}),)})
+    changed = config.model_copy(
+        update={"answering": (WAYS[1].model_copy(update={"batch_norm": 0.6}),)}
+    )
     with pytest.raises(AssertionError, match="asked again"):
         ways(changed, done, every, work)
 
 
-def test_a_way_of_no_card_is_refused(pool: tuple[StudyConfig, list[Answers], list[Scene], Path]) -> None:
+def test_a_way_of_no_card_is_refused(
+    pool: tuple[StudyConfig, list[Answers], list[Scene], Path],
+) -> None:
     content = pool[0].model_dump(mode="json")
     content["answering"][0]["of"] = ["valley"]
     with pytest.raises(ValueError, match="valley"):

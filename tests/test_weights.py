@@ -32,7 +32,9 @@ def test_round_trip_is_exact_after_the_first_rounding(network: nn.Module, tmp_pa
     assert not once.training
 
 
-def test_running_statistics_survive_where_float16_would_not(network: nn.Module, tmp_path: Path) -> None:
+def test_running_statistics_survive_where_float16_would_not(
+    network: nn.Module, tmp_path: Path
+) -> None:
     norm = next(m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
     assert norm.running_var is not None
     norm.running_var[0], norm.running_var[1] = 1e-9, 3e8
@@ -53,7 +55,9 @@ def test_size_is_half(network: nn.Module, tmp_path: Path) -> None:
     weights.save(network, tmp_path / "w.safetensors")
     parameters = sum(p.numel() for p in network.parameters())
     stored = sum(
-        t.numel() * t.element_size() for n, t in load_file(tmp_path / "w.safetensors").items() if "running" not in n
+        t.numel() * t.element_size()
+        for n, t in load_file(tmp_path / "w.safetensors").items()
+        if "running" not in n
     )
     assert stored < 2.1 * parameters
 

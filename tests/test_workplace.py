@@ -15,7 +15,9 @@ from configs.event import Event, default_windows
 from configs.run import RunConfig
 from flows.run import workspace
 
-EVENT = Event(name="quake", time=datetime(2018, 9, 5, 18, tzinfo=UTC), latitude=42.7, longitude=141.9)
+EVENT = Event(
+    name="quake", time=datetime(2018, 9, 5, 18, tzinfo=UTC), latitude=42.7, longitude=141.9
+)
 
 
 def config(day: int = 20) -> RunConfig:
@@ -61,7 +63,9 @@ def test_abandoning_spares_the_revisions(tmp_path: Path) -> None:
     assert list(event.revisions()) == [1]
 
 
-def _hold(path: Path, ready: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
+def _hold(
+    path: Path, ready: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event
+) -> None:
     with workspace.locked(path, "working"):
         ready.set()
         done.wait(20)
@@ -73,7 +77,10 @@ def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> No
     holder = context.Process(target=_hold, args=(tmp_path / "x.lock", ready, done))
     holder.start()
     assert ready.wait(20)
-    with pytest.raises(MachineError, match="another coslide"), workspace.locked(tmp_path / "x.lock", "working"):
+    with (
+        pytest.raises(MachineError, match="another coslide"),
+        workspace.locked(tmp_path / "x.lock", "working"),
+    ):
         pass
     assert holder.pid
     os.kill(holder.pid, 9)

@@ -1,7 +1,9 @@
-"""A USGS of our own on a loopback address: feeds, details and ShakeMaps over https, along a timeline, with faults.
+"""A USGS of our own on a loopback address: feeds, details and ShakeMaps over https, along a
+timeline, with faults.
 
-Event details are the real responses of the catalogue; only their clock is shifted, versions that lie in the future of the
-timeline are taken out, and links lead here. ShakeMap grids are made: round, as strong as the real version says it was.
+Event details are the real responses of the catalogue; only their clock is shifted, versions that
+lie in the future of the timeline are taken out, and links lead here. ShakeMap grids are made:
+round, as strong as the real version says it was.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
     now = dt.datetime.now(dt.UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName(HOST), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName(
+        [x509.DNSName(HOST), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    )
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -52,7 +56,11 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     paths = folder / "certificate.pem", folder / "key.pem"
     paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
     )
     return paths
 
@@ -66,7 +74,9 @@ class Usgs:
     """Id → full detail, every version in it, on the timeline's clock."""
     summaries: list[dict[str, Any]] = field(default_factory=list)
     """Features that have no detail here (nobody should ask)."""
-    edits: list[tuple[dt.datetime, str, Callable[[dict[str, Any]], None]]] = field(default_factory=list)
+    edits: list[tuple[dt.datetime, str, Callable[[dict[str, Any]], None]]] = field(
+        default_factory=list
+    )
     """(from when, id, what changes in the detail): magnitudes and places that are revised."""
     deleted: dict[str, dt.datetime] = field(default_factory=dict)
     renamed: dict[str, tuple[dt.datetime, str]] = field(default_factory=dict)
@@ -78,7 +88,9 @@ class Usgs:
     url: str = ""
 
     def add(self, detail: dict[str, Any], origin: dt.datetime, **products_after: float) -> None:
-        """Add a real detail, moved in time to `origin`; `products_after` moves a product type to hours after it."""
+        """Add a real detail, moved in time to `origin`; `products_after` moves a product type to
+        hours after it.
+        """
         detail = copy.deepcopy(detail)
         properties = detail["properties"]
         shift = int(origin.timestamp() * 1000) - properties["time"]
@@ -87,12 +99,16 @@ class Usgs:
             for version in versions:
                 after = products_after.get(kind.replace("-", "_"))
                 version["updateTime"] = (
-                    properties["time"] + int(after * 3.6e6) if after is not None else version["updateTime"] + shift
+                    properties["time"] + int(after * 3.6e6)
+                    if after is not None
+                    else version["updateTime"] + shift
                 )
         self.details[detail["id"]] = detail
 
     def live(self, name: str) -> dict[str, Any] | None:
-        """Return an event's detail as it stands now, or None where it has not happened or was deleted."""
+        """Return an event's detail as it stands now, or None where it has not happened or was
+        deleted.
+        """
         name = next((old for old, (_, new) in self.renamed.items() if new == name), name)
         full = self.details.get(name)
         moment = int(self.now.timestamp() * 1000)
@@ -131,7 +147,9 @@ class Usgs:
         for name in self.details:
             if detail := self.live(name):
                 properties = {k: v for k, v in detail["properties"].items() if k != "products"}
-                properties["detail"] = f"https://elsewhere.example/{name}"  # links in a feed are not followed
+                properties["detail"] = (
+                    f"https://elsewhere.example/{name}"  # links in a feed are not followed
+                )
                 found.append({**detail, "properties": properties})
         return {"type": "FeatureCollection", "features": [*found, *self.summaries, *found[:1]]}
 
@@ -168,18 +186,23 @@ class Usgs:
         """Return a round ShakeMap around an event as grid.xml."""
         place = (self.live(name) or self.details[name])["geometry"]["coordinates"]
         lon, lat = place[0] + np.linspace(-1.5, 1.5, 61), place[1] + np.linspace(1.2, -1.2, 49)
-        x, y = np.meshgrid((lon - place[0]) * np.cos(np.radians(place[1])) * 111.2, (lat - place[1]) * 111.2)
+        x, y = np.meshgrid(
+            (lon - place[0]) * np.cos(np.radians(place[1])) * 111.2, (lat - place[1]) * 111.2
+        )
         intensity = strongest - np.hypot(x, y) / KM_PER_MMI
         vs30 = np.full(intensity.shape, self.vs30.get(name, 700.0))
         grid = np.stack([*np.meshgrid(lon, lat), intensity, vs30], axis=-1).reshape(-1, 4)
         rows = "\n".join(f"{a:.4f} {b:.4f} {c:.3f} {d:.1f}" for a, b, c, d in grid)
         fields = "".join(
             f'<grid_field index="{i}" name="{field}" units="{unit}" />'
-            for i, (field, unit) in enumerate((("LON", "dd"), ("LAT", "dd"), ("MMI", "intensity"), ("SVEL", "ms")), 1)
+            for i, (field, unit) in enumerate(
+                (("LON", "dd"), ("LAT", "dd"), ("MMI", "intensity"), ("SVEL", "ms")), 1
+            )
         )
         return (
             f'<?xml version="1.0"?><shakemap_grid event_id="{name}">'
-            f'<grid_specification nlat="{len(lat)}" nlon="{len(lon)}" />{fields}<grid_data>{rows}</grid_data></shakemap_grid>'
+            f'<grid_specification nlat="{len(lat)}" nlon="{len(lon)}" '
+            f"/>{fields}<grid_data>{rows}</grid_data></shakemap_grid>"
         )
 
 
@@ -211,7 +234,9 @@ def serving(usgs: Usgs, certificate: tuple[Path, Path]) -> Iterator[Usgs]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     usgs.url = f"https://{HOST}:{server.server_address[1]}"
     try:

@@ -1,10 +1,11 @@
 """Mirror images and illumination changes of a chip, with bands that know where north is put right.
 
-The paper's three: horizontal flip, vertical flip, diagonal mirror (Yang et al. 2024, IEEE JSTARS, section II-D). Each is
-its own inverse. Scalars (reflectance, elevation, slope, curvature) only move with their pixels. The aspect is a
-direction: its sine points east, its cosine north, so mirroring the ground mirrors them too; rows run south, hence the
-signs below. Hillshade is light from one azimuth: a mirrored hillshade is that of ground lit from elsewhere. The paper
-mirrors it all the same (`hillshade="as_is"`); `"safe"` uses only those mirrors that leave the light where it is.
+The paper's three: horizontal flip, vertical flip, diagonal mirror (Yang et al. 2024, IEEE JSTARS,
+section II-D). Each is its own inverse. Scalars (reflectance, elevation, slope, curvature) only move
+with their pixels. The aspect is a direction: its sine points east, its cosine north, so mirroring
+the ground mirrors them too; rows run south, hence the signs below. Hillshade is light from one
+azimuth: a mirrored hillshade is that of ground lit from elsewhere. The paper mirrors it all the
+same (`hillshade="as_is"`); `"safe"` uses only those mirrors that leave the light where it is.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Mirror(StrEnum):
 
 
 def mirror(array: NDArray[Any], how: Mirror) -> NDArray[Any]:
-    """Return `(..., y, x)` mirrored, a view; its own inverse. Scalars only: see `mirror_bands` for directions."""
+    """Return `(..., y, x)` mirrored, a view; its own inverse. Scalars only: see `mirror_bands` for
+    directions.
+    """
     if how is Mirror.HORIZONTAL:
         return array[..., ::-1]
     if how is Mirror.VERTICAL:
@@ -45,10 +48,13 @@ def mirror(array: NDArray[Any], how: Mirror) -> NDArray[Any]:
     return array.swapaxes(-1, -2) if how is Mirror.DIAGONAL else array
 
 
-def mirror_bands(pixels: NDArray[np.float32], names: Sequence[str], how: Mirror) -> NDArray[np.float32]:
+def mirror_bands(
+    pixels: NDArray[np.float32], names: Sequence[str], how: Mirror
+) -> NDArray[np.float32]:
     """Return `(..., band, y, x)` as the mirrored ground would show it; its own inverse.
 
-    `aspect_sin` and `aspect_cos` turn with the ground; the diagonal mirror swaps them, so it needs both or neither.
+    `aspect_sin` and `aspect_cos` turn with the ground; the diagonal mirror swaps them, so it needs
+    both or neither.
     """
     out = mirror(pixels, how).copy()
     east, north = (names.index(n) if n in names else None for n in ("aspect_sin", "aspect_cos"))
@@ -57,18 +63,22 @@ def mirror_bands(pixels: NDArray[np.float32], names: Sequence[str], how: Mirror)
     elif how is Mirror.VERTICAL and north is not None:
         out[..., north, :, :] *= -1
     elif how is Mirror.DIAGONAL and east is not None and north is not None:
-        # x and y (southwards) change places: the new east is the old south, the new south the old east.
+        # x and y (southwards) change places: the new east is the old south, the new south the old
+        # east.
         out[..., [east, north], :, :] = -out[..., [north, east], :, :]
     return out
 
 
 def safe_mirrors(
-    names: Sequence[str], hillshade: Literal["as_is", "safe"] = "as_is", azimuth_deg: float | None = None
+    names: Sequence[str],
+    hillshade: Literal["as_is", "safe"] = "as_is",
+    azimuth_deg: float | None = None,
 ) -> tuple[Mirror, ...]:
     """Return the mirrors that `names` allow, `NONE` first.
 
-    With ``hillshade="safe"`` only those that leave light from `azimuth_deg` (clockwise from north) where it is: the
-    diagonal one for 315 and 135 degrees, the vertical one for 270 and 90, the horizontal one for 0 and 180.
+    With ``hillshade="safe"`` only those that leave light from `azimuth_deg` (clockwise from north)
+    where it is: the diagonal one for 315 and 135 degrees, the vertical one for 270 and 90, the
+    horizontal one for 0 and 180.
 
     Raises:
         RequestError: ``hillshade="safe"`` with a hillshade whose azimuth nobody knows.
@@ -79,13 +89,17 @@ def safe_mirrors(
     if hillshade == "as_is" or "hillshade" not in names:
         return tuple(allowed)
     if azimuth_deg is None:
-        raise RequestError("the azimuth of the hillshade is not known", "Give it, or set `hillshade: as_is`.")
+        raise RequestError(
+            "the azimuth of the hillshade is not known", "Give it, or set `hillshade: as_is`."
+        )
     light = np.array([np.sin(np.deg2rad(azimuth_deg)), np.cos(np.deg2rad(azimuth_deg))])
     as_bands = light.astype(np.float32)[:, None, None]
     return tuple(
         how
         for how in allowed
-        if np.allclose(mirror_bands(as_bands, ("aspect_sin", "aspect_cos"), how), as_bands, atol=1e-6)
+        if np.allclose(
+            mirror_bands(as_bands, ("aspect_sin", "aspect_cos"), how), as_bands, atol=1e-6
+        )
     )
 
 
@@ -94,8 +108,9 @@ class Augment:
     """What may happen to a training chip."""
 
     mirrors: Literal["none", "flips", "paper", "all"] = "paper"
-    """`paper`: the chip or one of its three mirror images; `flips`: west-east and north-south, each or both (four images);
-    `all`: any combination of the three (eight images, quarter turns among them)."""
+    """`paper`: the chip or one of its three mirror images; `flips`: west-east and north-south, each
+    or both (four images); `all`: any combination of the three (eight images, quarter turns among
+    them)."""
     hillshade: Literal["as_is", "safe"] = "as_is"
     gain: float = 0.0
     """Largest relative change of a reflectance band, e.g. 0.1; one draw a band and chip."""
@@ -110,7 +125,8 @@ class Augment:
         rng: np.random.Generator,
         azimuth_deg: float | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Return a chip `(C, H, W)` and its label `(H, W)` changed at random; unobserved pixels stay NaN.
+        """Return a chip `(C, H, W)` and its label `(H, W)` changed at random; unobserved pixels
+        stay NaN.
 
         `azimuth_deg`: of the light in band `hillshade`, only needed for ``hillshade="safe"``.
         The number of draws from `rng` does not depend on the chip.
@@ -124,7 +140,9 @@ class Augment:
             pixels = (pixels * gain[:, None, None] + offset[:, None, None]).astype(np.float32)
         return np.ascontiguousarray(pixels), np.ascontiguousarray(label)
 
-    def _draw(self, names: Sequence[str], rng: np.random.Generator, azimuth_deg: float | None) -> list[Mirror]:
+    def _draw(
+        self, names: Sequence[str], rng: np.random.Generator, azimuth_deg: float | None
+    ) -> list[Mirror]:
         if self.mirrors == "none":
             return []
         allowed = safe_mirrors(names, self.hillshade, azimuth_deg)
@@ -132,4 +150,8 @@ class Augment:
             allowed = tuple(how for how in allowed if how is not Mirror.DIAGONAL)
         if self.mirrors == "paper":
             return [allowed[rng.integers(len(allowed))]]
-        return [how for how, wanted in zip(allowed[1:], rng.random(len(allowed) - 1) < 0.5, strict=True) if wanted]
+        return [
+            how
+            for how, wanted in zip(allowed[1:], rng.random(len(allowed) - 1) < 0.5, strict=True)
+            if wanted
+        ]

@@ -1,7 +1,8 @@
 """Chips for training: what a network sees of sample sets, chosen, cropped and augmented.
 
-Everything random is a function of (seed, epoch, index) alone: an epoch can be resumed in its middle, by any number of
-workers, and is the same again. This is the only file of the wing that knows torch.
+Everything random is a function of (seed, epoch, index) alone: an epoch can be resumed in its
+middle, by any number of workers, and is the same again. This is the only file of the wing that
+knows torch.
 """
 
 from __future__ import annotations
@@ -40,17 +41,23 @@ class Share:
     max_chips: int | None = None
     """Use only so many chips, drawn once by the seed (the paper's Ib350J350); None for all."""
     part: float = 1.0
-    """Use only this part of the chips left by `alone`, at least one, drawn once by the seed (paper 003: 5 to 100 %)."""
+    """Use only this part of the chips left by `alone`, at least one, drawn once by the seed (paper
+    003: 5 to 100 %).
+    """
     alone: bool = False
-    """Leave out chips that show any pixel of another split, be it unlabelled: nothing of a test area is ever seen."""
+    """Leave out chips that show any pixel of another split, be it unlabelled: nothing of a test
+    area is ever seen.
+    """
 
 
 class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Chips of one or several domains: `(C, H, W)` float32 in physical units, NaN where not observed, and labels
-    `(H, W)` uint8: 1 landslide, 0 none, 255 not to be learnt from (unknown, unobserved, or of another split).
+    """Chips of one or several domains: `(C, H, W)` float32 in physical units, NaN where not
+    observed, and labels `(H, W)` uint8: 1 landslide, 0 none, 255 not to be learnt from (unknown,
+    unobserved, or of another split).
 
-    With `length` None an epoch is every chip once. With a `length`, an epoch is that many draws: domains by weight,
-    chips with and without landslides by `positive_share`, each pool gone through whole before a chip comes again.
+    With `length` None an epoch is every chip once. With a `length`, an epoch is that many draws:
+    domains by weight, chips with and without landslides by `positive_share`, each pool gone through
+    whole before a chip comes again.
     """
 
     def __init__(
@@ -74,15 +81,15 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
             crop_px: side of what is handed out, centred on the chip of the table before jitter.
             length: draws per epoch.
             positive_share: share of draws that hold a landslide; None takes chips as they come.
-            jitter_px: move each crop by up to this much, both ways along both axes; it may leave its chip, never its
-                split's labels.
+            jitter_px: move each crop by up to this much, both ways along both axes; it may leave
+                its chip, never its split's labels.
             augment: what else may happen to a chip.
             shuffle: mix the order anew each epoch.
             seed: of everything random.
 
         Raises:
-            RequestError: no chips in the splits, a band or split a set does not have, or no chip with (without)
-                landslides to balance with.
+            RequestError: no chips in the splits, a band or split a set does not have, or no chip
+                with (without) landslides to balance with.
         """
         self.shares, self.bands, self.crop_px = tuple(shares), tuple(bands), crop_px
         self._length, self._positive_share = length, positive_share
@@ -117,7 +124,9 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         rows, columns = self._window(samples, chip, rng)
         pixels = np.stack([samples.read(band, rows, columns) for band in self.bands])  # (C, h, w)
         label = samples.label(self._numbers[number], rows, columns)
-        missing = [(0, self.crop_px - side) for side in label.shape]  # a raster smaller than the crop
+        missing = [
+            (0, self.crop_px - side) for side in label.shape
+        ]  # a raster smaller than the crop
         pixels = np.pad(pixels, [(0, 0), *missing], constant_values=np.nan)
         label = np.pad(label, missing, constant_values=IGNORED)
         if self._augment is not None:
@@ -126,10 +135,14 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(pixels), torch.from_numpy(label)
 
     def origin(self, index: int) -> tuple[int, int]:
-        """Return which domain (position in `shares`) and which chip of its table an index of this epoch shows."""
+        """Return which domain (position in `shares`) and which chip of its table an index of this
+        epoch shows.
+        """
         return int(self._plan[index, 0]), int(self._plan[index, 1])
 
-    def _window(self, samples: SampleSet, chip: int, rng: np.random.Generator) -> tuple[slice, slice]:
+    def _window(
+        self, samples: SampleSet, chip: int, rng: np.random.Generator
+    ) -> tuple[slice, slice]:
         shift = rng.integers(-self._jitter, self._jitter + 1, 2)
         margin = (samples.card.chip_px - self.crop_px) // 2
         corner = (samples.chips.rows[chip], samples.chips.columns[chip])
@@ -137,7 +150,9 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
             int(np.clip(at + margin + by, 0, max(side - self.crop_px, 0)))
             for at, by, side in zip(corner, shift, samples.shape, strict=True)
         ]
-        rows, columns = (slice(a, min(a + self.crop_px, n)) for a, n in zip(starts, samples.shape, strict=True))
+        rows, columns = (
+            slice(a, min(a + self.crop_px, n)) for a, n in zip(starts, samples.shape, strict=True)
+        )
         return rows, columns
 
     def _pool(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -164,7 +179,9 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
             hits, misses = hits[:taken], misses[: total - taken]
         return np.sort(hits), np.sort(misses)
 
-    def _alone(self, samples: SampleSet, own: tuple[int, ...], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _alone(
+        self, samples: SampleSet, own: tuple[int, ...], among: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
         """Return which chips hold no pixel of any other split; guard pixels belong to none."""
         whole, side, chips = slice(None), samples.card.chip_px, samples.chips
         strange = ~np.isin(samples.stored("split", whole, whole), [*own, UNUSED])
@@ -175,12 +192,16 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         return free
 
     def _quotas(self) -> list[int | None]:
-        """Return how many draws each domain gets: as its weight says, to the nearest whole chip; None for all."""
+        """Return how many draws each domain gets: as its weight says, to the nearest whole chip;
+        None for all.
+        """
         if self._length is None:
             return [None] * len(self.shares)
         weights = np.array([share.weight for share in self.shares], float)
         if weights.min() < 0 or not weights.sum():
-            raise RequestError(f"weights {weights.tolist()} mix nothing", "Give each domain a weight of 0 or more.")
+            raise RequestError(
+                f"weights {weights.tolist()} mix nothing", "Give each domain a weight of 0 or more."
+            )
         exact = self._length * weights / weights.sum()
         quotas = np.floor(exact).astype(int)
         quotas[np.argsort(quotas - exact, kind="stable")[: self._length - quotas.sum()]] += 1
@@ -196,14 +217,19 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         for pool, count, kind in ((hits, positive, "with"), (misses, quota - positive, "without")):
             if count and not len(pool):
                 raise RequestError(
-                    f"sample set `{self.shares[number].samples.name}` has no chip {kind} landslides in its splits",
+                    f"sample set `{self.shares[number].samples.name}` has no chip {kind} "
+                    "landslides in its splits",
                     "Leave `positive_share` out, or choose other splits.",
                 )
-        return np.concatenate([_cycled(hits, positive, rng), _cycled(misses, quota - positive, rng)])
+        return np.concatenate(
+            [_cycled(hits, positive, rng), _cycled(misses, quota - positive, rng)]
+        )
 
     def _rng(self, index: int, epoch: int, purpose: int) -> np.random.Generator:
         # Counter based: any item of any epoch is reached at once, without drawing those before it.
-        return np.random.Generator(np.random.Philox(key=self._seed, counter=[0, purpose, index, epoch]))
+        return np.random.Generator(
+            np.random.Philox(key=self._seed, counter=[0, purpose, index, epoch])
+        )
 
 
 def _cycled(pool: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

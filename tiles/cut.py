@@ -1,4 +1,6 @@
-"""Cutting a sample set: bands, labels and splits of one domain, streamed to disk, and the chips that lie in each split."""
+"""Cutting a sample set: bands, labels and splits of one domain, streamed to disk, and the chips
+that lie in each split.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from tiles.samples import PIXELS, Counts, Origin, SampleCard, SampleSet, Summary
 from tiles.split import UNUSED, Splits
 
 _LABELLED_SHARE = 0.5
-"""Least share of a chip's pixels that must be labelled and of its split for the chip to be in the table."""
+"""Least share of a chip's pixels that must be labelled and of its split for the chip to be in the
+table.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Chipping:
     chip_px: int
     stride_px: int
     positive_share: float | None = None
-    """Share of the chips that hold a landslide; the others are thinned at random. None keeps every chip."""
+    """Share of the chips that hold a landslide; the others are thinned at random. None keeps every
+    chip.
+    """
     seed: int = 0
 
 
@@ -63,7 +69,8 @@ def cut(
         origin: where the pixels come from.
         chipping: how chips are laid.
         observed: `(y, x)`, true where the pixel was clearly seen; elsewhere its label becomes 255.
-        blank_unobserved: remove the values of bands seen in a window where `observed` is false (clouds).
+        blank_unobserved: remove the values of bands seen in a window where `observed` is false
+            (clouds).
         requires: what `observed` asks of a pixel, for the data card.
         progress: called with (rows done, rows).
 
@@ -72,7 +79,11 @@ def cut(
     """
     shape = (int(geobox.shape[0]), int(geobox.shape[1]))
     _check(pixels, shape, label, splits, out, bands)
-    seen = np.ones(shape, np.bool_) if observed is None else np.asarray(observed[:, :]).astype(np.bool_)
+    seen = (
+        np.ones(shape, np.bool_)
+        if observed is None
+        else np.asarray(observed[:, :]).astype(np.bool_)
+    )
     label = _usable(label, seen, splits, origin.name)
     table, share = chips(label, splits, chipping)
     with replacing(out) as folder:
@@ -80,7 +91,12 @@ def cut(
         store = _Store(zarr.create_group(folder / PIXELS), shape)
         keep = seen if blank_unobserved else None
         statistics = _write_bands(store, pixels, bands, label, splits, keep, progress)
-        for name, array in (("label", label), ("split", splits.numbers), ("chips", table), ("chip_positive", share)):
+        for name, array in (
+            ("label", label),
+            ("split", splits.numbers),
+            ("chips", table),
+            ("chip_positive", share),
+        ):
             store.write(name, array)
         grid = grid_attributes(geobox)
         counts = _counts(label, splits, table, share)
@@ -99,7 +115,9 @@ def cut(
     return SampleSet.open(out)
 
 
-def _usable(label: NDArray[np.uint8], seen: NDArray[np.bool_], splits: Splits, name: str) -> NDArray[np.uint8]:
+def _usable(
+    label: NDArray[np.uint8], seen: NDArray[np.bool_], splits: Splits, name: str
+) -> NDArray[np.uint8]:
     """Return the labels of what was seen and is of a split, 255 elsewhere."""
     usable = seen & np.isin(splits.numbers, list(splits.names))
     kept = np.where(usable, label, np.uint8(IGNORED)).astype(np.uint8)
@@ -124,7 +142,9 @@ def _told(chipping: Chipping, splits: Splits) -> dict[str, Any]:
 
 
 def _positive_fraction(counts: dict[str, Counts]) -> float:
-    return sum(part.positive for part in counts.values()) / sum(part.pixels for part in counts.values())
+    return sum(part.positive for part in counts.values()) / sum(
+        part.pixels for part in counts.values()
+    )
 
 
 class _Store:
@@ -138,7 +158,9 @@ class _Store:
         if name not in self._group:
             shape = array.shape if rows is None else self._shape
             chunks = tuple(min(CHUNK_PX, side) or 1 for side in shape)
-            self._group.create_array(name, shape=shape, chunks=chunks, dtype=array.dtype, fill_value=0)
+            self._group.create_array(
+                name, shape=shape, chunks=chunks, dtype=array.dtype, fill_value=0
+            )
         self._group[name][rows or slice(None)] = array  # type: ignore[index]  # an array, made above
         self._digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
 
@@ -178,25 +200,36 @@ def _write_bands(
 def chips(
     label: NDArray[np.uint8], splits: Splits, chipping: Chipping
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the table of chips `(n, 3)` int32 (row, column, split) and their landslide shares `(n,)`.
+    """Return the table of chips `(n, 3)` int32 (row, column, split) and their landslide shares
+    `(n,)`.
 
-    A chip belongs to the split that holds most of its labelled pixels, at least half of the chip. Shares count only
-    that split's pixels. The lattice ends flush with the raster.
+    A chip belongs to the split that holds most of its labelled pixels, at least half of the chip.
+    Shares count only that split's pixels. The lattice ends flush with the raster.
     """
     height, width = label.shape
     numbers = np.array(sorted(splits.names), np.int32)
-    tops, lefts = (np.array(_origins(side, chipping.chip_px, chipping.stride_px)) for side in (height, width))
+    tops, lefts = (
+        np.array(_origins(side, chipping.chip_px, chipping.stride_px)) for side in (height, width)
+    )
     tables, shares = [np.empty((0, 3), np.int32)], [np.empty(0, np.float32)]
     for top in tops:
         band = slice(top, min(top + chipping.chip_px, height))
         area = (band.stop - band.start) * min(chipping.chip_px, width)
-        usable = (splits.numbers[band] == numbers[:, None, None]) & (label[band] != IGNORED)  # (split, h, x)
+        usable = (splits.numbers[band] == numbers[:, None, None]) & (
+            label[band] != IGNORED
+        )  # (split, h, x)
         labelled = _windows(usable, lefts, chipping.chip_px)  # (split, chip)
         positive = _windows(usable & (label[band] == 1), lefts, chipping.chip_px)
         best = labelled.argmax(axis=0)
-        most, hits = (np.take_along_axis(counts, best[None], axis=0)[0] for counts in (labelled, positive))
+        most, hits = (
+            np.take_along_axis(counts, best[None], axis=0)[0] for counts in (labelled, positive)
+        )
         enough = (most >= _LABELLED_SHARE * area) & (most > 0)
-        tables.append(np.stack([np.full_like(lefts, top), lefts, numbers[best]], axis=1)[enough].astype(np.int32))
+        tables.append(
+            np.stack([np.full_like(lefts, top), lefts, numbers[best]], axis=1)[enough].astype(
+                np.int32
+            )
+        )
         shares.append((hits[enough] / most[enough]).astype(np.float32))
     table, share = np.concatenate(tables), np.concatenate(shares)
     keep = _thinned(table[:, 2], share > 0, chipping)
@@ -204,8 +237,12 @@ def chips(
 
 
 def _windows(flags: NDArray[np.bool_], first: NDArray[np.int64], chip_px: int) -> NDArray[np.int64]:
-    total = np.pad(flags.sum(axis=1, dtype=np.int64).cumsum(axis=-1), ((0, 0), (1, 0)))  # (split, x + 1)
-    counts: NDArray[np.int64] = total[:, np.minimum(first + chip_px, total.shape[1] - 1)] - total[:, first]
+    total = np.pad(
+        flags.sum(axis=1, dtype=np.int64).cumsum(axis=-1), ((0, 0), (1, 0))
+    )  # (split, x + 1)
+    counts: NDArray[np.int64] = (
+        total[:, np.minimum(first + chip_px, total.shape[1] - 1)] - total[:, first]
+    )
     return counts
 
 
@@ -214,13 +251,20 @@ def _origins(length: int, chip_px: int, stride_px: int) -> list[int]:
     return [*range(0, last, stride_px), last]
 
 
-def _thinned(splits: NDArray[np.int32], positive: NDArray[np.bool_], chipping: Chipping) -> NDArray[np.int64]:
+def _thinned(
+    splits: NDArray[np.int32], positive: NDArray[np.bool_], chipping: Chipping
+) -> NDArray[np.int64]:
     if chipping.positive_share is None:
         return np.arange(len(splits))
     rng, share, kept = np.random.default_rng(chipping.seed), chipping.positive_share, []
     for number in np.unique(splits):
-        hits, misses = (np.flatnonzero((splits == number) & (positive == flag)) for flag in (True, False))
-        total = min(len(hits) / share if share else np.inf, len(misses) / (1 - share) if share < 1 else np.inf)
+        hits, misses = (
+            np.flatnonzero((splits == number) & (positive == flag)) for flag in (True, False)
+        )
+        total = min(
+            len(hits) / share if share else np.inf,
+            len(misses) / (1 - share) if share < 1 else np.inf,
+        )
         kept.append(rng.choice(hits, round(total * share), replace=False))
         kept.append(rng.choice(misses, round(total * (1 - share)), replace=False))
     return np.sort(np.concatenate([*kept, np.empty(0, np.int64)]).astype(np.int64))
@@ -248,7 +292,9 @@ class _Tally:
             return Summary(minimum=0, maximum=0, mean=0, std=0, count=0)
         mean = self.total / self.count
         std = float(np.sqrt(max(self.squares / self.count - mean**2, 0)))
-        return Summary(minimum=self.ends[0], maximum=self.ends[1], mean=mean, std=std, count=self.count)
+        return Summary(
+            minimum=self.ends[0], maximum=self.ends[1], mean=mean, std=std, count=self.count
+        )
 
 
 def _counts(
@@ -266,15 +312,32 @@ def _counts(
 
 
 def _check(
-    pixels: Rows, shape: tuple[int, int], label: NDArray[np.uint8], splits: Splits, out: Path, bands: Sequence[str]
+    pixels: Rows,
+    shape: tuple[int, int],
+    label: NDArray[np.uint8],
+    splits: Splits,
+    out: Path,
+    bands: Sequence[str],
 ) -> None:
     if out.exists():
         raise RequestError(f"{out} exists already", "Choose another --out, or remove it first.")
-    if tuple(pixels.shape) != (len(bands), *shape) or label.shape != shape or splits.numbers.shape != shape:
+    if (
+        tuple(pixels.shape) != (len(bands), *shape)
+        or label.shape != shape
+        or splits.numbers.shape != shape
+    ):
         raise RequestError(
-            f"pixels {tuple(pixels.shape)}, labels {label.shape} and splits {splits.numbers.shape} do not agree",
+            f"pixels {tuple(pixels.shape)}, labels {label.shape} and splits "
+            f"{splits.numbers.shape} do not agree",
             f"They must be on one grid of {shape} with {len(bands)} bands.",
         )
     names = list(splits.names.values())
-    if not names or len(set(names)) < len(names) or not all(0 <= number < UNUSED for number in splits.names):
-        raise RequestError(f"splits {dict(splits.names)} cannot be", "Number them 0 to 254 and name each differently.")
+    if (
+        not names
+        or len(set(names)) < len(names)
+        or not all(0 <= number < UNUSED for number in splits.names)
+    ):
+        raise RequestError(
+            f"splits {dict(splits.names)} cannot be",
+            "Number them 0 to 254 and name each differently.",
+        )

@@ -1,13 +1,16 @@
-"""Where the tiles lie. A raster of any size becomes tiles that a network can run, and every pixel has its tile.
+"""Where the tiles lie. A raster of any size becomes tiles that a network can run, and every pixel
+has its tile.
 
-The one idea: *a tile never pads*. Its window is clamped to the raster, so at the raster's border a tile ends exactly
-where the whole image ends, and the network pads it there exactly as it would pad the whole image; a raster smaller than
-a tile is one window of its own size. In mode `core` window origins are multiples of the network's stride, so that every
-strided layer samples the same pixels as in the whole image. Hence a tiled prediction equals the whole-image one wherever
-the halo covers the network's reach, borders included.
+The one idea: *a tile never pads*. Its window is clamped to the raster, so at the raster's border a
+tile ends exactly where the whole image ends, and the network pads it there exactly as it would pad
+the whole image; a raster smaller than a tile is one window of its own size. In mode `core` window
+origins are multiples of the network's stride, so that every strided layer samples the same pixels
+as in the whole image. Hence a tiled prediction equals the whole-image one wherever the halo covers
+the network's reach, borders included.
 
-Rows are grouped into *strips* of whole Zarr chunks: the unit that is written, resumed and shared out to workers. In
-mode `core` the tiles start anew at each strip and are independent of all others; in mode `blend` they overlap its end.
+Rows are grouped into *strips* of whole Zarr chunks: the unit that is written, resumed and shared
+out to workers. In mode `core` the tiles start anew at each strip and are independent of all others;
+in mode `blend` they overlap its end.
 """
 
 from __future__ import annotations
@@ -27,12 +30,14 @@ from configs.errors import RequestError
 from configs.stack import CHUNK_PX
 
 _STRIP_PX = 512
-"""Least height of a strip: enough rows that the chunks a halo reads twice stay a small share, few enough to stay small
-in memory (chosen by trial on 8192 px wide rasters)."""
+"""Least height of a strip: enough rows that the chunks a halo reads twice stay a small share, few
+enough to stay small in memory (chosen by trial on 8192 px wide rasters)."""
 
 
 class Span(NamedTuple):
-    """A tile along one axis, pixels: what is read of the raster and, within it, what is kept (its core)."""
+    """A tile along one axis, pixels: what is read of the raster and, within it, what is kept (its
+    core).
+    """
 
     start: int
     stop: int
@@ -56,7 +61,9 @@ class Tile(NamedTuple):
     @property
     def core(self) -> tuple[slice, slice]:
         """Return what is kept, `(y, x)` in the raster."""
-        return slice(self.y.core_start, self.y.core_stop), slice(self.x.core_start, self.x.core_stop)
+        return slice(self.y.core_start, self.y.core_stop), slice(
+            self.x.core_start, self.x.core_stop
+        )
 
     @property
     def inner(self) -> tuple[slice, slice]:
@@ -76,14 +83,16 @@ class Tile(NamedTuple):
 class TileGrid:
     """Tiles over a raster of `shape` `(y, x)`.
 
-    mode `core`: `tile` is the side of the core (rounded down to the stride), `halo` the context read on each side and
-    trimmed afterwards (rounded up to the stride). Cores partition the raster; each pixel is written once. Windows have
-    one size, and at the far borders up to a stride more.
-    mode `blend`: `tile` is the side of the window, which the network sees whole; neighbours overlap by at least `halo`
-    and are averaged with strictly positive weights that sum to one. All windows have the same size.
+    mode `core`: `tile` is the side of the core (rounded down to the stride), `halo` the context
+    read on each side and trimmed afterwards (rounded up to the stride). Cores partition the raster;
+    each pixel is written once. Windows have one size, and at the far borders up to a stride more.
+    mode `blend`: `tile` is the side of the window, which the network sees whole; neighbours overlap
+    by at least `halo` and are averaged with strictly positive weights that sum to one. All windows
+    have the same size.
 
     Raises:
-        RequestError: an empty raster, a tile smaller than the stride, or a blended overlap beyond half a tile.
+        RequestError: an empty raster, a tile smaller than the stride, or a blended overlap beyond
+            half a tile.
     """
 
     shape: tuple[int, int]
@@ -95,10 +104,14 @@ class TileGrid:
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
-            raise RequestError(f"a raster of {self.shape} (y, x) pixels has nothing to tile", "Choose a larger area.")
+            raise RequestError(
+                f"a raster of {self.shape} (y, x) pixels has nothing to tile",
+                "Choose a larger area.",
+            )
         if self.stride < 1 or self.tile < self.stride or self.halo < 0:
             raise RequestError(
-                f"tiles of {self.tile} px with a halo of {self.halo} px do not suit a network of stride {self.stride}",
+                f"tiles of {self.tile} px with a halo of {self.halo} px do not suit a "
+                f"network of stride {self.stride}",
                 "Set `tiles.size` to at least the stride and `tiles.halo` to 0 or more.",
             )
         if self.mode == "blend" and 2 * self.halo > self.tile:
@@ -114,7 +127,9 @@ class TileGrid:
 
     @property
     def strip_px(self) -> int:
-        """Return the height of a strip: whole chunks, a multiple of the stride, at least one tile."""
+        """Return the height of a strip: whole chunks, a multiple of the stride, at least one
+        tile.
+        """
         unit = lcm(CHUNK_PX, self.stride)
         return unit * ceil(max(self.tile, _STRIP_PX) / unit)
 
@@ -144,25 +159,35 @@ class TileGrid:
 
     @cached_property
     def row_weights(self) -> tuple[NDArray[np.float32], ...]:
-        """Return each tile row's blending weights; at every pixel those of all rows that cover it sum to one."""
+        """Return each tile row's blending weights; at every pixel those of all rows that cover it
+        sum to one.
+        """
         return _weights(self.rows, self.shape[0])
 
     @cached_property
     def column_weights(self) -> tuple[NDArray[np.float32], ...]:
-        """Return each tile column's blending weights; at every pixel those of all columns that cover it sum to one."""
+        """Return each tile column's blending weights; at every pixel those of all columns that
+        cover it sum to one.
+        """
         return _weights(self.columns, self.shape[1])
 
     def rows_of(self, number: int) -> tuple[list[int], list[int]]:
-        """Return the tile rows that begin in a strip: those that end in it, and those that reach into the next one."""
+        """Return the tile rows that begin in a strip: those that end in it, and those that reach
+        into the next one.
+        """
         strip = self.strip(number)
-        begin = [i for i, span in enumerate(self.rows) if strip.start <= span.core_start < strip.stop]
+        begin = [
+            i for i, span in enumerate(self.rows) if strip.start <= span.core_start < strip.stop
+        ]
         return (
             [i for i in begin if self.rows[i].core_stop <= strip.stop],
             [i for i in begin if self.rows[i].core_stop > strip.stop],
         )
 
     def weights(self, tile: Tile) -> NDArray[np.float32]:
-        """Return a tile's blending weights `(y, x)`, all positive; over a pixel's tiles they sum to one."""
+        """Return a tile's blending weights `(y, x)`, all positive; over a pixel's tiles they sum to
+        one.
+        """
         return self.row_weights[tile.row][:, None] * self.column_weights[tile.column]
 
     def at(self, row: int, column: int) -> Tile:
@@ -170,7 +195,11 @@ class TileGrid:
         return Tile(row, column, self.rows[row], self.columns[column])
 
     def __iter__(self) -> Iterator[Tile]:
-        return (self.at(row, column) for row in range(len(self.rows)) for column in range(len(self.columns)))
+        return (
+            self.at(row, column)
+            for row in range(len(self.rows))
+            for column in range(len(self.columns))
+        )
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
@@ -181,17 +210,22 @@ class TileGrid:
         size = side + 2 * halo
         last = max((length - size) // self.stride * self.stride, 0)
         for core in range(start, stop, side):
-            # Beside the border the window moves inwards instead of shrinking: all have one size, so batches are full
-            # and memory is reused. Only those that end with the raster take its remainder beyond the stride as well.
+            # Beside the border the window moves inwards instead of shrinking: all have one size, so
+            # batches are full and memory is reused. Only those that end with the raster take its
+            # remainder beyond the stride as well.
             first = min(max(core - halo, 0), last)
-            yield Span(first, length if first == last else first + size, core, min(core + side, stop))
+            yield Span(
+                first, length if first == last else first + size, core, min(core + side, stop)
+            )
 
     def _overlapping(self, length: int) -> tuple[Span, ...]:
         if length <= self.tile:
             return (Span(0, length, 0, length),)
         count = ceil((length - self.halo) / (self.tile - self.halo))
         origins = [round(i * (length - self.tile) / (count - 1)) for i in range(count)]
-        return tuple(Span(origin, origin + self.tile, origin, origin + self.tile) for origin in origins)
+        return tuple(
+            Span(origin, origin + self.tile, origin, origin + self.tile) for origin in origins
+        )
 
 
 def _ramp(pixels: int) -> NDArray[np.float64]:
@@ -208,4 +242,6 @@ def _weights(spans: tuple[Span, ...], length: int) -> tuple[NDArray[np.float32],
     total = np.zeros(length)
     for span, weight in zip(spans, raw, strict=True):
         total[span.start : span.stop] += weight
-    return tuple((w / total[s.start : s.stop]).astype(np.float32) for s, w in zip(spans, raw, strict=True))
+    return tuple(
+        (w / total[s.start : s.stop]).astype(np.float32) for s, w in zip(spans, raw, strict=True)
+    )

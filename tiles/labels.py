@@ -1,7 +1,8 @@
-"""From vector truth to a label raster: 1 landslide, 0 none, 255 not known. The pixel-centre rule decides.
+"""From vector truth to a label raster: 1 landslide, 0 none, 255 not known. The pixel-centre rule
+decides.
 
-A pixel belongs to a polygon when its centre does (GDAL's polygon rule), so areas are unbiased and a raster cut in strips
-is labelled exactly as the whole.
+A pixel belongs to a polygon when its centre does (GDAL's polygon rule), so areas are unbiased and a
+raster cut in strips is labelled exactly as the whole.
 """
 
 from __future__ import annotations
@@ -26,19 +27,25 @@ def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.Geo
     """Return a layer's polygons, valid, in the coordinate system `crs`.
 
     Raises:
-        RequestError: no such file or layer, not a vector file, no coordinate system, or no polygon in it.
+        RequestError: no such file or layer, not a vector file, no coordinate system, or no polygon
+            in it.
     """
     name = layer_name(layer)
     try:
         frame = gpd.read_file(layer.file, layer=name, where=layer.where, engine="pyogrio")
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
         detail = " ".join(str(error).split())
-        raise RequestError(f"cannot read {layer}: {detail}", f"Check the file and `where: {layer.where}`.") from error
+        raise RequestError(
+            f"cannot read {layer}: {detail}", f"Check the file and `where: {layer.where}`."
+        ) from error
     if not isinstance(frame, gpd.GeoDataFrame):
-        raise RequestError(f"{layer} is a table without geometry", "Name a layer of polygons, FILE:LAYER.")
+        raise RequestError(
+            f"{layer} is a table without geometry", "Name a layer of polygons, FILE:LAYER."
+        )
     if frame.crs is None:
         raise RequestError(
-            f"{layer} does not say its coordinate system", "Assign one, e.g. `ogr2ogr -a_srs EPSG:4326 out.gpkg in`."
+            f"{layer} does not say its coordinate system",
+            "Assign one, e.g. `ogr2ogr -a_srs EPSG:4326 out.gpkg in`.",
         )
     found = sorted(set(frame.geom_type.dropna()))
     frame = frame[~(frame.geometry.is_empty | frame.geometry.isna())]
@@ -47,19 +54,29 @@ def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.Geo
     if frame.empty and not may_be_empty:
         what = f"it has {', '.join(found)}" if found else "it is empty"
         condition = f" where {layer.where}" if layer.where else ""
-        raise RequestError(f"{layer} has no polygon{condition}: {what}", "Name a layer of polygons, FILE:LAYER.")
+        raise RequestError(
+            f"{layer} has no polygon{condition}: {what}", "Name a layer of polygons, FILE:LAYER."
+        )
     return frame.to_crs(crs)
 
 
 def covers(geobox: GeoBox, polygons: gpd.GeoDataFrame) -> NDArray[np.bool_]:
-    """Return `(y, x)`: whether a pixel's centre lies in any of the polygons, which are in the grid's CRS."""
+    """Return `(y, x)`: whether a pixel's centre lies in any of the polygons, which are in the
+    grid's CRS.
+    """
     shape = (int(geobox.shape[0]), int(geobox.shape[1]))
     west, south, east, north = geobox.boundingbox.bbox
-    near = polygons.geometry.iloc[polygons.sindex.intersection((west, south, east, north))] if len(polygons) else []
+    near = (
+        polygons.geometry.iloc[polygons.sindex.intersection((west, south, east, north))]
+        if len(polygons)
+        else []
+    )
     shapes = [(geometry, 1) for geometry in near if not geometry.is_empty]
     if not shapes:
         return np.zeros(shape, np.bool_)
-    burnt = rasterize(shapes, out_shape=shape, transform=geobox.affine, fill=0, dtype=np.uint8, all_touched=False)
+    burnt = rasterize(
+        shapes, out_shape=shape, transform=geobox.affine, fill=0, dtype=np.uint8, all_touched=False
+    )
     return np.asarray(burnt, dtype=np.bool_)
 
 
@@ -83,9 +100,14 @@ def burn(
 
 
 def truth(
-    geobox: GeoBox, slides: Sequence[Layer], *, inside: Layer | None = None, ignore: Sequence[Layer] = ()
+    geobox: GeoBox,
+    slides: Sequence[Layer],
+    *,
+    inside: Layer | None = None,
+    ignore: Sequence[Layer] = (),
 ) -> NDArray[np.uint8]:
-    """Return the labels of a grid `(y, x)` from vector files, as `burn` does; several `slides` layers are united.
+    """Return the labels of a grid `(y, x)` from vector files, as `burn` does; several `slides`
+    layers are united.
 
     Raises:
         RequestError: a layer that cannot be read, or truth that lies elsewhere than the grid.
@@ -93,12 +115,16 @@ def truth(
     crs = geobox.crs
     united = _united([read_layer(layer, crs) for layer in slides])
     extent = read_layer(inside, crs) if inside else None
-    left_out = _united([read_layer(layer, crs, may_be_empty=True) for layer in ignore]) if ignore else None
+    left_out = (
+        _united([read_layer(layer, crs, may_be_empty=True) for layer in ignore]) if ignore else None
+    )
     for where, frame in ((", ".join(map(str, slides)), united), (str(inside), extent)):
         if frame is not None and not _meets(geobox, frame):
             raise RequestError(
-                f"{where} lies outside the imagery: {_bounds(frame)} against {_bounds(geobox)} in {crs}",
-                "Check that the truth is of this event, and that its coordinate system is the right one.",
+                f"{where} lies outside the imagery: {_bounds(frame)} against "
+                f"{_bounds(geobox)} in {crs}",
+                "Check that the truth is of this event, and that its coordinate system is "
+                "the right one.",
             )
     return burn(geobox, united, inside=extent, ignore=left_out)
 

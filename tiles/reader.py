@@ -1,7 +1,9 @@
-"""Reading for the tiles: each chunk of a strip once, and the next batch while the model works on this one.
+"""Reading for the tiles: each chunk of a strip once, and the next batch while the model works on
+this one.
 
-Tiles are walked column by column within a strip, over a slab of the raster that slides from west to east. Overlapping
-windows are cut out of the slab, so that small tiles do not read and decode the same chunk again and again.
+Tiles are walked column by column within a strip, over a slab of the raster that slides from west to
+east. Overlapping windows are cut out of the slab, so that small tiles do not read and decode the
+same chunk again and again.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class Batch(NamedTuple):
 
 
 class Slab:
-    """Some rows of an array `(..., y, x)`, held only between the columns that are needed now, which move east."""
+    """Some rows of an array `(..., y, x)`, held only between the columns that are needed now, which
+    move east.
+    """
 
     def __init__(self, source: Rows, rows: slice, dtype: DTypeLike) -> None:
         self._source = source
@@ -42,7 +46,9 @@ class Slab:
         self._data: NDArray[Any] = np.empty((*source.shape[:-2], rows.stop - rows.start, 0), dtype)
 
     def take(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return a window, a view; its columns must not begin west of those of the window before."""
+        """Return a window, a view; its columns must not begin west of those of the window
+        before.
+        """
         stop = self._start + self._data.shape[-1]
         if columns.stop > stop:
             if columns.start >= stop:
@@ -50,7 +56,9 @@ class Slab:
                 self._data = self._data[..., :0]
             self._extend(columns, stop)
         top, left = rows.start - self._rows.start, columns.start - self._start
-        return self._data[..., top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+        return self._data[
+            ..., top : top + rows.stop - rows.start, left : left + columns.stop - columns.start
+        ]
 
     def _extend(self, columns: slice, stop: int) -> None:
         end = min(-(-columns.stop // CHUNK_PX) * CHUNK_PX, self._width)
@@ -64,14 +72,18 @@ class Slab:
 def batches(
     stack: Rows, valid: Rows | None, grid: TileGrid, groups: Sequence[Sequence[int]], size: int
 ) -> Iterator[Batch]:
-    """Return the tiles of some tile rows in batches of at most `size`; the last one is empty and settles everything.
+    """Return the tiles of some tile rows in batches of at most `size`; the last one is empty and
+    settles everything.
 
-    Batches never mix windows of different shapes or tile rows of different `groups`, and depend on nothing else: the
-    same group gives the same batches whoever computes it.
+    Batches never mix windows of different shapes or tile rows of different `groups`, and depend on
+    nothing else: the same group gives the same batches whoever computes it.
     """
     spans = [grid.rows[row] for group in groups for row in group]
     span = slice(min((s.start for s in spans), default=0), max((s.stop for s in spans), default=0))
-    pixels, seen = Slab(stack, span, np.float32), Slab(valid, span, np.bool_) if valid is not None else None
+    pixels, seen = (
+        Slab(stack, span, np.float32),
+        Slab(valid, span, np.bool_) if valid is not None else None,
+    )
     pending: dict[tuple[int, tuple[int, int]], tuple[list[Tile], NDArray[np.float32]]] = {}
     skipped = 0
 
@@ -80,7 +92,9 @@ def batches(
         return min((tile.x.core_start for tile in (*tiles, *waiting)), default=grid.shape[1])
 
     for column in range(len(grid.columns)):
-        for tile, group in ((grid.at(row, column), g) for g, rows in enumerate(groups) for row in rows):
+        for tile, group in (
+            (grid.at(row, column), g) for g, rows in enumerate(groups) for row in rows
+        ):
             if seen is not None and not seen.take(*tile.core).any():
                 skipped += 1
                 continue

@@ -1,8 +1,10 @@
-"""A sample set on disk: one domain's pixels, labels and splits on one grid, and the table of chips cut from them.
+"""A sample set on disk: one domain's pixels, labels and splits on one grid, and the table of chips
+cut from them.
 
-The raster is kept whole rather than as loose patches: training may crop anywhere inside a split, statistics and
-reference samples are drawn from areas rather than from balanced patches, and nothing is stored twice. A folder with
-``samples.yaml`` (the data card) and ``pixels.zarr`` (bands as the stack's scaled integers, `label`, `split`, `chips`).
+The raster is kept whole rather than as loose patches: training may crop anywhere inside a split,
+statistics and reference samples are drawn from areas rather than from balanced patches, and nothing
+is stored twice. A folder with ``samples.yaml`` (the data card) and ``pixels.zarr`` (bands as the
+stack's scaled integers, `label`, `split`, `chips`).
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class Origin(Frozen):
     """Where the light of band `hillshade` comes from, clockwise from north."""
 
     @classmethod
-    def of(cls, stack: Stack, name: str, title: str, licence: str, attribution: tuple[str, ...] = ()) -> Origin:
+    def of(
+        cls, stack: Stack, name: str, title: str, licence: str, attribution: tuple[str, ...] = ()
+    ) -> Origin:
         """Return the origin of samples cut from a stack, as its attributes tell it."""
         told = stack.attributes
         return cls(
@@ -129,7 +133,9 @@ class SampleSet:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
-            raise RequestError(f"{path / CARD}: {field}: {first['msg']}", "Cut it again: `coslide samples`.") from error
+            raise RequestError(
+                f"{path / CARD}: {field}: {first['msg']}", "Cut it again: `coslide samples`."
+            ) from error
         self._held: dict[str, NDArray[Any]] = {}
 
     @classmethod
@@ -154,7 +160,9 @@ class SampleSet:
         try:
             return zarr.open_group(self.path / PIXELS, mode="r", use_consolidated=False)
         except (FileNotFoundError, ValueError) as error:
-            raise RequestError(f"{self.path} has lost its {PIXELS}", "Cut it again: `coslide samples`.") from error
+            raise RequestError(
+                f"{self.path} has lost its {PIXELS}", "Cut it again: `coslide samples`."
+            ) from error
 
     @property
     def geobox(self) -> GeoBox:
@@ -171,7 +179,12 @@ class SampleSet:
         """Return the table of chips."""
         table = np.asarray(self._array("chips")[:])
         positive = np.asarray(self._array("chip_positive")[:])
-        return Chips(rows=table[:, 0], columns=table[:, 1], splits=table[:, 2].astype(np.uint8), positive=positive)
+        return Chips(
+            rows=table[:, 0],
+            columns=table[:, 1],
+            splits=table[:, 2].astype(np.uint8),
+            positive=positive,
+        )
 
     def numbers(self, splits: Iterable[str]) -> tuple[int, ...]:
         """Return the numbers of splits by their names.
@@ -183,14 +196,19 @@ class SampleSet:
         missing = [name for name in splits if name not in known]
         if missing:
             raise RequestError(
-                f"sample set `{self.name}` has no split {', '.join(missing)}", f"It has {', '.join(known)}."
+                f"sample set `{self.name}` has no split {', '.join(missing)}",
+                f"It has {', '.join(known)}.",
             )
         return tuple(known[name] for name in splits)
 
     def hold(self, names: Sequence[str], limit_bytes: int) -> bool:
-        """Keep arrays in memory if all held ones fit in `limit_bytes` together; return whether they are held."""
+        """Keep arrays in memory if all held ones fit in `limit_bytes` together; return whether they
+        are held.
+        """
         fresh = [name for name in names if name not in self._held]
-        size = sum(self._array(name).nbytes for name in fresh) + sum(array.nbytes for array in self._held.values())
+        size = sum(self._array(name).nbytes for name in fresh) + sum(
+            array.nbytes for array in self._held.values()
+        )
         if size > limit_bytes:
             return False
         self._held.update({name: np.asarray(self._array(name)[:]) for name in fresh})
@@ -201,7 +219,9 @@ class SampleSet:
         array = self._held.get(name)
         return np.asarray((self._array(name) if array is None else array)[rows, columns])
 
-    def read(self, name: str, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
+    def read(
+        self, name: str, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> NDArray[np.float32]:
         """Return a window `(y, x)` of a band in its unit, float32, NaN where not observed."""
         return decode(self.stored(name, rows, columns), name)
 
@@ -210,7 +230,9 @@ class SampleSet:
     ) -> NDArray[np.uint8]:
         """Return a window of labels `(y, x)` uint8, 255 wherever the pixel is of another split."""
         label = self.stored("label", rows, columns).astype(np.uint8)
-        return np.where(np.isin(self.stored("split", rows, columns), splits), label, np.uint8(255)).astype(np.uint8)
+        return np.where(
+            np.isin(self.stored("split", rows, columns), splits), label, np.uint8(255)
+        ).astype(np.uint8)
 
     def statistics(self, splits: Iterable[str]) -> dict[str, Summary]:
         """Return each band's statistics over several splits together.
@@ -220,17 +242,23 @@ class SampleSet:
         """
         wanted = list(splits)
         self.numbers(wanted)
-        return {band: merge([self.card.statistics[s][band] for s in wanted], band) for band in self.card.bands}
+        return {
+            band: merge([self.card.statistics[s][band] for s in wanted], band)
+            for band in self.card.bands
+        }
 
     def _array(self, name: str) -> zarr.Array[Any]:
         try:
             array = self.group[name]
         except KeyError:
             raise RequestError(
-                f"sample set `{self.name}` has no band `{name}`", f"It has {', '.join(self.card.bands)}."
+                f"sample set `{self.name}` has no band `{name}`",
+                f"It has {', '.join(self.card.bands)}.",
             ) from None
         if not isinstance(array, zarr.Array):
-            raise RequestError(f"`{name}` in {self.path} is not an array", "Cut it again: `coslide samples`.")
+            raise RequestError(
+                f"`{name}` in {self.path} is not an array", "Cut it again: `coslide samples`."
+            )
         return array
 
 
@@ -242,7 +270,10 @@ def merge(parts: Sequence[Summary], band: str) -> Summary:
     """
     seen = [part for part in parts if part.count]
     if not seen:
-        raise RequestError(f"no training pixel has band `{parse_band(band).name}`", "Drop the band, or add samples.")
+        raise RequestError(
+            f"no training pixel has band `{parse_band(band).name}`",
+            "Drop the band, or add samples.",
+        )
     count = sum(part.count for part in seen)
     mean = sum(part.count * part.mean for part in seen) / count
     square = sum(part.count * (part.std**2 + (part.mean - mean) ** 2) for part in seen) / count
@@ -257,5 +288,10 @@ def merge(parts: Sequence[Summary], band: str) -> Summary:
 
 def write_card(folder: Path, card: SampleCard) -> None:
     """Write ``samples.yaml``."""
-    content = {**card.model_dump(mode="json"), "split_names": dict(card.split_names)}  # JSON has no whole-number keys
-    (folder / CARD).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    content = {
+        **card.model_dump(mode="json"),
+        "split_names": dict(card.split_names),
+    }  # JSON has no whole-number keys
+    (folder / CARD).write_text(
+        yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )

@@ -1,4 +1,6 @@
-"""Can one see where the tiles were? Jumps across tile borders against jumps between ordinary neighbours."""
+"""Can one see where the tiles were? Jumps across tile borders against jumps between ordinary
+neighbours.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from tiles.grid import Span, TileGrid
 
 
 class Seams(NamedTuple):
-    """Mean absolute difference between neighbouring pixels, in the map's unit; NaN where there are no such pairs."""
+    """Mean absolute difference between neighbouring pixels, in the map's unit; NaN where there are
+    no such pairs.
+    """
 
     across: float
     """Of pairs with a tile border between them."""
@@ -27,7 +31,8 @@ class Seams(NamedTuple):
 def seams(values: NDArray[np.floating], grid: TileGrid) -> Seams:
     """Return the seams of a map `(y, x)` made with `grid`; pairs with a NaN do not count.
 
-    Borders are the edges of cores in mode `core` and of windows in mode `blend`, never the raster's own border.
+    Borders are the edges of cores in mode `core` and of windows in mode `blend`, never the raster's
+    own border.
     """
     total, count = np.zeros(2), np.zeros(2, np.int64)
     for axis, spans in enumerate((grid.rows, grid.columns)):
@@ -38,7 +43,9 @@ def seams(values: NDArray[np.floating], grid: TileGrid) -> Seams:
             known = np.isfinite(part)
             total[kind] += part[known].sum()
             count[kind] += known.sum()
-    across, interior = (float(t / c) if c else float("nan") for t, c in zip(total, count, strict=True))
+    across, interior = (
+        float(t / c) if c else float("nan") for t, c in zip(total, count, strict=True)
+    )
     return Seams(across, interior)
 
 

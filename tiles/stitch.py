@@ -1,7 +1,8 @@
 """From a stack to a map, tile by tile, from disk to disk: tiles know no model, models know no tile.
 
-Memory does not grow with the raster (in mode `blend`: only with its width, by one float per column and overlapping
-row). Every output chunk is written once, whole, by whoever maps its strip (design 2.1, 2.15).
+Memory does not grow with the raster (in mode `blend`: only with its width, by one float per column
+and overlapping row). Every output chunk is written once, whole, by whoever maps its strip (design
+2.1, 2.15).
 """
 
 from __future__ import annotations
@@ -53,18 +54,21 @@ def map_tiles(
         stack: anything that can be sliced: numpy, Zarr, `configs.stack.StackView`.
         grid: the tiles, over the stack's `(y, x)`.
         fn: the model, `(B, C, H, W)` float32 -> `(B, H, W)`; a batch holds windows of one shape.
-        out: writable `(y, x)`, numpy or Zarr in chunks that divide a strip; a new float32 array when None.
-        valid: `(y, x)`, true where a value is wanted. Tiles without such a pixel are never read or computed; every
-            other pixel gets `nodata`.
+        out: writable `(y, x)`, numpy or Zarr in chunks that divide a strip; a new float32 array
+            when None.
+        valid: `(y, x)`, true where a value is wanted. Tiles without such a pixel are never read or
+            computed; every other pixel gets `nodata`.
         batch: tiles per call of `fn`, at most.
         progress: called with (tiles done, tiles of this call).
-        rows: the strips to map (`grid.strips`), all when None. Only their pixels are written, and they come out the
-            same however strips are shared out among calls (mode `blend` computes the tiles across the seam again).
+        rows: the strips to map (`grid.strips`), all when None. Only their pixels are written, and
+            they come out the same however strips are shared out among calls (mode `blend` computes
+            the tiles across the seam again).
         nodata: what invalid pixels get.
         finished: called with a strip's number once all its pixels are written.
 
     Raises:
-        RequestError: shapes that do not agree, `out` in chunks that two strips would share, strips that do not exist.
+        RequestError: shapes that do not agree, `out` in chunks that two strips would share, strips
+            that do not exist.
     """
     wanted = range(grid.strips) if rows is None else rows
     out = np.full(grid.shape, nodata, np.float32) if out is None else out
@@ -81,13 +85,20 @@ def map_tiles(
             panel.add(work.tiles, _apply(fn, work.pixels))
         done += len(work.tiles) + work.skipped
         progress(done, total)
-        if work.settled == grid.shape[1] and not work.tiles and finished and sweep.strip is not None:
+        if (
+            work.settled == grid.shape[1]
+            and not work.tiles
+            and finished
+            and sweep.strip is not None
+        ):
             finished(sweep.strip)
     return out
 
 
 class _Sweep(NamedTuple):
-    """One walk from west to east over some tile rows; it finishes strip `strip`, or only leads in to the next one."""
+    """One walk from west to east over some tile rows; it finishes strip `strip`, or only leads in
+    to the next one.
+    """
 
     groups: Sequence[Sequence[int]]
     rows: slice
@@ -105,23 +116,32 @@ def _sweeps(grid: TileGrid, wanted: range) -> list[_Sweep]:
     return sweeps + [_sweep(grid, grid.rows_of(number), number) for number in wanted]
 
 
-def _sweep(grid: TileGrid, groups: Sequence[Sequence[int]], number: int, *, lead_in: bool = False) -> _Sweep:
+def _sweep(
+    grid: TileGrid, groups: Sequence[Sequence[int]], number: int, *, lead_in: bool = False
+) -> _Sweep:
     strip = grid.strip(number)
     last = max((grid.rows[row].core_stop for group in groups for row in group), default=strip.stop)
-    return _Sweep(groups, slice(strip.start, max(last, strip.stop)), strip.stop, None if lead_in else number)
+    return _Sweep(
+        groups, slice(strip.start, max(last, strip.stop)), strip.stop, None if lead_in else number
+    )
 
 
 def _work(
     stack: Rows, valid: Rows | None, grid: TileGrid, sweeps: list[_Sweep], size: int
 ) -> Iterator[tuple[_Sweep, Batch]]:
-    return ((sweep, work) for sweep in sweeps for work in batches(stack, valid, grid, sweep.groups, size))
+    return (
+        (sweep, work)
+        for sweep in sweeps
+        for work in batches(stack, valid, grid, sweep.groups, size)
+    )
 
 
 def _apply(fn: Predict, pixels: NDArray[np.float32]) -> NDArray[Any]:
     values = np.asarray(fn(pixels))
     if values.shape != (pixels.shape[0], *pixels.shape[2:]):
         raise RequestError(
-            f"the model made {values.shape} of tiles {pixels.shape} (B, C, H, W)", "It must return (B, H, W)."
+            f"the model made {values.shape} of tiles {pixels.shape} (B, C, H, W)",
+            "It must return (B, H, W).",
         )
     return values
 
@@ -137,9 +157,13 @@ class _Target(NamedTuple):
 
 
 class _Panel:
-    """The pixels of one sweep, over the columns still open; writes what is settled, in whole chunks."""
+    """The pixels of one sweep, over the columns still open; writes what is settled, in whole
+    chunks.
+    """
 
-    def __init__(self, grid: TileGrid, sweep: _Sweep, target: _Target, carried: NDArray[np.float32] | None) -> None:
+    def __init__(
+        self, grid: TileGrid, sweep: _Sweep, target: _Target, carried: NDArray[np.float32] | None
+    ) -> None:
         self.sweep = sweep
         self.carry: NDArray[np.float32] | None = None
         """Sums `(y, x)` that belong to the first rows of the next strip."""
@@ -192,21 +216,38 @@ class _Panel:
 
 
 def _chunk(out: Any) -> tuple[int, int]:
-    """Return the `(y, x)` size of what one writer must write at once: Zarr shard or chunk; ours for plain memory."""
+    """Return the `(y, x)` size of what one writer must write at once: Zarr shard or chunk; ours for
+    plain memory.
+    """
     size = getattr(out, "shards", None) or getattr(out, "chunks", None) or (CHUNK_PX, CHUNK_PX)
     return int(size[0]), int(size[1])
 
 
-def _check(stack: Rows, grid: TileGrid, out: Any, valid: Rows | None, batch: int, wanted: range, nodata: float) -> None:
+def _check(
+    stack: Rows,
+    grid: TileGrid,
+    out: Any,
+    valid: Rows | None,
+    batch: int,
+    wanted: range,
+    nodata: float,
+) -> None:
     if len(stack.shape) != 3 or tuple(stack.shape[1:]) != grid.shape:
-        raise RequestError(f"the stack is {tuple(stack.shape)}, the grid {grid.shape}", "Make the grid for this stack.")
+        raise RequestError(
+            f"the stack is {tuple(stack.shape)}, the grid {grid.shape}",
+            "Make the grid for this stack.",
+        )
     for name, array in (("out", out), ("valid", valid)):
         if array is not None and tuple(array.shape) != grid.shape:
-            raise RequestError(f"`{name}` is {tuple(array.shape)}, the grid {grid.shape}", "Give it the grid's shape.")
+            raise RequestError(
+                f"`{name}` is {tuple(array.shape)}, the grid {grid.shape}",
+                "Give it the grid's shape.",
+            )
     height = _chunk(out)[0]
     if grid.strip_px % height and height < grid.shape[0]:
         raise RequestError(
-            f"`out` has chunks of {height} rows, which two strips of {grid.strip_px} rows would share",
+            f"`out` has chunks of {height} rows, which two strips of {grid.strip_px} rows "
+            "would share",
             f"Make it with chunks of {CHUNK_PX} x {CHUNK_PX}.",
         )
     if batch < 1 or wanted.step != 1 or wanted.start < 0 or wanted.stop > grid.strips:

@@ -1,4 +1,6 @@
-"""Rasters that are computed slice by slice from others on disk; nothing is read before it is asked for."""
+"""Rasters that are computed slice by slice from others on disk; nothing is read before it is asked
+for.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ class Filled:
 
 @dataclass(frozen=True)
 class Without:
-    """A raster of probability `(y, x)` float32, 0 wherever another one reaches a threshold; NaN of the other changes nothing."""
+    """A raster of probability `(y, x)` float32, 0 wherever another one reaches a threshold; NaN of
+    the other changes nothing.
+    """
 
     raster: Rows
     other: Rows

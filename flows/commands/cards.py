@@ -25,7 +25,8 @@ def command(card_dirs: tuple[Path, ...], as_json: bool) -> None:
 
     rows = [_row(folder, card) for folder, card in registry.find(card_dirs)]
     words = "\n".join(
-        f"{row['name']:<22} {row['kind']:<10} {row['architecture']:<12} {len(row['bands']):>2} bands  "
+        f"{row['name']:<22} {row['kind']:<10} {row['architecture']:<12} "
+        f"{len(row['bands']):>2} bands  "
         f"validation F1 {row['validation_f1'] or float('nan'):.3f}  {row['title']}"
         for row in rows
     )

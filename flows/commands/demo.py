@@ -1,4 +1,6 @@
-"""`coslide demo`: an unseen simulated earthquake, mapped end to end and scored against its truth."""
+"""`coslide demo`: an unseen simulated earthquake, mapped end to end and scored against its
+truth.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,23 @@ RADIUS_KM = 6.0
 
 
 @click.command(short_help="Map an unseen simulated earthquake and score it against its truth.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Output folder.")
-@click.option("--prefect", is_flag=True, help="As a tracked Prefect flow run (also where PREFECT_API_URL is set).")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Output folder.",
+)
+@click.option(
+    "--prefect",
+    is_flag=True,
+    help="As a tracked Prefect flow run (also where PREFECT_API_URL is set).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(out: Path, prefect: bool, as_json: bool) -> None:
-    """Map a simulated earthquake that no checkpoint has seen; needs no account, no network and no GPU."""
+    """Map a simulated earthquake that no checkpoint has seen; needs no account, no network and no
+    GPU.
+    """
     from configs.files import read_yaml
     from flows.commands.respond import tracked_or_plain
     from flows.evaluate import evaluate, words
@@ -33,5 +47,6 @@ def command(out: Path, prefect: bool, as_json: bool) -> None:
     answer(
         content,
         as_json,
-        f"{headline(summary)}\n{words(scores)}\nThis Earth is simulated: nothing here says how well a real event is mapped.",
+        f"{headline(summary)}\n{words(scores)}\nThis Earth is simulated: nothing here says "
+        "how well a real event is mapped.",
     )

@@ -12,11 +12,17 @@ from flows.cli import answer
 
 @click.command(short_help="Score inventories against a reference, or checkpoints on test sets.")
 @click.argument("revisions", nargs=-1)
-@click.option("--reference", metavar="FILE[:LAYER]|simulated", help="Reference polygons, or the simulated truth.")
+@click.option(
+    "--reference",
+    metavar="FILE[:LAYER]|simulated",
+    help="Reference polygons, or the simulated truth.",
+)
 @click.option("--extent", metavar="FILE[:LAYER]", help="What the reference's author has looked at.")
 @click.option("--ignore", metavar="FILE[:LAYER]", help="Polygons that count neither way.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder for scores and layers [default: beside the revision]."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for scores and layers [default: beside the revision].",
 )
 @click.option(
     "--review",
@@ -25,13 +31,27 @@ from flows.cli import answer
     help="Score the revision as an analyst left it: a review.gpkg, or an edited landslides.gpkg.",
 )
 @click.option(
-    "--checkpoint", "checkpoints", multiple=True, metavar="NAME|DIR", help="A checkpoint to score; repeatable."
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="NAME|DIR",
+    help="A checkpoint to score; repeatable.",
 )
-@click.option("--samples", multiple=True, metavar="DIR", help="A sample set to score checkpoints on; repeatable.")
 @click.option(
-    "--split", "splits", multiple=True, help="Split of the sample sets that counts; repeatable [default: test]."
+    "--samples",
+    multiple=True,
+    metavar="DIR",
+    help="A sample set to score checkpoints on; repeatable.",
 )
-@click.option("--card-dir", "card_dirs", multiple=True, help="Further folder of checkpoints; repeatable.")
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    help="Split of the sample sets that counts; repeatable [default: test].",
+)
+@click.option(
+    "--card-dir", "card_dirs", multiple=True, help="Further folder of checkpoints; repeatable."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(
     revisions: tuple[str, ...],
@@ -45,14 +65,16 @@ def command(
 ) -> None:
     """Score the inventories in REVISIONS (folders like runs/EVENT/r001) against a reference.
 
-    With --checkpoint and --samples instead: every checkpoint on every sample set, one table in `--out` [default: evaluation].
+    With --checkpoint and --samples instead: every checkpoint on every sample set, one table in
+    `--out` [default: evaluation].
     """
     if cards["checkpoints"] or cards["samples"]:
         _cards(revisions, reference, out or Path("evaluation"), as_json, cards)
         return
     if not revisions or reference is None:
         raise RequestError(
-            "nothing to evaluate", "Give REVISIONS and --reference, or --checkpoint and --samples (see --help)."
+            "nothing to evaluate",
+            "Give REVISIONS and --reference, or --checkpoint and --samples (see --help).",
         )
     from flows.evaluate import evaluate, words
 
@@ -61,11 +83,16 @@ def command(
 
 
 def _cards(
-    revisions: tuple[str, ...], reference: str | None, out: Path, as_json: bool, given: dict[str, tuple[str, ...]]
+    revisions: tuple[str, ...],
+    reference: str | None,
+    out: Path,
+    as_json: bool,
+    given: dict[str, tuple[str, ...]],
 ) -> None:
     if revisions or reference is not None:
         raise RequestError(
-            "--checkpoint and --samples do not go with revisions and --reference", "Give the one pair or the other."
+            "--checkpoint and --samples do not go with revisions and --reference",
+            "Give the one pair or the other.",
         )
     if not given["checkpoints"] or not given["samples"]:
         raise RequestError("--checkpoint and --samples go together", "Give at least one of each.")

@@ -12,14 +12,19 @@ from flows.cli import answer
 @click.command(short_help="Turn a run's imagery into an archive that replays it offline.")
 @click.argument("run", type=click.Path(path_type=Path), metavar="EVENT_DIR|REVISION_DIR|RUN.yaml")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The archive; must not exist."
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="The archive; must not exist.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(run: Path, out: Path, as_json: bool) -> None:
-    """Turn the imagery of a run into an archive, bit for bit: the run can then be replayed offline for ever.
+    """Turn the imagery of a run into an archive, bit for bit: the run can then be replayed offline
+    for ever.
 
-    A folder is frozen from the stack its run kept; only heights are asked for again, on their native grid. A run file (the
-    options of `coslide respond` in YAML) is pulled anew.
+    A folder is frozen from the stack its run kept; only heights are asked for again, on their
+    native grid. A run file (the options of `coslide respond` in YAML) is pulled anew.
 
     \b
     coslide freeze runs/iburi --out iburi-archive

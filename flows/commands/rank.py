@@ -13,7 +13,9 @@ from flows.cli import answer
 @click.argument("revision", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(revision: Path, as_json: bool) -> None:
-    """Rank every checkpoint that fits the scene of REVISION (a folder like runs/EVENT/r001 whose stack was kept)."""
+    """Rank every checkpoint that fits the scene of REVISION (a folder like runs/EVENT/r001 whose
+    stack was kept).
+    """
     from configs.layout import RunLayout
     from configs.run import read_run
     from configs.stack import Stack

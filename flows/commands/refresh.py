@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 @click.command(short_help="The same event again with today's imagery.")
 @click.argument("event", type=click.Path(path_type=Path), metavar="EVENT_DIR")
 @click.option("--as-of", metavar="DATE", help="Pretend it is this day: later images do not exist.")
-@click.option("--checkpoint", metavar="auto|NAME", help="Map with another checkpoint [default: the latest revision's].")
 @click.option(
-    "--engine", metavar="ENGINE", help="plain, dask://HOST:PORT or dask://local?workers=N [default: as before]."
+    "--checkpoint",
+    metavar="auto|NAME",
+    help="Map with another checkpoint [default: the latest revision's].",
+)
+@click.option(
+    "--engine",
+    metavar="ENGINE",
+    help="plain, dask://HOST:PORT or dask://local?workers=N [default: as before].",
 )
 @click.option(
     "--review",
@@ -29,9 +35,20 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="An edited landslides.gpkg to take up [default: EVENT_DIR/review.gpkg].",
 )
-@click.option("--force", is_flag=True, help="Make a revision though the event is closed or nothing new is to be seen.")
-@click.option("--all", "every", is_flag=True, help="EVENT_DIR is an output folder: every open event that is due.")
-@click.option("--close", metavar="REASON", help="Leave the event alone from now on; make no revision.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Make a revision though the event is closed or nothing new is to be seen.",
+)
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="EVENT_DIR is an output folder: every open event that is due.",
+)
+@click.option(
+    "--close", metavar="REASON", help="Leave the event alone from now on; make no revision."
+)
 @click.option("--reopen", is_flag=True, help="Open a closed event again, then refresh it.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(
@@ -46,11 +63,13 @@ def command(
     reopen: bool,
     as_json: bool,
 ) -> None:
-    """Look for new images of an event and make its next revision, or say that nothing new was to be had.
+    """Look for new images of an event and make its next revision, or say that nothing new was to be
+    had.
 
-    EVENT_DIR is the folder above the revisions, e.g. runs/EVENT. Pixels that were clear keep their image; new images fill what
-    was not seen (`refresh.policy: latest` in the run file takes the newest instead). Landslides keep their ids, and what an
-    analyst decided in EVENT_DIR/review.gpkg (`coslide review`) is taken up.
+    EVENT_DIR is the folder above the revisions, e.g. runs/EVENT. Pixels that were clear keep their
+    image; new images fill what was not seen (`refresh.policy: latest` in the run file takes the
+    newest instead). Landslides keep their ids, and what an analyst decided in EVENT_DIR/review.gpkg
+    (`coslide review`) is taken up.
     """
     from configs.errors import RequestError
     from flows.events import state as event_state
@@ -63,7 +82,10 @@ def command(
     moment = _moment(as_of) if as_of else None
     if every:
         if close is not None or force or reopen or checkpoint or review:
-            raise RequestError("--all goes with --as-of, --engine and --json only", "Name one event for the others.")
+            raise RequestError(
+                "--all goes with --as-of, --engine and --json only",
+                "Name one event for the others.",
+            )
         turn = refresh_events(event, now=moment, run_it=_by(engine))
         answer(turn, as_json, words_of_all(turn))
         return
@@ -71,13 +93,20 @@ def command(
     if close is not None:
         with workspace.waiting(found.lock):
             state = event_state.close(found, close.strip() or "closed by the operator")
-        content = {"status": "ok", "event": found.folder.absolute().name, "action": "closed", "reason": state.reason}
+        content = {
+            "status": "ok",
+            "event": found.folder.absolute().name,
+            "action": "closed",
+            "reason": state.reason,
+        }
         answer(content, as_json, f"{content['event']}: closed: {state.reason}")
         return
     if reopen:
         with workspace.waiting(found.lock):
             event_state.reopen(found)
-    result = refresh(event, as_of=moment, checkpoint=checkpoint, review=review, force=force, run_it=_by(engine))
+    result = refresh(
+        event, as_of=moment, checkpoint=checkpoint, review=review, force=force, run_it=_by(engine)
+    )
     answer(result, as_json, words(result))
 
 
@@ -104,10 +133,25 @@ def words(result: dict[str, Any]) -> str:
     if result["action"] == "refreshed":
         from flows.respond import headline
 
-        closed = f"\n  closed: {result['event_reason']}" if result["event_state"] == "closed" else ""
+        closed = (
+            f"\n  closed: {result['event_reason']}" if result["event_state"] == "closed" else ""
+        )
         return f"{headline(result)}\n  refreshed: {result['reason']}{closed}"
     if result["action"] == "closed":
-        more = "To follow it on, raise coverage_target or age_limit_days in its event.yaml and give --reopen"
-        return f"{result['event']}: closed: {result['reason']}.\n{more}; --force makes one revision all the same."
-    seen = f", {result['observed_fraction']:.1%} seen" if result["observed_fraction"] is not None else ""
-    return f"{result['event']}: {result['reason']} (revision {result['revision']}{seen}); nothing was done."
+        more = (
+            "To follow it on, raise coverage_target or age_limit_days in its event.yaml and "
+            "give --reopen"
+        )
+        return (
+            f"{result['event']}: closed: {result['reason']}.\n{more}; --force makes one "
+            "revision all the same."
+        )
+    seen = (
+        f", {result['observed_fraction']:.1%} seen"
+        if result["observed_fraction"] is not None
+        else ""
+    )
+    return (
+        f"{result['event']}: {result['reason']} (revision {result['revision']}{seen}); "
+        "nothing was done."
+    )

@@ -19,34 +19,53 @@ if TYPE_CHECKING:
 @click.command(short_help="Map an earthquake's landslides: the main job.")
 @click.option("--epicentre", metavar="LAT,LON", help="Epicentre in degrees, latitude first.")
 @click.option("--date", metavar="YYYY-MM-DD[THH:MM]", help="Origin time, UTC.")
-@click.option("--magnitude", type=float, metavar="M", help="Magnitude; sets the area where nothing else does.")
+@click.option(
+    "--magnitude", type=float, metavar="M", help="Magnitude; sets the area where nothing else does."
+)
 @click.option("--usgs", metavar="ID|FILE", help="USGS event id, or its detail GeoJSON.")
 @click.option("--shakemap", metavar="FILE|URL", help="ShakeMap grid.xml that outlines the area.")
 @click.option("--radius-km", type=float, metavar="R", help="Look this far around the epicentre.")
-@click.option("--area", metavar="FILE|W,S,E,N", help="Look here: a polygon file or bounds in degrees.")
+@click.option(
+    "--area", metavar="FILE|W,S,E,N", help="Look here: a polygon file or bounds in degrees."
+)
 @click.option("--pre", metavar="FROM/TO", help="Days of the image before the event, both included.")
 @click.option("--post", metavar="FROM/TO", help="Days of the image after the event, both included.")
-@click.option("--source", metavar="SOURCE", help="earthengine, archive:DIR or simulated[:LANDSCAPE].")
+@click.option(
+    "--source", metavar="SOURCE", help="earthengine, archive:DIR or simulated[:LANDSCAPE]."
+)
 @click.option(
     "--checkpoint",
     default=None,
     metavar="auto|average|NAME",
     help="Which checkpoint maps; auto chooses by the scene, average takes the mean of the best.",
 )
-@click.option("--config", type=click.Path(path_type=Path), metavar="RUN.yaml", help="A run file, or parts of one.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="RUN.yaml",
+    help="A run file, or parts of one.",
+)
 @click.option("--as-of", metavar="DATE", help="Pretend it is this day: later images do not exist.")
 @click.option("--out", default=None, metavar="DIR", help="Output folder [default: runs].")
 @click.option("--name", help="Event name: the folder's name.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be pulled; fetch no pixel.")
-@click.option("--engine", metavar="ENGINE", help="plain, dask://HOST:PORT or dask://local?workers=N [default: plain].")
-@click.option("--prefect", is_flag=True, help="As a tracked Prefect flow run (also where PREFECT_API_URL is set).")
+@click.option(
+    "--engine",
+    metavar="ENGINE",
+    help="plain, dask://HOST:PORT or dask://local?workers=N [default: plain].",
+)
+@click.option(
+    "--prefect",
+    is_flag=True,
+    help="As a tracked Prefect flow run (also where PREFECT_API_URL is set).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(as_json: bool, dry_run: bool, prefect: bool, **asked: Any) -> None:
     """Map the landslides of an earthquake: GeoTIFF, GeoPackage and report in OUT/EVENT/rNNN.
 
     \b
-    coslide respond --epicentre 42.69,141.93 --date 2018-09-05T18:08 --magnitude 6.6 --source earthengine
-    coslide respond --usgs us2000h8ty --source archive:my-images
+    coslide respond --epicentre 42.69,141.93 --date 2018-09-05T18:08 --magnitude 6.6 --source
+    earthengine coslide respond --usgs us2000h8ty --source archive:my-images
     """
     run = configure(**asked)
     if dry_run:
@@ -62,7 +81,9 @@ def command(as_json: bool, dry_run: bool, prefect: bool, **asked: Any) -> None:
 
 
 def tracked_or_plain(prefect: bool) -> Callable[[RunConfig], dict[str, Any]]:
-    """Return how to run: as a Prefect flow where asked for or where a server is configured, plainly otherwise."""
+    """Return how to run: as a Prefect flow where asked for or where a server is configured, plainly
+    otherwise.
+    """
     if prefect or os.environ.get("PREFECT_API_URL"):
         from flows.service.flow_runs import respond_flow
 
@@ -106,7 +127,11 @@ def configure(
     if engine:
         preset["engine"] = engine
     latitude, longitude = parse_epicentre(epicentre) if epicentre else (None, None)
-    usgs_file = Path(usgs) if usgs and (usgs.endswith((".geojson", ".json")) or Path(usgs).exists()) else None
+    usgs_file = (
+        Path(usgs)
+        if usgs and (usgs.endswith((".geojson", ".json")) or Path(usgs).exists())
+        else None
+    )
     request = make_request(
         usgs=None if usgs_file else usgs,
         latitude=latitude,
@@ -132,10 +157,16 @@ def parse_epicentre(text: str) -> tuple[float, float]:
     try:
         latitude, longitude = (float(part) for part in text.split(","))
     except ValueError:
-        raise RequestError(f"--epicentre: `{text}` is not LAT,LON", "Write e.g. --epicentre 42.69,141.93") from None
+        raise RequestError(
+            f"--epicentre: `{text}` is not LAT,LON", "Write e.g. --epicentre 42.69,141.93"
+        ) from None
     if abs(latitude) > 90 or abs(longitude) > 180 or latitude != latitude or longitude != longitude:
         swapped = abs(latitude) <= 180 and abs(longitude) <= 90
-        hint = f"Latitude comes first: did you mean --epicentre {longitude:g},{latitude:g}?" if swapped else ""
+        hint = (
+            f"Latitude comes first: did you mean --epicentre {longitude:g},{latitude:g}?"
+            if swapped
+            else ""
+        )
         raise RequestError(
             f"--epicentre: latitude {latitude:g}, longitude {longitude:g} is no place on Earth",
             hint or "Latitude lies within ±90, longitude within ±180.",

@@ -15,8 +15,9 @@ from flows.cli import answer
 def command(event: Path, as_json: bool) -> None:
     """Copy the latest revision's inventory to EVENT_DIR/review.gpkg, to be edited in a GIS.
 
-    Set `status` to confirmed or dismissed, move outlines, draw landslides that are missing; save. The next `coslide refresh
-    EVENT_DIR` takes it up. Dismiss instead of deleting: a deleted row says nothing, and the landslide is drawn again.
+    Set `status` to confirmed or dismissed, move outlines, draw landslides that are missing; save.
+    The next `coslide refresh EVENT_DIR` takes it up. Dismiss instead of deleting: a deleted row
+    says nothing, and the landslide is drawn again.
     """
     from flows.events import reviews
     from flows.events import state as event_state
@@ -24,5 +25,8 @@ def command(event: Path, as_json: bool) -> None:
     found = event_state.open_existing(event)
     path = reviews.begin(found)
     content = {"status": "ok", "event": found.folder.absolute().name, "review": str(path)}
-    words = f"{path}\nEdit `status` (confirmed, dismissed) or outlines in a GIS, save, then: coslide refresh {event}"
+    words = (
+        f"{path}\nEdit `status` (confirmed, dismissed) or outlines in a GIS, save, then: "
+        f"coslide refresh {event}"
+    )
     answer(content, as_json, words)

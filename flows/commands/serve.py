@@ -16,25 +16,38 @@ _PATIENCE_S = 30
 
 @click.command(short_help="Register the deployments with a Prefect server and serve them.")
 @click.option(
-    "--config", type=click.Path(path_type=Path), metavar="SERVICE.yaml", help="Schedules, limits, rules, notices."
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="SERVICE.yaml",
+    help="Schedules, limits, rules, notices.",
 )
 @click.option(
     "--preset",
     type=click.Path(path_type=Path),
     help="Run file that triggered runs start from, instead of the service's.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Runs at once, instead of the service file's.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Runs at once, instead of the service file's."
+)
 @click.option(
     "--write-config",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Only write all settings, explained, into a new file.",
 )
-@click.option("--part", type=click.Choice(PARTS), help="Only the runs, or only the watch and the tending.")
+@click.option(
+    "--part", type=click.Choice(PARTS), help="Only the runs, or only the watch and the tending."
+)
 def command(
-    config: Path | None, preset: Path | None, limit: int | None, write_config: Path | None, part: str | None
+    config: Path | None,
+    preset: Path | None,
+    limit: int | None,
+    write_config: Path | None,
+    part: str | None,
 ) -> None:
-    """Serve map-event, refresh-events, watch-earthquakes, train, evaluate and tend to PREFECT_API_URL, until stopped."""
+    """Serve map-event, refresh-events, watch-earthquakes, train, evaluate and tend to
+    PREFECT_API_URL, until stopped.
+    """
     from configs.files import read_yaml
     from configs.service import write_service
     from flows import notify
@@ -61,8 +74,13 @@ def command(
 
 
 def _both() -> int:
-    """Serve both parts as processes of their own, so that a long run never keeps the watch waiting; return the first one's end."""
-    children = [subprocess.Popen([sys.executable, "-m", "flows.cli", "serve", "--part", part]) for part in PARTS]
+    """Serve both parts as processes of their own, so that a long run never keeps the watch waiting;
+    return the first one's end.
+    """
+    children = [
+        subprocess.Popen([sys.executable, "-m", "flows.cli", "serve", "--part", part])
+        for part in PARTS
+    ]
     try:
         while all(child.poll() is None for child in children):
             for child in children:

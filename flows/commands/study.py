@@ -13,14 +13,22 @@ from flows.cli import answer
 @click.command(short_help="Find out which checkpoint to trust where: leave one domain out.")
 @click.argument("name", default="standard")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("runs/study"), show_default=True, help="Work folder."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/study"),
+    show_default=True,
+    help="Work folder.",
 )
 @click.option(
     "--docs",
     type=click.Path(path_type=Path),
     help="Folder that study.md and its figures go to, instead of OUT/NAME/report.",
 )
-@click.option("--selection", type=click.Path(path_type=Path), help="Write what the choice goes by to this file.")
+@click.option(
+    "--selection",
+    type=click.Path(path_type=Path),
+    help="Write what the choice goes by to this file.",
+)
 @click.option("--so-far", is_flag=True, help="Train nothing; say what the cards that are done say.")
 @click.option(
     "--workers",
@@ -31,11 +39,18 @@ from flows.cli import answer
 )
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(
-    name: str, out: Path, docs: Path | None, selection: Path | None, so_far: bool, workers: int, as_json: bool
+    name: str,
+    out: Path,
+    docs: Path | None,
+    selection: Path | None,
+    so_far: bool,
+    workers: int,
+    as_json: bool,
 ) -> None:
     """Train mixtures of domains, map domains they have not seen, and learn to choose among them.
 
-    NAME is a preset (quick, standard, full) or a YAML file of your own domains. An interrupted study goes on.
+    NAME is a preset (quick, standard, full) or a YAML file of your own domains. An interrupted
+    study goes on.
     """
     from flows.study.study import study
 
@@ -52,7 +67,8 @@ def words(found: dict[str, Any]) -> str:
             f"  rule: {found['rule']}",
             f"  Spearman on unseen domains {found['spearman']:.2f} ({low:.2f} to {high:.2f}); "
             f"joint MMD {found['plain_mmd_spearman']:.2f}",
-            f"  F1 chosen {found['chosen_f1']:.3f}, best {found['best_card_f1']:.3f}, average {found['average_card_f1']:.3f}; "
+            f"  F1 chosen {found['chosen_f1']:.3f}, best {found['best_card_f1']:.3f}, "
+            f"average {found['average_card_f1']:.3f}; "
             f"regret {found['regret']:.3f} (joint MMD {found['plain_mmd_regret']:.3f})",
             f"  {found['report']}",
         ]

@@ -21,18 +21,40 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Watch the USGS feed and map what qualifies.")
 @click.option(
-    "--config", type=click.Path(path_type=Path), metavar="SERVICE.yaml", help="Rules, hosts, preset, notices."
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="SERVICE.yaml",
+    help="Rules, hosts, preset, notices.",
 )
-@click.option("--out", default=None, metavar="DIR", help="Output folder [default: the preset's, else runs].")
+@click.option(
+    "--out", default=None, metavar="DIR", help="Output folder [default: the preset's, else runs]."
+)
 @click.option("--once", is_flag=True, help="One turn, for cron; exit 4 while the feed is down.")
-@click.option("--dry-run", is_flag=True, help="Tell what would be mapped; begin and remember nothing.")
-@click.option("--prefect", is_flag=True, help="Start map-event deployment runs (also where PREFECT_API_URL is set).")
-@click.option("--as-of", metavar="DATE", help="Pretend it is this moment (UTC); only with --once or --dry-run.")
+@click.option(
+    "--dry-run", is_flag=True, help="Tell what would be mapped; begin and remember nothing."
+)
+@click.option(
+    "--prefect",
+    is_flag=True,
+    help="Start map-event deployment runs (also where PREFECT_API_URL is set).",
+)
+@click.option(
+    "--as-of",
+    metavar="DATE",
+    help="Pretend it is this moment (UTC); only with --once or --dry-run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object a turn.")
 def command(
-    config: Path | None, out: str | None, once: bool, dry_run: bool, prefect: bool, as_of: str | None, as_json: bool
+    config: Path | None,
+    out: str | None,
+    once: bool,
+    dry_run: bool,
+    prefect: bool,
+    as_of: str | None,
+    as_json: bool,
 ) -> None:
-    """Ask the USGS feed for new and changed earthquakes and map those that the rules name, once each.
+    """Ask the USGS feed for new and changed earthquakes and map those that the rules name, once
+    each.
 
     \b
     coslide watch --config service.yaml          until stopped
@@ -42,9 +64,13 @@ def command(
     from flows.watch.watch import open_watch
 
     if as_of and not (once or dry_run):
-        raise RequestError("--as-of: a watch that goes on cannot stand still in time", "Add --once or --dry-run.")
+        raise RequestError(
+            "--as-of: a watch that goes on cannot stand still in time", "Add --once or --dry-run."
+        )
     service = read_service(config)
-    with open_watch(service, out=out, launcher=_launcher(prefect), dry=dry_run, as_of=as_of) as watching:
+    with open_watch(
+        service, out=out, launcher=_launcher(prefect), dry=dry_run, as_of=as_of
+    ) as watching:
         while True:
             turn = watching.turn(dry=dry_run)
             if not (once and turn.feed_error):
@@ -53,11 +79,15 @@ def command(
                 break
             time.sleep(60 * service.watch.poll_minutes)
     if turn.feed_error:
-        raise SourceError(f"{turn.feed_error} (next try: {turn.next})", "The next turn after that asks again.")
+        raise SourceError(
+            f"{turn.feed_error} (next try: {turn.next})", "The next turn after that asks again."
+        )
 
 
 def _launcher(prefect: bool) -> Launcher | None:
-    """Return who makes the runs: the deployment, where asked for or where a server is configured."""
+    """Return who makes the runs: the deployment, where asked for or where a server is
+    configured.
+    """
     if prefect or os.environ.get("PREFECT_API_URL"):
         from flows.service.launcher import DeploymentRuns
 

@@ -1,7 +1,8 @@
-"""Where an analyst's review lives: a copy beside the revisions to edit, taken up by the next revision, kept in ``reviews/``.
+"""Where an analyst's review lives: a copy beside the revisions to edit, taken up by the next
+revision, kept in ``reviews/``.
 
-A published revision is not for editing (its checksums are in ``item.json``). Whoever edits its GeoPackage all the same is heard
-too, and told so.
+A published revision is not for editing (its checksums are in ``item.json``). Whoever edits its
+GeoPackage all the same is heard too, and told so.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ def begin(event: EventFolder) -> Path:
     """Return ``review.gpkg``, a copy of the latest inventory for an analyst to edit.
 
     Raises:
-        RequestError: there is no revision yet, or a review with edits that no revision has taken up.
+        RequestError: there is no revision yet, or a review with edits that no revision has taken
+            up.
     """
     revisions = event.revisions()
     if not revisions:
-        raise RequestError(f"{event.folder} has no revision to review", "Wait for the first one: `coslide refresh`.")
+        raise RequestError(
+            f"{event.folder} has no revision to review",
+            "Wait for the first one: `coslide refresh`.",
+        )
     if event.review.exists() and read_review(event.review).edits:
         raise RequestError(
             f"{event.review} holds edits that no revision has taken up",
@@ -48,11 +53,17 @@ def give(event: EventFolder, file: Path) -> Review:
     review = read_review(file)
     if not review.edits:
         raise RequestError(
-            f"--review: {file} changes nothing", "Save the edits in the GIS first; set `status`, or move outlines."
+            f"--review: {file} changes nothing",
+            "Save the edits in the GIS first; set `status`, or move outlines.",
         )
-    if event.review.exists() and event.review.resolve() != file.resolve() and read_review(event.review).edits:
+    if (
+        event.review.exists()
+        and event.review.resolve() != file.resolve()
+        and read_review(event.review).edits
+    ):
         raise RequestError(
-            f"{event.review} holds edits too", "Let `coslide refresh` take them up first, or move it away."
+            f"{event.review} holds edits too",
+            "Let `coslide refresh` take them up first, or move it away.",
         )
     if event.review.resolve() != file.resolve():
         copy(file, event.review)
@@ -74,7 +85,8 @@ def waiting(event: EventFolder) -> Review | None:
     if not review.edits:
         return None
     logger.warning(
-        "%s was edited in place: its checksum in item.json no longer holds. Next time edit the copy that "
+        "%s was edited in place: its checksum in item.json no longer holds. Next time edit "
+        "the copy that "
         "`coslide review %s` makes",
         review.path,
         event.folder,
@@ -83,7 +95,9 @@ def waiting(event: EventFolder) -> Review | None:
 
 
 def _edited(revision: RunLayout) -> bool:
-    """Return whether a revision's GeoPackage is not the one that was published; one without a checksum counts as edited."""
+    """Return whether a revision's GeoPackage is not the one that was published; one without a
+    checksum counts as edited.
+    """
     package, item = revision.folder / GEOPACKAGE, revision.folder / "item.json"
     log = package.with_name(package.name + "-wal")
     if not item.exists() or (log.exists() and log.stat().st_size > 0):
@@ -93,7 +107,9 @@ def _edited(revision: RunLayout) -> bool:
 
 
 def earlier(event: EventFolder) -> Earlier | None:
-    """Return the latest revision with the review that waits for the next one; None where there is no revision."""
+    """Return the latest revision with the review that waits for the next one; None where there is
+    no revision.
+    """
     revisions = event.revisions()
     if not revisions:
         return None

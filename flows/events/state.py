@@ -1,4 +1,6 @@
-"""An event's state on disk, ``event.yaml``: open or closed with the reason, its limits, its latest revision (contract)."""
+"""An event's state on disk, ``event.yaml``: open or closed with the reason, its limits, its latest
+revision (contract).
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Standing:
 
     @property
     def last_day(self) -> date:
-        """Return the last day whose images are wanted: the age limit's, or the end of the post window."""
+        """Return the last day whose images are wanted: the age limit's, or the end of the post
+        window.
+        """
         limit = self.event_time.date() + timedelta(days=self.state.age_limit_days)
         return min(limit, max(self.post_last, self.event_time.date()))
 
@@ -79,14 +83,17 @@ def settled(standing: Standing) -> Stop | None:
         return Stop(state.reason or "closed", state.closed_by or "operator")
     if state.observed_fraction is not None and state.observed_fraction >= state.coverage_target:
         seen, target = f"{state.observed_fraction:.1%}", f"{state.coverage_target:.0%}"
-        return Stop(f"coverage target reached: {seen} of the area seen, {target} wanted", "coverage")
+        return Stop(
+            f"coverage target reached: {seen} of the area seen, {target} wanted", "coverage"
+        )
     return None
 
 
 def is_refresh_due(standing: Standing, scenes: Iterable[Scene], now: datetime) -> Verdict:
     """Return whether an event's inventory is to be refreshed now.
 
-    Images that came before the age limit are still used when the look for them is late: a missed schedule is made up once.
+    Images that came before the age limit are still used when the look for them is late: a missed
+    schedule is made up once.
 
     Args:
         standing: the event's state and what its latest revision knew.
@@ -110,14 +117,20 @@ def is_refresh_due(standing: Standing, scenes: Iterable[Scene], now: datetime) -
     end = datetime.combine(standing.last_day, time.max, now.tzinfo)
     if now > end:
         age = (now - standing.event_time).days
-        return Stop(f"age limit reached: {age} days after the earthquake, images up to {end.date()} wanted", "age")
+        return Stop(
+            f"age limit reached: {age} days after the earthquake, images up to {end.date()} wanted",
+            "age",
+        )
     since = f" since revision {standing.state.latest_revision}" if standing.as_of else ""
     return Wait(f"no new image{since}")
 
 
 def _in_words(fresh: list[Scene]) -> str:
     noun = "image" if len(fresh) == 1 else "images"
-    days = sorted({scene.acquired.date() for scene in fresh if scene.when is When.POST} or {fresh[0].acquired.date()})
+    days = sorted(
+        {scene.acquired.date() for scene in fresh if scene.when is When.POST}
+        or {fresh[0].acquired.date()}
+    )
     span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
     return f"{len(fresh)} new {noun} ({span})"
 
@@ -130,7 +143,8 @@ def is_look_due(state: EventState, now: datetime) -> bool:
 
 
 def read_state(event: EventFolder) -> EventState:
-    """Return an event's state; what an older coslide did not write comes from its latest revision, or is the default.
+    """Return an event's state; what an older coslide did not write comes from its latest revision,
+    or is the default.
 
     Raises:
         RequestError: malformed, or of a newer format.
@@ -164,13 +178,18 @@ def write_state(event: EventFolder, **changes: Any) -> EventState:
     text = yaml.safe_dump(state.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(
         event.state,
-        "# Edit coverage_target, age_limit_days or every_hours here; close with `coslide refresh`.\n" + text,
+        "# Edit coverage_target, age_limit_days or every_hours here; close with `coslide "
+        "refresh`.\n" + text,
     )
     return state
 
 
-def published(event: EventFolder, run: RunConfig, number: int, observed_fraction: float) -> EventState:
-    """Note a new revision; a first one takes the limits of its run. One that sees too little again opens what was covered."""
+def published(
+    event: EventFolder, run: RunConfig, number: int, observed_fraction: float
+) -> EventState:
+    """Note a new revision; a first one takes the limits of its run. One that sees too little again
+    opens what was covered.
+    """
     changes: dict[str, Any] = {"latest_revision": number, "observed_fraction": observed_fraction}
     if not event.state.exists():
         changes |= run.refresh.model_dump(exclude={"policy"})
@@ -199,7 +218,9 @@ def reopen(event: EventFolder) -> EventState:
 
 
 def register(run: RunConfig) -> EventFolder:
-    """Note an event that no image shows yet: its refresh makes the first revision as soon as one does."""
+    """Note an event that no image shows yet: its refresh makes the first revision as soon as one
+    does.
+    """
     event = EventFolder(Path(run.out) / run.event.name)
     event.folder.mkdir(parents=True, exist_ok=True)
     run.write(event.request)
@@ -217,12 +238,18 @@ def open_existing(folder: Path) -> EventFolder:
     if event.revisions() or (event.request.exists() and event.state.exists()):
         return event
     if RunLayout(folder).config.exists() or (folder / "landslides.gpkg").exists():
-        raise RequestError(f"{folder} is a revision, not an event", f"Name the folder above it: {folder.parent}.")
-    raise RequestError(f"{folder} is no event: it holds no revision", "Name a folder like runs/EVENT.")
+        raise RequestError(
+            f"{folder} is a revision, not an event", f"Name the folder above it: {folder.parent}."
+        )
+    raise RequestError(
+        f"{folder} is no event: it holds no revision", "Name a folder like runs/EVENT."
+    )
 
 
 def latest_run(event: EventFolder) -> RunConfig:
-    """Return the configuration of an event's latest revision, or of what was asked where there is none yet."""
+    """Return the configuration of an event's latest revision, or of what was asked where there is
+    none yet.
+    """
     revisions = event.revisions()
     return read_run(revisions[max(revisions)].config if revisions else event.request)
 
@@ -246,7 +273,9 @@ def _provenance(revision: RunLayout) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(revision.provenance.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise RequestError(f"cannot read {revision.provenance}: {error}", "Restore it from a backup.") from error
+        raise RequestError(
+            f"cannot read {revision.provenance}: {error}", "Restore it from a backup."
+        ) from error
     check_format(content.get("format"), "provenance", str(revision.provenance))
     return content
 
@@ -261,15 +290,21 @@ def known_scenes(revision: RunLayout) -> frozenset[str]:
 
 
 def card_of(revision: RunLayout) -> str | None:
-    """Return the checkpoint that mapped a revision: the first one of its provenance, before the one that fills gaps."""
+    """Return the checkpoint that mapped a revision: the first one of its provenance, before the one
+    that fills gaps.
+    """
     return next(iter(_provenance(revision)["checkpoints"]), None)
 
 
 def run_today(run: RunConfig, state: EventState, as_of: datetime) -> RunConfig:
-    """Return a run with a later clock. A post window that nobody limited goes on to the new clock or to the age limit."""
+    """Return a run with a later clock. A post window that nobody limited goes on to the new clock
+    or to the age limit.
+    """
     windows, day = run.windows, run.event.time.date()
     post = windows.post
     if post.last in (windows.as_of.date(), day + timedelta(days=run.look.post_days)):
         limit = day + timedelta(days=state.age_limit_days)
         post = post.model_copy(update={"last": max(post.last, min(limit, as_of.date()))})
-    return run.model_copy(update={"windows": windows.model_copy(update={"as_of": as_of, "post": post})})
+    return run.model_copy(
+        update={"windows": windows.model_copy(update={"as_of": as_of, "post": post})}
+    )

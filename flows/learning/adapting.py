@@ -1,4 +1,6 @@
-"""Sample sets in a card's terms: the same maps for the chips of a training as for a whole scene at use (`models.inference.adaptation`)."""
+"""Sample sets in a card's terms: the same maps for the chips of a training as for a whole scene at
+use (`models.inference.adaptation`).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _OBSERVED = 0.5
 
 
 def scene_of(samples: SampleSet, bands: Sequence[str]) -> Reference:
-    """Return a sample set's pixels as a run would draw those of a scene: all that were observed, sloping. No label counts."""
+    """Return a sample set's pixels as a run would draw those of a scene: all that were observed,
+    sloping. No label counts.
+    """
     settings, every = read_selection(), samples.numbers(samples.card.split_names.values())
     return sample(
         samples,
@@ -43,7 +47,8 @@ def scene_of(samples: SampleSet, bands: Sequence[str]) -> Reference:
 
 
 def tiles_of(samples: SampleSet, bands: Sequence[str], side: int) -> list[NDArray[np.float32]]:
-    """Return physical tiles `(C, side, side)` that cover a sample set, row by row, as far as half of each was observed.
+    """Return physical tiles `(C, side, side)` that cover a sample set, row by row, as far as half
+    of each was observed.
 
     Tiles overlap where the set is no multiple of them; beyond a set smaller than a tile is NaN.
     """
@@ -102,7 +107,8 @@ class Adapting:
 
     @classmethod
     def of(cls, config: TrainingConfig, reference: Reference, parent: Found | None) -> Adapting:
-        """Return what a recipe asks for: towards all domains together, or what the parent's network knows.
+        """Return what a recipe asks for: towards all domains together, or what the parent's network
+        knows.
 
         Raises:
             RequestError: there is nothing to adapt.
@@ -112,20 +118,32 @@ class Adapting:
         toward = {} if config.adapt == "card" else targets(reference, reference.bands)
         if config.adapt != "card" and not toward:
             raise RequestError(
-                f"`adapt: {config.adapt}` moves imagery, and the recipe reads none", "Set `adapt: card` in the recipe."
+                f"`adapt: {config.adapt}` moves imagery, and the recipe reads none",
+                "Set `adapt: card` in the recipe.",
             )
-        return cls(Normalisation(method=config.normalisation, adapt=config.adapt, toward=toward), False)
+        return cls(
+            Normalisation(method=config.normalisation, adapt=config.adapt, toward=toward), False
+        )
 
     def chips(self, chips: ChipDataset) -> ChipDataset | AdaptedChips:
         """Return the chips as the network is to know them."""
         if self.normalisation.adapt == "card":
             return chips
         scenes = (scene_of(share.samples, chips.bands) for share in chips.shares)
-        return AdaptedChips(chips, tuple(Adaptation.of(self.normalisation, chips.bands, scene) for scene in scenes))
+        return AdaptedChips(
+            chips, tuple(Adaptation.of(self.normalisation, chips.bands, scene) for scene in scenes)
+        )
 
     def fitted(self, chips: ChipDataset | AdaptedChips, bands: Sequence[str]) -> Normalisation:
-        """Return the normalisation of the training, its band statistics those of the training chips as they are put."""
+        """Return the normalisation of the training, its band statistics those of the training chips
+        as they are put.
+        """
         if self.known:
             return self.normalisation
-        found = fit((chips[i] for i in range(len(chips))), bands, self.normalisation.method, self.normalisation.fill)
+        found = fit(
+            (chips[i] for i in range(len(chips))),
+            bands,
+            self.normalisation.method,
+            self.normalisation.fill,
+        )
         return self.normalisation.model_copy(update={"statistics": found.statistics})

@@ -1,7 +1,9 @@
-"""Checkpoints × test sets: one table of how good each card is and what it costs, as CSV and Markdown.
+"""Checkpoints × test sets: one table of how good each card is and what it costs, as CSV and
+Markdown.
 
-Pixels, landslides and boundaries, over the labelled pixels of the splits asked for. The stored weights map the whole set,
-tiled as a scene would be, with the card's own threshold; nothing is chosen here.
+Pixels, landslides and boundaries, over the labelled pixels of the splits asked for. The stored
+weights map the whole set, tiled as a scene would be, with the card's own threshold; nothing is
+chosen here.
 """
 
 from __future__ import annotations
@@ -57,22 +59,31 @@ class _Bands:
         return np.stack([self._samples.read(name, rows, columns) for name in self._bands[bands]])
 
 
-def probability_of(predictor: Predictor, samples: SampleSet, where: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return a card's probability over a sample set, `(y, x)`, NaN but `where`, tiled as the card says.
+def probability_of(
+    predictor: Predictor, samples: SampleSet, where: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return a card's probability over a sample set, `(y, x)`, NaN but `where`, tiled as the card
+    says.
 
     A card that adapts to scenes takes the whole set as one, unless that has been done.
     """
     card, predictor = predictor.card, on(predictor, samples)
     grid = TileGrid.for_card(samples.shape, card.tiles, ARCHITECTURES[card.architecture].stride)
-    out: NDArray[np.float32] = map_tiles(sample_rows(samples, card.bands), grid, predictor, batch=4, valid=where)
+    out: NDArray[np.float32] = map_tiles(
+        sample_rows(samples, card.bands), grid, predictor, batch=4, valid=where
+    )
     return out
 
 
 def scores(predictor: Predictor, config: TrainingConfig, sets: list[SampleSet]) -> list[Score]:
-    """Return the scores on each set's test split, measured on the stored weights, tiled as a scene would be."""
+    """Return the scores on each set's test split, measured on the stored weights, tiled as a scene
+    would be.
+    """
     found = []
     for samples in sets:
-        names = tuple(name for name in config.splits.test if name in samples.card.split_names.values())
+        names = tuple(
+            name for name in config.splits.test if name in samples.card.split_names.values()
+        )
         if not names:
             continue
         truth = samples.label(samples.numbers(names))
@@ -81,7 +92,11 @@ def scores(predictor: Predictor, config: TrainingConfig, sets: list[SampleSet]) 
             truth == 1,
             truth != IGNORED,
         )
-        found.append(scored(f"{samples.name}/{'+'.join(names)}", counts, simulated=samples.card.origin.simulated))
+        found.append(
+            scored(
+                f"{samples.name}/{'+'.join(names)}", counts, simulated=samples.card.origin.simulated
+            )
+        )
     return found
 
 
@@ -91,7 +106,9 @@ TEST = "test"
 """The split that counts where none is named."""
 TOLERANCES_PX = (1, 2, 3)
 PATCH_METRICS = ("f1", "iou", "mcc")
-"""Means over patches stand beside the pooled values: paper 000 averages so, papers 001 to 004 count globally."""
+"""Means over patches stand beside the pooled values: paper 000 averages so, papers 001 to 004 count
+globally.
+"""
 SHOWN = ("checkpoint", "trained on", "test set", "f1", "iou", "precision", "recall", "mcc", "kappa", "oa", "miou", "mpa", "fwiou",
          "landslide recall", "landslide precision", "boundary f1 2 px", "parameters", "MFLOP/px", "s/Mpx", "peak GB")  # fmt: skip
 """Columns of the Markdown table; the CSV has all."""
@@ -114,7 +131,8 @@ def evaluate_cards(
         card_dirs: further folders of cards.
 
     Raises:
-        RequestError: a card, a sample set or a split that is not there, or a set without the card's bands.
+        RequestError: a card, a sample set or a split that is not there, or a set without the card's
+            bands.
     """
     cards = [card_named(name, card_dirs) for name in checkpoints]
     sets = [SampleSet.open(folder) for folder in samples]
@@ -126,7 +144,12 @@ def evaluate_cards(
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "scores.csv", as_csv(rows))
     write_text(out / "scores.md", as_markdown(rows))
-    return {"status": "ok", "rows": rows, "csv": str(out / "scores.csv"), "markdown": str(out / "scores.md")}
+    return {
+        "status": "ok",
+        "rows": rows,
+        "csv": str(out / "scores.csv"),
+        "markdown": str(out / "scores.md"),
+    }
 
 
 def card_named(name: str, card_dirs: Sequence[str] = ()) -> Found:
@@ -160,7 +183,10 @@ def row(found: Found, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, 
     card, predictor = found.card, on(found.load(), samples)
     truth = samples.label(samples.numbers(splits))
     if not (truth != IGNORED).any():
-        raise RequestError(f"`{samples.name}` has no labelled pixel in {', '.join(splits)}", "Choose another split.")
+        raise RequestError(
+            f"`{samples.name}` has no labelled pixel in {', '.join(splits)}",
+            "Choose another split.",
+        )
     logger.info("%s on %s", card.name, samples.name)
     labelled = truth != IGNORED
     probability, peak_gb = _mapped(predictor, samples, labelled)
@@ -169,7 +195,9 @@ def row(found: Found, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, 
     return {
         "checkpoint": card.name,
         "architecture": card.architecture,
-        "trained on": ", ".join(f"{d.name}{' (simulated)' if d.simulated else ''}" for d in card.domains),
+        "trained on": ", ".join(
+            f"{d.name}{' (simulated)' if d.simulated else ''}" for d in card.domains
+        ),
         "test set": f"{samples.name}/{'+'.join(splits)}{' (simulated)' if samples.card.origin.simulated else ''}",
         "threshold": card.threshold,
         **pooled.as_dict(),
@@ -183,8 +211,11 @@ def row(found: Found, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, 
     }
 
 
-def _mapped(predictor: Predictor, samples: SampleSet, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.float32], float]:
-    """Return the probability `(y, x)`, NaN where not wanted, and the most memory held meanwhile, GB.
+def _mapped(
+    predictor: Predictor, samples: SampleSet, wanted: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], float]:
+    """Return the probability `(y, x)`, NaN where not wanted, and the most memory held meanwhile,
+    GB.
 
     Of the GPU where there is one, else resident memory of the whole process.
     """
@@ -200,7 +231,8 @@ def _mapped(predictor: Predictor, samples: SampleSet, wanted: NDArray[np.bool_])
 
 
 def seconds_per_megapixel(predictor: Predictor) -> float:
-    """Return the wall-clock seconds that a million new pixels cost in a large scene, context and overlap included.
+    """Return the wall-clock seconds that a million new pixels cost in a large scene, context and
+    overlap included.
 
     The better of two tiles after one that warms up; reading the imagery is not in it.
     """
@@ -217,7 +249,9 @@ def seconds_per_megapixel(predictor: Predictor) -> float:
     return min(seconds) / gained**2 * 1e6
 
 
-def _patch_means(called: NDArray[np.uint8], truth: NDArray[np.uint8], side: int) -> dict[str, float]:
+def _patch_means(
+    called: NDArray[np.uint8], truth: NDArray[np.uint8], side: int
+) -> dict[str, float]:
     """Return means over the squares of `side` px that hold a labelled pixel."""
     windows = [
         (slice(y, y + side), slice(x, x + side))
@@ -225,16 +259,23 @@ def _patch_means(called: NDArray[np.uint8], truth: NDArray[np.uint8], side: int)
         for x in range(0, truth.shape[1], side)
     ]
     means = mean_over_patches(
-        Confusion.from_masks(called[at], truth[at]) for at in windows if (truth[at] != IGNORED).any()
+        Confusion.from_masks(called[at], truth[at])
+        for at in windows
+        if (truth[at] != IGNORED).any()
     )
     return {f"{name}, mean over patches": means[name] for name in PATCH_METRICS}
 
 
-def _objects(called: NDArray[np.uint8], truth: NDArray[np.uint8], samples: SampleSet) -> dict[str, float]:
-    """Return the scores by landslide and by boundary; landslides are the 8-connected groups of each mask."""
+def _objects(
+    called: NDArray[np.uint8], truth: NDArray[np.uint8], samples: SampleSet
+) -> dict[str, float]:
+    """Return the scores by landslide and by boundary; landslides are the 8-connected groups of each
+    mask.
+    """
     geobox = samples.geobox
     frames = [
-        gpd.GeoDataFrame(geometry=polygonise(mask == 1, geobox.affine), crs=str(geobox.crs)) for mask in (called, truth)
+        gpd.GeoDataFrame(geometry=polygonise(mask == 1, geobox.affine), crs=str(geobox.crs))
+        for mask in (called, truth)
     ]
     objects = compare_landslides(frames[0], frames[1], called, truth, geobox)
     boundaries = compare_boundaries(called, truth, TOLERANCES_PX)
@@ -248,9 +289,11 @@ def _objects(called: NDArray[np.uint8], truth: NDArray[np.uint8], samples: Sampl
 
 
 def megaflops_per_pixel(card: CheckpointCard) -> float:
-    """Return the network's floating-point operations per input pixel, in millions, on a tile of the card's size.
+    """Return the network's floating-point operations per input pixel, in millions, on a tile of the
+    card's size.
 
-    Convolutions and matrix products, two operations a multiply-accumulate; no weights are needed to count them.
+    Convolutions and matrix products, two operations a multiply-accumulate; no weights are needed to
+    count them.
     """
     side = card.tiles.size
     with torch.device("meta"):
@@ -271,7 +314,11 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
 
 def as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the main columns as a Markdown table."""
-    lines = [SHOWN, ("---",) * len(SHOWN), *(tuple(_cell(name, one[name]) for name in SHOWN) for one in rows)]
+    lines = [
+        SHOWN,
+        ("---",) * len(SHOWN),
+        *(tuple(_cell(name, one[name]) for name in SHOWN) for one in rows),
+    ]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 

@@ -1,4 +1,5 @@
-"""Looking inside: where a checkpoint looked on some chips, which bands spoke, and which factors separate landslides at all.
+"""Looking inside: where a checkpoint looked on some chips, which bands spoke, and which factors
+separate landslides at all.
 
 Pictures and tables in a folder: ``chip-01.png`` …, ``bands.csv``, ``factors.csv``, ``factors.png``.
 """
@@ -29,7 +30,9 @@ from tiles.samples import SampleSet
 logger = logging.getLogger(__name__)
 
 PIXELS = 20_000
-"""Pixels that rank the factors, half of them landslide where there are enough. Chosen: the ranking no longer changes."""
+"""Pixels that rank the factors, half of them landslide where there are enough. Chosen: the ranking
+no longer changes.
+"""
 
 
 def explain(
@@ -66,9 +69,16 @@ def explain(
         )
     out.mkdir(parents=True, exist_ok=True)
     ranked = dict(zip(bands, _factors(opened, bands, numbers, seed), strict=True))
-    title = f"Gini importance, {opened.name}{' (simulated)' if opened.card.origin.simulated else ''}"
-    heatmaps.draw_shares(ranked, out / "factors.png", title, "mean decrease in impurity (random forest on pixels)")
-    write_text(out / "factors.csv", _csv(["factor", "gini_importance"], [[n, f"{v:.6f}"] for n, v in ranked.items()]))
+    title = (
+        f"Gini importance, {opened.name}{' (simulated)' if opened.card.origin.simulated else ''}"
+    )
+    heatmaps.draw_shares(
+        ranked, out / "factors.png", title, "mean decrease in impurity (random forest on pixels)"
+    )
+    write_text(
+        out / "factors.csv",
+        _csv(["factor", "gini_importance"], [[n, f"{v:.6f}"] for n, v in ranked.items()]),
+    )
     result: dict[str, Any] = {
         "status": "ok",
         "folder": str(out),
@@ -78,10 +88,16 @@ def explain(
     if found is None:
         return result
     shares, pictures = _look(on(found.load(), opened), opened, numbers, chips, out)
-    return result | {"checkpoint": found.card.name, "bands": shares, "pictures": [*pictures, "factors.png"]}
+    return result | {
+        "checkpoint": found.card.name,
+        "bands": shares,
+        "pictures": [*pictures, "factors.png"],
+    }
 
 
-def _factors(samples: SampleSet, bands: Sequence[str], numbers: tuple[int, ...], seed: int) -> list[float]:
+def _factors(
+    samples: SampleSet, bands: Sequence[str], numbers: tuple[int, ...], seed: int
+) -> list[float]:
     """Return each band's Gini importance on labelled, fully observed pixels of some splits."""
     label = samples.label(numbers).ravel()
     values = np.stack([samples.read(band).ravel() for band in bands], axis=1)
@@ -98,29 +114,43 @@ def _factors(samples: SampleSet, bands: Sequence[str], numbers: tuple[int, ...],
 def _look(
     predictor: Predictor, samples: SampleSet, numbers: tuple[int, ...], count: int, out: Path
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Return each band's share of the attribution by two methods, and the names of the pictures written."""
+    """Return each band's share of the attribution by two methods, and the names of the pictures
+    written.
+    """
     table, side = samples.chips, samples.card.chip_px
     inside = np.flatnonzero(np.isin(table.splits, numbers) & (table.positive > 0))
     best = inside[np.argsort(-table.positive[inside], kind="stable")][:count]
     if not len(best):
-        raise RequestError("no chip of these splits holds a landslide", "Choose other splits (--split).")
+        raise RequestError(
+            "no chip of these splits holds a landslide", "Choose other splits (--split)."
+        )
     pictures, occlusion, gradient = [], [], []
     with progress(f"looking into {predictor.card.name}", "chip") as advance:
         for number, chip in enumerate(best, start=1):
-            rows, columns = (slice(int(at[chip]), int(at[chip]) + side) for at in (table.rows, table.columns))
+            rows, columns = (
+                slice(int(at[chip]), int(at[chip]) + side) for at in (table.rows, table.columns)
+            )
             look, gradients = look_at(predictor, samples, numbers, rows, columns)
             occlusion.append(gradcam.shares(look.occlusion))
             gradient.append(gradcam.shares(gradients))
             pictures.append(f"chip-{number:02d}.png")
             kind = " (simulated)" if samples.card.origin.simulated else ""
-            heatmaps.draw(look, out / pictures[-1], f"{predictor.card.name} on {samples.name}{kind}, chip {chip}")
+            heatmaps.draw(
+                look,
+                out / pictures[-1],
+                f"{predictor.card.name} on {samples.name}{kind}, chip {chip}",
+            )
             advance(number, len(best))
     shares = {
         band: {"occlusion": float(o), "gradient_x_input": float(g)}
-        for band, o, g in zip(predictor.bands, np.mean(occlusion, axis=0), np.mean(gradient, axis=0), strict=True)
+        for band, o, g in zip(
+            predictor.bands, np.mean(occlusion, axis=0), np.mean(gradient, axis=0), strict=True
+        )
     }
     lines = [[band, *(f"{value:.6f}" for value in of.values())] for band, of in shares.items()]
-    write_text(out / "bands.csv", _csv(["band", "occlusion_share", "gradient_x_input_share"], lines))
+    write_text(
+        out / "bands.csv", _csv(["band", "occlusion_share", "gradient_x_input_share"], lines)
+    )
     return shares, pictures
 
 
@@ -129,7 +159,8 @@ def look_at(
 ) -> tuple[heatmaps.Look, gradcam.Image]:
     """Return a chip as the network sees it, and gradient × input `(C, H, W)`.
 
-    Grad-CAM explains the landslide logits inside the true landslide where there is one, else of the whole chip.
+    Grad-CAM explains the landslide logits inside the true landslide where there is one, else of the
+    whole chip.
     """
     network, bands = predictor.module, predictor.bands
     assert isinstance(network, Segmenter)  # all of `models.architectures` are
@@ -144,8 +175,12 @@ def look_at(
         truth=truth,
         probability=predictor(pixels[None])[0],
         cam=gradcam.class_map(network, image, mask),
-        branch_cams=gradcam.branch_maps(network, image, mask) if groups else np.zeros((0, *truth.shape), np.float32),
-        branch_names=tuple(f"branch {chr(65 + i)}: {_short(bands, group)}" for i, group in enumerate(groups)),
+        branch_cams=gradcam.branch_maps(network, image, mask)
+        if groups
+        else np.zeros((0, *truth.shape), np.float32),
+        branch_names=tuple(
+            f"branch {chr(65 + i)}: {_short(bands, group)}" for i, group in enumerate(groups)
+        ),
         occlusion=gradcam.occlusion_maps(network, image),
     )
     return look, gradcam.gradient_maps(network, image, mask)
@@ -168,7 +203,13 @@ def words(result: dict[str, Any]) -> str:
     ranked = sorted(result["gini_importance"].items(), key=lambda item: -item[1])
     lines += [f"  {name:<16} {value:.3f}" for name, value in ranked]
     if "bands" in result:
-        lines.append(f"share of each band in what `{result['checkpoint']}` says (occlusion, gradient × input):")
+        lines.append(
+            f"share of each band in what `{result['checkpoint']}` says (occlusion, "
+            "gradient × input):"
+        )
         spoken = sorted(result["bands"].items(), key=lambda item: -item[1]["occlusion"])
-        lines += [f"  {name:<16} {of['occlusion']:.3f}  {of['gradient_x_input']:.3f}" for name, of in spoken]
+        lines += [
+            f"  {name:<16} {of['occlusion']:.3f}  {of['gradient_x_input']:.3f}"
+            for name, of in spoken
+        ]
     return "\n".join([*lines, f"  {result['folder']}/"])

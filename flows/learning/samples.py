@@ -1,4 +1,6 @@
-"""From imagery and truth to a sample set on disk: one grid, one stack, labels, splits, chips (paper 000, Table II)."""
+"""From imagery and truth to a sample set on disk: one grid, one stack, labels, splits, chips (paper
+000, Table II).
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,14 @@ def make_samples(path: Path, out: Path) -> SampleSet:
     source, scratch = make_source(run.source), out.with_name(f".{out.name}.stack")
     stack = _stack(config, run, source, scratch)
     label = _label(config, run, stack, path.parent)
-    observed = observe(stack, config.bands, run.place, scratch / "observed.zarr", requires=config.requires)
+    observed = observe(
+        stack, config.bands, run.place, scratch / "observed.zarr", requires=config.requires
+    )
     seen = Is(observed.array, ObservationClass.CLEAR)
-    if not any(name.startswith("pre_") for name in config.bands) and observed.counts[ObservationClass.NO_PRE]:
+    if (
+        not any(name.startswith("pre_") for name in config.bands)
+        and observed.counts[ObservationClass.NO_PRE]
+    ):
         logger.warning("some pixels lack a clear image: they are not labelled")
     with progress("cutting samples", "row") as advance:
         samples = cut(
@@ -73,7 +80,9 @@ def make_samples(path: Path, out: Path) -> SampleSet:
 
 
 def _placed(preset: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the run's parts with the paths of archive and factors, relative to the configuration's folder, made absolute."""
+    """Return the run's parts with the paths of archive and factors, relative to the configuration's
+    folder, made absolute.
+    """
     source = dict(preset.get("source", {}))
     if source.get("archive"):
         source["archive"] = str((folder / source["archive"]).resolve())
@@ -99,7 +108,10 @@ def _label(config: SamplingConfig, run: RunConfig, stack: Stack, folder: Path) -
         layers = [_layer(layer, folder) for layer in truth.slides]
         inside = _layer(truth.inside, folder) if truth.inside else None
         return labels.truth(
-            stack.geobox, layers, inside=inside, ignore=[_layer(layer, folder) for layer in truth.ignore]
+            stack.geobox,
+            layers,
+            inside=inside,
+            ignore=[_layer(layer, folder) for layer in truth.ignore],
         )
     return simulated_mask(run, stack.geobox)
 
@@ -114,10 +126,21 @@ def _splits(config: SplitConfig, label: NDArray[np.uint8]) -> Splits:
         among = label != IGNORED
         numbers = split.bands(shape, config.axis, config.count, config.guard_px, among=among)
         names = {number: f"band-{number}" for number in range(config.count)}
-        words = f"{config.count} bands that follow one another along the {config.axis}, {config.guard_px} px apart"
+        words = (
+            f"{config.count} bands that follow one another along the {config.axis}, "
+            f"{config.guard_px} px apart"
+        )
         return Splits(numbers, names, words)
     numbers = split.random_blocks(
-        shape, config.block_px, config.shares, config.guard_px, seed=config.seed, positive=label == 1
+        shape,
+        config.block_px,
+        config.shares,
+        config.guard_px,
+        seed=config.seed,
+        positive=label == 1,
     )
-    words = f"blocks of {config.block_px} px in shares {config.shares}, {config.guard_px} px apart, seed {config.seed}"
+    words = (
+        f"blocks of {config.block_px} px in shares {config.shares}, {config.guard_px} px "
+        f"apart, seed {config.seed}"
+    )
     return Splits(numbers, {0: "train", 1: "validation", 2: "test"}, words)

@@ -1,4 +1,6 @@
-"""Sample sets and a recipe to a checkpoint: `tiles` gives the chips, `models` the network, the test split its scores."""
+"""Sample sets and a recipe to a checkpoint: `tiles` gives the chips, `models` the network, the test
+split its scores.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ from tiles.samples import SampleSet
 
 
 def parent_of(config: TrainingConfig, places: list[Path]) -> Found:
-    """Return the checkpoint that a recipe goes on from: a folder, or a card's name among those installed.
+    """Return the checkpoint that a recipe goes on from: a folder, or a card's name among those
+    installed.
 
     Raises:
         RequestError: there is none.
@@ -52,11 +55,16 @@ def like_parent(config: TrainingConfig, parent: CheckpointCard) -> TrainingConfi
     Raises:
         RequestError: the recipe asks for others.
     """
-    kept = {"architecture": parent.architecture, "arguments": dict(parent.arguments), "bands": parent.bands}
+    kept = {
+        "architecture": parent.architecture,
+        "arguments": dict(parent.arguments),
+        "bands": parent.bands,
+    }
     for field, value in kept.items():
         if field in config.model_fields_set and getattr(config, field) not in (value, None):
             raise RequestError(
-                f"`{field}` of the recipe differs from that of `{parent.name}`, which it goes on from",
+                f"`{field}` of the recipe differs from that of `{parent.name}`, which it "
+                "goes on from",
                 f"Leave `{field}` out, or train from scratch.",
             )
     inputs = {"normalisation": parent.normalisation.method, "adapt": parent.normalisation.adapt}
@@ -64,12 +72,20 @@ def like_parent(config: TrainingConfig, parent: CheckpointCard) -> TrainingConfi
 
 
 def inherited(parent: Found | None) -> tuple[TrainingDomain, ...]:
-    """Return the domains a fine-tuned network has seen before; they have no part in its reference sample."""
-    return tuple(one.model_copy(update={"weight": 0.0}) for one in parent.card.domains) if parent else ()
+    """Return the domains a fine-tuned network has seen before; they have no part in its reference
+    sample.
+    """
+    return (
+        tuple(one.model_copy(update={"weight": 0.0}) for one in parent.card.domains)
+        if parent
+        else ()
+    )
 
 
 def tuned(config: TrainingConfig, parent: Found | None) -> dict[str, str | int | float | bool]:
-    """Return what the training record says about a fine-tuning; nothing for a training from scratch."""
+    """Return what the training record says about a fine-tuning; nothing for a training from
+    scratch.
+    """
     if parent is None:
         return {}
     record: dict[str, str | int | float | bool] = {
@@ -101,7 +117,9 @@ class Overrides:
     name: str | None = None
     seed: int | None = None
     fold: int | None = None
-    """Of sample sets split into bands: this band tests, the next one validates, the others train."""
+    """Of sample sets split into bands: this band tests, the next one validates, the others
+    train.
+    """
     samples: tuple[str, ...] = ()
     """Folders of the sample sets, in the order of the recipe's."""
     quick: bool = False
@@ -114,10 +132,13 @@ class Overrides:
     """Share of the training chips that are used."""
 
 
-def train(path: str, out: str | None = None, overrides: Overrides = Overrides(), step: Step = plain) -> dict[str, Any]:
+def train(
+    path: str, out: str | None = None, overrides: Overrides = Overrides(), step: Step = plain
+) -> dict[str, Any]:
     """Return what a training made: the checkpoint's folder and its scores.
 
-    An interrupted training goes on. `out` is the folder the card's own folder is made in, default ``cards``.
+    An interrupted training goes on. `out` is the folder the card's own folder is made in, default
+    ``cards``.
 
     Raises:
         RequestError: a recipe or a sample set that cannot be used, or the checkpoint exists.
@@ -143,7 +164,9 @@ def train(path: str, out: str | None = None, overrides: Overrides = Overrides(),
 
 
 def sample_folders(config: TrainingConfig, overrides: Overrides, folder: Path) -> list[Path]:
-    """Return where the sample sets are: those given, or the recipe's, relative to the recipe's folder."""
+    """Return where the sample sets are: those given, or the recipe's, relative to the recipe's
+    folder.
+    """
     if not overrides.samples:
         return [(folder / source.path).resolve() for source in config.samples]
     if len(overrides.samples) != len(config.samples):
@@ -154,7 +177,9 @@ def sample_folders(config: TrainingConfig, overrides: Overrides, folder: Path) -
     return [Path(path) for path in overrides.samples]
 
 
-def with_overrides(config: TrainingConfig, overrides: Overrides, folders: list[Path]) -> TrainingConfig:
+def with_overrides(
+    config: TrainingConfig, overrides: Overrides, folders: list[Path]
+) -> TrainingConfig:
     """Return the recipe of one training of a series."""
     changes: dict[str, Any] = {}
     for field in ("seed", "name", "start_from", "share", "steps"):
@@ -163,7 +188,9 @@ def with_overrides(config: TrainingConfig, overrides: Overrides, folders: list[P
     if overrides.steps is not None:
         changes["epochs"] = None
     if not 0 < changes.get("share", 1) <= 1 or changes.get("steps", 1) < 1:
-        raise RequestError("--share must be above 0 and at most 1, --steps at least 1", "Correct the option.")
+        raise RequestError(
+            "--share must be above 0 and at most 1, --steps at least 1", "Correct the option."
+        )
     if overrides.fold is not None:
         changes["splits"] = fold_of(SampleSet.open(folders[0]), overrides.fold)
     return config.model_copy(update=changes)
@@ -177,7 +204,9 @@ def fold_of(samples: SampleSet, fold: int) -> Splits:
     """
     names = list(samples.card.split_names.values())
     if not 0 <= fold < len(names):
-        raise RequestError(f"--fold {fold}: the samples have {len(names)} splits", f"Choose 0 to {len(names) - 1}.")
+        raise RequestError(
+            f"--fold {fold}: the samples have {len(names)} splits", f"Choose 0 to {len(names) - 1}."
+        )
     validation = names[(fold + 1) % len(names)]
     rest = tuple(name for name in names if name not in (names[fold], validation))
     return Splits(training=rest, validation=(validation,), test=(names[fold],))
@@ -186,10 +215,14 @@ def fold_of(samples: SampleSet, fold: int) -> Splits:
 def train_card(
     config: TrainingConfig, folders: list[Path], recipe: str, out: Path, parent: Found | None = None
 ) -> Found:
-    """Return the checkpoint of a recipe, trained, finished and scored; its working files lie beside it until then."""
+    """Return the checkpoint of a recipe, trained, finished and scored; its working files lie beside
+    it until then.
+    """
     folder = out / config.name
     if folder.exists():
-        raise RequestError(f"there is already a checkpoint at {folder}", "Delete it, or give another --name.")
+        raise RequestError(
+            f"there is already a checkpoint at {folder}", "Delete it, or give another --name."
+        )
     sets = [SampleSet.open(path) for path in folders]
     bands = config.bands or sets[0].card.bands
     _check(sets, bands)
@@ -235,16 +268,21 @@ def _check(sets: list[SampleSet], bands: tuple[str, ...]) -> None:
         missing = [band for band in bands if band not in samples.card.bands]
         if missing:
             raise RequestError(
-                f"sample set `{samples.name}` has no {', '.join(missing)}", "Cut it again with these bands."
+                f"sample set `{samples.name}` has no {', '.join(missing)}",
+                "Cut it again with these bands.",
             )
 
 
 def _told(wanted: SampleLayout | None, sets: list[SampleSet]) -> None:
     """Warn of sample sets that are cut otherwise than the recipe means."""
     for card in (samples.card for samples in sets):
-        if wanted is not None and (card.chip_px, card.stride_px) != (wanted.chip_px, wanted.stride_px):
+        if wanted is not None and (card.chip_px, card.stride_px) != (
+            wanted.chip_px,
+            wanted.stride_px,
+        ):
             logger.warning(
-                "sample set `%s` has chips of %d px every %d px; the recipe means %d px every %d px",
+                "sample set `%s` has chips of %d px every %d px; the recipe means %d px "
+                "every %d px",
                 *(card.origin.name, card.chip_px, card.stride_px, wanted.chip_px, wanted.stride_px),
             )
 
@@ -278,7 +316,11 @@ class _Augment:
         self._augment, self._azimuth_deg = augment, azimuth_deg
 
     def __call__(
-        self, pixels: NDArray[np.float32], label: NDArray[np.uint8], names: Any, rng: np.random.Generator
+        self,
+        pixels: NDArray[np.float32],
+        label: NDArray[np.uint8],
+        names: Any,
+        rng: np.random.Generator,
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         return self._augment(pixels, label, names, rng, self._azimuth_deg)
 
@@ -287,10 +329,14 @@ def _augment(config: TrainingConfig, sets: list[SampleSet]) -> _Augment | None:
     wanted = config.augmentation
     if wanted.mirrors == "none":
         return None
-    return _Augment(Augment(wanted.mirrors, wanted.hillshade), sets[0].card.origin.hillshade_azimuth_deg)
+    return _Augment(
+        Augment(wanted.mirrors, wanted.hillshade), sets[0].card.origin.hillshade_azimuth_deg
+    )
 
 
-def _facts(config: TrainingConfig, sets: list[SampleSet], recipe: str, parent: Found | None) -> Facts:
+def _facts(
+    config: TrainingConfig, sets: list[SampleSet], recipe: str, parent: Found | None
+) -> Facts:
     origins = [samples.card.origin for samples in sets]
     domains = tuple(
         TrainingDomain(
@@ -327,7 +373,8 @@ def _used(samples: SampleSet, config: TrainingConfig, count: int | None) -> int:
 
 
 def kept_apart(config: TrainingConfig, folders: Sequence[Path], folder: Path) -> None:
-    """Refuse to train on sets that the recipe (in `folder`) holds out: the same folder, or a copy of its pixels.
+    """Refuse to train on sets that the recipe (in `folder`) holds out: the same folder, or a copy
+    of its pixels.
 
     Raises:
         RequestError: one of them is among the training's sample sets.
@@ -337,7 +384,8 @@ def kept_apart(config: TrainingConfig, folders: Sequence[Path], folder: Path) ->
         for given in folders:
             if given.resolve() == path or (held and SampleSet.open(given).card.fingerprint == held):
                 raise RequestError(
-                    f"{given} is held out by recipe `{config.name}`: a card trained on it cannot be judged on it",
+                    f"{given} is held out by recipe `{config.name}`: a card trained on it "
+                    "cannot be judged on it",
                     "Take it out of `samples` (or --samples), or out of `held_out`.",
                 )
 
@@ -351,24 +399,36 @@ def check_total(config: TrainingConfig, sets: Sequence[SampleSet], chips: ChipDa
     if config.total is None or config.share < 1:
         return
     drawn = Counter(chips.origin(index)[0] for index in range(len(chips)))
-    wanted = [(one, source.count) for one, source in zip(sets, config.samples, strict=True) if source.count]
+    wanted = [
+        (one, source.count)
+        for one, source in zip(sets, config.samples, strict=True)
+        if source.count
+    ]
     for number, (samples, count) in enumerate(wanted):
         if drawn[number] < count:
             raise RequestError(
-                f"sample set `{samples.name}` has {drawn[number]} training chips, and its share of `total: {config.total}` "
+                f"sample set `{samples.name}` has {drawn[number]} training chips, and its "
+                f"share of `total: {config.total}` "
                 f"is {count}",
                 "Lower `total` or its `share`, or cut more chips (`stride_px`).",
             )
 
 
-def reference_of(config: TrainingConfig, sets: list[SampleSet], bands: tuple[str, ...]) -> Reference:
-    """Return the MMD reference sample: pixels of the training areas, before any balancing, domains by their weight."""
+def reference_of(
+    config: TrainingConfig, sets: list[SampleSet], bands: tuple[str, ...]
+) -> Reference:
+    """Return the MMD reference sample: pixels of the training areas, before any balancing, domains
+    by their weight.
+    """
     settings = read_selection()
     parts = []
     for samples, source in zip(sets, config.samples, strict=True):
         if source.count == 0:
             continue
-        usable, resolution_m = _usable(samples, config.splits.training), samples.card.origin.resolution_m
+        usable, resolution_m = (
+            _usable(samples, config.splits.training),
+            samples.card.origin.resolution_m,
+        )
         slope_min_deg = settings.slope_min_deg if "slope" in bands else 0.0
         drawn = sample(
             samples,
@@ -391,7 +451,9 @@ def reference_of(config: TrainingConfig, sets: list[SampleSet], bands: tuple[str
             seed=config.seed,
         )
         drawn = replace(drawn, patches=alike)
-        parts.append((drawn, source.weight * (source.count or count_of(samples, config.splits.training))))
+        parts.append(
+            (drawn, source.weight * (source.count or count_of(samples, config.splits.training)))
+        )
     return mixture(parts, config.reference_pixels, config.seed)
 
 

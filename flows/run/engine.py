@@ -1,11 +1,14 @@
-"""Who works off a run's shards: this process (`plain`), or the workers of a Dask cluster (`dask://…`).
+"""Who works off a run's shards: this process (`plain`), or the workers of a Dask cluster
+(`dask://…`).
 
-The engine never decides what a shard is: that is the grid's business, so that every engine makes the same pixels. One engine
-is open at a time in a process (a context variable, so that the threads of a step inherit it by copy).
+The engine never decides what a shard is: that is the grid's business, so that every engine makes
+the same pixels. One engine is open at a time in a process (a context variable, so that the threads
+of a step inherit it by copy).
 
-A task is a shard. Paths and small records travel, pixels go through the shared store. A worker that dies costs its shard: the
-scheduler gives it to another one, which goes on behind the markers the dead one left. Dask runs what its clients send: the
-scheduler must be reachable by its own machines only (docs/operations.md). A plain run never imports it.
+A task is a shard. Paths and small records travel, pixels go through the shared store. A worker that
+dies costs its shard: the scheduler gives it to another one, which goes on behind the markers the
+dead one left. Dask runs what its clients send: the scheduler must be reachable by its own machines
+only (docs/operations.md). A plain run never imports it.
 """
 
 from __future__ import annotations
@@ -31,9 +34,13 @@ PLAIN = "plain"
 CONNECT_SECONDS = 30
 """How long a scheduler may take to answer."""
 PATIENCE_SECONDS = 120
-"""How long a run waits without a single worker it can use; long enough for a machine to start again."""
+"""How long a run waits without a single worker it can use; long enough for a machine to start
+again.
+"""
 RETRIES = 2
-"""Further tries of a shard that failed for a reason that may pass (a GPU or a network file system lost for a moment)."""
+"""Further tries of a shard that failed for a reason that may pass (a GPU or a network file system
+lost for a moment).
+"""
 _POLL_SECONDS = 2
 _GPU = "GPU"
 """The worker resource that stands for a GPU: `dask worker --resources GPU=1`."""
@@ -68,9 +75,16 @@ class Cluster(Protocol):
         ...
 
     def work(
-        self, function: Callable[[S], Report], shards: Sequence[S], *, gpu: bool = False, at_once: int | None = None
+        self,
+        function: Callable[[S], Report],
+        shards: Sequence[S],
+        *,
+        gpu: bool = False,
+        at_once: int | None = None,
     ) -> Iterator[tuple[int, Report]]:
-        """Yield (number of the shard, report) as shards are finished, in any order; a lost worker's are done again."""
+        """Yield (number of the shard, report) as shards are finished, in any order; a lost worker's
+        are done again.
+        """
         ...
 
 
@@ -79,7 +93,9 @@ _cluster: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
 
 @contextmanager
 def opened(engine: str) -> Iterator[None]:
-    """Let the steps of the block work through an engine; Dask is imported for `dask://…` only, and reached when needed."""
+    """Let the steps of the block work through an engine; Dask is imported for `dask://…` only, and
+    reached when needed.
+    """
     if engine == PLAIN:
         yield
         return
@@ -97,7 +113,9 @@ def current() -> Cluster | None:
 
 
 class DaskCluster:
-    """The cluster at `dask://HOST:PORT` (or `dask+tls://…`), or processes of this machine at `dask://local?workers=N`."""
+    """The cluster at `dask://HOST:PORT` (or `dask+tls://…`), or processes of this machine at
+    `dask://local?workers=N`.
+    """
 
     def __init__(self, engine: str) -> None:
         self._url = urlsplit(engine)
@@ -109,7 +127,10 @@ class DaskCluster:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for what in (self._client, self._local):
             if what is not None:
@@ -122,7 +143,8 @@ class DaskCluster:
         return sum(int(worker["nthreads"]) for worker in self._workers().values()) or 1
 
     def device(self, wanted: Device) -> Device:
-        """Return `cuda` where a worker offers a GPU, else `cpu`: all shards of a run compute on one type of device.
+        """Return `cuda` where a worker offers a GPU, else `cpu`: all shards of a run compute on one
+        type of device.
 
         Raises:
             RequestError: `cuda` on a cluster without.
@@ -137,7 +159,12 @@ class DaskCluster:
         return "cpu"
 
     def work(
-        self, function: Callable[[S], Report], shards: Sequence[S], *, gpu: bool = False, at_once: int | None = None
+        self,
+        function: Callable[[S], Report],
+        shards: Sequence[S],
+        *,
+        gpu: bool = False,
+        at_once: int | None = None,
     ) -> Iterator[tuple[int, Report]]:
         """Yield (number of the shard, report) as shards are finished.
 
@@ -148,7 +175,8 @@ class DaskCluster:
             at_once: at most so many shards at once, where a service must not be asked for more.
 
         Raises:
-            MachineError: no worker is left, a shard kills every worker it is given to, or the scheduler is gone.
+            MachineError: no worker is left, a shard kills every worker it is given to, or the
+                scheduler is gone.
             CoslideError: what a shard failed with.
         """
         client = self._connected()
@@ -175,7 +203,11 @@ class DaskCluster:
         alone_since: float | None = None
         while True:
             try:
-                return list(distributed.wait(running, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED").done)  # type: ignore[no-untyped-call]
+                return list(
+                    distributed.wait(
+                        running, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED"
+                    ).done
+                )  # type: ignore[no-untyped-call]
             except TimeoutError:
                 pass
             except CancelledError:
@@ -189,7 +221,8 @@ class DaskCluster:
             if time.monotonic() - alone_since > PATIENCE_SECONDS:
                 raise MachineError(
                     f"{self._engine} has had no worker for {PATIENCE_SECONDS} s",
-                    f"Start workers (`dask worker {self._url.netloc}`) and give the same command again: it goes on.",
+                    f"Start workers (`dask worker {self._url.netloc}`) and give the same "
+                    "command again: it goes on.",
                 )
 
     def _result(self, future: Any) -> Report:
@@ -201,7 +234,8 @@ class DaskCluster:
         except KilledWorker as error:
             raise MachineError(
                 f"a shard was given up: every worker that took it died ({error.last_worker})",
-                "Look at that worker's log (memory?), then give the same command again: it goes on.",
+                "Look at that worker's log (memory?), then give the same command again: it "
+                "goes on.",
             ) from None
         except (CancelledError, CommClosedError):
             raise self._gone("gave up the run's shards") from None
@@ -214,7 +248,8 @@ class DaskCluster:
 
     def _gone(self, what: str) -> MachineError:
         return MachineError(
-            f"the scheduler of {self._engine} {what}", "Start it, then give the same command again: it goes on."
+            f"the scheduler of {self._engine} {what}",
+            "Start it, then give the same command again: it goes on.",
         )
 
     def _workers(self) -> dict[str, Any]:
@@ -229,19 +264,31 @@ class DaskCluster:
             try:
                 import distributed
             except ImportError as error:
-                raise RequestError(f"Dask is not installed: {error}", "pip install 'coslide[cluster]'") from error
+                raise RequestError(
+                    f"Dask is not installed: {error}", "pip install 'coslide[cluster]'"
+                ) from error
             if self._url.hostname == "local":
                 workers = int(parse_qs(self._url.query).get("workers", ["2"])[0])
                 self._local = distributed.LocalCluster(  # type: ignore[no-untyped-call]
-                    n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=40
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    silence_logs=40,
                 )
             scheme = "tls" if self._url.scheme.endswith("+tls") else "tcp"
-            address = self._local.scheduler_address if self._local else f"{scheme}://{self._url.netloc}"
+            address = (
+                self._local.scheduler_address if self._local else f"{scheme}://{self._url.netloc}"
+            )
             try:
                 self._client = distributed.Client(address, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
-            except (OSError, RuntimeError) as error:  # RuntimeError: TLS is required, and not spoken here
+            except (
+                OSError,
+                RuntimeError,
+            ) as error:  # RuntimeError: TLS is required, and not spoken here
                 raise MachineError(
-                    f"the scheduler of {self._engine} does not answer: {' '.join(str(error).split())[:200]}",
+                    f"the scheduler of {self._engine} does not answer: "
+                    f"{' '.join(str(error).split())[:200]}",
                     "Start it (`dask scheduler`), or leave out --engine to go on in this process.",
                 ) from error
             logger.info("%s: %d slots", self._engine, self.slots)
@@ -249,7 +296,9 @@ class DaskCluster:
 
 
 def _attempt(function: Callable[[S], Report], shard: S) -> Report | CoslideError:
-    """Return a shard's report, or what no further try would mend; anything else is raised, and Dask tries again."""
+    """Return a shard's report, or what no further try would mend; anything else is raised, and Dask
+    tries again.
+    """
     try:
         return function(shard)
     except MachineError:

@@ -1,6 +1,7 @@
 """What a run tells while it works: the log beside the products, and what each step cost.
 
-One journal is open at a time in a process (a context variable, so that threads of a step inherit it by copy).
+One journal is open at a time in a process (a context variable, so that threads of a step inherit it
+by copy).
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _SAMPLE_SECONDS = 0.2
 
 
 class _JsonLines(logging.Handler):
-    """Write records as JSON lines: time, level, event, request_id, step, message (contract, ``log.jsonl``)."""
+    """Write records as JSON lines: time, level, event, request_id, step, message (contract,
+    ``log.jsonl``).
+    """
 
     def __init__(self, path: Path, event: str, request_id: str) -> None:
         super().__init__(logging.INFO)
@@ -56,7 +59,9 @@ class _JsonLines(logging.Handler):
 
 
 class Peak(threading.Thread):
-    """Watches this process's resident memory from `start` to `stop`, which returns the most it saw, bytes."""
+    """Watches this process's resident memory from `start` to `stop`, which returns the most it saw,
+    bytes.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -76,7 +81,9 @@ class Peak(threading.Thread):
 
 @dataclass
 class Journal:
-    """The log and the costs of one run. Costs survive a resume: `steps.json` in the run's work folder."""
+    """The log and the costs of one run. Costs survive a resume: `steps.json` in the run's work
+    folder.
+    """
 
     costs_path: Path
     costs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -95,7 +102,9 @@ class Journal:
 
 @contextmanager
 def journal(log: Path, costs: Path, event: str, request_id: str) -> Iterator[Journal]:
-    """Open a run's journal: everything our packages log goes to `log`, every step's cost to `costs`."""
+    """Open a run's journal: everything our packages log goes to `log`, every step's cost to
+    `costs`.
+    """
     handler = _JsonLines(log, event, request_id)
     book = Journal(costs, json.loads(costs.read_text()) if costs.exists() else {})
     loggers = [logging.getLogger(name) for name in PACKAGES]
@@ -127,7 +136,12 @@ def costs() -> dict[str, dict[str, Any]]:
 @contextmanager
 def step(name: str) -> Iterator[None]:
     """Log a step's begin and end, and keep its time and peak memory."""
-    logger, token, peak, begun = logging.getLogger(__name__), _step.set(name), Peak(), time.perf_counter()
+    logger, token, peak, begun = (
+        logging.getLogger(__name__),
+        _step.set(name),
+        Peak(),
+        time.perf_counter(),
+    )
     peak.start()
     logger.debug("%s begins", name)
     try:
@@ -145,7 +159,9 @@ R = TypeVar("R")
 
 
 class Step(Protocol):
-    """Turn a room's function into a named step; what comes back is called with the same arguments."""
+    """Turn a room's function into a named step; what comes back is called with the same
+    arguments.
+    """
 
     def __call__(self, function: Callable[P, R], *, name: str) -> Callable[P, R]: ...
 

@@ -40,7 +40,9 @@ def told_to(audience: Audience) -> Iterator[None]:
 
 @contextmanager
 def progress(title: str, unit: str = "block") -> Iterator[Advance]:
-    """Yield an `Advance` that shows how far a step is: on standard error, never on standard output; and to the audience."""
+    """Yield an `Advance` that shows how far a step is: on standard error, never on standard output;
+    and to the audience.
+    """
     audience = _audience.get()
     with _on_standard_error(title, unit) as show:
         if audience is None:

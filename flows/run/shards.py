@@ -32,7 +32,10 @@ MUST_AGREE = ("coslide", "torch", "numpy")
 
 def versions() -> dict[str, str]:
     """Return what must be the same wherever a run's shards are worked on."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in MUST_AGREE}}
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in MUST_AGREE},
+    }
 
 
 def check_worker(theirs: Mapping[str, str], stores: Path) -> None:
@@ -50,7 +53,8 @@ def check_worker(theirs: Mapping[str, str], stores: Path) -> None:
     if not stores.exists():
         raise RequestError(
             f"the worker on {socket.gethostname()} does not see {stores}",
-            "Mount the output folder there at the same path, or set `store` to a URL that all machines reach.",
+            "Mount the output folder there at the same path, or set `store` to a URL that "
+            "all machines reach.",
         )
 
 
@@ -64,7 +68,9 @@ class Begun(NamedTuple):
         """Return this moment."""
         return cls(time.perf_counter())
 
-    def report(self, units: int, device: str = "cpu", account: Mapping[str, int] | None = None) -> Report:
+    def report(
+        self, units: int, device: str = "cpu", account: Mapping[str, int] | None = None
+    ) -> Report:
         """Return the report of a shard that is done now."""
         return Report(
             units=units,
@@ -80,7 +86,9 @@ class Begun(NamedTuple):
 logger = logging.getLogger(__name__)
 
 BLOCKS = 8
-"""Blocks of a shard: few, so that a lost worker costs little; enough that opening the source costs little beside them."""
+"""Blocks of a shard: few, so that a lost worker costs little; enough that opening the source costs
+little beside them.
+"""
 
 
 @dataclass(frozen=True)
@@ -96,9 +104,13 @@ class PullShard:
 
 
 def by_workers(cluster: Cluster, config: SourceConfig) -> Fill:
-    """Return a way to fill blocks by the workers of a cluster, each opening the source by its configuration."""
+    """Return a way to fill blocks by the workers of a cluster, each opening the source by its
+    configuration.
+    """
     absolute = str(Path(config.archive).absolute()) if config.archive else None
-    config = config.model_copy(update={"archive": absolute, "factors": config.factors.placed(Path.cwd())})
+    config = config.model_copy(
+        update={"archive": absolute, "factors": config.factors.placed(Path.cwd())}
+    )
 
     def fill(source: Source, filling: Filling, missing: Sequence[Block]) -> Iterator[Block]:
         at_once = max(1, min(cluster.slots, source.workers))
@@ -119,20 +131,28 @@ def pull_shard(shard: PullShard) -> Report:
     """Fill the blocks of a shard that are not done, in the shared store. What a worker runs."""
     begun, filling = Begun.now(), shard.filling
     check_worker(shard.versions, filling.path)
-    missing = [block for block in shard.blocks if not is_done(filling.path, block, filling.key, filling.names)]
+    missing = [
+        block
+        for block in shard.blocks
+        if not is_done(filling.path, block, filling.key, filling.names)
+    ]
     source = make_source(shard.source)
     done = sum(1 for _ in fill_blocks(source, filling, missing, shard.workers))
     return begun.report(done, account=_account(source))
 
 
 def tell(reports: Sequence[Report]) -> None:
-    """Keep who worked on a step in the journal, and warn where that may have moved the last digits."""
+    """Keep who worked on a step in the journal, and warn where that may have moved the last
+    digits.
+    """
     kinds = sorted({f"{report.device} with {report.threads} threads" for report in reports})
     workers = Counter(report.worker for report in reports)
     journal.note(shards=len(reports), workers=dict(workers), computed_on=kinds)
     logger.info("%d shards by %d workers (%s)", len(reports), len(workers), ", ".join(kinds))
     if len(kinds) > 1:
-        logger.warning("workers differ (%s): probabilities may differ in their last digits", ", ".join(kinds))
+        logger.warning(
+            "workers differ (%s): probabilities may differ in their last digits", ", ".join(kinds)
+        )
 
 
 def _account(source: Source) -> dict[str, int]:
@@ -142,7 +162,9 @@ def _account(source: Source) -> dict[str, int]:
 
 
 def _add(source: Source, report: Report) -> None:
-    """Add what a shard cost a service to the source's own account, which goes into the provenance."""
+    """Add what a shard cost a service to the source's own account, which goes into the
+    provenance.
+    """
     account: Any = getattr(source, "account", None)
     for what, count in report.account.items():
         if account is not None:

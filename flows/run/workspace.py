@@ -1,4 +1,6 @@
-"""Where a run works and how it becomes a revision: unfinished work, locks, free space, publishing (design 2.10)."""
+"""Where a run works and how it becomes a revision: unfinished work, locks, free space, publishing
+(design 2.10).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from configs.run import RunConfig, read_run
 logger = logging.getLogger(__name__)
 
 BYTES_PER_PIXEL = 60
-"""Scratch and products of a ten-band run, compressed; measured on the simulated Earth, rounded up."""
+"""Scratch and products of a ten-band run, compressed; measured on the simulated Earth, rounded
+up.
+"""
 RESERVE_BYTES = 200 * 2**20
 """Free space that is left alone."""
 
@@ -33,7 +37,8 @@ class BusyError(MachineError):
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold an exclusive lock on a file while the block runs; the kernel frees it however the process ends.
+    """Hold an exclusive lock on a file while the block runs; the kernel frees it however the
+    process ends.
 
     Raises:
         BusyError: somebody else holds it.
@@ -72,13 +77,16 @@ def open_event(out: Path, name: str) -> EventFolder:
         probe.unlink()
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise RequestError(
-            f"--out: {folder.folder} cannot be written: {error.strerror}", "Choose another folder with --out."
+            f"--out: {folder.folder} cannot be written: {error.strerror}",
+            "Choose another folder with --out.",
         ) from error
     return folder
 
 
 def begin(event: EventFolder, run: RunConfig) -> tuple[RunLayout, RunConfig]:
-    """Return the work folder of a request and the configuration to work by: the unfinished one where there is one."""
+    """Return the work folder of a request and the configuration to work by: the unfinished one
+    where there is one.
+    """
     layout = event.work(run.request_id)
     if layout.config.exists():
         _prove(layout)
@@ -87,9 +95,8 @@ def begin(event: EventFolder, run: RunConfig) -> tuple[RunLayout, RunConfig]:
     layout.scratch.mkdir(parents=True, exist_ok=True)
     layout.pointer.unlink(missing_ok=True)
     if run.store:
-        name = (
-            f"{event.folder.name}/{run.request_id}-{secrets.token_hex(4)}"  # a later run of the request is another one
-        )
+        # a later run of the request is another one
+        name = f"{event.folder.name}/{run.request_id}-{secrets.token_hex(4)}"
         write_text(layout.pointer, f"{run.store.rstrip('/')}/{name}")
     _prove(layout)
     run.write(layout.config)
@@ -110,7 +117,8 @@ def _prove(layout: RunLayout) -> None:
     except Exception as error:  # every object store has errors of its own
         raise SourceError(
             f"the store {layout.stores} cannot be written: {' '.join(str(error).split())[:200]}",
-            "Check `store` in the run file, and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL in the environment.",
+            "Check `store` in the run file, and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY "
+            "and AWS_ENDPOINT_URL in the environment.",
         ) from error
 
 
@@ -123,13 +131,16 @@ def check_space(folder: Path, pixels: int) -> None:
     needed, free = pixels * BYTES_PER_PIXEL + RESERVE_BYTES, shutil.disk_usage(folder).free
     if free < needed:
         raise MachineError(
-            f"the disk is too full: {free / 2**30:.1f} GiB free at {folder}, about {needed / 2**30:.1f} GiB needed",
+            f"the disk is too full: {free / 2**30:.1f} GiB free at {folder}, about "
+            f"{needed / 2**30:.1f} GiB needed",
             "Free some space (or choose another --out) and give the same command again.",
         )
 
 
 def abandon(event: EventFolder, layout: RunLayout) -> None:
-    """Remove work that can never be finished, and the event's folder where nothing else is in it."""
+    """Remove work that can never be finished, and the event's folder where nothing else is in
+    it.
+    """
     forget(layout)
     shutil.rmtree(layout.folder, ignore_errors=True)
     (event.folder / ".work" / f"{layout.folder.name}.lock").unlink(missing_ok=True)
@@ -149,7 +160,8 @@ def forget(layout: RunLayout) -> None:
 
 
 def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> RunLayout:
-    """Turn finished work into revision `number` in one rename, and drop older stacks as `keep` says.
+    """Turn finished work into revision `number` in one rename, and drop older stacks as `keep`
+    says.
 
     The caller holds the event's lock.
     """

@@ -1,4 +1,6 @@
-"""What a run leaves in the Prefect UI, as plain Markdown and rows: no Prefect here, so that it can be tested without one."""
+"""What a run leaves in the Prefect UI, as plain Markdown and rows: no Prefect here, so that it can
+be tested without one.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ import pyogrio
 from configs.layout import RunLayout
 
 LARGEST_PICTURE = 900_000
-"""Bytes of a picture inside an artifact; beyond about 1 MB the server stores it but sends no event (measured)."""
+"""Bytes of a picture inside an artifact; beyond about 1 MB the server stores it but sends no event
+(measured).
+"""
 ROWS = 50
 
 
@@ -33,12 +37,17 @@ def headline(summary: dict[str, Any], layout: RunLayout) -> str:
     """Return the run's headline, map, warnings and links to the products as Markdown."""
     lines = [
         f"# {summary['event']}, revision {summary['revision']}",
-        f"**{summary['landslide_count']} {_kind(layout)}landslides, {summary['landslide_area_km2']:.2f} km²** in {summary['area_km2']:.0f} km², "
-        f"of which {summary['observed_fraction']:.0%} was seen. Checkpoint `{summary['checkpoint']}`.",
+        f"**{summary['landslide_count']} {_kind(layout)}landslides, "
+        f"{summary['landslide_area_km2']:.2f} km²** in {summary['area_km2']:.0f} km², "
+        f"of which {summary['observed_fraction']:.0%} was seen. Checkpoint "
+        f"`{summary['checkpoint']}`.",
         *(f"> ⚠ {warning}" for warning in summary["warnings"]),
         *_picture(layout.folder / "preview.png"),
         "## Products",
-        *(f"- [{name}]({Path(path).absolute().as_uri()})" for name, path in summary["products"].items()),
+        *(
+            f"- [{name}]({Path(path).absolute().as_uri()})"
+            for name, path in summary["products"].items()
+        ),
     ]
     return "\n\n".join(lines)
 
@@ -60,12 +69,24 @@ def _picture(path: Path) -> list[str]:
 
 def landslides(layout: RunLayout) -> list[dict[str, Any]]:
     """Return the largest landslides, one row each."""
-    columns = ["id", "area_m2", "lon", "lat", "confidence", "slope_mean_deg", "pre_date", "post_date"]
+    columns = [
+        "id",
+        "area_m2",
+        "lon",
+        "lat",
+        "confidence",
+        "slope_mean_deg",
+        "pre_date",
+        "post_date",
+    ]
     frame = pyogrio.read_dataframe(
         layout.folder / "landslides.gpkg", layer="landslides", columns=columns, read_geometry=False
     )
     largest = frame.sort_values("area_m2", ascending=False).head(ROWS)
-    return [{name: _plain(row[name]) for name in columns if name in row} for _, row in largest.iterrows()]
+    return [
+        {name: _plain(row[name]) for name in columns if name in row}
+        for _, row in largest.iterrows()
+    ]
 
 
 def ranking(layout: RunLayout) -> list[dict[str, Any]]:
@@ -77,7 +98,9 @@ def ranking(layout: RunLayout) -> list[dict[str, Any]]:
 
 
 def observation(layout: RunLayout) -> list[dict[str, Any]]:
-    """Return what was seen and what was not, one row a class of the area, with its share in percent."""
+    """Return what was seen and what was not, one row a class of the area, with its share in
+    percent.
+    """
     counts: dict[str, int] = _provenance(layout).get("observation_px", {})
     total = sum(counts.values()) or 1
     return [
@@ -88,12 +111,23 @@ def observation(layout: RunLayout) -> list[dict[str, Any]]:
 
 def scenes(layout: RunLayout) -> list[dict[str, Any]]:
     """Return the scenes used, one row each."""
-    return [{name: _plain(value) for name, value in scene.items()} for scene in _provenance(layout).get("scenes", [])]
+    return [
+        {name: _plain(value) for name, value in scene.items()}
+        for scene in _provenance(layout).get("scenes", [])
+    ]
 
 
 def refreshed(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what a refresh did with each event, one row each."""
-    columns = ("event", "action", "reason", "revision", "observed_fraction", "event_state", "event_reason")
+    columns = (
+        "event",
+        "action",
+        "reason",
+        "revision",
+        "observed_fraction",
+        "event_state",
+        "event_reason",
+    )
     return [{name: row.get(name, "") for name in columns} for row in result["events"]]
 
 

@@ -1,4 +1,6 @@
-"""The deployments a Prefect server shows: what can be triggered from its UI, its REST API and the command line."""
+"""The deployments a Prefect server shows: what can be triggered from its UI, its REST API and the
+command line.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ from flows.service.steps import LIMIT
 from flows.service.tending import TAG
 
 Part = Literal["runs", "duties"]
-"""runs: what takes long, `runs.at_once` at the same moment; duties: the watch and the tending, which must never queue up."""
+"""runs: what takes long, `runs.at_once` at the same moment; duties: the watch and the tending,
+which must never queue up.
+"""
 DUTIES_AT_ONCE = 2
 """The watch and the tending."""
 
@@ -42,22 +46,40 @@ def deployments_of(settings: ServiceConfig, part: Part) -> list[RunnerDeployment
     """Return the deployments of one part of the service, with their schedules."""
     offered: dict[Part, tuple[tuple[Any, str, Schedule | None], ...]] = {
         "runs": (
-            (flow_runs.map_event_flow, "Epicentre and date, or a USGS id, to a landslide inventory.", None),
-            (flow_runs.refresh_events_flow, "Refresh every open event that is due.", settings.refresh),
+            (
+                flow_runs.map_event_flow,
+                "Epicentre and date, or a USGS id, to a landslide inventory.",
+                None,
+            ),
+            (
+                flow_runs.refresh_events_flow,
+                "Refresh every open event that is due.",
+                settings.refresh,
+            ),
             (flow_runs.train_flow, "Train a checkpoint from a recipe.", None),
             (flow_runs.evaluate_flow, "Score a revision against a reference.", None),
         ),
         "duties": (
-            (flow_runs.watch_flow, "New and changed earthquakes of the USGS feed.", settings.watch_every),
+            (
+                flow_runs.watch_flow,
+                "New and changed earthquakes of the USGS feed.",
+                settings.watch_every,
+            ),
             (flow_runs.tend_flow, "Runs that died without a word.", settings.tend_every),
         ),
     }
-    found = [_deployment(flow, words, schedule, settings) for flow, words, schedule in offered[part]]
+    found = [
+        _deployment(flow, words, schedule, settings) for flow, words, schedule in offered[part]
+    ]
     return [one for one in found if isinstance(one, RunnerDeployment)]
 
 
 def _deployment(flow: Any, words: str, schedule: Schedule | None, settings: ServiceConfig) -> Any:
-    schedules = [Cron(schedule.cron, timezone=settings.timezone, active=schedule.active)] if schedule else []
+    schedules = (
+        [Cron(schedule.cron, timezone=settings.timezone, active=schedule.active)]
+        if schedule
+        else []
+    )
     return flow.to_deployment(name=flow.name, description=words, tags=[TAG], schedules=schedules)
 
 
@@ -95,7 +117,9 @@ def _drop_missed(client: SyncPrefectClient, name: str) -> None:
             expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),
         ),
     )
-    missed = sorted((run for run in late if run.auto_scheduled), key=lambda run: str(run.expected_start_time))
+    missed = sorted(
+        (run for run in late if run.auto_scheduled), key=lambda run: str(run.expected_start_time)
+    )
     for run in missed[:-1]:
         words = "missed while the service was down; the newest one makes up for all"
         client.set_flow_run_state(run.id, Cancelled(message=words), force=True)
@@ -106,4 +130,9 @@ def serve_deployments(settings: ServiceConfig, part: Part) -> None:
     check_server()
     prepare(settings)
     limit = settings.runs.at_once if part == "runs" else DUTIES_AT_ONCE
-    serve(*deployments_of(settings, part), limit=limit, pause_on_shutdown=False, print_starting_message=False)
+    serve(
+        *deployments_of(settings, part),
+        limit=limit,
+        pause_on_shutdown=False,
+        print_starting_message=False,
+    )

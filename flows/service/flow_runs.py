@@ -1,7 +1,9 @@
-"""The same story as Prefect flow runs: every step a task, artifacts at the end, failures whose message is the remedy.
+"""The same story as Prefect flow runs: every step a task, artifacts at the end, failures whose
+message is the remedy.
 
-Science never imports this; `coslide respond` reaches it only with `--prefect` or where PREFECT_API_URL is set. Tasks neither
-cache nor persist: resuming is the work folder's business (design 2.1, 2.10), and Prefect sees paths and small records only.
+Science never imports this; `coslide respond` reaches it only with `--prefect` or where
+PREFECT_API_URL is set. Tasks neither cache nor persist: resuming is the work folder's business
+(design 2.1, 2.10), and Prefect sees paths and small records only.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-# The ephemeral server needs up to 20 s on a fresh home; the default limit of 20 is too tight on a slow machine.
+# The ephemeral server needs up to 20 s on a fresh home; the default limit of 20 is too tight on a
+# slow machine.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -75,7 +78,9 @@ def refresh_events_flow() -> dict[str, Any]:
 
 
 def _refresh_run(config: RunConfig, step: Step, insist: bool) -> dict[str, Any]:
-    """Make one run of a refresh and leave its artifacts; its steps know the limits of its source."""
+    """Make one run of a refresh and leave its artifacts; its steps know the limits of its
+    source.
+    """
     del step
     summary = respond(config, step=steps_for(config, strict=True), insist=insist)
     hooks.show(summary)
@@ -95,7 +100,9 @@ def train_flow(config: str) -> dict[str, Any]:
 @flow(name="evaluate", persist_result=False, **hooks.HOOKS)
 @lifecycle.followed
 def evaluate_flow(revision: str, reference: str = "simulated") -> dict[str, Any]:
-    """Score a revision, `EVENT/rNNN`, against a reference in one of the operator's folders, or against the simulated truth."""
+    """Score a revision, `EVENT/rNNN`, against a reference in one of the operator's folders, or
+    against the simulated truth.
+    """
     from flows.evaluate import evaluate
 
     folder = inside(output_folder(), revision, "revision")
@@ -108,7 +115,9 @@ def evaluate_flow(revision: str, reference: str = "simulated") -> dict[str, Any]
 @flow(name="watch-earthquakes", persist_result=False, **hooks.ON_FAILURE)
 @lifecycle.followed
 def watch_flow() -> dict[str, Any] | State[Any]:
-    """Ask the USGS feed for new and changed earthquakes and trigger map-event for those that the rules name."""
+    """Ask the USGS feed for new and changed earthquakes and trigger map-event for those that the
+    rules name.
+    """
     from flows.service.launcher import DeploymentRuns
     from flows.watch.watch import open_watch
 
@@ -122,7 +131,9 @@ def watch_flow() -> dict[str, Any] | State[Any]:
 
 @flow(name="tend", persist_result=False, **hooks.ON_FAILURE)
 def tend_flow() -> list[str]:
-    """Find runs that died without a word; start them again where they have tries left, else mark them as crashed."""
+    """Find runs that died without a word; start them again where they have tries left, else mark
+    them as crashed.
+    """
     from flows.service.tending import tend
 
     return tend(service())

@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 
 class Hooks(TypedDict):
-    """The hooks that a flow's decorator takes (its own type for them knows the flow's parameters: no two flows share it)."""
+    """The hooks that a flow's decorator takes (its own type for them knows the flow's parameters:
+    no two flows share it).
+    """
 
     on_completion: list[Any]
     on_failure: list[Any]
@@ -48,32 +50,47 @@ def failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
         _announce(flow, flow_run, state)
 
 
-HOOKS: Hooks = {"on_completion": [done], "on_failure": [failed], "on_crashed": [failed], "on_cancellation": [failed]}
+HOOKS: Hooks = {
+    "on_completion": [done],
+    "on_failure": [failed],
+    "on_crashed": [failed],
+    "on_cancellation": [failed],
+}
 ON_FAILURE: Hooks = {**HOOKS, "on_completion": []}
 """For what runs every few minutes: nobody wants to hear that it went well."""
 
 
 def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     with get_client(sync_client=True) as client:
-        name = client.read_flow_run(flow_run.id).name  # the run has named itself after its event meanwhile
+        name = client.read_flow_run(
+            flow_run.id
+        ).name  # the run has named itself after its event meanwhile
     tell(service(), f"{flow.name} {name}: {state.name}", state.message or f"flow run {flow_run.id}")
 
 
 def tell(settings: ServiceConfig, subject: str, body: str) -> None:
-    """Tell everybody in `notify`: webhooks, mailbox, Prefect's notification blocks. Never raises."""
+    """Tell everybody in `notify`: webhooks, mailbox, Prefect's notification blocks. Never
+    raises.
+    """
     notify.tell(settings, subject, body)
     for name in settings.notify.blocks:
         try:
             cast(_Notifier, Block.load(name)).notify(body[: notify.LONGEST], subject)
-        except Exception as error:  # blocks are other people's code, and their words may hold an address
+        except (
+            Exception
+        ) as error:  # blocks are other people's code, and their words may hold an address
             logger.warning("block %s could not be told: %s", name, type(error).__name__)
 
 
 def show(summary: dict[str, Any]) -> None:
-    """Leave a run's artifacts: headline with map, landslides, ranking, what was seen, scenes, links to the products."""
+    """Leave a run's artifacts: headline with map, landslides, ranking, what was seen, scenes, links
+    to the products.
+    """
     layout, key = RunLayout(artifacts.folder_of(summary)), artifacts.key_of(summary)
     words = artifacts.headline(summary, layout)
-    create_markdown_artifact(words, key=f"{key}-inventory", description="What was found, and how much was seen")
+    create_markdown_artifact(
+        words, key=f"{key}-inventory", description="What was found, and how much was seen"
+    )
     about = " (simulated)" if artifacts.is_simulated(layout) else ""
     for name, rows, words in (
         ("landslides", artifacts.landslides(layout), "The largest landslides"),
@@ -85,13 +102,17 @@ def show(summary: dict[str, Any]) -> None:
     for name in ("report.html", "landslides.gpkg"):
         if name in summary["products"]:
             link = Path(summary["products"][name]).absolute().as_uri()
-            create_link_artifact(link, link_text=name, key=f"{key}-{Path(name).stem}-file", description=f"The {name}")
+            create_link_artifact(
+                link, link_text=name, key=f"{key}-{Path(name).stem}-file", description=f"The {name}"
+            )
 
 
 def show_refresh(result: dict[str, Any]) -> None:
     """Leave what a refresh did with each event."""
     create_table_artifact(
-        artifacts.refreshed(result), key="refresh-events", description="Open events and their refresh"
+        artifacts.refreshed(result),
+        key="refresh-events",
+        description="Open events and their refresh",
     )
 
 
@@ -101,6 +122,12 @@ def show_turn(turn: Turn) -> None:
     rows += [{"what": "withdrawn", "which": name, "how": ""} for name in turn.withdrawn]
     rows += [{"what": "note", "which": "", "how": note} for note in turn.notes]
     if turn.feed_error:
-        rows.append({"what": "feed is down", "which": "", "how": f"{turn.feed_error}; asked again {turn.next}"})
+        rows.append(
+            {
+                "what": "feed is down",
+                "which": "",
+                "how": f"{turn.feed_error}; asked again {turn.next}",
+            }
+        )
     description = f"{turn.seen} earthquakes listed, {len(turn.intended)} to be mapped"
     create_table_artifact(rows, key="watch-earthquakes", description=description)

@@ -1,4 +1,6 @@
-"""Runs of the watch as flow runs of the map-event deployment, and whether a Prefect server is there to ask."""
+"""Runs of the watch as flow runs of the map-event deployment, and whether a Prefect server is there
+to ask.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +29,24 @@ def check_server() -> str:
         SourceError: none is configured, or it does not answer.
     """
     url = os.environ.get("PREFECT_API_URL", "")
-    remedy = "Start one with `prefect server start` and set PREFECT_API_URL=http://127.0.0.1:4200/api."
+    remedy = (
+        "Start one with `prefect server start` and set PREFECT_API_URL=http://127.0.0.1:4200/api."
+    )
     if not url.startswith(("http://", "https://")):
         raise SourceError("no Prefect server is configured (PREFECT_API_URL)", remedy)
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=HEALTH_SECONDS):
             return url
     except (urllib.error.URLError, TimeoutError) as error:
-        raise SourceError(f"the Prefect server at {url} does not answer: {error}", remedy) from error
+        raise SourceError(
+            f"the Prefect server at {url} does not answer: {error}", remedy
+        ) from error
 
 
 class DeploymentRuns:
-    """The watch's runs as runs of the map-event deployment; the server keeps one run for one key."""
+    """The watch's runs as runs of the map-event deployment; the server keeps one run for one
+    key.
+    """
 
     def __init__(self, deployment: str = "map-event/map-event") -> None:
         self._deployment = deployment
@@ -51,19 +59,28 @@ class DeploymentRuns:
             try:
                 deployment = client.read_deployment_by_name(self._deployment)
                 made = client.create_flow_run_from_deployment(
-                    deployment.id, parameters=parameters, tags=[event, "watch"], idempotency_key=f"{run.key}.{attempt}"
+                    deployment.id,
+                    parameters=parameters,
+                    tags=[event, "watch"],
+                    idempotency_key=f"{run.key}.{attempt}",
                 )
             except ObjectNotFound:
-                raise SourceError(f"no deployment {self._deployment}", "Start `coslide serve`.") from None
+                raise SourceError(
+                    f"no deployment {self._deployment}", "Start `coslide serve`."
+                ) from None
             except PrefectHTTPStatusError as error:
                 words = f"the server refused the run: {error.response.text[:500]}"
-                if error.response.is_server_error:  # its database was locked: the debt stays in the book
+                if (
+                    error.response.is_server_error
+                ):  # its database was locked: the debt stays in the book
                     raise SourceError(words, "It is asked again at the next turn.") from None
                 return Outcome("failed", words)
         return Outcome("running", "triggered", str(made.id))
 
     def look(self, run: Run) -> Outcome:
-        """Return how a triggered run stands; one that was never triggered, or that was deleted, is triggered now."""
+        """Return how a triggered run stands; one that was never triggered, or that was deleted, is
+        triggered now.
+        """
         if run.handle is None:
             return self.start(run)
         with _client() as client:

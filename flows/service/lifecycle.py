@@ -1,4 +1,6 @@
-"""A flow run that tells that it lives, and whose end says what to do: state names and messages instead of tracebacks."""
+"""A flow run that tells that it lives, and whose end says what to do: state names and messages
+instead of tracebacks.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Failed
 from pydantic import ValidationError
 
-from configs.errors import CoslideError, MachineError, NothingToSeeError, RequestError, SourceError, from_os_error
+from configs.errors import (
+    CoslideError,
+    MachineError,
+    NothingToSeeError,
+    RequestError,
+    SourceError,
+    from_os_error,
+)
 from configs.event import Event
 from configs.layout import EventFolder
 from configs.run import RunConfig, read_run
@@ -45,9 +54,11 @@ NAMES: dict[type[CoslideError], str] = {
 
 
 def followed(function: Callable[P, R]) -> Callable[P, R | State[Any]]:
-    """Return a flow's function that tells that it lives, and ends as the operator decided where it fails.
+    """Return a flow's function that tells that it lives, and ends as the operator decided where it
+    fails.
 
-    What may pass (source, machine) is tried again after a pause; what cannot (a wrong request, no imagery) ends at once.
+    What may pass (source, machine) is tried again after a pause; what cannot (a wrong request, no
+    imagery) ends at once.
     """
 
     @functools.wraps(function)
@@ -61,14 +72,17 @@ def followed(function: Callable[P, R]) -> Callable[P, R | State[Any]]:
             except (OSError, MemoryError) as error:
                 return _failed(from_os_error(error), runs)
 
-    # Prefect makes the parameters' schema from annotations, and would look their names up in this module.
+    # Prefect makes the parameters' schema from annotations, and would look their names up in this
+    # module.
     called.__annotations__ = inspect.get_annotations(function, eval_str=True)
     called.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
     return called
 
 
 def _failed(error: CoslideError, runs: Runs) -> State[Any]:
-    """Return the run's last state; where it is to be tried again, let the error pass on after saying so to the server."""
+    """Return the run's last state; where it is to be tried again, let the error pass on after
+    saying so to the server.
+    """
     message = " ".join(f"{error.message.rstrip('.')}. {error.remedy}".split())
     logger.error("%s", message)
     tries = this_run.run_count or 1
@@ -84,14 +98,18 @@ def _failed(error: CoslideError, runs: Runs) -> State[Any]:
 
 
 def _no_traceback(record: logging.LogRecord) -> bool:
-    """Let records pass, without the traceback of a failure that was foreseen: its message is the state's."""
+    """Let records pass, without the traceback of a failure that was foreseen: its message is the
+    state's.
+    """
     record.exc_info, record.exc_text = None, None
     return True
 
 
 @contextmanager
 def heartbeat(seconds: float) -> Iterator[None]:
-    """Label the flow run with the time, again and again, while the block runs. A server that is away for a while is no matter."""
+    """Label the flow run with the time, again and again, while the block runs. A server that is
+    away for a while is no matter.
+    """
     run = this_run.id
     if run is None:
         yield
@@ -103,7 +121,9 @@ def heartbeat(seconds: float) -> Iterator[None]:
             try:
                 with get_client(sync_client=True) as client:
                     client.update_flow_run_labels(UUID(run), {ALIVE: datetime.now(UTC).isoformat()})
-            except Exception as error:  # the server is restarted, the network is gone: say it again later
+            except (
+                Exception
+            ) as error:  # the server is restarted, the network is gone: say it again later
                 logger.debug("no heartbeat: %s", error)
             if over.wait(seconds):
                 return
@@ -133,12 +153,15 @@ def is_about(event: Event, source: str) -> None:
     tags = {*this_run.tags, event.name, source.partition(":")[0]}
     with get_client(sync_client=True) as client:
         client.update_flow_run(
-            UUID(this_run.id), name=f"{event.name}{strength} {event.time:%Y-%m-%d}", tags=sorted(tags)
+            UUID(this_run.id),
+            name=f"{event.name}{strength} {event.time:%Y-%m-%d}",
+            tags=sorted(tags),
         )
 
 
 def answered(config: RunConfig, asked: datetime) -> str | None:
-    """Return the words about a revision that was made from the same request after it was asked; None where there is none.
+    """Return the words about a revision that was made from the same request after it was asked;
+    None where there is none.
 
     The same request asked again later is another matter: that makes a new revision.
 
@@ -146,14 +169,17 @@ def answered(config: RunConfig, asked: datetime) -> str | None:
         config: the resolved request; its identity leaves out the clock.
         asked: when the trigger was pulled.
     """
-    for number, layout in reversed(EventFolder(Path(config.out) / config.event.name).revisions().items()):
+    for number, layout in reversed(
+        EventFolder(Path(config.out) / config.event.name).revisions().items()
+    ):
         try:
             made = datetime.fromtimestamp(layout.config.stat().st_mtime, UTC)
             if made <= asked:
                 return None
             if read_run(layout.config).request_id == config.request_id:
                 return (
-                    f"revision {number} was made from the same request while this one waited{_headline(layout.folder)}"
+                    f"revision {number} was made from the same request while this one "
+                    f"waited{_headline(layout.folder)}"
                 )
         except (CoslideError, ValidationError, OSError):
             continue
@@ -164,4 +190,7 @@ def _headline(folder: Path) -> str:
     path = folder / "item.json"
     if not path.exists():
         return ""
-    return f": {json.loads(path.read_text(encoding='utf-8')).get('properties', {}).get('description', '')}"
+    return (
+        ": "
+        f"{json.loads(path.read_text(encoding='utf-8')).get('properties', {}).get('description', '')}"
+    )

@@ -1,4 +1,6 @@
-"""What the operator decided for runs that a server triggers: the service file named in COSLIDE_SERVICE. No Prefect here."""
+"""What the operator decided for runs that a server triggers: the service file named in
+COSLIDE_SERVICE. No Prefect here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A step as a Prefect task; the step that pulls shares Earth Engine's quota with every other run of the project."""
+"""A step as a Prefect task; the step that pulls shares Earth Engine's quota with every other run of
+the project.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LIMIT = "coslide-earth-engine"
-"""The global concurrency limit: requests that all runs of the project together may have in flight."""
+"""The global concurrency limit: requests that all runs of the project together may have in
+flight.
+"""
 
 
 def steps_for(config: RunConfig | None, *, strict: bool = False) -> Step:
@@ -33,7 +37,8 @@ def steps_for(config: RunConfig | None, *, strict: bool = False) -> Step:
 
     Args:
         config: the run; None where there is none (training, evaluation).
-        strict: fail where the shared limit does not exist, instead of going on without it (served runs).
+        strict: fail where the shared limit does not exist, instead of going on without it (served
+            runs).
     """
 
     def step(function: Callable[P, R], *, name: str) -> Callable[P, R]:
@@ -46,7 +51,9 @@ def steps_for(config: RunConfig | None, *, strict: bool = False) -> Step:
 
 
 def _sharing(work: Callable[P, R], requests: int, strict: bool) -> Callable[P, R]:
-    """Return the work, done while it holds its share of the quota. A killed run's share comes back by itself (a lease)."""
+    """Return the work, done while it holds its share of the quota. A killed run's share comes back
+    by itself (a lease).
+    """
 
     @functools.wraps(work)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -99,10 +106,14 @@ class _Artifacts:
     def advance(self, title: str, done: int, total: int) -> None:
         """Renew the artifact, every few seconds and at the end."""
         now = time.monotonic()
-        if title not in self._ids or (now - self._last.get(title, 0.0) < EVERY_SECONDS and done < total):
+        if title not in self._ids or (
+            now - self._last.get(title, 0.0) < EVERY_SECONDS and done < total
+        ):
             return
         self._last[title] = now
         try:
-            update_progress_artifact(self._ids[title], progress=round(100.0 * done / max(total, 1), 1))
+            update_progress_artifact(
+                self._ids[title], progress=round(100.0 * done / max(total, 1), 1)
+            )
         except Exception as error:  # a picture of progress must never stop the work
             logger.debug("progress not shown: %s", error)

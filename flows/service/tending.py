@@ -1,4 +1,6 @@
-"""Runs that died without a word: found by their silence, started again where they may, never left running for ever."""
+"""Runs that died without a word: found by their silence, started again where they may, never left
+running for ever.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,11 @@ MOST = 200
 
 
 def tend(settings: ServiceConfig, now: datetime | None = None) -> list[str]:
-    """Return what was done: every run that has been silent for too long is started again, or marked as crashed.
+    """Return what was done: every run that has been silent for too long is started again, or marked
+    as crashed.
 
-    A run started again goes on with its unfinished work. Whether a run may be started again says `runs.retries`.
+    A run started again goes on with its unfinished work. Whether a run may be started again says
+    `runs.retries`.
     """
     now = now or datetime.now(UTC)
     limit = timedelta(minutes=settings.runs.silent_minutes)
@@ -64,17 +68,25 @@ def _last_sign(run: FlowRun, now: datetime) -> datetime:
     return max(signs, default=now)
 
 
-def _end(client: SyncPrefectClient, run: FlowRun, silent: timedelta, settings: ServiceConfig) -> str:
-    """Mark a silent run's tasks as crashed, start the run again or mark it too, and tell whoever wants to know."""
+def _end(
+    client: SyncPrefectClient, run: FlowRun, silent: timedelta, settings: ServiceConfig
+) -> str:
+    """Mark a silent run's tasks as crashed, start the run again or mark it too, and tell whoever
+    wants to know.
+    """
     words = f"no sign of life for {silent.total_seconds() / 60:.0f} minutes"
     ours = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-    running = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING])))
+    running = TaskRunFilter(
+        state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING]))
+    )
     for task in client.read_task_runs(flow_run_filter=ours, task_run_filter=running):
         client.set_task_run_state(task.id, Crashed(message=words), force=True)
     again = run.run_count <= settings.runs.retries and run.state_type is not StateType.CANCELLING
     if again:
         words += "; started again, it goes on with its unfinished work"
-        client.set_flow_run_state(run.id, Scheduled(name="Started again", message=words), force=True)
+        client.set_flow_run_state(
+            run.id, Scheduled(name="Started again", message=words), force=True
+        )
     else:
         words += "; trigger it again and it goes on with its unfinished work"
         client.set_flow_run_state(run.id, Crashed(message=words), force=True)

@@ -1,4 +1,6 @@
-"""From the pool's answers to evidence: one row a card, scene and seed, with every distance that could have told its F1."""
+"""From the pool's answers to evidence: one row a card, scene and seed, with every distance that
+could have told its F1.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +47,19 @@ class Votes:
     every: Sequence[Scene]
 
     def disagreement(self) -> dict[tuple[str, str, int], float]:
-        """Return, by scene, card and seed, 1 - agreement with the other cards of that seed that have not seen the domain."""
+        """Return, by scene, card and seed, 1 - agreement with the other cards of that seed that
+        have not seen the domain.
+        """
         found = {}
         with progress("comparing what cards call", "scene") as advance:
             for done, scene in enumerate(self.every, 1):
                 for seed, some in self._seeds():
                     calls = {one.job.made.name: self._called(one, scene) for one in some}
-                    blind = [one.job.made.name for one in some if scene.domain not in one.job.made.domains]
+                    blind = [
+                        one.job.made.name
+                        for one in some
+                        if scene.domain not in one.job.made.domains
+                    ]
                     for name, mine in calls.items():
                         others = [calls[other] for other in blind if other != name]
                         if others:
@@ -66,8 +74,11 @@ class Votes:
     def _called(self, one: Answers, scene: Scene) -> NDArray[np.bool_]:
         return self.maps.chance(one.job.name, scene.name) >= one.found.card.threshold
 
-    def together(self, order: Mapping[tuple[str, int], Sequence[Row]]) -> dict[str, NDArray[np.float64]]:
-        """Return, by way to map, the F1 of each scene and seed, in the order of `order`: its unseen cards, the best first.
+    def together(
+        self, order: Mapping[tuple[str, int], Sequence[Row]]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return, by way to map, the F1 of each scene and seed, in the order of `order`: its unseen
+        cards, the best first.
 
         Probabilities are averaged, and thresholds, as a run does it.
         """
@@ -98,7 +109,9 @@ def confusion(counts: LogitCounts, threshold: float) -> Confusion:
     """Return the counts at a probability threshold."""
     called = counts.logits >= logit(threshold)
     tp, fp = float(counts.positives[called].sum()), float(counts.negatives[called].sum())
-    return Confusion(round(tp), round(fp), round(counts.positives.sum() - tp), round(counts.negatives.sum() - fp))
+    return Confusion(
+        round(tp), round(fp), round(counts.positives.sum() - tp), round(counts.negatives.sum() - fp)
+    )
 
 
 def scene_sample(scene: Scene, bands: Sequence[str], count: int = 3000) -> Reference:
@@ -108,7 +121,9 @@ def scene_sample(scene: Scene, bands: Sequence[str], count: int = 3000) -> Refer
         scene.samples,
         bands,
         lambda rows, columns: (
-            scene.samples.label(scene.samples.numbers(scene.samples.card.split_names.values()), rows, columns)
+            scene.samples.label(
+                scene.samples.numbers(scene.samples.card.split_names.values()), rows, columns
+            )
             != IGNORED
         ),
         domain=scene.name,
@@ -120,7 +135,9 @@ def scene_sample(scene: Scene, bands: Sequence[str], count: int = 3000) -> Refer
     )
 
 
-def rows(config: StudyConfig, done: Sequence[Answers], every: Sequence[Scene], work: Path) -> list[Row]:
+def rows(
+    config: StudyConfig, done: Sequence[Answers], every: Sequence[Scene], work: Path
+) -> list[Row]:
     """Return the evidence of all candidates that have answered."""
     candidates = [one for one in done if not one.job.made.trial]
     distances = _distances(candidates, every, work)
@@ -164,7 +181,11 @@ def _distances(
     for one in candidates:
         first.setdefault(one.job.made.name, one.found)
     scenes = sorted((s.name, s.samples.card.fingerprint) for s in every)
-    identity = [scenes, sorted((n, f.card.reference_sha256) for n, f in first.items()), signals.POINTS]
+    identity = [
+        scenes,
+        sorted((n, f.card.reference_sha256) for n, f in first.items()),
+        signals.POINTS,
+    ]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     path = work / f"distances-{key}.json"
     if path.exists():
@@ -179,17 +200,24 @@ def _distances(
             here = thinned(scene_sample(scene, bands), bands)
             scaling = Scaling.of(here, list(cards.values()))
             shared: dict[str, float] = {}
-            table[scene.name] = {name: _measured(here, card, scaling, shared) for name, card in cards.items()}
+            table[scene.name] = {
+                name: _measured(here, card, scaling, shared) for name, card in cards.items()
+            }
             advance(done, len(every))
     write_text(path, json.dumps(table))
     return table
 
 
-def _measured(scene: Sample, card: Sample, scaling: Scaling, shared: dict[str, float]) -> dict[str, float]:
+def _measured(
+    scene: Sample, card: Sample, scaling: Scaling, shared: dict[str, float]
+) -> dict[str, float]:
     compared = Comparison(scene, card, scaling, shared)
     found = {name: compared.statistic(name) for name in signals.statistics(scene.bands)}
     shares = np.bincount(card.domain)
-    return found | {signals.NOVELTY: signals.novelty(scene, card), "diversity": signals.diversity(shares.tolist())}
+    return found | {
+        signals.NOVELTY: signals.novelty(scene, card),
+        "diversity": signals.diversity(shares.tolist()),
+    }
 
 
 def judged(done: Sequence[Answers], every: Sequence[Scene]) -> list[Judged]:
@@ -201,5 +229,16 @@ def judged(done: Sequence[Answers], every: Sequence[Scene]) -> list[Judged]:
             raw = one.counts[scene.name].mapped(1 / home.scale, -home.shift / home.scale)
             seen = scene.domain in one.job.made.domains
             threshold = one.found.card.threshold
-            found.append(Judged(one.job.made.name, one.job.seed, scene.name, scene.domain, seen, raw, home, threshold))
+            found.append(
+                Judged(
+                    one.job.made.name,
+                    one.job.seed,
+                    scene.name,
+                    scene.domain,
+                    seen,
+                    raw,
+                    home,
+                    threshold,
+                )
+            )
     return found

@@ -1,4 +1,6 @@
-"""The study's pictures: F1 against distance, the cost of choosing, reliability, and what each statistic is worth."""
+"""The study's pictures: F1 against distance, the cost of choosing, reliability, and what each
+statistic is worth.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,12 @@ def _distance(figure: Any, config: StudyConfig, found: Findings) -> None:
         for number, domain in enumerate(config.domains):
             some = [row for row in found.rows if row.target == domain.name and not row.seen]
             axis.scatter(
-                [rule(r) for r in some], [r.f1 for r in some], s=9, color=f"C{number}", alpha=0.6, label=domain.name
+                [rule(r) for r in some],
+                [r.f1 for r in some],
+                s=9,
+                color=f"C{number}",
+                alpha=0.6,
+                label=domain.name,
             )
         axis.set(xlabel=rule.words, ylim=(0, 1))
     axes[0].set(ylabel="F1")
@@ -60,7 +67,13 @@ def _choice(figure: Any, config: StudyConfig, found: Findings) -> None:
         ("average card", made.average, "0.5"),
     )
     for number, (words, values, colour) in enumerate(bars):
-        axis.bar(at + 0.2 * (number - 1.5), by_target(made.targets, values), 0.2, label=words, color=colour)
+        axis.bar(
+            at + 0.2 * (number - 1.5),
+            by_target(made.targets, values),
+            0.2,
+            label=words,
+            color=colour,
+        )
     axis.set_xticks(at, names, rotation=20, fontsize=8)
     axis.set(ylabel="F1, domain unseen")
     axis.legend(fontsize=8)
@@ -70,6 +83,13 @@ def _reliability(figure: Any, config: StudyConfig, found: Findings) -> None:
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color="0.8")
     for name, diagram in found.diagrams.items():
-        axis.plot([one.confidence for one in diagram], [one.frequency for one in diagram], ".-", label=name)
-    axis.set(xlabel="probability said", ylabel="share of landslide pixels", xlim=(0, 1), ylim=(0, 1))
+        axis.plot(
+            [one.confidence for one in diagram],
+            [one.frequency for one in diagram],
+            ".-",
+            label=name,
+        )
+    axis.set(
+        xlabel="probability said", ylabel="share of landslide pixels", xlim=(0, 1), ylim=(0, 1)
+    )
     axis.legend(fontsize=7)

@@ -1,4 +1,6 @@
-"""What the evidence says: the rule that chooses, what choosing by it costs, when to raise the alarm, what to expect."""
+"""What the evidence says: the rule that chooses, what choosing by it costs, when to raise the
+alarm, what to expect.
+"""
 
 from __future__ import annotations
 
@@ -60,17 +62,29 @@ class Calibrated:
     """Mean over unseen scenes of the scene's own error."""
 
 
-def references(config: StudyConfig, rows: Sequence[Row], chosen: Choices) -> dict[str, tuple[float, float]]:
-    """Return, by domain, the F1 of the chosen cards and of the card trained on that domain alone."""
-    alone = {made.name: made.domains[0] for made in config.compositions if len(made.domains) == 1 and not made.trial}
+def references(
+    config: StudyConfig, rows: Sequence[Row], chosen: Choices
+) -> dict[str, tuple[float, float]]:
+    """Return, by domain, the F1 of the chosen cards and of the card trained on that domain
+    alone.
+    """
+    alone = {
+        made.name: made.domains[0]
+        for made in config.compositions
+        if len(made.domains) == 1 and not made.trial
+    }
     found = {}
-    for target, mean in zip(sorted(set(chosen.targets)), by_target(chosen.targets, chosen.chosen), strict=True):
+    for target, mean in zip(
+        sorted(set(chosen.targets)), by_target(chosen.targets, chosen.chosen), strict=True
+    ):
         own = [row.f1 for row in rows if alone.get(row.card) == target and row.target == target]
         found[target] = (float(mean), float(np.mean(own)) if own else math.nan)
     return found
 
 
-def calibrated(judged: Sequence[Judged]) -> tuple[tuple[Calibrated, ...], dict[str, tuple[Reliability, ...]]]:
+def calibrated(
+    judged: Sequence[Judged],
+) -> tuple[tuple[Calibrated, ...], dict[str, tuple[Reliability, ...]]]:
     unseen, seen = [one for one in judged if not one.seen], [one for one in judged if one.seen]
     ways: dict[str, domain_check.Choose] = {
         "none": lambda _: Calibration(),
@@ -98,7 +112,9 @@ def thresholds(judged: Sequence[Judged]) -> dict[str, tuple[float, float, float]
 
 
 def trials(config: StudyConfig, judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
-    """Return, by trial, what it changes on scenes of domains it has not seen, against the plain card of its mixture."""
+    """Return, by trial, what it changes on scenes of domains it has not seen, against the plain
+    card of its mixture.
+    """
     plain = {
         (frozenset(made.domains), seed): made.name
         for made in config.compositions
@@ -114,7 +130,9 @@ def trials(config: StudyConfig, judged: Sequence[Judged]) -> dict[str, dict[str,
         for one in judged:
             beside = (plain.get((frozenset(made.domains), one.seed), ""), one.seed, one.scene)
             if one.card == made.name and not one.seen and beside in f1:
-                differences.setdefault(one.target, []).append(f1[one.card, one.seed, one.scene] - f1[beside])
+                differences.setdefault(one.target, []).append(
+                    f1[one.card, one.seed, one.scene] - f1[beside]
+                )
         for target, values in differences.items():
             found.setdefault(made.kind or made.name, {})[target] = float(np.mean(values))
     return found
@@ -123,9 +141,15 @@ def trials(config: StudyConfig, judged: Sequence[Judged]) -> dict[str, dict[str,
 CANDIDATES = (
     AGREEMENT,
     "bands/mean",
-    *(f"{space}/{how}" for space in ("all", "whitened", "optical", "post") for how in ("mmd", "coverage")),
+    *(
+        f"{space}/{how}"
+        for space in ("all", "whitened", "optical", "post")
+        for how in ("mmd", "coverage")
+    ),
 )
-"""What the rule may go by, few on purpose: dozens of statistics and a handful of domains would find one that fits by chance."""
+"""What the rule may go by, few on purpose: dozens of statistics and a handful of domains would find
+one that fits by chance.
+"""
 
 
 @dataclass(frozen=True)
@@ -143,7 +167,9 @@ class Tried:
     @classmethod
     def of(cls, words: str, made: Choices) -> Tried:
         """Return what a way to order the cards has brought."""
-        return cls(words, made.domain_spearman, made.spearman, made.regret, float(made.chosen.mean()))
+        return cls(
+            words, made.domain_spearman, made.spearman, made.regret, float(made.chosen.mean())
+        )
 
 
 @dataclass(frozen=True)
@@ -151,7 +177,9 @@ class Findings:
     """All that the study's document and `configs/selection.yaml` say."""
 
     rule: Rule
-    """What `models.selection.choose` goes by: the one in fixed parts where it chose better than plain MMD, else plain MMD."""
+    """What `models.selection.choose` goes by: the one in fixed parts where it chose better than
+    plain MMD, else plain MMD.
+    """
     held_out: Mapping[str, Rule]
     """Fitted without each domain."""
     tried: tuple[Tried, ...]
@@ -162,9 +190,13 @@ class Findings:
     chosen: Choices
     """By the rule in fixed parts."""
     bare: Choices
-    """By rules fitted without the domain that know of scene and card alone: a statistic, and the joint MMD beside agreement."""
+    """By rules fitted without the domain that know of scene and card alone: a statistic, and the
+    joint MMD beside agreement.
+    """
     fitted: Choices
-    """The same where rules may also credit cards for the variety of their training and for what they did elsewhere."""
+    """The same where rules may also credit cards for the variety of their training and for what
+    they did elsewhere.
+    """
     rows: tuple[Row, ...]
     deviation: float
     """Of a card's F1 between seeds."""
@@ -179,9 +211,13 @@ class Findings:
     calibrated: tuple[Calibrated, ...]
     diagrams: Mapping[str, tuple[Reliability, ...]]
     thresholds: Mapping[str, tuple[float, float, float]]
-    """Way to set the threshold -> mean F1 on unseen domains, interval of the difference to the card's own."""
+    """Way to set the threshold -> mean F1 on unseen domains, interval of the difference to the
+    card's own.
+    """
     together: Mapping[str, tuple[float, float, float]]
-    """Way to map with the cards as ordered -> mean F1 on unseen domains, interval of the difference to the chosen card."""
+    """Way to map with the cards as ordered -> mean F1 on unseen domains, interval of the difference
+    to the chosen card.
+    """
     together_by_target: Mapping[str, Mapping[str, float]]
     """The same, way -> domain -> mean F1."""
     trials: Mapping[str, Mapping[str, float]]
@@ -227,7 +263,9 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], votes: Votes) -> Findings:
+def find(
+    config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], votes: Votes
+) -> Findings:
     """Return the findings of all evidence there is."""
     rows = with_advantage(rows)
     names = [name for name in rows[0].statistics if name in CANDIDATES]
@@ -254,7 +292,9 @@ def find(config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], vot
         deviation=seed_deviation([row for row in rows if not row.seen]),
         usual=tuple(sorted(rule(row) for row in taken)),
         near=_near(rows, rule),
-        limits=domain_check.limits([{n: row.statistics[n] for n in SIGNALS} for row in of_chosen(rows, Rule(PLAIN))]),
+        limits=domain_check.limits(
+            [{n: row.statistics[n] for n in SIGNALS} for row in of_chosen(rows, Rule(PLAIN))]
+        ),
         expected=tuple(expected(taken, rule)),
         expected_error=_expected_error(rows, rule),
         reference=references(config, rows, by_mmd if rule == Rule(PLAIN) else chosen),
@@ -272,13 +312,17 @@ def _is_trial(config: StudyConfig, name: str) -> bool:
 
 
 def of_chosen(rows: Sequence[Row], rule: Rule) -> list[Row]:
-    """Return the row of the card chosen for every scene among those that have not seen its domain."""
+    """Return the row of the card chosen for every scene among those that have not seen its
+    domain.
+    """
     return [min(some, key=lambda row: (rule(row), row.card)) for some in groups(rows).values()]
 
 
 def expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
     """Return how F1, less what the card is better than others by, falls with the distance."""
-    return falling([row.statistics[rule.statistic] for row in taken], [row.f1 - row.advantage for row in taken])
+    return falling(
+        [row.statistics[rule.statistic] for row in taken], [row.f1 - row.advantage for row in taken]
+    )
 
 
 def _together(
@@ -292,13 +336,21 @@ def _together(
     alone = next(iter(f1.values()))
     means = {way: by_target(targets, values) for way, values in f1.items()}
     return (
-        {way: (float(means[way].mean()), *interval(targets, values - alone)) for way, values in f1.items()},
-        {way: dict(zip(sorted(set(targets)), map(float, values), strict=True)) for way, values in means.items()},
+        {
+            way: (float(means[way].mean()), *interval(targets, values - alone))
+            for way, values in f1.items()
+        },
+        {
+            way: dict(zip(sorted(set(targets)), map(float, values), strict=True))
+            for way, values in means.items()
+        },
     )
 
 
 def _near(rows: Sequence[Row], rule: Rule) -> float:
-    """Return how far the last of `MEMBERS` cards is behind the first, but for the tenth of scenes where it is furthest."""
+    """Return how far the last of `MEMBERS` cards is behind the first, but for the tenth of scenes
+    where it is furthest.
+    """
     scores = [sorted(rule(row) for row in some) for some in groups(rows).values()]
     behind = [some[MEMBERS - 1] - some[0] for some in scores if len(some) >= MEMBERS]
     return float(np.quantile(behind, 0.9)) if behind else 0.0
@@ -311,7 +363,10 @@ def _expected_error(rows: Sequence[Row], rule: Rule) -> float:
         others = with_advantage([row for row in rows if row.target != target])
         points = np.array(expected(of_chosen(others, rule), rule))
         for row in of_chosen([row for row in rows if row.target == target], rule):
-            said = np.interp(row.statistics[rule.statistic], points[:, 0], points[:, 1]) + row.advantage
+            said = (
+                np.interp(row.statistics[rule.statistic], points[:, 0], points[:, 1])
+                + row.advantage
+            )
             errors.append(abs(float(said) - row.f1))
     return float(np.mean(errors))
 
@@ -328,7 +383,9 @@ def _tried(rows: Sequence[Row], candidates: Sequence[Rule]) -> tuple[Tried, ...]
 
 
 def _covariates(rows: Sequence[Row]) -> tuple[Tried, ...]:
-    """Return what ordering the cards by what is known without the scene gives: validation, advantage, diversity."""
+    """Return what ordering the cards by what is known without the scene gives: validation,
+    advantage, diversity.
+    """
     ways = {
         "validation F1": lambda row: -row.validation_f1,
         "advantage on other unseen domains": lambda row: -row.advantage,
@@ -361,7 +418,9 @@ class Way:
     high: float
 
 
-def ways(config: StudyConfig, done: Sequence[Answers], every: Sequence[Scene], work: Path) -> dict[str, Way]:
+def ways(
+    config: StudyConfig, done: Sequence[Answers], every: Sequence[Scene], work: Path
+) -> dict[str, Way]:
     """Return what each way of the study did, asked where that is not done yet."""
     found = {}
     for way in config.answering:
@@ -388,7 +447,9 @@ def takes_part(way: Answering, one: Answers) -> bool:
 def way_answers(
     config: StudyConfig, way: Answering, one: Answers, every: Iterable[Scene], work: Path
 ) -> dict[str, Confusion]:
-    """Return one card's counts at its own threshold, in another way, on every scene of a domain that it has not seen."""
+    """Return one card's counts at its own threshold, in another way, on every scene of a domain
+    that it has not seen.
+    """
     unseen = [scene for scene in every if scene.domain not in one.job.made.domains]
     path, key = work / "ways" / way.name / f"{one.job.name}.json", _key(config, way, one)
     known = _stored(path, key)
@@ -397,7 +458,9 @@ def way_answers(
         base = _base(config, way, one.found)
         for scene in fresh:
             known[scene.key] = _counted(_otherwise(way, on(base, scene.samples), scene), scene)
-        write_text(path, json.dumps({"key": key, "counts": {name: vars(c) for name, c in known.items()}}))
+        write_text(
+            path, json.dumps({"key": key, "counts": {name: vars(c) for name, c in known.items()}})
+        )
         logger.info("%s has answered %d scenes by %s", one.job.name, len(fresh), way.name)
     return {scene.name: known[scene.key] for scene in unseen}
 
@@ -414,7 +477,9 @@ def _otherwise(way: Answering, predictor: Predictor, scene: Scene) -> Predictor:
         return predictor
     tiles = tiles_of(scene.samples, predictor.bands, way.tile_px)
     if way.batch_norm:
-        batches = [np.stack(tiles[i : i + _TILES_AT_ONCE]) for i in range(0, len(tiles), _TILES_AT_ONCE)]
+        batches = [
+            np.stack(tiles[i : i + _TILES_AT_ONCE]) for i in range(0, len(tiles), _TILES_AT_ONCE)
+        ]
         predictor = with_scene_statistics(predictor, batches, way.batch_norm)
     if way.learn_steps:
         predictor = self_trained(
@@ -442,7 +507,11 @@ def _stored(path: Path, key: str) -> dict[str, Confusion]:
     if not path.exists():
         return {}
     content = json.loads(path.read_text(encoding="utf-8"))
-    return {name: Confusion(**c) for name, c in content["counts"].items()} if content["key"] == key else {}
+    return (
+        {name: Confusion(**c) for name, c in content["counts"].items()}
+        if content["key"] == key
+        else {}
+    )
 
 
 def _f1(counts: Confusion) -> float:
@@ -453,7 +522,15 @@ def _f1(counts: Confusion) -> float:
 def _way(way: Answering, cards: int, targets: Sequence[str], gained: np.ndarray) -> Way:
     means = dict(zip(sorted(set(targets)), by_target(targets, gained).tolist(), strict=True))
     low, high = interval(targets, gained)
-    return Way(way.title or way.name, cards, len(gained), means, float(np.mean(list(means.values()))), low, high)
+    return Way(
+        way.title or way.name,
+        cards,
+        len(gained),
+        means,
+        float(np.mean(list(means.values()))),
+        low,
+        high,
+    )
 
 
 def ways_table(found: Mapping[str, Way]) -> str:
@@ -465,10 +542,17 @@ def ways_table(found: Mapping[str, Way]) -> str:
     lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
     for way in found.values():
         span = f"{way.mean:+.3f} ({way.low:+.3f} to {way.high:+.3f})"
-        cells = [f"{way.by_domain[domain]:+.3f}" if domain in way.by_domain else "–" for domain in domains]
-        lines.append(f"| {' | '.join([way.title, str(way.cards), str(way.answers), span, *cells])} |")
+        cells = [
+            f"{way.by_domain[domain]:+.3f}" if domain in way.by_domain else "–"
+            for domain in domains
+        ]
+        lines.append(
+            f"| {' | '.join([way.title, str(way.cards), str(way.answers), span, *cells])} |"
+        )
     return (
-        "## The same cards, answering otherwise\n\nWithout a label and without training cards anew: the scene is brought to the "
-        "card, or the card to the scene. F1 on unseen domains less that of the plain answer of the same card to the same scene; "
+        "## The same cards, answering otherwise\n\nWithout a label and without training "
+        "cards anew: the scene is brought to the "
+        "card, or the card to the scene. F1 on unseen domains less that of the plain "
+        "answer of the same card to the same scene; "
         "means over domains, intervals by drawing domains.\n\n" + "\n".join(lines)
     )

@@ -1,7 +1,8 @@
-"""The study's one pool: sample sets, unseen scenes, trainings, and every card's answer to every scene. Resumable per card.
+"""The study's one pool: sample sets, unseen scenes, trainings, and every card's answer to every
+scene. Resumable per card.
 
-What is kept of an answer is small and enough for all that follows (choice, alarm, calibration): landslide and other
-pixels counted by the card's calibrated log-odds.
+What is kept of an answer is small and enough for all that follows (choice, alarm, calibration):
+landslide and other pixels counted by the card's calibrated log-odds.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Maps:
             return bool(stored["key"].tolist() == list(key))
 
     def save(self, card: str, scene: str, key: Sequence[str], chance: NDArray[np.float32]) -> None:
-        """Keep the probabilities, 0-1, of the pixels that are judged, in reading order; NaN counts as 0."""
+        """Keep the probabilities, 0-1, of the pixels that are judged, in reading order; NaN counts
+        as 0.
+        """
         path = self._path(card, scene)
         path.parent.mkdir(parents=True, exist_ok=True)
         steps = np.rint(np.nan_to_num(chance) * _STEPS).astype(np.uint8)
@@ -91,7 +94,9 @@ class Scene:
     domain: str
     samples: SampleSet
     own: bool
-    """Whether the domain trains on the same sample set: cards that did are judged on its test split alone."""
+    """Whether the domain trains on the same sample set: cards that did are judged on its test split
+    alone.
+    """
 
     @property
     def name(self) -> str:
@@ -133,9 +138,11 @@ class Answers:
 
 
 def jobs(config: StudyConfig) -> list[Job]:
-    """Return the trainings in the order they are done: all candidates of a seed before the next, trials (of the first
-    seed) last."""
-    candidates = [Job(made, seed) for seed in config.seeds for made in config.compositions if not made.trial]
+    """Return the trainings in the order they are done: all candidates of a seed before the next,
+    trials (of the first seed) last."""
+    candidates = [
+        Job(made, seed) for seed in config.seeds for made in config.compositions if not made.trial
+    ]
     return candidates + [Job(made, config.seeds[0]) for made in config.compositions if made.trial]
 
 
@@ -155,14 +162,22 @@ def sample_sets(config: StudyConfig, folder: Path) -> dict[str, SampleSet]:
     return found
 
 
-def scenes(config: StudyConfig, sets: dict[str, SampleSet], folder: Path, work: Path) -> list[Scene]:
+def scenes(
+    config: StudyConfig, sets: dict[str, SampleSet], folder: Path, work: Path
+) -> list[Scene]:
     """Return all scenes, those of the simulated Earth made where they are missing."""
     every = []
     for domain in config.domains:
-        given = [Scene(domain.name, SampleSet.open((folder / path).resolve()), False) for path in domain.scenes]
+        given = [
+            Scene(domain.name, SampleSet.open((folder / path).resolve()), False)
+            for path in domain.scenes
+        ]
         if domain.simulated is not None:
-            # All that the training sets hold, though cards may read less: cards of other bands are judged on the same pixels.
-            made = simulated_scenes(domain.name, domain.simulated, sets[domain.sets[0]].card.bands, work / "scenes")
+            # All that the training sets hold, though cards may read less: cards of other bands are
+            # judged on the same pixels.
+            made = simulated_scenes(
+                domain.name, domain.simulated, sets[domain.sets[0]].card.bands, work / "scenes"
+            )
             given += [Scene(domain.name, samples, False) for samples in made]
         every += given or [Scene(domain.name, sets[path], True) for path in domain.sets]
     return every
@@ -177,18 +192,27 @@ def simulated_scenes(
         place = work / f"{name}-{number}"
         if not place.exists():
             recipe = work / f"{name}-{number}.yaml"
-            write_text(recipe, yaml.safe_dump(_sampling(place.name, wanted, bands, number), sort_keys=False))
+            write_text(
+                recipe,
+                yaml.safe_dump(_sampling(place.name, wanted, bands, number), sort_keys=False),
+            )
             make_samples(recipe, place)
         yield SampleSet.open(place)
 
 
-def _sampling(name: str, wanted: SimulatedScenes, bands: tuple[str, ...], number: int) -> dict[str, Any]:
-    """Return the sampling configuration of one seeded epicentre: place, day, magnitude and Earth by the number."""
+def _sampling(
+    name: str, wanted: SimulatedScenes, bands: tuple[str, ...], number: int
+) -> dict[str, Any]:
+    """Return the sampling configuration of one seeded epicentre: place, day, magnitude and Earth by
+    the number.
+    """
     salt = int.from_bytes(hashlib.sha256(wanted.landscape.encode()).digest()[:4], "big")
     rng = np.random.default_rng([11, salt, number])
     latitude, longitude = (
         float(round(at + by, 3))
-        for at, by in zip((wanted.latitude, wanted.longitude), rng.uniform(-0.5, 0.5, 2), strict=True)
+        for at, by in zip(
+            (wanted.latitude, wanted.longitude), rng.uniform(-0.5, 0.5, 2), strict=True
+        )
     )
     day = int(rng.integers(0, 365))
     if wanted.days:
@@ -210,7 +234,11 @@ def _sampling(name: str, wanted: SimulatedScenes, bands: tuple[str, ...], number
         "run": {
             "event": {**event, "time": moment.isoformat()},
             "windows": windows.model_dump(mode="json"),
-            "source": {"kind": "simulated", "landscape": wanted.landscape, "seed": SCENE_SEED + number},
+            "source": {
+                "kind": "simulated",
+                "landscape": wanted.landscape,
+                "seed": SCENE_SEED + number,
+            },
         },
         "radius_km": wanted.radius_km,
         "bands": list(bands),
@@ -223,14 +251,18 @@ def _sampling(name: str, wanted: SimulatedScenes, bands: tuple[str, ...], number
     }
 
 
-def answers(config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: list[Scene], work: Path) -> Answers:
+def answers(
+    config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: list[Scene], work: Path
+) -> Answers:
     """Return one card's answers to every scene: trained and asked where that is not done yet."""
     key = _key(config, job, sets)
     found = _card(config, job, sets, key, work)
     stored = work / "answers" / f"{job.name}.npz"
     known = _load(stored, key, found)
     maps, mapped = Maps(work / "maps"), [key, found.card.weights_sha256]
-    fresh = [s for s in every if s.key not in known or not maps.has(job.name, s.name, [*mapped, s.key])]
+    fresh = [
+        s for s in every if s.key not in known or not maps.has(job.name, s.name, [*mapped, s.key])
+    ]
     if fresh:
         predictor = predictor_of(config, found)
         for scene in fresh:
@@ -252,7 +284,9 @@ def _counts(chance: NDArray[np.float32], truth: NDArray[np.uint8]) -> LogitCount
     return LogitCounts.of(logit(np.clip(chance, _NEVER, 1 - _NEVER)), truth)
 
 
-def stored_answers(config: StudyConfig, sets: dict[str, SampleSet], every: list[Scene], work: Path) -> list[Answers]:
+def stored_answers(
+    config: StudyConfig, sets: dict[str, SampleSet], every: list[Scene], work: Path
+) -> list[Answers]:
     """Return the answers that are there already, of all jobs."""
     done = []
     for job in jobs(config):
@@ -269,7 +303,9 @@ def stored_answers(config: StudyConfig, sets: dict[str, SampleSet], every: list[
 def predictor_of(config: StudyConfig, found: Found) -> Predictor:
     """Return a card at work as the study runs it."""
     card = found.card.model_copy(update={"tiles": config.tiles}) if config.tiles else found.card
-    return Found(found.folder, card).load(config.recipe.get("device", "auto"), config.recipe.get("precision", "auto"))
+    return Found(found.folder, card).load(
+        config.recipe.get("device", "auto"), config.recipe.get("precision", "auto")
+    )
 
 
 def _key(config: StudyConfig, job: Job, sets: dict[str, SampleSet]) -> str:
@@ -305,7 +341,9 @@ def _made_by(folder: Path) -> str:
 
 def _save(path: Path, key: str, found: Found, known: dict[str, LogitCounts]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{name}|{part}": getattr(counts, part) for name, counts in known.items() for part in _PARTS}
+    arrays = {
+        f"{name}|{part}": getattr(counts, part) for name, counts in known.items() for part in _PARTS
+    }
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, key=np.array([key, found.card.weights_sha256]), **arrays)
 
@@ -325,7 +363,8 @@ def _load(path: Path, key: str, found: Found) -> dict[str, LogitCounts]:
 
 
 def at_once(config: StudyConfig, folder: Path, work: Path, workers: int) -> None:
-    """Train and ask every card that is not there yet, `workers` at a time. Sample sets and scenes are there already.
+    """Train and ask every card that is not there yet, `workers` at a time. Sample sets and scenes
+    are there already.
 
     Raises:
         RequestError, MachineError: the first worker that failed; the cards of the others are kept.

@@ -1,4 +1,6 @@
-"""The study in words, tables and pictures: ``study.md``, ``study.csv`` and four figures, every number from the evidence."""
+"""The study in words, tables and pictures: ``study.md``, ``study.csv`` and four figures, every
+number from the evidence.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ from models.selection.signals import PLAIN
 
 
 def write_document(
-    config: StudyConfig, found: Findings, done: Sequence[Answers], folder: Path, otherwise: Mapping[str, Way]
+    config: StudyConfig,
+    found: Findings,
+    done: Sequence[Answers],
+    folder: Path,
+    otherwise: Mapping[str, Way],
 ) -> Path:
     """Return the document written to a folder, table and figures beside it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +62,8 @@ def _interval(value: float, low: float, high: float) -> str:
 
 def _head(config: StudyConfig, found: Findings, done: Sequence[Answers]) -> str:
     kind = (
-        "**Simulated throughout: this says how mixtures, the choice and the alarm behave on a test bench, not how well a real event is mapped.**"
+        "**Simulated throughout: this says how mixtures, the choice and the alarm behave "
+        "on a test bench, not how well a real event is mapped.**"
         if config.family == "simulated"
         else "**Real pixels; an indication, not a domain study.**"
     )
@@ -67,22 +74,27 @@ def _head(config: StudyConfig, found: Findings, done: Sequence[Answers]) -> str:
     return (
         f"<!-- made by `coslide study {config.name} --docs docs` -->\n"
         f"# Choosing and trusting checkpoints: leave one domain out\n\n{kind}\n\n"
-        f"{config.title}. Every card was trained on {config.total} chips by one recipe (configs/study/{config.name}.yaml), seeds "
-        f"{', '.join(map(str, seeds))}; sets are split into disjoint blocks, and no card is judged as *unseen* on a domain it "
-        f"has chips of. {len({row.scene for row in found.rows})} scenes in {len({row.target for row in found.rows})} domains, none of them "
+        f"{config.title}. Every card was trained on {config.total} chips by one recipe "
+        f"(configs/study/{config.name}.yaml), seeds "
+        f"{', '.join(map(str, seeds))}; sets are split into disjoint blocks, and no card "
+        "is judged as *unseen* on a domain it "
+        f"has chips of. {len({row.scene for row in found.rows})} scenes in "
+        f"{len({row.target for row in found.rows})} domains, none of them "
         f"in any training.{so_far} Every card and scene: [study.csv](study.csv)."
     )
 
 
 def _mixtures(config: StudyConfig, found: Findings) -> str:
-    return "## Every mixture on every domain: mean F1\n\n**Bold**: the card has seen the domain.\n\n" + _by_domain(
-        config, found, lambda row: row.f1, 3
+    return (
+        "## Every mixture on every domain: mean F1\n\n**Bold**: the card has seen the domain.\n\n"
+        + _by_domain(config, found, lambda row: row.f1, 3)
     )
 
 
 def _distances(config: StudyConfig, found: Findings) -> str:
     return (
-        "## The same in distance: joint MMD over all bands\n\nPaper 000's table XI per band stands in every run's `selection.csv`.\n\n"
+        "## The same in distance: joint MMD over all bands\n\nPaper 000's table XI per "
+        "band stands in every run's `selection.csv`.\n\n"
         + _by_domain(config, found, lambda row: row.statistics[PLAIN], 2)
     )
 
@@ -90,13 +102,19 @@ def _distances(config: StudyConfig, found: Findings) -> str:
 def _by_domain(config: StudyConfig, found: Findings, value: object, digits: int) -> str:
     assert callable(value)
     domains = [domain.name for domain in config.domains]
-    names = [made.name for made in config.compositions if any(row.card == made.name for row in found.rows)]
+    names = [
+        made.name
+        for made in config.compositions
+        if any(row.card == made.name for row in found.rows)
+    ]
     rows = []
     for name in names:
         cells = [f"`{name}`"]
         for domain in domains:
             some = [row for row in found.rows if row.card == name and row.target == domain]
-            mean = number(float(np.mean([value(row) for row in some])) if some else math.nan, digits)
+            mean = number(
+                float(np.mean([value(row) for row in some])) if some else math.nan, digits
+            )
             cells.append(f"**{mean}**" if some and some[0].seen else mean)
         rows.append(cells)
     return table(["card", *domains], rows)
@@ -106,9 +124,17 @@ def _choice(config: StudyConfig, found: Findings) -> str:
     rows = []
     for words, made in (
         ("joint MMD (paper 000)", found.plain),
-        ("the study's rule: agreement, joint MMD and what the card did elsewhere, in fixed parts", found.chosen),
+        (
+            "the study's rule: agreement, joint MMD and what the card did elsewhere, in "
+            "fixed parts",
+            found.chosen,
+        ),
         ("fitted without the domain: a statistic of scene and card alone", found.bare),
-        ("fitted without the domain: with what the card did elsewhere and the variety of its training", found.fitted),
+        (
+            "fitted without the domain: with what the card did elsewhere and the variety "
+            "of its training",
+            found.fitted,
+        ),
     ):
         gain = interval(made.targets, made.chosen - made.average)
         low, high = interval(made.targets, made.correlation)
@@ -138,15 +164,22 @@ def _choice(config: StudyConfig, found: Findings) -> str:
         "chosen − average, 95 %",
     ]
     return (
-        "## What choosing is worth on unseen domains\n\nOver the cards that have not seen the domain; means over domains, 95 % "
-        "intervals by drawing domains. *Within a domain*: F1 and distance of a card are its means over the domain's scenes, as in paper 000; "
-        "*within a scene*: what a run has to go by. *Best card elsewhere* is the one of the largest advantage on other unseen "
-        f"domains, taken without looking at the scene. A card's F1 differs between seeds by {number(found.deviation)} (standard "
+        "## What choosing is worth on unseen domains\n\nOver the cards that have not seen "
+        "the domain; means over domains, 95 % "
+        "intervals by drawing domains. *Within a domain*: F1 and distance of a card are "
+        "its means over the domain's scenes, as in paper 000; "
+        "*within a scene*: what a run has to go by. *Best card elsewhere* is the one of "
+        "the largest advantage on other unseen "
+        "domains, taken without looking at the scene. A card's F1 differs between seeds "
+        f"by {number(found.deviation)} (standard "
         f"deviation); the goal for the regret is 0.03 more than that.\n\n{table(head, rows)}\n\n"
-        f"Fitted without each domain: {rules}. Nothing is fitted in the study's rule but the units; its parts were "
-        f"fixed on an earlier pool of ten-band cards, over the same scenes (`models/selection/rules.py`). It "
+        f"Fitted without each domain: {rules}. Nothing is fitted in the study's rule but "
+        "the units; its parts were "
+        "fixed on an earlier pool of ten-band cards, over the same scenes "
+        "(`models/selection/rules.py`). It "
         + f"{'chooses' if found.proven else 'does not choose'} better than plain MMD: "
-        f"`configs/selection.yaml` goes by **{found.rule.words}**. What a card did elsewhere (*advantage*) is never taken "
+        f"`configs/selection.yaml` goes by **{found.rule.words}**. What a card did "
+        "elsewhere (*advantage*) is never taken "
         "from the scene's domain."
     )
 
@@ -156,19 +189,29 @@ def _statistics(found: Findings) -> str:
     shown = [*found.tried[:16], *(one for one in found.tried[16:] if one.words in named)]
     columns = ["Spearman within a domain", "within a scene", "regret", "chosen F1"]
     return (
-        "## Which statistic tells F1\n\n`SPACE/MEASURE` (`models/transfer`): *mmd* joint, *nearest* to the nearest domain of the "
-        "mixture, *coverage* the mean distance of a scene's pixel to the card's nearest. The best on all domains together (optimistic: "
-        "the rows above are the honest ones), and the paper's. *agreement/others*: how little a card's landslides agree with those "
+        "## Which statistic tells F1\n\n`SPACE/MEASURE` (`models/transfer`): *mmd* joint, "
+        "*nearest* to the nearest domain of the "
+        "mixture, *coverage* the mean distance of a scene's pixel to the card's nearest. "
+        "The best on all domains together (optimistic: "
+        "the rows above are the honest ones), and the paper's. *agreement/others*: how "
+        "little a card's landslides agree with those "
         "of the other unseen cards (`models/agreement`).\n\n"
         + table(["statistic", *columns], map(_tried, shown))
-        + "\n\nWhat is known of a card without looking at the scene. *Advantage*: its mean F1 beyond the other blind cards on "
+        + "\n\nWhat is known of a card without looking at the scene. *Advantage*: its mean "
+        "F1 beyond the other blind cards on "
         "unseen scenes of other domains than the scene's.\n\n"
         + table(["ordered by", *columns], map(_tried, found.covariates))
     )
 
 
 def _tried(one: Tried) -> list[str]:
-    return [one.words, _interval(*one.domain), number(one.spearman, 2), number(one.regret), number(one.chosen)]
+    return [
+        one.words,
+        _interval(*one.domain),
+        number(one.spearman, 2),
+        number(one.regret),
+        number(one.chosen),
+    ]
 
 
 def _together(found: Findings) -> str:
@@ -177,8 +220,10 @@ def _together(found: Findings) -> str:
         for way, (mean, low, high) in found.together.items()
     ]
     return (
-        "## One card or several\n\nThe mean probability of the first cards of the ranking, thresholds averaged too, as "
-        "`model.checkpoint: average` maps: the first three, without those further behind the first than the third of nine scenes in "
+        "## One card or several\n\nThe mean probability of the first cards of the ranking, "
+        "thresholds averaged too, as "
+        "`model.checkpoint: average` maps: the first three, without those further behind "
+        "the first than the third of nine scenes in "
         "ten. Each card more costs one more mapping.\n\n"
         + table(["mapped by", "F1 on unseen domains", "difference to the chosen card, 95 %"], rows)
     )
@@ -196,10 +241,16 @@ def _reference(config: StudyConfig, found: Findings) -> str:
             value = found.together_by_target[way][domain.name]
             cells += [number(value), _ratio((value, own))]
         rows.append(cells)
-    head = ["domain", "trained there", "chosen, unseen", "ratio", *(part for way in ways for part in (way, "ratio"))]
+    head = [
+        "domain",
+        "trained there",
+        "chosen, unseen",
+        "ratio",
+        *(part for way in ways for part in (way, "ratio")),
+    ]
     return (
-        "## The chosen card beside one trained in the domain\n\nSame budget, scenes of other epicentres of the domain (goal: 0.85).\n\n"
-        + table(head, rows)
+        "## The chosen card beside one trained in the domain\n\nSame budget, scenes of "
+        "other epicentres of the domain (goal: 0.85).\n\n" + table(head, rows)
     )
 
 
@@ -211,7 +262,8 @@ def _made(done: Sequence[Answers]) -> str:
     seconds = sum(float(one.found.card.training.get("seconds", 0)) for one in done)
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return (
-        f"{len(done)} cards, {seconds / 60:.0f} minutes of training in all; {platform.machine()}, {gpu}, torch {torch.__version__}, "
+        f"{len(done)} cards, {seconds / 60:.0f} minutes of training in all; "
+        f"{platform.machine()}, {gpu}, torch {torch.__version__}, "
         f"{datetime.now(UTC):%Y-%m-%d}."
     )
 
@@ -271,29 +323,41 @@ def alarm(found: Findings) -> str:
     rows = [[name, f"{value:.3f}"] for name, value in found.limits.items()]
     points = ", ".join(f"{x:.2f} → {y:.2f}" for x, y in found.expected)
     return (
-        "## How far is too far\n\nLimits of the signals of the nearest card by joint MMD, tolerance limits from held-out domains: with 95 % "
-        "confidence at most one in twenty such scenes sets off any of them. Tested on scenes made wrong in eight ways: [ood.md](ood.md).\n\n"
+        "## How far is too far\n\nLimits of the signals of the nearest card by joint MMD, "
+        "tolerance limits from held-out domains: with 95 % "
+        "confidence at most one in twenty such scenes sets off any of them. Tested on "
+        "scenes made wrong in eight ways: [ood.md](ood.md).\n\n"
         + table(["signal", "limit"], rows)
         + f"\n\nF1 to be expected by the chosen card's `{found.rule.statistic}`, before its "
-        f"advantage is added: {points}. On a domain that had no part in it the expectation is off by "
+        f"advantage is added: {points}. On a domain that had no part in it the expectation "
+        "is off by "
         f"{number(found.expected_error)} in the mean."
     )
 
 
 def calibration(found: Findings) -> str:
-    rows = [[one.method, number(one.out, 4), number(one.home, 4), number(one.scene, 4)] for one in found.calibrated]
+    rows = [
+        [one.method, number(one.out, 4), number(one.home, 4), number(one.scene, 4)]
+        for one in found.calibrated
+    ]
     return (
-        "## Probabilities under shift: expected calibration error\n\nFitted on unseen scenes of *other* domains and judged on the one "
+        "## Probabilities under shift: expected calibration error\n\nFitted on unseen "
+        "scenes of *other* domains and judged on the one "
         "left out; 15 bins, every scene with one weight.\n\n"
         + table(["calibration", "unseen domains", "seen domains", "mean of an unseen scene"], rows)
     )
 
 
 def thresholds(found: Findings) -> str:
-    rows = [[name, number(mean), span((low, high))] for name, (mean, low, high) in found.thresholds.items()]
+    rows = [
+        [name, number(mean), span((low, high))]
+        for name, (mean, low, high) in found.thresholds.items()
+    ]
     return (
-        "## Thresholds without labels\n\n*Expected F1*: the threshold of the highest F1 that the calibrated probabilities lead one to "
-        "expect; *own share*: after moving them to the share of landslides they themselves suggest.\n\n"
+        "## Thresholds without labels\n\n*Expected F1*: the threshold of the highest F1 "
+        "that the calibrated probabilities lead one to "
+        "expect; *own share*: after moving them to the share of landslides they themselves "
+        "suggest.\n\n"
         + table(["threshold", "F1 on unseen domains", "difference to the card's, 95 %"], rows)
     )
 
@@ -303,10 +367,14 @@ def trials(found: Findings) -> str:
         return ""
     domains = sorted({target for one in found.trials.values() for target in one})
     rows = [
-        [name, *(f"{one.get(target, math.nan):+.3f}" for target in domains), f"{np.mean(list(one.values())):+.3f}"]
+        [
+            name,
+            *(f"{one.get(target, math.nan):+.3f}" for target in domains),
+            f"{np.mean(list(one.values())):+.3f}",
+        ]
         for name, one in found.trials.items()
     ]
     return (
-        "## Better than mixing alone?\n\nF1 against the plain card of the same mixture and seed, on domains neither has seen.\n\n"
-        + table(["trial", *domains, "mean"], rows)
+        "## Better than mixing alone?\n\nF1 against the plain card of the same mixture and "
+        "seed, on domains neither has seen.\n\n" + table(["trial", *domains, "mean"], rows)
     )

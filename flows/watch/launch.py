@@ -1,4 +1,6 @@
-"""How the watch starts a run on this machine, so that a run begun before a crash is never made twice."""
+"""How the watch starts a run on this machine, so that a run begun before a crash is never made
+twice.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ KINDS: dict[int, Literal["done", "nothing", "again", "failed"]] = {
     -9: "again",
     -15: "again",
 }
-"""What an exit code of `coslide respond` means for the watch (contract); all others are failures."""
+"""What an exit code of `coslide respond` means for the watch (contract); all others are
+failures.
+"""
 _PATIENCE_S = 10
 
 
@@ -64,17 +68,22 @@ class Launcher(Protocol):
 
 
 class LocalRuns:
-    """Runs as child processes, one at a time. Their configuration was written down before, clock included."""
+    """Runs as child processes, one at a time. Their configuration was written down before, clock
+    included.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def start(self, run: Run) -> Outcome:
-        """Run to the end and return the outcome; a revision made from this very configuration is not made again."""
+        """Run to the end and return the outcome; a revision made from this very configuration is
+        not made again.
+        """
         config = RunConfig.model_validate_json(run.config or "{}")
         path = self._folder / f"{run.key}.yaml"
         config.write(path)
-        # The child inherits the lock: as long as one of an earlier, killed watch lives, nobody begins the run again.
+        # The child inherits the lock: as long as one of an earlier, killed watch lives, nobody
+        # begins the run again.
         with path.with_suffix(".lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +100,9 @@ class LocalRuns:
 
 
 def published(config: RunConfig) -> Path | None:
-    """Return the revision that was made from this very configuration, its clock included; None where there is none."""
+    """Return the revision that was made from this very configuration, its clock included; None
+    where there is none.
+    """
     for layout in reversed(EventFolder(Path(config.out) / config.event.name).revisions().values()):
         try:
             made = read_run(layout.config)
@@ -103,10 +114,23 @@ def published(config: RunConfig) -> Path | None:
 
 
 def _respond(path: Path, lock: int) -> tuple[int, str]:
-    """Return (exit code, standard output) of `coslide respond` on a run file. Interrupted, it stops the child first."""
+    """Return (exit code, standard output) of `coslide respond` on a run file. Interrupted, it stops
+    the child first.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    command = [sys.executable, "-m", "flows.cli", "--quiet", "respond", "--config", str(path), "--json"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, pass_fds=(lock,))
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "--quiet",
+        "respond",
+        "--config",
+        str(path),
+        "--json",
+    ]
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, pass_fds=(lock,)
+    )
     try:
         out, _ = child.communicate()
     except BaseException:
@@ -127,7 +151,10 @@ def _outcome(code: int, out: str) -> Outcome:
     kind = KINDS.get(code, "failed")
     if kind == "done":
         folder = Path(next(iter(answer["products"].values()))).parent
-        words = f"revision {answer['revision']}: {answer['landslide_count']} landslides, {answer['observed_fraction']:.0%} seen"
+        words = (
+            f"revision {answer['revision']}: {answer['landslide_count']} landslides, "
+            f"{answer['observed_fraction']:.0%} seen"
+        )
         return Outcome("done", words, str(folder))
     message = f"{answer.get('message', f'ended with {code}')}. {answer.get('remedy', '')}".strip()
     return Outcome(kind, message)
@@ -149,11 +176,19 @@ class Debts:
         clock: Callable[[], datetime],
         tell: Callable[[str, str], None],
     ) -> None:
-        self._config, self._book, self._launcher, self._clock, self._tell = config, book, launcher, clock, tell
+        self._config, self._book, self._launcher, self._clock, self._tell = (
+            config,
+            book,
+            launcher,
+            clock,
+            tell,
+        )
         self._preset = {key: value for key, value in preset.items() if key not in UNSUITED}
 
     def pay(self, turn: Turn) -> None:
-        """Begin the runs that are due and look after those under way; each failure is one run's own."""
+        """Begin the runs that are due and look after those under way; each failure is one run's
+        own.
+        """
         for run in self._book.runs(states=OPEN):
             now = self._clock()
             try:
@@ -171,9 +206,11 @@ class Debts:
             turn.ended[run.key] = self._settle(run, outcome, self._clock())
 
     def _begin(self, run: Run, now: datetime) -> Run:
-        """Write down the run's whole configuration, clock included, and that it begins; return it as written.
+        """Write down the run's whole configuration, clock included, and that it begins; return it
+        as written.
 
-        One that was begun before keeps its configuration, so that unfinished work goes on instead of being made twice.
+        One that was begun before keeps its configuration, so that unfinished work goes on instead
+        of being made twice.
         """
         config = run.config
         if config is None:
@@ -199,7 +236,11 @@ class Debts:
             self._tell(f"{run.key} failed", outcome.message)
             logger.error("%s failed: %s", run.key, outcome.message)
             return f"failed: {outcome.message}"
-        hours = self._config.retry_hours if outcome.kind == "nothing" else self._pause_hours(run.attempt)
+        hours = (
+            self._config.retry_hours
+            if outcome.kind == "nothing"
+            else self._pause_hours(run.attempt)
+        )
         self._book.end(run.key, "waiting", outcome.message, now, now + timedelta(hours=hours))
         if outcome.kind == "nothing":
             self._book.forget(run.key)  # the next try has its own clock
@@ -207,7 +248,13 @@ class Debts:
         return f"waiting: {outcome.message}"
 
     def _pause_hours(self, attempt: int) -> float:
-        return min(self._config.poll_minutes * 2.0 ** min(attempt, 20), self._config.longest_pause_minutes) / 60
+        return (
+            min(
+                self._config.poll_minutes * 2.0 ** min(attempt, 20),
+                self._config.longest_pause_minutes,
+            )
+            / 60
+        )
 
 
 @dataclass

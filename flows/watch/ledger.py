@@ -1,7 +1,8 @@
-"""What the watch knows, on disk: which earthquakes it saw, which runs it owes, when to ask again (SQLite, one writer).
+"""What the watch knows, on disk: which earthquakes it saw, which runs it owes, when to ask again
+(SQLite, one writer).
 
-A run is written down before it is begun and struck out after it has ended, each in one transaction: whoever is killed in
-between finds the debt in the book and pays it once.
+A run is written down before it is begun and struck out after it has ended, each in one transaction:
+whoever is killed in between finds the debt in the book and pays it once.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class Book:
     @staticmethod
     @contextmanager
     def open(path: Path, *, pretend: bool = False) -> Iterator[Book]:
-        """Yield the book in a file, made where there is none; `pretend`: a copy in memory, the file is left alone.
+        """Yield the book in a file, made where there is none; `pretend`: a copy in memory, the file
+        is left alone.
 
         Raises:
             RequestError: no book, damaged, or written by a newer coslide.
@@ -104,7 +106,8 @@ class Book:
         except sqlite3.DatabaseError as error:
             raise RequestError(
                 f"{path} is damaged: {error}",
-                "Move it away; earthquakes that were mapped before are then recognised by their folders.",
+                "Move it away; earthquakes that were mapped before are then recognised by "
+                "their folders.",
             ) from error
         finally:
             connection.close()
@@ -123,10 +126,14 @@ class Book:
     # earthquakes
 
     def identify(self, preferred: str, ids: Iterable[str]) -> str:
-        """Return the id that an earthquake had when it was first seen, whatever it is called now."""
+        """Return the id that an earthquake had when it was first seen, whatever it is called
+        now.
+        """
         names = sorted(ids)
         marks = ",".join("?" * len(names))
-        row = self._connection.execute(f"select id from alias where alias in ({marks}) limit 1", names).fetchone()
+        row = self._connection.execute(
+            f"select id from alias where alias in ({marks}) limit 1", names
+        ).fetchone()
         return str(row[0]) if row else preferred
 
     def known(self, quake: str) -> Known | None:
@@ -148,39 +155,58 @@ class Book:
     ) -> None:
         """Remember an earthquake as it was just seen."""
         self._connection.execute(
-            "insert into quake values (?, ?, ?, ?, ?, ?) on conflict (id) do update set title = excluded.title, "
-            "updated = excluded.updated, version = excluded.version, verdict = excluded.verdict, gone = excluded.gone",
+            "insert into quake values (?, ?, ?, ?, ?, ?) on conflict (id) do update set "
+            "title = excluded.title, "
+            "updated = excluded.updated, version = excluded.version, verdict = "
+            "excluded.verdict, gone = excluded.gone",
             (quake, title, updated, version, verdict, int(gone)),
         )
-        self._connection.executemany("insert or ignore into alias values (?, ?)", [(name, quake) for name in ids])
+        self._connection.executemany(
+            "insert or ignore into alias values (?, ?)", [(name, quake) for name in ids]
+        )
 
     # runs
 
-    def runs(self, quake: str | None = None, states: Iterable[State] = get_args(State)) -> list[Run]:
+    def runs(
+        self, quake: str | None = None, states: Iterable[State] = get_args(State)
+    ) -> list[Run]:
         """Return runs, the oldest first."""
         wanted = list(states)
         marks = ",".join("?" * len(wanted))
         where, values = (" and quake = ?", [*wanted, quake]) if quake else ("", wanted)
         rows = self._connection.execute(
-            "select key, quake, version, area, event, state, attempt, due, config, handle, message, begun from run "
+            "select key, quake, version, area, event, state, attempt, due, config, handle, "
+            "message, begun from run "
             f"where state in ({marks}){where} order by made, rowid",
             values,
         ).fetchall()
         return [_run(row) for row in rows]
 
-    def intend(self, key: str, quake: str, version: str, area: str, event: str, due: datetime, now: datetime) -> bool:
+    def intend(
+        self,
+        key: str,
+        quake: str,
+        version: str,
+        area: str,
+        event: str,
+        due: datetime,
+        now: datetime,
+    ) -> bool:
         """Write down a run and return True; False where that key has been written down before.
 
         Older versions of the earthquake that have not begun are superseded.
         """
         made = self._connection.execute(
-            "insert into run values (?, ?, ?, ?, ?, 'intended', 0, ?, null, null, '', ?, null, null) "
-            "on conflict (key) do update set state = 'intended', due = excluded.due where run.state = 'withdrawn'",
+            "insert into run values (?, ?, ?, ?, ?, 'intended', 0, ?, null, null, '', ?, "
+            "null, null) "
+            "on conflict (key) do update set state = 'intended', due = excluded.due where "
+            "run.state = 'withdrawn'",
             (key, quake, version, area, event, _text(due), _text(now)),
         ).rowcount
         if made:
             self._connection.execute(
-                "update run set state = 'superseded', message = ?, ended = ? where quake = ? and key <> ? "
+                "update run set state = 'superseded', message = ?, ended = ? where quake = "
+                "? and key <> ? "
                 "and state in ('intended', 'waiting')",
                 (f"by {key}", _text(now), quake, key),
             )
@@ -189,7 +215,8 @@ class Book:
     def begin(self, key: str, config: str | None, now: datetime) -> None:
         """Write down that a run is begun, and with which configuration."""
         self._connection.execute(
-            "update run set state = 'running', attempt = attempt + 1, config = ?, begun = ? where key = ?",
+            "update run set state = 'running', attempt = attempt + 1, config = ?, begun = "
+            "? where key = ?",
             (config, _text(now), key),
         )
 
@@ -199,12 +226,17 @@ class Book:
 
     def forget(self, key: str) -> None:
         """Drop a run's configuration: the next try is resolved anew."""
-        self._connection.execute("update run set config = null, handle = null where key = ?", (key,))
+        self._connection.execute(
+            "update run set config = null, handle = null where key = ?", (key,)
+        )
 
-    def end(self, key: str, state: State, message: str, now: datetime, due: datetime | None = None) -> None:
+    def end(
+        self, key: str, state: State, message: str, now: datetime, due: datetime | None = None
+    ) -> None:
         """Write down how a run ended, or when it is to be tried again."""
         self._connection.execute(
-            "update run set state = ?, message = ?, ended = ?, due = coalesce(?, due) where key = ?",
+            "update run set state = ?, message = ?, ended = ?, due = coalesce(?, due) "
+            "where key = ?",
             (state, message, _text(now), _text(due) if due else None, key),
         )
 
@@ -216,18 +248,23 @@ class Book:
         row = self._connection.execute("select failures, success, next, error from feed").fetchone()
         if row is None:
             return FeedState(0, None, None, "")
-        return FeedState(row[0], _moment(row[1]) if row[1] else None, _moment(row[2]) if row[2] else None, row[3])
+        return FeedState(
+            row[0], _moment(row[1]) if row[1] else None, _moment(row[2]) if row[2] else None, row[3]
+        )
 
     def feed_answered(self, now: datetime) -> None:
         """Write down that the feed was read."""
-        self._connection.execute("insert or replace into feed values (1, 0, ?, null, '')", (_text(now),))
+        self._connection.execute(
+            "insert or replace into feed values (1, 0, ?, null, '')", (_text(now),)
+        )
 
     def feed_failed(self, until: datetime, error: str) -> None:
         """Write down that the feed was not to be had, and until when it is left alone."""
         before = self.feed
         success = _text(before.success) if before.success else None
         self._connection.execute(
-            "insert or replace into feed values (1, ?, ?, ?, ?)", (before.failures + 1, success, _text(until), error)
+            "insert or replace into feed values (1, ?, ?, ?, ?)",
+            (before.failures + 1, success, _text(until), error),
         )
 
 

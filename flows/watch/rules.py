@@ -1,4 +1,6 @@
-"""Does this earthquake call for a map? Pure answers, each with its reason; no network, no clock, no state."""
+"""Does this earthquake call for a map? Pure answers, each with its reason; no network, no clock, no
+state.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,14 @@ def screen(quake: Quake, config: WatchConfig, now: datetime, *, begun: bool) -> 
     if quake.magnitude is None:
         return Verdict(False, "its magnitude is not known yet")
     if quake.magnitude < rule.min_magnitude:
-        return Verdict(False, f"M {quake.magnitude:g} is below {rule.min_magnitude:g} ({rule.name})")
+        return Verdict(
+            False, f"M {quake.magnitude:g} is below {rule.min_magnitude:g} ({rule.name})"
+        )
     if quake.depth_km is not None and quake.depth_km > rule.max_depth_km:
-        return Verdict(False, f"it is {quake.depth_km:g} km deep, more than {rule.max_depth_km:g} ({rule.name})")
+        return Verdict(
+            False,
+            f"it is {quake.depth_km:g} km deep, more than {rule.max_depth_km:g} ({rule.name})",
+        )
     if below := _below(quake.pager, rule.min_pager, "PAGER"):
         return Verdict(False, f"{below} ({rule.name})")
     return Verdict(True, f"M {quake.magnitude:g} meets the rule `{rule.name}`")
@@ -56,7 +63,9 @@ def judge(detail: Detail, area: Area, steep: float | None, config: WatchConfig) 
         config: the rules.
     """
     rule = rule_for(detail.quake, config)
-    if rule is not None and (below := _below(detail.landslide_alert, rule.min_landslide_alert, "landslide")):
+    if rule is not None and (
+        below := _below(detail.landslide_alert, rule.min_landslide_alert, "landslide")
+    ):
         return Verdict(False, f"{below} ({rule.name})")
     land = land_fraction(area)
     if land < config.min_land or land == 0:
@@ -69,7 +78,9 @@ def judge(detail: Detail, area: Area, steep: float | None, config: WatchConfig) 
 
 def rule_for(quake: Quake, config: WatchConfig) -> Rule | None:
     """Return the first rule whose region holds the epicentre."""
-    return next((rule for rule in config.rules if rule.holds(quake.latitude, quake.longitude)), None)
+    return next(
+        (rule for rule in config.rules if rule.holds(quake.latitude, quake.longitude)), None
+    )
 
 
 def overlap(one: Area, other: Area) -> float:
@@ -83,4 +94,8 @@ def _below(found: Alert | None, wanted: Alert | None, what: str) -> str:
         return ""
     if found is None:
         return f"no {what} alert so far, {wanted} is asked for"
-    return f"{what} alert {found}, {wanted} is asked for" if ALERTS.index(found) < ALERTS.index(wanted) else ""
+    return (
+        f"{what} alert {found}, {wanted} is asked for"
+        if ALERTS.index(found) < ALERTS.index(wanted)
+        else ""
+    )

@@ -1,6 +1,8 @@
-"""The watch: new and changed earthquakes in, exactly the right runs out, once each, whatever dies in between.
+"""The watch: new and changed earthquakes in, exactly the right runs out, once each, whatever dies
+in between.
 
-One turn reads the feed, judges what is new or changed, writes down the runs that are owed, then pays what is due.
+One turn reads the feed, judges what is new or changed, writes down the runs that are owed, then
+pays what is due.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ FOLDER = ".watch"
 class Fetch(Protocol):
     """Ask an address (`gee.fetch.fetch`)."""
 
-    def __call__(self, url: str, *, limit_bytes: int = ..., hosts: Collection[str] | None = ...) -> bytes: ...
+    def __call__(
+        self, url: str, *, limit_bytes: int = ..., hosts: Collection[str] | None = ...
+    ) -> bytes: ...
 
 
 def _silence(subject: str, body: str) -> None:
@@ -72,12 +76,15 @@ def open_watch(
     preset = read_yaml(Path(service.preset), "run") if service.preset else {}
     if preset.get("source", {}).get("kind", "simulated") == "simulated":
         logger.warning(
-            "no real source is set (preset, `source.kind`): real earthquakes are mapped on the simulated Earth"
+            "no real source is set (preset, `source.kind`): real earthquakes are mapped on "
+            "the simulated Earth"
         )
     preset["out"] = out or preset.get("out", "runs")
     folder = Path(preset["out"]) / FOLDER
     moment = parse_moment(as_of, "--as-of")[0] if as_of else None
-    alone: AbstractContextManager[None] = nullcontext() if dry else workspace.locked(folder / "lock", "watching")
+    alone: AbstractContextManager[None] = (
+        nullcontext() if dry else workspace.locked(folder / "lock", "watching")
+    )
     with alone, Book.open(folder / "book.sqlite", pretend=dry) as book:
         yield Watch(
             service.watch,
@@ -119,7 +126,8 @@ class Watch:
         self._hosts, self._clock, self._ask, self._tell = tuple(hosts), clock, ask, tell
 
     def turn(self, *, dry: bool = False) -> Turn:
-        """Return what one turn did. A feed that is down is no failure: it is asked again later, ever more rarely.
+        """Return what one turn did. A feed that is down is no failure: it is asked again later,
+        ever more rarely.
 
         Args:
             dry: write down what is owed but begin nothing (give it a book that pretends).
@@ -137,9 +145,13 @@ class Watch:
             return
         try:
             url = self._address(state.success, now)
-            feed = read_feed(self._ask(url, limit_bytes=LARGEST_FEED_BYTES, hosts=self._hosts), "the feed")
+            feed = read_feed(
+                self._ask(url, limit_bytes=LARGEST_FEED_BYTES, hosts=self._hosts), "the feed"
+            )
         except (SourceError, RequestError) as error:
-            pause = min(self.config.poll_minutes * 2**state.failures, self.config.longest_pause_minutes)
+            pause = min(
+                self.config.poll_minutes * 2**state.failures, self.config.longest_pause_minutes
+            )
             until = now + timedelta(minutes=pause)
             self.book.feed_failed(until, error.message)
             turn.feed_error, turn.next = error.message, until.isoformat()
@@ -147,7 +159,9 @@ class Watch:
             return
         turn.notes += feed.skipped
         if url == self.config.feed:
-            self._vanished({self.book.identify(quake.id, quake.ids) for quake in feed.quakes}, now, turn)
+            self._vanished(
+                {self.book.identify(quake.id, quake.ids) for quake in feed.quakes}, now, turn
+            )
         complete = True
         for quake in sorted(feed.quakes, key=lambda quake: quake.time):
             turn.seen += 1
@@ -156,7 +170,9 @@ class Watch:
             self.book.feed_answered(now)
 
     def _address(self, success: datetime | None, now: datetime) -> str:
-        """Return where to ask: the feed, or the catalogue after a pause that the feed does not reach back to."""
+        """Return where to ask: the feed, or the catalogue after a pause that the feed does not
+        reach back to.
+        """
         if success is None or now - success < timedelta(days=self.config.feed_days):
             return self.config.feed
         weakest = min(rule.min_magnitude for rule in self.config.rules)
@@ -164,7 +180,9 @@ class Watch:
         return f"{self.config.catalogue}&updatedafter={since}&minmagnitude={weakest:g}&includedeleted=true"
 
     def _meet(self, quake: Quake, now: datetime, turn: Turn) -> bool:
-        """Judge one earthquake where it is new or changed; return False where that must be tried again."""
+        """Judge one earthquake where it is new or changed; return False where that must be tried
+        again.
+        """
         name = self.book.identify(quake.id, quake.ids)
         known = self.book.known(name)
         if known and known.updated >= quake.updated and known.gone == quake.gone:
@@ -186,7 +204,9 @@ class Watch:
         return True
 
     def _examine(self, name: str, quake: Quake, now: datetime, turn: Turn) -> None:
-        """Judge an earthquake by its detail and write down the run it calls for, together with having seen it."""
+        """Judge an earthquake by its detail and write down the run it calls for, together with
+        having seen it.
+        """
         detail = self._detail(quake.id)
         event = detail.event.model_copy(update={"name": check_name(name)})
         try:
@@ -213,7 +233,9 @@ class Watch:
         return read_detail(content, f"the detail of {quake}")
 
     def _vanished(self, listed: Collection[str], now: datetime, turn: Turn) -> None:
-        """Ask after earthquakes that were begun and that the feed should still list: deleted ones just vanish from it."""
+        """Ask after earthquakes that were begun and that the feed should still list: deleted ones
+        just vanish from it.
+        """
         for name in dict.fromkeys(run.quake for run in self.book.runs()):
             known = self.book.known(name)
             event = Event.model_validate_json(self.book.runs(name)[-1].event)
@@ -240,27 +262,45 @@ class Watch:
                 content = self._ask(event.shakemap_url, hosts=self._hosts)
                 grid = shakemap.read_grid(content, "the ShakeMap")
                 area, _ = shakemap.outline(grid, look.shakemap_field, look.shakemap_threshold)
-                steep = shakemap.steep_share(grid, look.shakemap_field, look.shakemap_threshold, self.config.steep_vs30)
+                steep = shakemap.steep_share(
+                    grid, look.shakemap_field, look.shakemap_threshold, self.config.steep_vs30
+                )
                 return area, steep
             except RequestError as error:
                 turn.notes.append(f"{event.name}: {error.message}; a circle by magnitude is used")
         return from_magnitude(event.latitude, event.longitude, event.magnitude or 0.0), None
 
-    def _owe(self, name: str, detail: Detail, event: Event, area: Area, now: datetime, turn: Turn) -> None:
+    def _owe(
+        self, name: str, detail: Detail, event: Event, area: Area, now: datetime, turn: Turn
+    ) -> None:
         """Write down a run, unless one of about the same area was begun before."""
         earlier = [run for run in self.book.runs(name) if run.state in ("running", "done")]
-        if earlier and overlap(Area.from_plain(json.loads(earlier[-1].area)), area) >= self.config.same_area:
+        if (
+            earlier
+            and overlap(Area.from_plain(json.loads(earlier[-1].area)), area)
+            >= self.config.same_area
+        ):
             turn.notes.append(f"{name}: {detail.version} changes its area little")
             return
         due = now
         if earlier and earlier[-1].begun is not None:
             due = max(now, earlier[-1].begun + timedelta(minutes=self.config.settle_minutes))
         key = f"{name}.{detail.version}"
-        if self.book.intend(key, name, detail.version, json.dumps(area.as_plain()), event.model_dump_json(), due, now):
+        if self.book.intend(
+            key,
+            name,
+            detail.version,
+            json.dumps(area.as_plain()),
+            event.model_dump_json(),
+            due,
+            now,
+        ):
             turn.intended.append(key)
             logger.info("%s is to be mapped: %s, %s", key, event.title, area.origin)
 
-    def _withdraw(self, name: str, ids: Collection[str], title: str, updated: int, now: datetime, turn: Turn) -> None:
+    def _withdraw(
+        self, name: str, ids: Collection[str], title: str, updated: int, now: datetime, turn: Turn
+    ) -> None:
         """Give up what is owed for an earthquake that the USGS took back, and close its event."""
         words = "withdrawn by the USGS"
         with self.book.together():

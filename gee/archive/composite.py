@@ -1,4 +1,6 @@
-"""Several scenes, one image a window: which scene comes first, and per pixel the first that is clear there."""
+"""Several scenes, one image a window: which scene comes first, and per pixel the first that is
+clear there.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ from gee.rasters import Array, Raster
 from gee.resample import Method
 
 LITTLE: Final = 0.1
-"""Scenes that are clear over less of the area come after all others: what they show is mostly the gaps of a cloud mask.
-Chosen, not measured."""
+"""Scenes that are clear over less of the area come after all others: what they show is mostly the
+gaps of a cloud mask. Chosen, not measured."""
 YEAR_DAYS: Final = 365.25
 EPOCH: Final = date(1970, 1, 1)
 
@@ -39,9 +41,13 @@ class Candidate:
 
 
 def groups(names: Iterable[str], scenes: Iterable[SceneEntry]) -> list[tuple[str, ...]]:
-    """Return bands of one window as they are to be composited: together where a scene has them all, else optical, then radar."""
+    """Return bands of one window as they are to be composited: together where a scene has them all,
+    else optical, then radar.
+    """
     asked = tuple(names)
-    if any({parse_band(name).band.name for name in asked} <= scene.bands.keys() for scene in scenes):
+    if any(
+        {parse_band(name).band.name for name in asked} <= scene.bands.keys() for scene in scenes
+    ):
         return [asked]
     radar = tuple(name for name in asked if parse_band(name).band.name in RADAR)
     optical = tuple(name for name in asked if name not in radar)
@@ -51,11 +57,15 @@ def groups(names: Iterable[str], scenes: Iterable[SceneEntry]) -> list[tuple[str
 def first_choice(candidates: Iterable[Candidate], event: Event) -> list[Candidate]:
     """Return the scenes of one window, best first.
 
-    After the event: earliest first, so that later re-growth and later slides do not blur the picture. Before it: nearest in
-    season and in time, one day of the year counting as much as ten days ago, since forests before leaf-out pass for scars.
-    Scenes that show little (`LITTLE`) come last; ties by name.
+    After the event: earliest first, so that later re-growth and later slides do not blur the
+    picture. Before it: nearest in season and in time, one day of the year counting as much as ten
+    days ago, since forests before leaf-out pass for scars. Scenes that show little (`LITTLE`) come
+    last; ties by name.
     """
-    return sorted(candidates, key=lambda one: (one.clear_fraction < LITTLE, _distance(one, event), one.entry.id))
+    return sorted(
+        candidates,
+        key=lambda one: (one.clear_fraction < LITTLE, _distance(one, event), one.entry.id),
+    )
 
 
 def _distance(candidate: Candidate, event: Event) -> float:
@@ -66,8 +76,11 @@ def _distance(candidate: Candidate, event: Event) -> float:
     return season + days / 10
 
 
-def classes(imaged: NDArray[np.bool_], numbers: Array | None, mask: CloudMask | None) -> NDArray[np.uint8]:
-    """Return the observation classes of one scene, `(y, x)`: what its cloud mask says of the imaged pixels.
+def classes(
+    imaged: NDArray[np.bool_], numbers: Array | None, mask: CloudMask | None
+) -> NDArray[np.uint8]:
+    """Return the observation classes of one scene, `(y, x)`: what its cloud mask says of the imaged
+    pixels.
 
     Where the mask itself is not known the pixel counts as not imaged.
     """
@@ -89,8 +102,12 @@ def classes(imaged: NDArray[np.bool_], numbers: Array | None, mask: CloudMask | 
     return found
 
 
-def look(candidate: Candidate, block: GeoBox, quick: bool = False) -> tuple[dict[str, Array], NDArray[np.uint8]]:
-    """Return one scene's bands and observation classes on a block; a pixel is imaged where all its bands are known."""
+def look(
+    candidate: Candidate, block: GeoBox, quick: bool = False
+) -> tuple[dict[str, Array], NDArray[np.uint8]]:
+    """Return one scene's bands and observation classes on a block; a pixel is imaged where all its
+    bands are known.
+    """
     pixels = {
         name: raster.glance(block) if quick else raster.warp(block, method)
         for name, (raster, method) in candidate.bands.items()
@@ -105,7 +122,9 @@ def look(candidate: Candidate, block: GeoBox, quick: bool = False) -> tuple[dict
 def compose(
     candidates: Iterable[Candidate], names: Iterable[str], block: GeoBox
 ) -> tuple[dict[str, Array], NDArray[np.uint8], NDArray[np.int32]]:
-    """Return (bands, observation, date) of a block: per pixel the first clear scene, else the first that imaged it."""
+    """Return (bands, observation, date) of a block: per pixel the first clear scene, else the first
+    that imaged it.
+    """
     shape = tuple(int(side) for side in block.shape)
     bands = {name: np.full(shape, np.nan, np.float32) for name in names}
     seen, day = np.zeros(shape, np.uint8), np.zeros(shape, np.int32)

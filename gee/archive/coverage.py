@@ -21,7 +21,9 @@ _GLANCE_PX: Final = 256
 
 
 def outline(geobox: GeoBox) -> BaseGeometry:
-    """Return a grid's outline in WGS 84, in one piece: its longitudes may exceed 180 at the antimeridian."""
+    """Return a grid's outline in WGS 84, in one piece: its longitudes may exceed 180 at the
+    antimeridian.
+    """
     left, bottom, right, top = geobox.boundingbox
     to_wgs84 = transformer(crs_of(geobox).to_wkt(), WGS84)
     middle = float(to_wgs84.transform((left + right) / 2, (bottom + top) / 2)[0])
@@ -50,12 +52,18 @@ def looked(candidate: Candidate, area: Area, geobox: GeoBox) -> Candidate:
     """Return a scene with its imaged and clear shares of the area, from a quick look."""
     height, width = (int(side) for side in geobox.shape)
     thin = max(1, -(-max(height, width) // _GLANCE_PX))
-    coarse = GeoBox((-(-height // thin), -(-width // thin)), geobox.affine @ Affine.scale(thin), geobox.crs)
+    coarse = GeoBox(
+        (-(-height // thin), -(-width // thin)), geobox.affine @ Affine.scale(thin), geobox.crs
+    )
     _, found = look(candidate, coarse, quick=True)
     inside = area.mask(coarse)
     part = found[inside] if inside.any() else found.ravel()
     imaged = float(np.mean(part != ObservationClass.NOT_IMAGED))
-    return replace(candidate, imaged_fraction=imaged, clear_fraction=float(np.mean(part == ObservationClass.CLEAR)))
+    return replace(
+        candidate,
+        imaged_fraction=imaged,
+        clear_fraction=float(np.mean(part == ObservationClass.CLEAR)),
+    )
 
 
 def record(candidate: Candidate) -> Scene:
@@ -67,6 +75,8 @@ def record(candidate: Candidate) -> Scene:
         entry.acquired,
         entry.product,
         clear_fraction=round(candidate.clear_fraction, 4),
-        cloud_fraction=round(candidate.imaged_fraction - candidate.clear_fraction, 4) if masked else None,
+        cloud_fraction=round(candidate.imaged_fraction - candidate.clear_fraction, 4)
+        if masked
+        else None,
         date_assumed=entry.date_assumed,
     )

@@ -1,6 +1,8 @@
-"""``archive.yaml``: which files are which bands of which acquisition, and how their numbers become physical values.
+"""``archive.yaml``: which files are which bands of which acquisition, and how their numbers become
+physical values.
 
-Written by hand by people with a folder of rasters; every complaint therefore names the field and what would be right.
+Written by hand by people with a folder of rasters; every complaint therefore names the field and
+what would be right.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class Layer(Frozen):
 
 
 class CloudMask(Frozen):
-    """A classified raster: which of its values mean what. What is in no list is cloud if `clear` is given, else clear."""
+    """A classified raster: which of its values mean what. What is in no list is cloud if `clear` is
+    given, else clear.
+    """
 
     file: str = Field(min_length=1)
     band: int = Field(default=1, ge=1)
@@ -65,7 +69,9 @@ class CloudMask(Frozen):
 def _measured(bands: dict[str, Layer]) -> dict[str, Layer]:
     for name in bands:
         if name not in BANDS or BANDS[name].static or name in DERIVED:
-            right = ", ".join(band.name for band in BANDS.values() if not band.static and band.name not in DERIVED)
+            right = ", ".join(
+                band.name for band in BANDS.values() if not band.static and band.name not in DERIVED
+            )
             raise ValueError(f"`{name}` is no band of a scene; use {right} (indices are computed)")
     return bands
 
@@ -83,11 +89,15 @@ class SceneEntry(Frozen):
 
     id: str = Field(min_length=1, max_length=200)
     acquired: Moment
-    """UTC. A day alone is enough; on the day of the event such a scene is neither before nor after."""
+    """UTC. A day alone is enough; on the day of the event such a scene is neither before nor
+    after.
+    """
     product: str = ""
     """Free text, e.g. S2A_MSIL1C."""
     date_assumed: bool = False
-    """True where the true date is not known and `acquired` is a plausible one; every product then says so."""
+    """True where the true date is not known and `acquired` is a plausible one; every product then
+    says so.
+    """
     when: When | None = None
     """Keeps the scene out of the other window."""
     bands: Annotated[dict[str, Layer], AfterValidator(_measured)] = Field(min_length=1)
@@ -100,7 +110,9 @@ class SceneEntry(Frozen):
 
     def belongs(self, when: When, event: Event, windows: Windows) -> bool:
         """Return whether it may serve a window."""
-        if self.when not in (None, when) or (not self.time_known and self.acquired.date() == event.time.date()):
+        if self.when not in (None, when) or (
+            not self.time_known and self.acquired.date() == event.time.date()
+        ):
             return False
         return windows.holds(when, self.acquired, event)
 
@@ -115,7 +127,9 @@ class Manifest(Frozen):
     sensor: str = Field(min_length=1)
     """e.g. sentinel-2. Cards are chosen by it."""
     level: Level
-    """L1C (top of atmosphere), L2A (surface reflectance) or display (8-bit pictures: every band states its `scale`)."""
+    """L1C (top of atmosphere), L2A (surface reflectance) or display (8-bit pictures: every band
+    states its `scale`).
+    """
     resolution_m: float | None = Field(default=None, gt=0)
     """Ground resolution; that of the first band where not given."""
     resampling: Method = "bilinear"
@@ -143,7 +157,8 @@ class Manifest(Frozen):
                 for name, layer in scene.bands.items():
                     if layer.scale is None:
                         raise ValueError(
-                            f"scene {scene.id}, {name}: say what turns its numbers into brightness 0 to 1, "
+                            f"scene {scene.id}, {name}: say what turns its numbers into "
+                            "brightness 0 to 1, "
                             "e.g. `scale: 0.00392157` (1/255) for 8 bits"
                         )
         return self
@@ -156,13 +171,21 @@ class Manifest(Frozen):
             for scene in self.scenes
             if scene.date_assumed
         ]
-        blind = [scene.id for scene in self.scenes if scene.cloud_mask is None and not scene.bands.keys() <= set(RADAR)]
+        blind = [
+            scene.id
+            for scene in self.scenes
+            if scene.cloud_mask is None and not scene.bands.keys() <= set(RADAR)
+        ]
         if blind:
-            found.append(f"no cloud mask for {', '.join(blind)}: clouds and their shadows pass for clear ground")
+            found.append(
+                f"no cloud mask for {', '.join(blind)}: clouds and their shadows pass for "
+                "clear ground"
+            )
         supplied = [name for name in FROM_DEM if name in self.static]
         if supplied and "dem" not in self.static:
             found.append(
-                f"{', '.join(supplied)} as supplied by the archive, not derived: it may differ from what cards were trained on"
+                f"{', '.join(supplied)} as supplied by the archive, not derived: it may "
+                "differ from what cards were trained on"
             )
         return tuple(found)
 
@@ -180,17 +203,21 @@ def read_manifest(where: Path, folder: Path | None = None) -> tuple[Manifest, Pa
     path = where / MANIFEST if where.is_dir() else where
     if not path.is_file():
         raise RequestError(
-            f"--source: there is no archive at {where}", f"Give a folder with {MANIFEST}, or the manifest itself."
+            f"--source: there is no archive at {where}",
+            f"Give a folder with {MANIFEST}, or the manifest itself.",
         )
     content = read_yaml(path, "archive")
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        raise RequestError(f"{path}: {_complaint(error)}", "Correct that field of the manifest.") from error
+        raise RequestError(
+            f"{path}: {_complaint(error)}", "Correct that field of the manifest."
+        ) from error
     root = folder or (path.parent / manifest.folder if manifest.folder else path.parent)
     if not root.is_dir():
         raise RequestError(
-            f"{path}: folder: {root} is not there", "Set `folder:` to where the rasters are, relative to the manifest."
+            f"{path}: folder: {root} is not there",
+            "Set `folder:` to where the rasters are, relative to the manifest.",
         )
     return manifest, path, root
 

@@ -1,4 +1,6 @@
-"""An archive as a `Source`: what the manifest offers, which of its scenes a run would use, and their pixels."""
+"""An archive as a `Source`: what the manifest offers, which of its scenes a run would use, and
+their pixels.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ logger = logging.getLogger(__name__)
 
 
 class ArchiveSource:
-    """A folder of rasters with a manifest. Any CRS, resolution and number type; nothing is fetched."""
+    """A folder of rasters with a manifest. Any CRS, resolution and number type; nothing is
+    fetched.
+    """
 
     name = "archive"
     block_px = 512
@@ -73,7 +77,13 @@ class ArchiveSource:
         names |= {"dem", *FROM_DEM} if "dem" in manifest.static else set()
         names |= set(manifest.static)
         return Offer(
-            self.name, manifest.sensor, manifest.level, self._resolution_m, frozenset(names), False, manifest.warnings
+            self.name,
+            manifest.sensor,
+            manifest.level,
+            self._resolution_m,
+            frozenset(names),
+            False,
+            manifest.warnings,
         )
 
     @cached_property
@@ -87,7 +97,9 @@ class ArchiveSource:
         return float(f"{max(east, north):.3g}")  # three digits: 0.59 m is not 0.6
 
     def extent(self) -> BaseGeometry | None:
-        """Return the union of the scenes' outlines in WGS 84; longitudes may exceed 180 at the antimeridian."""
+        """Return the union of the scenes' outlines in WGS 84; longitudes may exceed 180 at the
+        antimeridian.
+        """
         return ops.unary_union([self._outline(scene) for scene in self.manifest.scenes])
 
     def _outline(self, scene: SceneEntry) -> BaseGeometry:
@@ -102,14 +114,19 @@ class ArchiveSource:
             )
         return self._rasters[key]
 
-    def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
-        """Return the scenes that a pull would use, best first per window (`composite.first_choice`).
+    def plan(
+        self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]
+    ) -> Plan:
+        """Return the scenes that a pull would use, best first per window
+        (`composite.first_choice`).
 
-        Every file is opened and looked at, so that what cannot be read is said before anything is written.
+        Every file is opened and looked at, so that what cannot be read is said before anything is
+        written.
 
         Raises:
             RequestError: a band the archive does not have, or a file that cannot be read.
-            NothingToSeeError: the area misses the archive, no scene lies in a window, or all of them are void there.
+            NothingToSeeError: the area misses the archive, no scene lies in a window, or all of
+                them are void there.
         """
         measured, needs_elevation = self._measured(bands)
         self._check_area(area)
@@ -121,29 +138,47 @@ class ArchiveSource:
         scenes: list[Scene] = []
         for when in When:
             names = tuple(name for name in measured if parse_band(name).when is when)
-            inside = [scene for scene in self.manifest.scenes if scene.belongs(when, event, windows)]
+            inside = [
+                scene for scene in self.manifest.scenes if scene.belongs(when, event, windows)
+            ]
             for group in groups(names, inside) if names else ():
-                scenes += [record(one) for one in self._ranked(when, group, area, geobox, event, windows)]
+                scenes += [
+                    record(one) for one in self._ranked(when, group, area, geobox, event, windows)
+                ]
         files = sorted({raster.path for raster in self._rasters.values()})
         megabytes = sum(path.stat().st_size for path in files) / 1e6
         details = {
             "manifest": self._path.name,
             "manifest_sha256": hashlib.sha256(self._path.read_bytes()).hexdigest(),
-            "files": {path.relative_to(self._folder.resolve()).as_posix(): path.stat().st_size for path in files},
+            "files": {
+                path.relative_to(self._folder.resolve()).as_posix(): path.stat().st_size
+                for path in files
+            },
             "attribution": list(self.manifest.attribution),
             FINGERPRINTS: fingerprints(self.manifest, self._folder),
         }
         return Plan(
-            measured, needs_elevation, geobox, area, event, windows, tuple(scenes), megabytes=megabytes, details=details
+            measured,
+            needs_elevation,
+            geobox,
+            area,
+            event,
+            windows,
+            tuple(scenes),
+            megabytes=megabytes,
+            details=details,
         )
 
     def _measured(self, bands: Iterable[str]) -> tuple[tuple[str, ...], bool]:
-        """Return (bands to pull, whether elevation is needed): terrain from the dem where there is one, else as supplied."""
+        """Return (bands to pull, whether elevation is needed): terrain from the dem where there is
+        one, else as supplied.
+        """
         offered, measured, needs_elevation = self.offer().bands, dict[str, None](), False
         for name in bands:
             if name not in offered:
                 raise RequestError(
-                    f"the archive {self._path} has no band {name}; it can deliver {', '.join(sorted(offered))}",
+                    f"the archive {self._path} has no band {name}; it can deliver "
+                    f"{', '.join(sorted(offered))}",
                     "Add its file to the manifest, or choose a --checkpoint that does not read it.",
                 )
             parsed = parse_band(name)
@@ -162,14 +197,17 @@ class ArchiveSource:
             return
         west, south, east, north = extent.bounds
         raise NothingToSeeError(
-            f"the area ({area.origin}, around {area.centre[1]:.2f}°, {area.centre[0]:.2f}°) lies outside the archive's imagery: "
+            f"the area ({area.origin}, around {area.centre[1]:.2f}°, "
+            f"{area.centre[0]:.2f}°) lies outside the archive's imagery: "
             f"{south:.2f}° to {north:.2f}° north, {west:.2f}° to {east:.2f}° east",
             "Check --epicentre LAT,LON (latitude first) and the area.",
         )
 
     def _static(self, name: str) -> tuple[Raster, Method]:
         layer = self.manifest.static[name]
-        method: Method = layer.resampling or ("nearest" if BANDS[name].unit == "class" else "bilinear")
+        method: Method = layer.resampling or (
+            "nearest" if BANDS[name].unit == "class" else "bilinear"
+        )
         return self._raster(layer, f"static layer {name}"), method
 
     def _candidate(self, scene: SceneEntry, when: When, names: Iterable[str]) -> Candidate:
@@ -191,36 +229,51 @@ class ArchiveSource:
         return Candidate(scene, when, found, mask)
 
     def _ranked(
-        self, when: When, names: tuple[str, ...], area: Area, geobox: GeoBox, event: Event, windows: Windows
+        self,
+        when: When,
+        names: tuple[str, ...],
+        area: Area,
+        geobox: GeoBox,
+        event: Event,
+        windows: Windows,
     ) -> list[Candidate]:
         """Return the scenes that show something of the area, best first."""
         bases = {parse_band(name).band.name for name in names}
         inside = [scene for scene in self.manifest.scenes if scene.belongs(when, event, windows)]
         if not inside:
-            dates = ", ".join(f"{scene.id} ({scene.acquired:%Y-%m-%d})" for scene in self.manifest.scenes)
+            dates = ", ".join(
+                f"{scene.id} ({scene.acquired:%Y-%m-%d})" for scene in self.manifest.scenes
+            )
             window = windows.pre if when is When.PRE else windows.post
             raise NothingToSeeError(
-                f"no scene of the archive lies in the {when} window {window} on its side of the event; it has {dates}",
+                f"no scene of the archive lies in the {when} window {window} on its side "
+                f"of the event; it has {dates}",
                 f"Widen the window with --{when} FROM/TO.",
             )
         usable = [scene for scene in inside if bases <= scene.bands.keys()]
         if not usable:
-            lacking = ", ".join(sorted(bases - set[str]().union(*(scene.bands for scene in inside)) or bases))
+            lacking = ", ".join(
+                sorted(bases - set[str]().union(*(scene.bands for scene in inside)) or bases)
+            )
             raise RequestError(
-                f"no scene in the {when} window has {lacking} ({', '.join(scene.id for scene in inside)})",
+                f"no scene in the {when} window has {lacking} "
+                f"({', '.join(scene.id for scene in inside)})",
                 "Add the files to the manifest, or choose a --checkpoint that does not read them.",
             )
         seen = [looked(self._candidate(scene, when, names), area, geobox) for scene in usable]
         showing = [candidate for candidate in seen if candidate.imaged_fraction > 0]
         if not showing:
             raise NothingToSeeError(
-                f"every pixel of the area is nodata in {', '.join(scene.id for scene in usable)} ({when} window)",
+                "every pixel of the area is nodata in "
+                f"{', '.join(scene.id for scene in usable)} ({when} window)",
                 "Choose another area or other scenes; check `nodata:` in the manifest.",
             )
         return first_choice(showing, event)
 
     def pull(self, plan: Plan, block: GeoBox) -> Pulled:
-        """Return a block of the best clear image of each window, and the static layers that the plan names."""
+        """Return a block of the best clear image of each window, and the static layers that the
+        plan names.
+        """
         bands: dict[str, Array] = {}
         seen: dict[When, NDArray[np.uint8]] = {}
         dates: dict[When, NDArray[np.int32]] = {}
@@ -233,7 +286,9 @@ class ArchiveSource:
             both = Pulled({}, {}, {})
             for group in groups(names, scenes):
                 bases = {parse_band(name).band.name for name in group}
-                chosen = (self._candidate(one, when, group) for one in scenes if bases <= one.bands.keys())
+                chosen = (
+                    self._candidate(one, when, group) for one in scenes if bases <= one.bands.keys()
+                )
                 found, classes, days = compose(chosen, group, block)
                 both = beside(both, Pulled(found, {when: classes}, {when: days}))
             seen[when], dates[when] = both.observation[when], both.date[when]
@@ -250,7 +305,9 @@ class ArchiveSource:
         return Pulled(bands, seen, dates)
 
     def _bright(self, name: str, values: Array) -> Array:
-        """Return a scene's band; black in a picture is dark ground, where a reflectance of 0 could not be."""
+        """Return a scene's band; black in a picture is dark ground, where a reflectance of 0 could
+        not be.
+        """
         least = np.float32(parse_band(name).band.low)
         return np.maximum(values, least) if self.manifest.level is Level.DISPLAY else values
 

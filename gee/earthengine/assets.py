@@ -8,7 +8,9 @@ from typing import Final
 S2_TOA: Final = "COPERNICUS/S2_HARMONIZED"
 S2_SURFACE: Final = "COPERNICUS/S2_SR_HARMONIZED"
 CLOUD_SCORE: Final = "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
-"""Joins Sentinel-2 of either level by ``system:index``. The backfill is incomplete: a scene may have no match."""
+"""Joins Sentinel-2 of either level by ``system:index``. The backfill is incomplete: a scene may
+have no match.
+"""
 CLOUD_PROBABILITY: Final = "COPERNICUS/S2_CLOUD_PROBABILITY"
 S1_POWER: Final = "COPERNICUS/S1_GRD_FLOAT"
 """Linear power, where a speckle filter belongs; S1_GRD holds the same in dB and comes later."""
@@ -44,7 +46,9 @@ DEMS: Final[dict[str, Dem]] = {
 
 
 def choose_dem(wanted: str, south: float, north: float) -> str:
-    """Return the name of the elevation model for an area's latitudes; ``auto`` is SRTM, beyond its reach GLO-30."""
+    """Return the name of the elevation model for an area's latitudes; ``auto`` is SRTM, beyond its
+    reach GLO-30.
+    """
     if wanted != "auto":
         return wanted
     srtm = DEMS["srtm"]

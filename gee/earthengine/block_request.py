@@ -1,4 +1,6 @@
-"""One block's question and its answer: the recipes of all instruments and windows in one image, and how to read what comes."""
+"""One block's question and its answer: the recipes of all instruments and windows in one image, and
+how to read what comes.
+"""
 
 from __future__ import annotations
 
@@ -38,37 +40,55 @@ class Asked:
     @classmethod
     def of(cls, recipes: Mapping[str, Recipe], water: bool) -> Asked:
         """Return the question that some recipes, and water where it is wanted, amount to."""
-        images = [recipe.image.rename([f"{key}{name}" for name in recipe.types]) for key, recipe in recipes.items()]
-        types = {f"{key}{name}": dtype for key, recipe in recipes.items() for name, dtype in recipe.types.items()}
+        images = [
+            recipe.image.rename([f"{key}{name}" for name in recipe.types])
+            for key, recipe in recipes.items()
+        ]
+        types = {
+            f"{key}{name}": dtype
+            for key, recipe in recipes.items()
+            for name, dtype in recipe.types.items()
+        }
         if water:
             images.append(terrain.occurrence().rename([WATER]))
             types[WATER] = PERCENT.dtype
         return cls(ee.Image.cat(images) if images else None, types, recipes)
 
     def check(self, layers: Layers) -> None:
-        """Take the codes out of an answer, as layers of their own, and make sure that there is one at every pixel.
+        """Take the codes out of an answer, as layers of their own, and make sure that there is one
+        at every pixel.
 
         Raises:
-            Damaged: a code that no scene has; none is zero, so that a half that arrived as zeros is noticed.
+            Damaged: a code that no scene has; none is zero, so that a half that arrived as zeros is
+                noticed.
         """
         for key, recipe in self.recipes.items():
             layers[f"{key}{CODE}"] = recipe.read_code(_of(layers, key, recipe))
 
     def pulled(self, names: Sequence[str], layers: Layers) -> Pulled:
-        """Return an answer as physical values; the optical image tells what was seen, the radar where it is alone."""
+        """Return an answer as physical values; the optical image tells what was seen, the radar
+        where it is alone.
+        """
         codes: dict[When, list[tuple[Recipe, NDArray[Any]]]] = {}
         came: dict[str, tuple[Travel, NDArray[Any]]] = {}
         for key, recipe in self.recipes.items():
             when = When(key.split("_")[0])
             codes.setdefault(when, []).append((recipe, layers[f"{key}{CODE}"]))
-            came |= {f"{when}_{name}": (travel, layers[f"{key}{name}"]) for name, travel in recipe.bands.items()}
+            came |= {
+                f"{when}_{name}": (travel, layers[f"{key}{name}"])
+                for name, travel in recipe.bands.items()
+            }
         if WATER in layers:
             came[WATER] = PERCENT, layers[WATER]
         return Pulled(
             Read({name: partial(Travel.read, *came[name]) for name in names}),
             Read({when: partial(_seen, parts) for when, parts in codes.items()}),
             Read({when: partial(_days, parts) for when, parts in codes.items()}),
-            {name: values for name, (travel, values) in came.items() if travel.is_of(parse_band(name).band)},
+            {
+                name: values
+                for name, (travel, values) in came.items()
+                if travel.is_of(parse_band(name).band)
+            },
         )
 
 
@@ -76,7 +96,9 @@ def _seen(parts: Sequence[tuple[Recipe, NDArray[Any]]]) -> NDArray[np.uint8]:
     """Return a window's observation classes; a pixel is imaged where every instrument saw it."""
     seen = read_classes(parts[0][1], parts[0][0].scenes)
     for recipe, codes in parts[1:]:
-        seen[read_classes(codes, recipe.scenes) == ObservationClass.NOT_IMAGED] = ObservationClass.NOT_IMAGED
+        seen[read_classes(codes, recipe.scenes) == ObservationClass.NOT_IMAGED] = (
+            ObservationClass.NOT_IMAGED
+        )
     return seen
 
 
@@ -89,7 +111,9 @@ def _of(layers: Layers, key: str, recipe: Recipe) -> Layers:
 
 
 class Read(Mapping[Key, Value]):
-    """Arrays that are made whenever they are asked for: a block that waits does so in the integers it came in."""
+    """Arrays that are made whenever they are asked for: a block that waits does so in the integers
+    it came in.
+    """
 
     def __init__(self, made: Mapping[Key, Callable[[], Value]]) -> None:
         self._made = made

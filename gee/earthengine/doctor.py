@@ -1,4 +1,6 @@
-"""What is missing between this machine and Earth Engine, found out step by step, each with the one command that mends it."""
+"""What is missing between this machine and Earth Engine, found out step by step, each with the one
+command that mends it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ REACH_S = 5.0
 
 
 def examine(config: EarthEngineConfig) -> Iterator[Finding]:
-    """Yield what was found from the client to the data; it stops at the first step that the later ones need."""
+    """Yield what was found from the client to the data; it stops at the first step that the later
+    ones need.
+    """
     steps: tuple[tuple[str, Callable[[EarthEngineConfig], str]], ...] = (
         ("client", _client),
         ("credentials", _credentials),
@@ -46,11 +50,15 @@ def examine(config: EarthEngineConfig) -> Iterator[Finding]:
             return
 
 
-def _look(what: str, step: Callable[[EarthEngineConfig], str], config: EarthEngineConfig) -> Finding:
+def _look(
+    what: str, step: Callable[[EarthEngineConfig], str], config: EarthEngineConfig
+) -> Finding:
     try:
         return Finding(what, "ok", step(config))
     except CoslideError as error:
-        never = step is _credentials and not any(os.environ.get(name) for name in (KEY_VARIABLE, DEFAULT_VARIABLE))
+        never = step is _credentials and not any(
+            os.environ.get(name) for name in (KEY_VARIABLE, DEFAULT_VARIABLE)
+        )
         return Finding(what, "warn" if never else "missing", error.message, error.remedy)
     except Exception as error:
         verdict = judge(error)
@@ -89,7 +97,9 @@ def _sign_in(config: EarthEngineConfig) -> str:
     session = connect(config)
     answer = ee.Number(1).add(1).getInfo()
     if answer != 2:
-        raise SourceError(f"Earth Engine computes 1 + 1 = {answer}", "Check the endpoint: unset COSLIDE_EE_URL.")
+        raise SourceError(
+            f"Earth Engine computes 1 + 1 = {answer}", "Check the endpoint: unset COSLIDE_EE_URL."
+        )
     return f"project {session.project} may compute"
 
 
@@ -105,12 +115,19 @@ def _data(config: EarthEngineConfig) -> str:
 
 
 def _quota(config: EarthEngineConfig) -> str:
-    """Return what the service tells of the project's registration and limits, and how much of them a run takes."""
+    """Return what the service tells of the project's registration and limits, and how much of them
+    a run takes.
+    """
     try:
         told = ee.data.getProjectConfig()
     except AttributeError:  # an endpoint whose description of itself does not know the question
         told = {}
     facts = [
-        f"{name} {value}" for name, value in told.items() if isinstance(value, str | int | float) and name != "name"
+        f"{name} {value}"
+        for name, value in told.items()
+        if isinstance(value, str | int | float) and name != "name"
     ]
-    return f"{', '.join(facts) or 'the endpoint tells no limits'}; a run has up to {config.workers} requests in flight"
+    return (
+        f"{', '.join(facts) or 'the endpoint tells no limits'}; a run has up to "
+        f"{config.workers} requests in flight"
+    )

@@ -1,6 +1,7 @@
 """What a failed request means: wait, try again, ask for less, or stop with the remedy.
 
-The client's `EEException` carries only words; the HTTP status and headers are in the error it was raised from.
+The client's `EEException` carries only words; the HTTP status and headers are in the error it was
+raised from.
 """
 
 from __future__ import annotations
@@ -60,21 +61,36 @@ def judge(error: Exception) -> Verdict:
     if isinstance(answer, HttpError):
         return _judge_answer(answer, safe(error))
     if isinstance(error, Damaged):
-        return Verdict(Cure.AGAIN, SourceError(f"Earth Engine keeps sending damaged pixels: {error}", _LATER))
+        return Verdict(
+            Cure.AGAIN, SourceError(f"Earth Engine keeps sending damaged pixels: {error}", _LATER)
+        )
     if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
         if getattr(error, "retryable", False):
-            return Verdict(Cure.AGAIN, SourceError(f"the token service keeps failing: {safe(error)}", _LATER))
-        return Verdict(Cure.STOP, SourceError(f"the Earth Engine credentials are refused: {safe(error)}", _SIGN_IN))
-    if isinstance(error, (OSError, TransportError)):  # TimeoutError and ConnectionError are OSErrors
-        return Verdict(Cure.AGAIN, SourceError(f"Earth Engine cannot be reached: {safe(error)}", _NETWORK))
-    return Verdict(Cure.STOP, SourceError(f"Earth Engine refused the request: {safe(error)}", _DOCTOR))
+            return Verdict(
+                Cure.AGAIN, SourceError(f"the token service keeps failing: {safe(error)}", _LATER)
+            )
+        return Verdict(
+            Cure.STOP,
+            SourceError(f"the Earth Engine credentials are refused: {safe(error)}", _SIGN_IN),
+        )
+    if isinstance(
+        error, (OSError, TransportError)
+    ):  # TimeoutError and ConnectionError are OSErrors
+        return Verdict(
+            Cure.AGAIN, SourceError(f"Earth Engine cannot be reached: {safe(error)}", _NETWORK)
+        )
+    return Verdict(
+        Cure.STOP, SourceError(f"Earth Engine refused the request: {safe(error)}", _DOCTOR)
+    )
 
 
 def _judge_answer(answer: HttpError, words: str) -> Verdict:
     status, low = int(answer.resp.status), words.lower()
     if status == 429 or (status == 403 and "ratelimitexceeded" in low.replace(" ", "")):
         wait = retry_after_s(answer.resp.get("retry-after"))
-        return Verdict(Cure.WAIT, SourceError(f"Earth Engine's quota is used up: {words}", _QUOTA), wait)
+        return Verdict(
+            Cure.WAIT, SourceError(f"Earth Engine's quota is used up: {words}", _QUOTA), wait
+        )
     if status >= 500 or status == 408:
         return Verdict(
             Cure.AGAIN,
@@ -82,7 +98,10 @@ def _judge_answer(answer: HttpError, words: str) -> Verdict:
             retry_after_s(answer.resp.get("retry-after")),
         )
     if status == 400 and any(sign in low for sign in _TOO_MUCH):
-        return Verdict(Cure.SPLIT, SourceError(f"Earth Engine cannot compute even a small block: {words}", _SMALLER))
+        return Verdict(
+            Cure.SPLIT,
+            SourceError(f"Earth Engine cannot compute even a small block: {words}", _SMALLER),
+        )
     return Verdict(Cure.STOP, _refusal(status, words))
 
 
@@ -91,26 +110,38 @@ def _refusal(status: int, words: str) -> SourceError:
     if status == 401:
         return SourceError(f"the Earth Engine credentials are refused: {words}", _SIGN_IN)
     if "not found" in low and status in (400, 404):
-        return SourceError(f"Earth Engine does not have an asset or project asked for: {words}", _DOCTOR)
+        return SourceError(
+            f"Earth Engine does not have an asset or project asked for: {words}", _DOCTOR
+        )
     if status == 403:
         return SourceError(f"Earth Engine denies access: {words}", _PROJECT)
     if "5000 elements" in low:
         return SourceError(
-            f"too many scenes at once: {words}", "Ask for a shorter --pre or --post window, or a smaller area."
+            f"too many scenes at once: {words}",
+            "Ask for a shorter --pre or --post window, or a smaller area.",
         )
     return SourceError(f"Earth Engine refused the request ({status}): {words}", _DOCTOR)
 
 
 _SIGN_IN: Final = (
-    "Run `earthengine authenticate`, or set EE_SERVICE_ACCOUNT_KEY to a key file that is still valid; "
+    "Run `earthengine authenticate`, or set EE_SERVICE_ACCOUNT_KEY to a key file that is "
+    "still valid; "
     "`coslide doctor` tells which credentials are used."
 )
 _PROJECT: Final = (
-    "Register the project at https://console.cloud.google.com/earth-engine, and name one that you may use: "
+    "Register the project at https://console.cloud.google.com/earth-engine, and name one "
+    "that you may use: "
     "`export EE_PROJECT=<project id>`."
 )
-_QUOTA: Final = "Wait and give the same command again: it goes on; or lower `source.earthengine.workers`."
+_QUOTA: Final = (
+    "Wait and give the same command again: it goes on; or lower `source.earthengine.workers`."
+)
 _LATER: Final = "Give the same command again later: it goes on where it stopped."
-_NETWORK: Final = "Check the network and proxy (`coslide doctor`), then give the same command again: it goes on."
-_SMALLER: Final = "Lower `source.earthengine.scenes_per_tile` or shorten the windows, then give the same command again."
+_NETWORK: Final = (
+    "Check the network and proxy (`coslide doctor`), then give the same command again: it goes on."
+)
+_SMALLER: Final = (
+    "Lower `source.earthengine.scenes_per_tile` or shorten the windows, then "
+    "give the same command again."
+)
 _DOCTOR: Final = "Run `coslide doctor`; it names what is missing."

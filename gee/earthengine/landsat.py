@@ -1,7 +1,9 @@
-"""Landsat-8 top of atmosphere, pan-sharpened to 15 m, under the names its bands have on Sentinel-2 (paper 001).
+"""Landsat-8 top of atmosphere, pan-sharpened to 15 m, under the names its bands have on Sentinel-2
+(paper 001).
 
-Visible bands by smoothing-filter-based intensity modulation (Liu 2000, Int. J. Remote Sens. 21(18)): band × pan / smoothed pan,
-which leaves the 30 m radiometry alone. The pan band (0.50-0.68 µm) says nothing of the infrared: those are resampled only.
+Visible bands by smoothing-filter-based intensity modulation (Liu 2000, Int. J. Remote Sens.
+21(18)): band × pan / smoothed pan, which leaves the 30 m radiometry alone. The pan band (0.50-0.68
+µm) says nothing of the infrared: those are resampled only.
 """
 
 from __future__ import annotations
@@ -21,12 +23,21 @@ from gee.earthengine.layers import CODE, REFLECTANCE, Recipe, clear_first
 from gee.earthengine.pixel_codes import first_code
 from gee.earthengine.scenes import Found, between, features, read_features, region_of
 
-NAMES: Final = {"B1": "B1", "B2": "B2", "B3": "B3", "B4": "B4", "B8": "B5", "B11": "B6", "B12": "B7"}
+NAMES: Final = {
+    "B1": "B1",
+    "B2": "B2",
+    "B3": "B3",
+    "B4": "B4",
+    "B8": "B5",
+    "B11": "B6",
+    "B12": "B7",
+}
 """Band of a stack -> band of OLI."""
 BANDS: Final = tuple(NAMES)
 SHARPENED: Final = ("B2", "B3", "B4")
 PAN: Final = "B8"
-# QA_PIXEL bits of Collection 2: https://www.usgs.gov/landsat-missions/landsat-collection-2-quality-assessment-bands
+# QA_PIXEL bits of Collection 2:
+# https://www.usgs.gov/landsat-missions/landsat-collection-2-quality-assessment-bands
 CLOUD_BITS: Final = 1 << 1 | 1 << 2 | 1 << 3
 SHADOW_BIT: Final = 1 << 4
 SNOW_BIT: Final = 1 << 5
@@ -44,7 +55,9 @@ def read_listing(answer: Mapping[str, Any], when: When, area: Area) -> list[Foun
 
 
 def recipe(scenes: Sequence[Scene], bands: Sequence[str], config: EarthEngineConfig) -> Recipe:
-    """Return the composite of some scenes, best first: the first clear pixel, else what the first scene shows."""
+    """Return the composite of some scenes, best first: the first clear pixel, else what the first
+    scene shows.
+    """
     images = [_shot(scene, slot, bands) for slot, scene in enumerate(scenes)]
     water = terrain.occurrence().gte(config.water_percent)
     return clear_first(images, dict.fromkeys(bands, REFLECTANCE), tuple(scenes), water)

@@ -29,7 +29,8 @@ class Travel:
 
     def read(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Return physical values, float32, NaN where not known."""
-        # Rounded once, as an archive reads the same integers: an index of two bands is then the same bit for bit.
+        # Rounded once, as an archive reads the same integers: an index of two bands is then the
+        # same bit for bit.
         values = (stored.astype(np.float64) * self.scale).astype(np.float32)
         unknown = stored == self.nodata
         if unknown.any():
@@ -38,12 +39,18 @@ class Travel:
 
     def is_of(self, band: Band) -> bool:
         """Return whether a stack stores a band in these very integers."""
-        return (self.dtype, self.scale, self.nodata, 0.0) == (band.dtype, band.scale, band.nodata, band.offset)
+        return (self.dtype, self.scale, self.nodata, 0.0) == (
+            band.dtype,
+            band.scale,
+            band.nodata,
+            band.offset,
+        )
 
 
 REFLECTANCE = Travel("uint16", 1e-4, 0)
-"""Sentinel-2's own counts (assets.DN_SCALE); 0 is "not known", so a dark pixel counts 1 at least, and the brightest 32767:
-reflectance beyond 3.28 is glint or a fire, and the top bit has another use (`pixel_codes.pack`)."""
+"""Sentinel-2's own counts (assets.DN_SCALE); 0 is "not known", so a dark pixel counts 1 at least,
+and the brightest 32767: reflectance beyond 3.28 is glint or a fire, and the top bit has another use
+(`pixel_codes.pack`)."""
 DECIBEL = Travel("int16", 0.01, -32768)
 PERCENT = Travel("uint8", 1.0, 255)
 
@@ -60,7 +67,9 @@ class Recipe:
 
     @property
     def packed(self) -> bool:
-        """Return whether the code travels in the top bits of the bands instead of a byte of its own."""
+        """Return whether the code travels in the top bits of the bands instead of a byte of its
+        own.
+        """
         return _packed(self.bands, len(self.scenes))
 
     @property
@@ -75,7 +84,11 @@ class Recipe:
         Raises:
             Damaged: a code that no scene has.
         """
-        code = pixel_codes.unpack([layers[name] for name in self.bands]) if self.packed else layers[CODE]
+        code = (
+            pixel_codes.unpack([layers[name] for name in self.bands])
+            if self.packed
+            else layers[CODE]
+        )
         pixel_codes.check_codes(code, len(self.scenes))
         return code
 
@@ -86,7 +99,10 @@ def _packed(bands: Mapping[str, Travel], scenes: int) -> bool:
 
 
 def layered(
-    images: Sequence[Any], bands: Mapping[str, Travel], scenes: tuple[Scene, ...], water: Any | None = None
+    images: Sequence[Any],
+    bands: Mapping[str, Travel],
+    scenes: tuple[Scene, ...],
+    water: Any | None = None,
 ) -> Recipe:
     """Return the composite in which, at each pixel, the first unmasked image shows.
 
@@ -102,7 +118,10 @@ def layered(
     # `mosaic` puts the last image on top.
     top = ee.ImageCollection.fromImages(list(reversed(images))).mosaic()
     values = ee.Image.cat(
-        [_travelling(top.select([name for name in bands if bands[name] == one]), one) for one in _kinds(bands)]
+        [
+            _travelling(top.select([name for name in bands if bands[name] == one]), one)
+            for one in _kinds(bands)
+        ]
     )
     code = top.select(CODE)
     if water is not None:
@@ -112,9 +131,14 @@ def layered(
 
 
 def clear_first(
-    images: Sequence[Any], bands: Mapping[str, Travel], scenes: tuple[Scene, ...], water: Any | None = None
+    images: Sequence[Any],
+    bands: Mapping[str, Travel],
+    scenes: tuple[Scene, ...],
+    water: Any | None = None,
 ) -> Recipe:
-    """Return the composite of each pixel's first clear image; where none is clear, the first that was taken at all."""
+    """Return the composite of each pixel's first clear image; where none is clear, the first that
+    was taken at all.
+    """
     clear = [
         image.updateMask(image.select(CODE).eq(first_code(slot) + int(ObservationClass.CLEAR)))
         for slot, image in enumerate(images)
@@ -127,11 +151,17 @@ def blank(bands: Mapping[str, Travel]) -> Recipe:
     dtype = code_dtype(0)
     values = ee.Image.cat(
         [
-            cast(ee.Image.constant([one.nodata for name in bands if bands[name] == one]), one.dtype, one.nodata)
+            cast(
+                ee.Image.constant([one.nodata for name in bands if bands[name] == one]),
+                one.dtype,
+                one.nodata,
+            )
             for one in _kinds(bands)
         ]
     ).rename([name for one in _kinds(bands) for name in bands if bands[name] == one])
-    return _recipe(values, cast(ee.Image.constant(not_imaged(dtype)), dtype, not_imaged(dtype)), bands, ())
+    return _recipe(
+        values, cast(ee.Image.constant(not_imaged(dtype)), dtype, not_imaged(dtype)), bands, ()
+    )
 
 
 def _kinds(bands: Mapping[str, Travel]) -> list[Travel]:
@@ -139,10 +169,14 @@ def _kinds(bands: Mapping[str, Travel]) -> list[Travel]:
     return list(dict.fromkeys(bands.values()))
 
 
-def _recipe(values: Any, code: Any, bands: Mapping[str, Travel], scenes: tuple[Scene, ...]) -> Recipe:
+def _recipe(
+    values: Any, code: Any, bands: Mapping[str, Travel], scenes: tuple[Scene, ...]
+) -> Recipe:
     if _packed(bands, len(scenes)):
         return Recipe(pixel_codes.pack(values, [*bands], code), bands, scenes)
-    return Recipe(ee.Image.cat([values.select([*bands]), code]).rename([*bands, CODE]), bands, scenes)
+    return Recipe(
+        ee.Image.cat([values.select([*bands]), code]).rename([*bands, CODE]), bands, scenes
+    )
 
 
 def _travelling(image: Any, travel: Travel) -> Any:

@@ -1,7 +1,9 @@
-"""Sentinel-2 (either level): the first clear pixel in the order of the scenes, with its date and what was seen.
+"""Sentinel-2 (either level): the first clear pixel in the order of the scenes, with its date and
+what was seen.
 
-Clouds: Cloud Score+ where a scene has a match, s2cloudless where not, the scene classification where neither exists.
-SCL's own cloud class is not trusted beside Cloud Score+: it takes bright fresh scars for clouds.
+Clouds: Cloud Score+ where a scene has a match, s2cloudless where not, the scene classification
+where neither exists. SCL's own cloud class is not trusted beside Cloud Score+: it takes bright
+fresh scars for clouds.
 """
 
 from __future__ import annotations
@@ -20,13 +22,22 @@ from configs.records import ObservationClass, Scene
 from gee.earthengine import assets, terrain
 from gee.earthengine.layers import CODE, REFLECTANCE, Recipe, clear_first
 from gee.earthengine.pixel_codes import first_code
-from gee.earthengine.scenes import Found, between, features, read_features, region_of, sampling_scale_m
+from gee.earthengine.scenes import (
+    Found,
+    between,
+    features,
+    read_features,
+    region_of,
+    sampling_scale_m,
+)
 
 BANDS: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12")
 SCORE: Final = "cs_cdf"
 SCL_SHADOW, SCL_SNOW = 3, 11
 SCL_CLOUDS: Final = (8, 9, 10)
-"""Sen2Cor scene classification: https://sentiwiki.copernicus.eu/web/s2-processing (medium, high probability, cirrus)."""
+"""Sen2Cor scene classification: https://sentiwiki.copernicus.eu/web/s2-processing (medium, high
+probability, cirrus).
+"""
 UNJUDGED: Final = "none"
 
 
@@ -36,7 +47,9 @@ def collection_of(config: EarthEngineConfig) -> str:
 
 
 def listing(config: EarthEngineConfig, area: Area, days: DateRange) -> dict[str, Any]:
-    """Return the questions about one window, for `scenes.ask`: the scenes, and which of them have which cloud mask."""
+    """Return the questions about one window, for `scenes.ask`: the scenes, and which of them have
+    which cloud mask.
+    """
     region, scale = region_of(area), sampling_scale_m(area)
     scored = between(assets.CLOUD_SCORE, region, days)
     linked = between(collection_of(config), region, days).linkCollection(scored, [SCORE])
@@ -55,8 +68,12 @@ def listing(config: EarthEngineConfig, area: Area, days: DateRange) -> dict[str,
     }
 
 
-def read_listing(answer: Mapping[str, Any], config: EarthEngineConfig, when: When, area: Area) -> list[Found]:
-    """Return the scenes of a window, each with the cloud mask it has (``clouds``) and whether it is classified (``scl``)."""
+def read_listing(
+    answer: Mapping[str, Any], config: EarthEngineConfig, when: When, area: Area
+) -> list[Found]:
+    """Return the scenes of a window, each with the cloud mask it has (``clouds``) and whether it is
+    classified (``scl``).
+    """
     found = []
     masks = {name: frozenset(answer[name]) for name in ("scored", "probable", "classified")}
     for one in read_features(answer["scenes"], collection_of(config), when, "{MGRS_TILE}", area):
@@ -69,7 +86,10 @@ def read_listing(answer: Mapping[str, Any], config: EarthEngineConfig, when: Whe
 
 
 def recipe(
-    scenes: Sequence[Scene], facts: Mapping[str, Mapping[str, Any]], bands: Sequence[str], config: EarthEngineConfig
+    scenes: Sequence[Scene],
+    facts: Mapping[str, Mapping[str, Any]],
+    bands: Sequence[str],
+    config: EarthEngineConfig,
 ) -> Recipe:
     """Return the composite of some scenes, best first.
 
@@ -79,13 +99,23 @@ def recipe(
         bands: Sentinel-2 band names.
         config: thresholds.
     """
-    images = [_shot(scene, slot, facts[scene.id], bands, config) for slot, scene in enumerate(scenes)]
+    images = [
+        _shot(scene, slot, facts[scene.id], bands, config) for slot, scene in enumerate(scenes)
+    ]
     water = terrain.occurrence().gte(config.water_percent)
     return clear_first(images, dict.fromkeys(bands, REFLECTANCE), tuple(scenes), water)
 
 
-def _shot(scene: Scene, slot: int, facts: Mapping[str, Any], bands: Sequence[str], config: EarthEngineConfig) -> Any:
-    """Return one scene: its bands in counts of at least 1, and its code; masked where any band is."""
+def _shot(
+    scene: Scene,
+    slot: int,
+    facts: Mapping[str, Any],
+    bands: Sequence[str],
+    config: EarthEngineConfig,
+) -> Any:
+    """Return one scene: its bands in counts of at least 1, and its code; masked where any band
+    is.
+    """
     counts = ee.Image(scene.id).select(list(bands))
     whole = counts.mask().reduce(ee.Reducer.min()).eq(1)
     code = _class(scene.id.rsplit("/", 1)[-1], facts, config).add(first_code(slot)).rename(CODE)
@@ -94,15 +124,25 @@ def _shot(scene: Scene, slot: int, facts: Mapping[str, Any], bands: Sequence[str
 
 def _class(index: str, facts: Mapping[str, Any], config: EarthEngineConfig) -> Any:
     """Return the observation class of every pixel of a scene."""
-    scl = ee.Image(f"{assets.S2_SURFACE}/{index}").select(["SCL"]) if facts["scl"] else ee.Image.constant(0)
+    scl = (
+        ee.Image(f"{assets.S2_SURFACE}/{index}").select(["SCL"])
+        if facts["scl"]
+        else ee.Image.constant(0)
+    )
     scl = scl.unmask(0, False)
     shadow = scl.eq(SCL_SHADOW)
     if facts["clouds"] == "cloud-score-plus":
         score = ee.Image(f"{assets.CLOUD_SCORE}/{index}").select([SCORE]).unmask(0, False)
         cloud = score.lt(config.clear_score)
-        shadow = shadow.And(cloud)  # the score covers shadow too: what it calls readable is not "shadow"
+        shadow = shadow.And(
+            cloud
+        )  # the score covers shadow too: what it calls readable is not "shadow"
     elif facts["clouds"] == "s2cloudless":
-        probability = ee.Image(f"{assets.CLOUD_PROBABILITY}/{index}").select(["probability"]).unmask(100, False)
+        probability = (
+            ee.Image(f"{assets.CLOUD_PROBABILITY}/{index}")
+            .select(["probability"])
+            .unmask(100, False)
+        )
         cloud = probability.gte(config.cloud_probability)
     else:
         cloud = scl.gte(SCL_CLOUDS[0]).And(scl.lte(SCL_CLOUDS[-1]))

@@ -1,7 +1,9 @@
-"""One integer a pixel that says which scene it came from and what was seen there: observation class and date in one byte.
+"""One integer a pixel that says which scene it came from and what was seen there: observation class
+and date in one byte.
 
-``code = 1 + 8 * slot + class``, the slot being the scene's place in the request's list; the largest value of the type means
-"not imaged". No code is ever zero, so that a payload whose second half arrived as zeros is noticed.
+``code = 1 + 8 * slot + class``, the slot being the scene's place in the request's list; the largest
+value of the type means "not imaged". No code is ever zero, so that a payload whose second half
+arrived as zeros is noticed.
 """
 
 from __future__ import annotations
@@ -40,21 +42,28 @@ def first_code(slot: int) -> int:
 
 
 def pack(values: Any, names: Sequence[str], code: Any) -> Any:
-    """Return an image of 15-bit counts with one bit of the code on top of each of its first eight bands: it costs no byte then.
+    """Return an image of 15-bit counts with one bit of the code on top of each of its first eight
+    bands: it costs no byte then.
 
     Args:
         values: `ee.Image` of counts, at most `COUNTS`.
         names: its bands, eight of them at least.
         code: `ee.Image` of one 8-bit band.
     """
-    bits = code.bitwiseAnd(ee.Image.constant([1 << place for place in range(CODE_BITS)])).neq(0).multiply(COUNTS + 1)
+    bits = (
+        code.bitwiseAnd(ee.Image.constant([1 << place for place in range(CODE_BITS)]))
+        .neq(0)
+        .multiply(COUNTS + 1)
+    )
     first, rest = list(names[:CODE_BITS]), list(names[CODE_BITS:])
     packed = values.select(first).add(bits).toUint16()
     return ee.Image.cat([packed, values.select(rest)]) if rest else packed
 
 
 def unpack(values: Sequence[NDArray[np.uint16]]) -> NDArray[np.uint8]:
-    """Return the code that lies on top of the first eight arrays, which are left with their counts alone."""
+    """Return the code that lies on top of the first eight arrays, which are left with their counts
+    alone.
+    """
     code = np.zeros(values[0].shape, np.uint8)
     for place, counts in enumerate(values[:CODE_BITS]):
         code |= ((counts >> 15) << place).astype(np.uint8)
@@ -74,7 +83,9 @@ def check_codes(codes: NDArray[np.unsignedinteger[Any]], scenes: int) -> None:
         raise Damaged("part of the block arrived as zeros, or with pixel codes that no scene has")
 
 
-def read_classes(codes: NDArray[np.unsignedinteger[Any]], scenes: Sequence[Scene]) -> NDArray[np.uint8]:
+def read_classes(
+    codes: NDArray[np.unsignedinteger[Any]], scenes: Sequence[Scene]
+) -> NDArray[np.uint8]:
     """Return the observation classes of coded pixels."""
     table = np.full(int(np.iinfo(codes.dtype).max) + 1, ObservationClass.NOT_IMAGED, np.uint8)
     for slot in range(len(scenes)):
@@ -83,7 +94,9 @@ def read_classes(codes: NDArray[np.unsignedinteger[Any]], scenes: Sequence[Scene
     return read
 
 
-def read_days(codes: NDArray[np.unsignedinteger[Any]], scenes: Sequence[Scene]) -> NDArray[np.int32]:
+def read_days(
+    codes: NDArray[np.unsignedinteger[Any]], scenes: Sequence[Scene]
+) -> NDArray[np.int32]:
     """Return the acquisition days of coded pixels since 1970-01-01, 0 where not imaged."""
     table = np.zeros(int(np.iinfo(codes.dtype).max) + 1, np.int32)
     for slot, scene in enumerate(scenes):

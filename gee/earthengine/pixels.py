@@ -1,7 +1,8 @@
 """The puller: the pixels of a grid in as few requests as the limits allow, or one clear error.
 
-Its policy in place of the client's own: a rate limit waits at the shared gate, server errors and damaged payloads are tried
-again with jitter, what is too much is split in four, and anything else stops every thread at once with the remedy.
+Its policy in place of the client's own: a rate limit waits at the shared gate, server errors and
+damaged payloads are tried again with jitter, what is too much is split in four, and anything else
+stops every thread at once with the remedy.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ from gee.earthengine.usage import Account
 logger = logging.getLogger(__name__)
 
 REQUEST_BYTES: Final = 48 * 2**20
-"""https://developers.google.com/earth-engine/guides/usage: uncompressed pixels of one computePixels, a mask byte counts."""
+"""https://developers.google.com/earth-engine/guides/usage: uncompressed pixels of one
+computePixels, a mask byte counts.
+"""
 REQUEST_SIDE_PX: Final = 32768
 SMALLEST_PX: Final = 64
 """Blocks are not split below this: what cannot be computed here cannot be computed."""
 MOST_LATE: Final = 2
-"""A block that misses the deadline so often is too much for the service, though it does not say so."""
+"""A block that misses the deadline so often is too much for the service, though it does not say
+so.
+"""
 HEADER_BYTES: Final = 1 << 18
 """More than the header of an NPY file of 1024 bands, the most a request may have."""
 PAUSE_S: Final = 0.5
@@ -62,13 +67,17 @@ class Puller:
             image: `ee.Image` with bands named and typed as `layers`.
             layers: band name -> numpy type, in the image's order.
             grid: any north-up grid.
-            check: raises `Damaged` where the layers cannot be what the recipe makes; they are then asked for again.
+            check: raises `Damaged` where the layers cannot be what the recipe makes; they are then
+                asked for again.
 
         Raises:
             SourceError: nothing helped; the same error at once for every later call.
         """
         height, width = (int(n) for n in grid.shape)
-        if max(height, width) > REQUEST_SIDE_PX or height * width * _bytes_per_px(layers) > REQUEST_BYTES:
+        if (
+            max(height, width) > REQUEST_SIDE_PX
+            or height * width * _bytes_per_px(layers) > REQUEST_BYTES
+        ):
             return self._in_four(image, layers, grid, check)
         try:
             read: Layers = self._persist(lambda: self._request(image, layers, grid, check))
@@ -78,7 +87,9 @@ class Puller:
                 raise self._halt(error.error) from error
             self.account.add("split")
             logger.info(
-                "Earth Engine: a block of %d x %d px is too much at once; asking for its quarters", width, height
+                "Earth Engine: a block of %d x %d px is too much at once; asking for its quarters",
+                width,
+                height,
             )
             return self._in_four(image, layers, grid, check)
 
@@ -100,7 +111,9 @@ class Puller:
             for columns in _halves(width):
                 part = self.fetch(image, layers, grid[rows, columns], check)
                 for name, values in part.items():
-                    out.setdefault(name, np.empty((height, width), values.dtype))[rows, columns] = values
+                    out.setdefault(name, np.empty((height, width), values.dtype))[rows, columns] = (
+                        values
+                    )
         return out
 
     def _persist(self, request: Callable[[], Any]) -> Any:
@@ -126,7 +139,11 @@ class Puller:
                 raise _TooMuchError(verdict.error)
             tried += verdict.cure is Cure.AGAIN
             waited = self._gate.refused_for_s if verdict.cure is Cure.WAIT else 0.0
-            if verdict.cure is Cure.STOP or tried >= self._config.attempts or waited > self._config.patience_s:
+            if (
+                verdict.cure is Cure.STOP
+                or tried >= self._config.attempts
+                or waited > self._config.patience_s
+            ):
                 raise self._halt(verdict.error)
             if verdict.cure is Cure.AGAIN:
                 self.account.add("tried_again")
@@ -141,7 +158,8 @@ class Puller:
             return self._halt(
                 SourceError(
                     f"Earth Engine's quota is used up: it asks to wait {wait_s:.0f} s",
-                    "Give the same command again then: it goes on; or raise `source.earthengine.patience_s`.",
+                    "Give the same command again then: it goes on; or raise "
+                    "`source.earthengine.patience_s`.",
                 )
             )
         return self._error
@@ -155,7 +173,9 @@ class Puller:
 
     def _request(self, image: Any, layers: Mapping[str, str], grid: GeoBox, check: Check) -> Layers:
         self.account.add("requests")
-        payload = ee.data.computePixels({"expression": image, "fileFormat": "NPY", "grid": _grid_json(grid)})
+        payload = ee.data.computePixels(
+            {"expression": image, "fileFormat": "NPY", "grid": _grid_json(grid)}
+        )
         self.account.add("bytes", len(payload))
         with HANDS:
             read = _read(payload, layers, (int(grid.shape[0]), int(grid.shape[1])))
@@ -202,12 +222,15 @@ def _read(payload: Buffer, layers: Mapping[str, str], shape: tuple[int, int]) ->
     """Return an NPY payload's layers, by name whatever their order.
 
     Raises:
-        Damaged: not an NPY file, of another shape, without a layer, or with values its type cannot hold.
+        Damaged: not an NPY file, of another shape, without a layer, or with values its type cannot
+            hold.
     """
     table = _table(payload)
     names = table.dtype.names or ()
     if table.shape != shape or set(names) != set(layers):
-        raise Damaged(f"{table.shape} pixels of {', '.join(names) or 'no bands'}, not what was asked for")
+        raise Damaged(
+            f"{table.shape} pixels of {', '.join(names) or 'no bands'}, not what was asked for"
+        )
     read: Layers = {}
     for name, dtype in layers.items():
         # The service may answer in a wider type than the recipe's last cast.
@@ -218,10 +241,15 @@ def _read(payload: Buffer, layers: Mapping[str, str], shape: tuple[int, int]) ->
 
 
 def _table(payload: Buffer) -> NDArray[Any]:
-    """Return an NPY payload as the structured array it is, without a copy (https://numpy.org/neps/nep-0001-npy-format.html)."""
+    """Return an NPY payload as the structured array it is, without a copy
+    (https://numpy.org/neps/nep-0001-npy-format.html).
+    """
     file = io.BytesIO(payload[:HEADER_BYTES])
     try:
-        reads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        reads = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
         shape, by_columns, dtype = reads[np.lib.format.read_magic(file)](file)
         if by_columns or dtype.hasobject:
             raise ValueError("not a plain table")

@@ -1,4 +1,6 @@
-"""From a request to a plan: one question to the service, then the choice of scenes, all before the first pixel."""
+"""From a request to a plan: one question to the service, then the choice of scenes, all before the
+first pixel.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,18 @@ from gee.earthengine.scenes import Found, best_first, few_per_tile, usable
 from gee.source import Plan
 
 RECIPE: Final = "coslide/recipe/2"
-"""Goes into the plan, and so into the resume key: changed whenever the same scenes would give other pixels."""
+"""Goes into the plan, and so into the resume key: changed whenever the same scenes would give other
+pixels.
+"""
 NATIVE_MARGIN_PX: Final = 8
 SIDES_PX: Final = (768, 512, 256)
-"""Sides a request may have: whole chunks, and at most 768 px (ten bands of a larger one come near the service's limits)."""
+"""Sides a request may have: whole chunks, and at most 768 px (ten bands of a larger one come near
+the service's limits).
+"""
 USUAL_WAIT_S, USUAL_BYTES_PER_S = 1.0, 10e6
-"""What a request waits and a connection carries, as the benchmark's loopback has it; only their ratio matters here."""
+"""What a request waits and a connection carries, as the benchmark's loopback has it; only their
+ratio matters here.
+"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,9 @@ def wanted(bands: Iterable[str], offer: Offer) -> Wanted:
     return Wanted(parts["optical"], parts["radar"], "water" in still, "dem" in still)
 
 
-def question(want: Wanted, dem: str, config: EarthEngineConfig, area: Area, windows: Windows) -> Any:
+def question(
+    want: Wanted, dem: str, config: EarthEngineConfig, area: Area, windows: Windows
+) -> Any:
     """Return everything a plan must know as one computed object."""
     asked: dict[str, Any] = {}
     for key, when in want.windows.items():
@@ -88,7 +98,9 @@ def question(want: Wanted, dem: str, config: EarthEngineConfig, area: Area, wind
     return ee.Dictionary(asked)
 
 
-def read_answer(answer: Mapping[str, Any], want: Wanted, config: EarthEngineConfig, area: Area) -> list[Found]:
+def read_answer(
+    answer: Mapping[str, Any], want: Wanted, config: EarthEngineConfig, area: Area
+) -> list[Found]:
     """Return all scenes the service has in the windows asked for."""
     found: list[Found] = []
     for key, when in want.windows.items():
@@ -111,7 +123,12 @@ class Chosen:
 
 
 def choose(
-    found: Iterable[Found], want: Wanted, config: EarthEngineConfig, area: Area, event: Event, windows: Windows
+    found: Iterable[Found],
+    want: Wanted,
+    config: EarthEngineConfig,
+    area: Area,
+    event: Event,
+    windows: Windows,
 ) -> Chosen:
     """Return the scenes to use.
 
@@ -123,12 +140,16 @@ def choose(
     judged = [
         one
         for one in held
-        if one.scene.product != assets.S1_POWER and one.facts.get("clouds", "qa") != optical.UNJUDGED
+        if one.scene.product != assets.S1_POWER
+        and one.facts.get("clouds", "qa") != optical.UNJUDGED
     ]
     if want.radar:
         radars = radar.one_orbit(radars, want.radar, area)
     chosen: list[Found] = []
-    for group, whens, instrument in ((judged, want.optical, config.sensor), (radars, want.radar, "sentinel-1")):
+    for group, whens, instrument in (
+        (judged, want.optical, config.sensor),
+        (radars, want.radar, "sentinel-1"),
+    ):
         for when in whens:
             ordered = best_first((one for one in group if one.scene.when is when), event, config)
             if not ordered:
@@ -137,15 +158,15 @@ def choose(
     unjudged = sum(one.facts.get("clouds") == optical.UNJUDGED for one in held)
     rest = len(held) - unjudged - len(chosen)
     return Chosen(
-        tuple(chosen),
-        {"no cloud mask": unjudged, "other orbit, or better ones of the tile": rest},
+        tuple(chosen), {"no cloud mask": unjudged, "other orbit, or better ones of the tile": rest}
     )
 
 
 def _nothing(instrument: str, when: When, windows: Windows, area: Area) -> NothingToSeeError:
     days = windows.pre if when is When.PRE else windows.post
     return NothingToSeeError(
-        f"Earth Engine has no {instrument} scene of the area ({area.origin}) in the {when} window {days}"
+        f"Earth Engine has no {instrument} scene of the area ({area.origin}) in the {when} "
+        f"window {days}"
         f" as of {windows.as_of:%Y-%m-%d}",
         f"Give a longer --{when} window, or wait: `coslide refresh` looks again.",
     )
@@ -165,9 +186,11 @@ def blocks_of(geobox: GeoBox, area: Area, block_px: int) -> list[GeoBox]:
 
 
 def choose_side(geobox: GeoBox, area: Area, want: Wanted, config: EarthEngineConfig) -> int:
-    """Return the side of the blocks: the configured one, or that whose rounds of `workers` requests take the fewest seconds.
+    """Return the side of the blocks: the configured one, or that whose rounds of `workers` requests
+    take the fewest seconds.
 
-    Small areas are cut finer, so that every connection has something to carry; large ones into the largest blocks.
+    Small areas are cut finer, so that every connection has something to carry; large ones into the
+    largest blocks.
     """
     if config.block_px:
         return config.block_px
@@ -181,23 +204,33 @@ def choose_side(geobox: GeoBox, area: Area, want: Wanted, config: EarthEngineCon
 
 
 def _bytes_per_px(want: Wanted) -> int:
-    return sum(2 * len(bands) for group in (want.optical, want.radar) for bands in group.values()) + _code_bytes(want)
+    return sum(
+        2 * len(bands) for group in (want.optical, want.radar) for bands in group.values()
+    ) + _code_bytes(want)
 
 
 def _code_bytes(want: Wanted) -> int:
     """Return the bytes a pixel of codes and water: none where eight reflectances carry the code."""
-    return sum(len(bands) < CODE_BITS for bands in want.optical.values()) + len(want.radar) + want.water
+    return (
+        sum(len(bands) < CODE_BITS for bands in want.optical.values())
+        + len(want.radar)
+        + want.water
+    )
 
 
 def estimate(blocks: Iterable[GeoBox], want: Wanted) -> tuple[int, float]:
     """Return (requests, megabytes) that a pull of these blocks will take, elevation included."""
     per_px = _bytes_per_px(want)
-    layers = sum(len(bands) for group in (want.optical, want.radar) for bands in group.values()) + _code_bytes(want)
+    layers = sum(
+        len(bands) for group in (want.optical, want.radar) for bands in group.values()
+    ) + _code_bytes(want)
     requests, total = 1, 0.0
     for block in blocks:
         pixels = int(block.shape[0]) * int(block.shape[1])
         if per_px:
-            requests += max(1, 4 ** math.ceil(math.log(max(1.0, pixels * (per_px + layers) / REQUEST_BYTES), 4)))
+            requests += max(
+                1, 4 ** math.ceil(math.log(max(1.0, pixels * (per_px + layers) / REQUEST_BYTES), 4))
+            )
             total += pixels * per_px
         if want.elevation:
             step_m = BANDS["dem"].resolution_m
@@ -225,7 +258,15 @@ def plan_of(
     details: dict[str, Any] = {
         "recipe": RECIPE,
         "settings": config.model_dump(
-            mode="json", include={"sensor", "level", "clear_score", "cloud_probability", "water_percent", "radar"}
+            mode="json",
+            include={
+                "sensor",
+                "level",
+                "clear_score",
+                "cloud_probability",
+                "water_percent",
+                "radar",
+            },
         ),
         "collections": sorted({scene.product for scene in scenes}),
         "scenes": {
@@ -241,4 +282,16 @@ def plan_of(
     if native is not None:
         details["elevation"] = dict(native)
     measured = tuple(name for name in bands if name != "dem")
-    return Plan(measured, want.elevation, geobox, area, event, windows, scenes, requests, megabytes, side, details)
+    return Plan(
+        measured,
+        want.elevation,
+        geobox,
+        area,
+        event,
+        windows,
+        scenes,
+        requests,
+        megabytes,
+        side,
+        details,
+    )

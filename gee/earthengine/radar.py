@@ -1,6 +1,8 @@
-"""Sentinel-1 IW GRD: VV and VH of one relative orbit, before and after, so that both look from the same side.
+"""Sentinel-1 IW GRD: VV and VH of one relative orbit, before and after, so that both look from the
+same side.
 
-Linear power, Lee filter 5×5 in the output grid's pixels, then decibel. sigma0 as the product has it, or gamma0.
+Linear power, Lee filter 5×5 in the output grid's pixels, then decibel. sigma0 as the product has
+it, or gamma0.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from gee.earthengine.scenes import Found, between, covered, features, read_featu
 
 BANDS: Final = ("VV", "VH")
 LOOKS: Final = 4.4
-"""Equivalent number of looks of IW GRD high resolution (Sentinel-1 product specification, table 5-1)."""
+"""Equivalent number of looks of IW GRD high resolution (Sentinel-1 product specification, table
+5-1).
+"""
 RADIUS_PX: Final = 2
 FLOOR_DB, CEILING_DB = -60.0, 30.0
 ORBIT: Final = "{orbitProperties_pass} {relativeOrbitNumber_start}"
@@ -46,22 +50,31 @@ def read_listing(answer: Mapping[str, Any], when: When, area: Area) -> list[Foun
 
 
 def one_orbit(found: Iterable[Found], windows: Iterable[When], area: Area) -> list[Found]:
-    """Return the scenes of the one orbit that covers most of the area in every window; ties: the earliest after the event."""
+    """Return the scenes of the one orbit that covers most of the area in every window; ties: the
+    earliest after the event.
+    """
     wanted = tuple(windows)
     orbits: dict[str, list[Found]] = defaultdict(list)
     for one in found:
         orbits[one.tile].append(one)
 
     def worth(orbit: str) -> tuple[float, float, str]:
-        least = min(covered((one for one in orbits[orbit] if one.scene.when is when), area) for when in wanted)
-        posts = [one.scene.acquired.timestamp() for one in orbits[orbit] if one.scene.when is When.POST]
+        least = min(
+            covered((one for one in orbits[orbit] if one.scene.when is when), area)
+            for when in wanted
+        )
+        posts = [
+            one.scene.acquired.timestamp() for one in orbits[orbit] if one.scene.when is When.POST
+        ]
         return -round(least, 2), min(posts, default=0.0), orbit
 
     return orbits[min(orbits, key=worth)] if orbits else []
 
 
 def recipe(scenes: Sequence[Scene], bands: Sequence[str], config: EarthEngineConfig) -> Recipe:
-    """Return the composite of some scenes of one orbit, best first; every imaged pixel counts as clear."""
+    """Return the composite of some scenes of one orbit, best first; every imaged pixel counts as
+    clear.
+    """
     images = [_shot(scene, slot, bands, config) for slot, scene in enumerate(scenes)]
     return layered(images, dict.fromkeys(bands, DECIBEL), tuple(scenes))
 
@@ -79,7 +92,9 @@ def _shot(scene: Scene, slot: int, bands: Sequence[str], config: EarthEngineConf
 
 
 def lee(power: Any) -> Any:
-    """Return power with its speckle filtered: Lee (1980), weight (v - m²c²) / ((1 + c²) v), c² = 1 / looks, 5×5 window."""
+    """Return power with its speckle filtered: Lee (1980), weight (v - m²c²) / ((1 + c²) v), c² = 1
+    / looks, 5×5 window.
+    """
     window = ee.Kernel.square(RADIUS_PX, "pixels")
     mean = power.reduceNeighborhood(ee.Reducer.mean(), window)
     variance = power.reduceNeighborhood(ee.Reducer.variance(), window)

@@ -1,8 +1,9 @@
-"""The gate: how many requests may be in flight, and not before when. One per project, shared by every thread.
+"""The gate: how many requests may be in flight, and not before when. One per project, shared by
+every thread.
 
 The quota (40 concurrent, 100 a second) belongs to the project, not to a thread or a source.
-The limit halves when the service refuses (429) and creeps back; a limit that was tried and refused is remembered,
-so that probing costs a single refusal now and then instead of a saw-tooth.
+The limit halves when the service refuses (429) and creeps back; a limit that was tried and refused
+is remembered, so that probing costs a single refusal now and then instead of a saw-tooth.
 """
 
 from __future__ import annotations
@@ -18,19 +19,29 @@ from typing import Final
 from configs.errors import SourceError
 
 PROJECT_CONCURRENT: Final = 40
-"""https://developers.google.com/earth-engine/guides/usage: concurrent requests of a project, per endpoint."""
+"""https://developers.google.com/earth-engine/guides/usage: concurrent requests of a project, per
+endpoint.
+"""
 PROJECT_PER_SECOND: Final = 100
 STARTS_PER_SECOND: Final = 90
-"""Requests that may start within any second: the quota, less those that crowd together on the way."""
+"""Requests that may start within any second: the quota, less those that crowd together on the
+way.
+"""
 FIRST_PROBE_S: Final = 20.0
-"""Time before a refused limit is tried again, doubled after every failure (chosen: a probe costs about one second)."""
+"""Time before a refused limit is tried again, doubled after every failure (chosen: a probe costs
+about one second).
+"""
 LONGEST_PROBE_S: Final = 600.0
 UNSAID_RETRY_S: Final = 1.0
-"""Pause after a refusal that names no Retry-After; doubled by every further one in a row, up to a minute."""
+"""Pause after a refusal that names no Retry-After; doubled by every further one in a row, up to a
+minute.
+"""
 
 
 def retry_after_s(header: str | None, now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that a Retry-After header asks for, in either form of RFC 9110 §10.2.3; None where unreadable."""
+    """Return the seconds that a Retry-After header asks for, in either form of RFC 9110 §10.2.3;
+    None where unreadable.
+    """
     if not header:
         return None
     try:
@@ -54,7 +65,9 @@ class Ticket:
 class Gate:
     """Concurrency and pace of one project's requests."""
 
-    def __init__(self, most: int = PROJECT_CONCURRENT, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int = PROJECT_CONCURRENT, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._most = most
         self._clock = clock
         self._limit = float(most)
@@ -105,7 +118,9 @@ class Gate:
             return Ticket(self._epoch)
 
     def _pace_s(self, now: float) -> float:
-        """Return how long the next start must wait for the quota of starts; a burst after a pause need not."""
+        """Return how long the next start must wait for the quota of starts; a burst after a pause
+        need not.
+        """
         return self._starts[0] + 1.0 - now if len(self._starts) == STARTS_PER_SECOND else 0.0
 
     def leave(self) -> None:
@@ -131,20 +146,29 @@ class Gate:
                 self._free.notify()
 
     def refused(self, ticket: Ticket, retry_after: float | None) -> None:
-        """Note a refusal for the rate limit: cut the limit once per burst and let nobody start before the time named."""
+        """Note a refusal for the rate limit: cut the limit once per burst and let nobody start
+        before the time named.
+        """
         with self._free:
             now = self._clock()
             self._refused_since = now if self._refused_since is None else self._refused_since
             if ticket.epoch == self._epoch:
                 self._cut(now)
-            pause = retry_after if retry_after is not None else min(60.0, UNSAID_RETRY_S * 2 ** max(0, self._row - 1))
+            pause = (
+                retry_after
+                if retry_after is not None
+                else min(60.0, UNSAID_RETRY_S * 2 ** max(0, self._row - 1))
+            )
             self._not_before = max(self._not_before, now + pause)
             self._free.notify_all()
 
     def _cut(self, now: float) -> None:
         if 0 < self._good < self.limit:  # a probe above what is known to work only undoes itself
             self._limit = self._good
-            self._probe_at, self._probe_s = now + self._probe_s, min(2 * self._probe_s, LONGEST_PROBE_S)
+            self._probe_at, self._probe_s = (
+                now + self._probe_s,
+                min(2 * self._probe_s, LONGEST_PROBE_S),
+            )
         else:
             self._limit = max(1.0, min(self._limit, self._busiest) / 2)
             self._good = 0.0
@@ -163,6 +187,8 @@ _GATES_LOCK = threading.Lock()
 
 
 def gate_for(project: str, url: str) -> Gate:
-    """Return the one gate of a project at an endpoint, the same for every source in this process."""
+    """Return the one gate of a project at an endpoint, the same for every source in this
+    process.
+    """
     with _GATES_LOCK:
         return _GATES.setdefault((project, url), Gate())

@@ -1,7 +1,8 @@
-"""Which scenes there are, told by the service in one round trip, and which of them a run uses, decided here.
+"""Which scenes there are, told by the service in one round trip, and which of them a run uses,
+decided here.
 
-The choice is made on our side, in plain functions: the pixel requests then name every scene they read, so that a scene that
-appears tomorrow never mixes into today's composite.
+The choice is made on our side, in plain functions: the pixel requests then name every scene they
+read, so that a scene that appears tomorrow never mixes into today's composite.
 """
 
 from __future__ import annotations
@@ -53,9 +54,14 @@ class Found:
 
 
 def region_of(area: Area) -> Any:
-    """Return the convex outline of an area as `ee.Geometry`, cut at the antimeridian where it crosses it."""
+    """Return the convex outline of an area as `ee.Geometry`, cut at the antimeridian where it
+    crosses it.
+    """
     hull = area.polygon.convex_hull
-    turns = [affinity.translate(hull, turn).intersection(box(-180, -90, 180, 90)) for turn in (0, -360, 360)]
+    turns = [
+        affinity.translate(hull, turn).intersection(box(-180, -90, 180, 90))
+        for turn in (0, -360, 360)
+    ]
     parts = [mapping(part)["coordinates"] for part in turns if part.area > 0]
     if len(parts) == 1:
         return ee.Geometry.Polygon(_lists(parts[0]), proj=WGS84, geodesic=False)
@@ -69,7 +75,11 @@ def _lists(rings: Any) -> list[list[list[float]]]:
 def between(asset: str, region: Any, days: DateRange) -> Any:
     """Return the collection's images over a region on these days, both included."""
     after = days.last + timedelta(days=1)
-    return ee.ImageCollection(asset).filterBounds(region).filterDate(days.first.isoformat(), after.isoformat())
+    return (
+        ee.ImageCollection(asset)
+        .filterBounds(region)
+        .filterDate(days.first.isoformat(), after.isoformat())
+    )
 
 
 def features(collection: Any, properties: Sequence[str]) -> Any:
@@ -77,13 +87,18 @@ def features(collection: Any, properties: Sequence[str]) -> Any:
 
     def describe(image: Any) -> Any:
         image = ee.Image(image)
-        facts = {name.removeprefix("system:"): image.get(name) for name in ("system:time_start", *properties)}
+        facts = {
+            name.removeprefix("system:"): image.get(name)
+            for name in ("system:time_start", *properties)
+        }
         return ee.Feature(image.geometry(100), {**facts, "index": image.get("system:index")})
 
     return collection.map(describe)
 
 
-def read_features(answer: Mapping[str, Any], asset: str, when: When, tile: str, area: Area) -> list[Found]:
+def read_features(
+    answer: Mapping[str, Any], asset: str, when: When, tile: str, area: Area
+) -> list[Found]:
     """Return the scenes in a listing.
 
     Args:
@@ -112,11 +127,15 @@ def read_features(answer: Mapping[str, Any], asset: str, when: When, tile: str, 
 
 
 def nearest_turn(outline: BaseGeometry, area: Area) -> BaseGeometry:
-    """Return an outline on the turn of the globe where the area's coordinates are; whole where it spans the antimeridian."""
+    """Return an outline on the turn of the globe where the area's coordinates are; whole where it
+    spans the antimeridian.
+    """
     west, _, east, _ = outline.bounds
     if (
         east - west > 180
-    ):  # cut at the antimeridian by the service: too wide on either turn is harmless, too narrow is not
+        # cut at the antimeridian by the service: too wide on either turn is harmless, too narrow is
+        # not
+    ):
         return box(-540, outline.bounds[1], 540, outline.bounds[3])
     middle = (area.polygon.bounds[0] + area.polygon.bounds[2]) / 2
     return affinity.translate(outline, 360 * round((middle - (west + east) / 2) / 360))
@@ -131,8 +150,8 @@ def season_distance_days(first: datetime, second: datetime) -> float:
 def best_first(found: Iterable[Found], event: Event, config: EarthEngineConfig) -> list[Found]:
     """Return scenes of one window in the order in which they are looked at for a clear pixel.
 
-    After the event: the earliest (or latest: `post_policy`). Before: the nearest in the calendar, age counting less, because
-    an image of another season shows changes that are none.
+    After the event: the earliest (or latest: `post_policy`). Before: the nearest in the calendar,
+    age counting less, because an image of another season shows changes that are none.
     """
 
     def key(one: Found) -> tuple[float, str]:
@@ -140,30 +159,42 @@ def best_first(found: Iterable[Found], event: Event, config: EarthEngineConfig) 
         if one.scene.when is When.POST:
             return after_s if config.post_policy == "earliest" else -after_s, one.scene.id
         age_days = -after_s / 86400
-        return season_distance_days(one.scene.acquired, event.time) + config.age_weight * age_days, one.scene.id
+        return season_distance_days(
+            one.scene.acquired, event.time
+        ) + config.age_weight * age_days, one.scene.id
 
     return sorted(found, key=key)
 
 
 def few_per_tile(ordered: Sequence[Found], most: int) -> list[Found]:
-    """Return the first `most` scenes of each tile, those without a clear pixel only where nothing else is left."""
+    """Return the first `most` scenes of each tile, those without a clear pixel only where nothing
+    else is left.
+    """
     by_tile: dict[str, list[Found]] = defaultdict(list)
     for one in ordered:
         by_tile[one.tile].append(one)
     kept: set[str] = set()
     for scenes in by_tile.values():
-        useless = [one.scene.clear_fraction is not None and one.scene.clear_fraction < USELESS_CLEAR for one in scenes]
-        ranked = [one for _, one in sorted(zip(useless, scenes, strict=True), key=lambda pair: pair[0])]
+        useless = [
+            one.scene.clear_fraction is not None and one.scene.clear_fraction < USELESS_CLEAR
+            for one in scenes
+        ]
+        ranked = [
+            one for _, one in sorted(zip(useless, scenes, strict=True), key=lambda pair: pair[0])
+        ]
         kept.update(one.scene.id for one in ranked[:most])
     return [one for one in ordered if one.scene.id in kept]
 
 
 def usable(found: Iterable[Found], area: Area, event: Event, windows: Windows) -> list[Found]:
-    """Return the scenes that touch the area and lie in their window, on their side of the shaking, not after `as_of`."""
+    """Return the scenes that touch the area and lie in their window, on their side of the shaking,
+    not after `as_of`.
+    """
     return [
         one
         for one in found
-        if windows.holds(one.scene.when, one.scene.acquired, event) and one.outline.intersects(area.polygon)
+        if windows.holds(one.scene.when, one.scene.acquired, event)
+        and one.outline.intersects(area.polygon)
     ]
 
 
@@ -174,6 +205,8 @@ def covered(found: Iterable[Found], area: Area) -> float:
 
 
 def sampling_scale_m(area: Area, across: int = 96) -> float:
-    """Return the pixel size at which an area is about `across` pixels wide: shares are estimated on that many."""
+    """Return the pixel size at which an area is about `across` pixels wide: shares are estimated on
+    that many.
+    """
     west, south, east, north = area.projected().bounds
     return max(10.0, math.ceil(max(east - west, north - south) / across))

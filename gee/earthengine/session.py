@@ -1,9 +1,10 @@
-"""Signing in: which credentials, which project, which endpoint; and the client set up so that nothing can stall.
+"""Signing in: which credentials, which project, which endpoint; and the client set up so that
+nothing can stall.
 
 Credentials come from the environment only, the first found of:
 a service-account key (``EE_SERVICE_ACCOUNT_KEY``), application default credentials named by
-``GOOGLE_APPLICATION_CREDENTIALS``, the user's stored ones (`earthengine authenticate`), other application default ones.
-The client keeps its state per process, so there is one session at a time.
+``GOOGLE_APPLICATION_CREDENTIALS``, the user's stored ones (`earthengine authenticate`), other
+application default ones. The client keeps its state per process, so there is one session at a time.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ SCOPES: Final = (
     "https://www.googleapis.com/auth/earthengine",
     "https://www.googleapis.com/auth/cloud-platform",
 )
-"""The least that reading needs. Without a scope, application default credentials are refused (`invalid_scope`)."""
+"""The least that reading needs. Without a scope, application default credentials are refused
+(`invalid_scope`).
+"""
 ENDPOINTS: Final = {
     "standard": "https://earthengine.googleapis.com",
     "high-volume": "https://earthengine-highvolume.googleapis.com",
@@ -72,23 +75,27 @@ class Session:
 
 
 def endpoint_url(config: EarthEngineConfig) -> str:
-    """Return the service's address: the configured endpoint, or ``COSLIDE_EE_URL`` where that is on this machine.
+    """Return the service's address: the configured endpoint, or ``COSLIDE_EE_URL`` where that is on
+    this machine.
 
     Raises:
-        RequestError: ``COSLIDE_EE_URL`` names another machine; tokens are only ever sent to Google or to this one.
+        RequestError: ``COSLIDE_EE_URL`` names another machine; tokens are only ever sent to Google
+            or to this one.
     """
     url = os.environ.get(URL_VARIABLE, "").rstrip("/")
     if not url:
         return ENDPOINTS[config.endpoint]
     if urlparse(url).hostname not in ("127.0.0.1", "::1", "localhost"):
         raise RequestError(
-            f"{URL_VARIABLE}: {url} is not on this machine", f"Unset {URL_VARIABLE}, or use http://127.0.0.1:PORT."
+            f"{URL_VARIABLE}: {url} is not on this machine",
+            f"Unset {URL_VARIABLE}, or use http://127.0.0.1:PORT.",
         )
     return url
 
 
 def find_credentials() -> Credentials:
-    """Return the first credentials found, in the order of this module's docstring. No network but for a cloud machine's own.
+    """Return the first credentials found, in the order of this module's docstring. No network but
+    for a cloud machine's own.
 
     Raises:
         SourceError: none, or a file that is no key.
@@ -99,7 +106,9 @@ def find_credentials() -> Credentials:
         return stored
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # google.auth warns of end-user credentials without a quota project
+            warnings.simplefilter(
+                "ignore"
+            )  # google.auth warns of end-user credentials without a quota project
             held, project = google.auth.default(scopes=SCOPES)
     except DefaultCredentialsError as error:
         if os.environ.get(DEFAULT_VARIABLE):
@@ -108,7 +117,9 @@ def find_credentials() -> Credentials:
                 "Correct it, or unset it and run `earthengine authenticate`.",
             ) from None
         raise SourceError("no Earth Engine credentials on this machine", _SIGN_IN) from None
-    return Credentials("application default credentials", held, getattr(held, "quota_project_id", None) or project)
+    return Credentials(
+        "application default credentials", held, getattr(held, "quota_project_id", None) or project
+    )
 
 
 def _service_account(path: Path) -> Credentials:
@@ -120,7 +131,8 @@ def _service_account(path: Path) -> Credentials:
         # The parser's words may quote the key: only the kind of error is told.
         raise SourceError(
             f"{KEY_VARIABLE}: {path} is not a service-account key file ({type(error).__name__})",
-            "Make one: `gcloud iam service-accounts keys create key.json --iam-account=NAME@PROJECT.iam.gserviceaccount.com`.",
+            "Make one: `gcloud iam service-accounts keys create key.json "
+            "--iam-account=NAME@PROJECT.iam.gserviceaccount.com`.",
         ) from None
     return Credentials("service account key", held, content.get("project_id"))
 
@@ -139,11 +151,14 @@ def _stored() -> Credentials | None:
         ) from None
     if not content.get("refresh_token"):
         return None
-    return Credentials("stored user credentials", ee.data.get_persistent_credentials(), content.get("project"))
+    return Credentials(
+        "stored user credentials", ee.data.get_persistent_credentials(), content.get("project")
+    )
 
 
 def find_project(config: EarthEngineConfig, credentials: Credentials) -> str:
-    """Return the project that the quota is charged to: the run's, ``EE_PROJECT``, or the credentials' own.
+    """Return the project that the quota is charged to: the run's, ``EE_PROJECT``, or the
+    credentials' own.
 
     Raises:
         SourceError: none of them names one.
@@ -159,7 +174,8 @@ _CURRENT: dict[str, tuple[tuple[Any, ...], Session]] = {}
 
 
 def connect(config: EarthEngineConfig) -> Session:
-    """Return the session of this process, signing in where it is not there yet. Safe from several threads.
+    """Return the session of this process, signing in where it is not there yet. Safe from several
+    threads.
 
     Raises:
         SourceError: no credentials, no project, refused, or out of reach; the remedy says which.
@@ -183,7 +199,12 @@ def connect(config: EarthEngineConfig) -> Session:
         session = Session(find_project(config, credentials), url, credentials.kind)
         _sign_in(config, session, credentials)
         _CURRENT["session"] = key, session
-        logger.info("Earth Engine: project %s, %s, %s", session.project, urlparse(url).hostname, session.credentials)
+        logger.info(
+            "Earth Engine: project %s, %s, %s",
+            session.project,
+            urlparse(url).hostname,
+            session.credentials,
+        )
         return session
 
 
@@ -196,18 +217,23 @@ def disconnect() -> None:
 
 def _sign_in(config: EarthEngineConfig, session: Session, credentials: Credentials) -> None:
     ee.Reset()
-    # Initialize opens the public STAC catalogue with no time-out, only to warn of deprecated assets: on a network that
-    # drops packets it hangs for minutes. A catalogue that is "known already" is not fetched.
+    # Initialize opens the public STAC catalogue with no time-out, only to warn of deprecated
+    # assets: on a network that drops packets it hangs for minutes. A catalogue that is "known
+    # already" is not fetched.
     known_already: Any = {"": None}
     ee.deprecation.deprecated_assets = known_already
-    ee.data.setMaxRetries(0)  # the client's own retries ignore Retry-After and cannot split; `pixels` does both
+    ee.data.setMaxRetries(
+        0
+    )  # the client's own retries ignore Retry-After and cannot split; `pixels` does both
     for left in reversed(range(START_TRIES)):
         try:
             ee.Initialize(
                 credentials.held,
                 url=session.url,
                 project=session.project,
-                http_transport=Transport(config.workers + 2, config.deadline_s, config.silence_s, session.reported),
+                http_transport=Transport(
+                    config.workers + 2, config.deadline_s, config.silence_s, session.reported
+                ),
             )
             return
         except CoslideError:
@@ -223,4 +249,6 @@ _SIGN_IN: Final = (
     "Run `earthengine authenticate`, or set EE_SERVICE_ACCOUNT_KEY=/path/to/key.json "
     "(or GOOGLE_APPLICATION_CREDENTIALS)."
 )
-_PROJECT: Final = "Set it: `export EE_PROJECT=<project id>`, or `source.earthengine.project` in the run file."
+_PROJECT: Final = (
+    "Set it: `export EE_PROJECT=<project id>`, or `source.earthengine.project` in the run file."
+)

@@ -36,7 +36,9 @@ STATIC = ("dem", "slope", "hillshade", "aspect_sin", "aspect_cos", "curvature", 
 
 
 class EarthEngineSource:
-    """Earth Engine through the real client. Signs in when first asked for something that needs it."""
+    """Earth Engine through the real client. Signs in when first asked for something that needs
+    it.
+    """
 
     name = "earthengine"
 
@@ -67,7 +69,9 @@ class EarthEngineSource:
         """Return None: the whole Earth."""
         return None
 
-    def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
+    def plan(
+        self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]
+    ) -> Plan:
         """Return the scenes a pull would use, found out in one round trip.
 
         Raises:
@@ -85,7 +89,9 @@ class EarthEngineSource:
         found = planning.read_answer(answer, want, self.config, area)
         chosen = planning.choose(found, want, self.config, area, event, windows)
         native = terrain.read_listing(answer["dem"], dem) if want.elevation else None
-        return planning.plan_of(chosen, want, measured, geobox, area, event, windows, self.config, native)
+        return planning.plan_of(
+            chosen, want, measured, geobox, area, event, windows, self.config, native
+        )
 
     def pull(self, plan: Plan, block: GeoBox) -> Pulled:
         """Return one block, asked for in one request where the limits allow.
@@ -101,7 +107,8 @@ class EarthEngineSource:
         return asked.pulled(plan.bands, read)
 
     def image(self, plan: Plan) -> Any:
-        """Return `ee.Image` of all that a plan shows, bands under their stack names, in the integers they travel in.
+        """Return `ee.Image` of all that a plan shows, bands under their stack names, in the
+        integers they travel in.
 
         Raises:
             SourceError: no credentials, no quota, no network.
@@ -110,7 +117,8 @@ class EarthEngineSource:
         return self._asked(plan, plan.geobox).image
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
-        """Return heights on the elevation model's own grid, `margin_px` of its pixels around the block.
+        """Return heights on the elevation model's own grid, `margin_px` of its pixels around the
+        block.
 
         Raises:
             SourceError: nothing helped.
@@ -119,8 +127,12 @@ class EarthEngineSource:
         native: Mapping[str, Any] = plan.details["elevation"]
         grid = terrain.window(native, block, margin_px)
         image, types = terrain.image(native["dem"])
-        parts = [puller.fetch(image, types, part, terrain.check) for _, part in terrain.within_turn(grid)]
-        return terrain.read({name: np.concatenate([part[name] for part in parts], axis=1) for name in types}, grid)
+        parts = [
+            puller.fetch(image, types, part, terrain.check) for _, part in terrain.within_turn(grid)
+        ]
+        return terrain.read(
+            {name: np.concatenate([part[name] for part in parts], axis=1) for name in types}, grid
+        )
 
     @cached_property
     def _puller(self) -> Puller:
@@ -129,21 +141,34 @@ class EarthEngineSource:
         return Puller(self.config, gate_for(session.project, session.url), self.account)
 
     def _asked(self, plan: Plan, block: GeoBox) -> Asked:
-        """Return what is asked for in a block: one expression for all blocks that the same scenes reach."""
+        """Return what is asked for in a block: one expression for all blocks that the same scenes
+        reach.
+        """
         facts = plan.details["scenes"]
         reaching = [scene for scene in plan.scenes if _reaches(facts[scene.id]["bounds"], block)]
-        key = json.dumps([plan.bands, [(scene.id, scene.when, facts[scene.id]) for scene in reaching]], default=str)
+        key = json.dumps(
+            [plan.bands, [(scene.id, scene.when, facts[scene.id]) for scene in reaching]],
+            default=str,
+        )
         with self._asking:
             if key not in self._known:
                 want = planning.wanted(plan.bands, self.offer())
                 self._known[key] = Asked.of(self._recipes(reaching, facts, want), want.water)
             return self._known[key]
 
-    def _recipes(self, reaching: Sequence[Scene], facts: Mapping[str, Any], want: planning.Wanted) -> dict[str, Recipe]:
-        """Return the recipe of every instrument and window, with the scenes that reach the block."""
+    def _recipes(
+        self, reaching: Sequence[Scene], facts: Mapping[str, Any], want: planning.Wanted
+    ) -> dict[str, Recipe]:
+        """Return the recipe of every instrument and window, with the scenes that reach the
+        block.
+        """
 
         def of(when: When, from_radar: bool) -> Sequence[Scene]:
-            return [s for s in reaching if s.when is when and (s.product == assets.S1_POWER) == from_radar]
+            return [
+                s
+                for s in reaching
+                if s.when is when and (s.product == assets.S1_POWER) == from_radar
+            ]
 
         recipes: dict[str, Recipe] = {}
         for when, bands in want.optical.items():
@@ -163,7 +188,8 @@ def _reaches(bounds: Sequence[float], block: GeoBox) -> bool:
     east = east + 360 if east < west else east
     outline = box(west, south, east, north).buffer(0.01)
     return any(
-        outline.intersects(box(bounds[0] + turn, bounds[1], bounds[2] + turn, bounds[3])) for turn in (-360, 0, 360)
+        outline.intersects(box(bounds[0] + turn, bounds[1], bounds[2] + turn, bounds[3]))
+        for turn in (-360, 0, 360)
     )
 
 

@@ -1,7 +1,9 @@
-"""Elevation on its native grid, and permanent water. Slope and its like are never asked of the service.
+"""Elevation on its native grid, and permanent water. Slope and its like are never asked of the
+service.
 
-`ee.Terrain` differentiates in the output's projection: asked for at 10 m on a 30 m model it shows stair-steps. Heights are
-pulled on the model's own grid with a margin; `gee.derive` does the rest, as for every other source (design 2.3).
+`ee.Terrain` differentiates in the output's projection: asked for at 10 m on a 30 m model it shows
+stair-steps. Heights are pulled on the model's own grid with a margin; `gee.derive` does the rest,
+as for every other source (design 2.3).
 """
 
 from __future__ import annotations
@@ -30,9 +32,15 @@ VOID_M = -32768
 
 
 def listing(dem: str, area: Area) -> Any:
-    """Return the question on which grid an elevation model lies here: one feature, or none where it has nothing."""
+    """Return the question on which grid an elevation model lies here: one feature, or none where it
+    has nothing.
+    """
     model = assets.DEMS[dem]
-    tiles = ee.ImageCollection(model.asset) if model.is_collection else ee.ImageCollection([ee.Image(model.asset)])
+    tiles = (
+        ee.ImageCollection(model.asset)
+        if model.is_collection
+        else ee.ImageCollection([ee.Image(model.asset)])
+    )
 
     def describe(tile: Any) -> Any:
         projection = ee.Image(tile).select([model.band]).projection()
@@ -57,7 +65,9 @@ def read_listing(answer: Mapping[str, Any], dem: str) -> dict[str, Any]:
 
 
 def _affine(transform: str | list[float]) -> Affine:
-    """Return a projection's transform, which the service sends as WKT (``PARAM_MT``) or as six numbers."""
+    """Return a projection's transform, which the service sends as WKT (``PARAM_MT``) or as six
+    numbers.
+    """
     if not isinstance(transform, str):
         return Affine(*transform[:6])
     entries = {}
@@ -81,17 +91,21 @@ def image(dem: str) -> tuple[Any, dict[str, str]]:
     height = raw.select([model.band])
     dtype = "int16" if model.whole_metres else "float32"
     known = height.mask().gt(0).unmask(0, False).add(1)  # 1 void, 2 known
-    both = ee.Image.cat([cast(height, dtype, VOID_M), cast(known, "uint8", 1)]).rename([HEIGHT, KNOWN])
+    both = ee.Image.cat([cast(height, dtype, VOID_M), cast(known, "uint8", 1)]).rename(
+        [HEIGHT, KNOWN]
+    )
     return both, {HEIGHT: dtype, KNOWN: "uint8"}
 
 
 def window(native: Mapping[str, Any], block: GeoBox, margin_px: int) -> GeoBox:
-    """Return the window of the native grid that covers a block and a margin, on whole native pixels.
+    """Return the window of the native grid that covers a block and a margin, on whole native
+    pixels.
 
     A geographic window may reach beyond ±180 degrees: it is on the block's turn of the globe.
     """
     crs, affine = CRS.from_user_input(native["crs"]), Affine(*native["transform"])
-    # One native pixel at the lattice's origin; `positions` counts rows and columns from it, endlessly.
+    # One native pixel at the lattice's origin; `positions` counts rows and columns from it,
+    # endlessly.
     lattice = GeoBox((1, 1), affine, crs.to_wkt() if not crs.to_epsg() else f"EPSG:{crs.to_epsg()}")
     rows, columns = positions(block.pad(1), lattice)
     if crs.is_geographic:
@@ -99,12 +113,17 @@ def window(native: Mapping[str, Any], block: GeoBox, margin_px: int) -> GeoBox:
         middle = columns[columns.shape[0] // 2, columns.shape[1] // 2]
         columns = (columns - middle + turn / 2) % turn - turn / 2 + middle % turn
     top, left = int(np.floor(rows.min())) - margin_px, int(np.floor(columns.min())) - margin_px
-    bottom, right = int(np.ceil(rows.max())) + margin_px + 1, int(np.ceil(columns.max())) + margin_px + 1
+    bottom, right = (
+        int(np.ceil(rows.max())) + margin_px + 1,
+        int(np.ceil(columns.max())) + margin_px + 1,
+    )
     return GeoBox((bottom - top, right - left), affine @ Affine.translation(left, top), lattice.crs)
 
 
 def within_turn(grid: GeoBox) -> list[tuple[slice, GeoBox]]:
-    """Return a geographic grid's parts between -180 and 180 degrees: (columns, grid) each, moved there."""
+    """Return a geographic grid's parts between -180 and 180 degrees: (columns, grid) each, moved
+    there.
+    """
     if not CRS.from_user_input(str(grid.crs)).is_geographic:
         return [(slice(0, int(grid.shape[1])), grid)]
     parts = []
@@ -117,7 +136,9 @@ def within_turn(grid: GeoBox) -> list[tuple[slice, GeoBox]]:
         turns = round(middle / 360)
         part = affine @ Affine.translation(left, 0)
         moved = Affine(part.a, part.b, part.c - 360 * turns, part.d, part.e, part.f)
-        parts.append((slice(left, right), GeoBox((int(grid.shape[0]), right - left), moved, grid.crs)))
+        parts.append(
+            (slice(left, right), GeoBox((int(grid.shape[0]), right - left), moved, grid.crs))
+        )
     return parts
 
 

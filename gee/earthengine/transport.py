@@ -1,7 +1,8 @@
 """HTTP for the Earth Engine client: bounded in time and wide enough for all workers.
 
-The client's own transport waits for ever by default and keeps ten connections; it takes another through
-``ee.Initialize(http_transport=…)``. This one ends a request after a deadline, body included, and after a silence.
+The client's own transport waits for ever by default and keeps ten connections; it takes another
+through ``ee.Initialize(http_transport=…)``. This one ends a request after a deadline, body
+included, and after a silence.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ class Transport:
     """An `httplib2.Http` in the few ways that googleapiclient and google-auth use one."""
 
     def __init__(
-        self, connections: int, deadline_s: float, silence_s: float, reported: dict[str, str] | None = None
+        self,
+        connections: int,
+        deadline_s: float,
+        silence_s: float,
+        reported: dict[str, str] | None = None,
     ) -> None:
         self._reported = {} if reported is None else reported
         self._deadline_s = deadline_s
@@ -54,7 +59,12 @@ class Transport:
         end = time.monotonic() + self._deadline_s
         try:
             with self._session.request(
-                method, uri, data=body, headers=headers, timeout=(CONNECT_S, self._deadline_s), stream=True
+                method,
+                uri,
+                data=body,
+                headers=headers,
+                timeout=(CONNECT_S, self._deadline_s),
+                stream=True,
             ) as response:
                 content = self._read(response, end)
         except requests.exceptions.Timeout as error:
@@ -63,14 +73,17 @@ class Transport:
             # A time-out in the middle of a body surfaces as a ConnectionError of requests.
             if "timed out" in str(error).lower():
                 raise TimeoutError(f"{_host(uri)} fell silent in mid-answer") from error
-            raise ConnectionError(f"connection to {_host(uri)} failed ({type(error).__name__})") from error
+            raise ConnectionError(
+                f"connection to {_host(uri)} failed ({type(error).__name__})"
+            ) from error
         for name, value in response.headers.items():
             if name.lower().startswith(REPORTS):
                 self._reported[name.lower()] = value
         return httplib2.Response({**response.headers, "status": response.status_code}), content
 
     def _read(self, response: requests.Response, end: float) -> bytes | bytearray:
-        # The first byte may take as long as the computation does; between pieces of a body nothing is computed.
+        # The first byte may take as long as the computation does; between pieces of a body nothing
+        # is computed.
         if sock := getattr(response.raw.connection, "sock", None):
             sock.settimeout(self._silence_s)
         size = int(response.headers.get("Content-Length") or 0)
@@ -83,10 +96,14 @@ class Transport:
         return b"".join(pieces)
 
     def _read_into(self, response: requests.Response, content: bytearray, end: float) -> bytearray:
-        """Return a long body of known size, read to where it stays: forty of them in flight should be in memory once."""
+        """Return a long body of known size, read to where it stays: forty of them in flight should
+        be in memory once.
+        """
         view, done = memoryview(content), 0
         try:
-            while done < len(content) and (count := response.raw.readinto(view[done : done + PIECE_BYTES])):
+            while done < len(content) and (
+                count := response.raw.readinto(view[done : done + PIECE_BYTES])
+            ):
                 done += count
                 self._check(end)
         except urllib3.exceptions.HTTPError as error:

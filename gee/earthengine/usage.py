@@ -15,7 +15,9 @@ class Account:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self.reported: Mapping[str, str] = {}
-        """What the service says about itself in its replies' ``x-earth-engine-*`` headers: quota status, perhaps compute."""
+        """What the service says about itself in its replies' ``x-earth-engine-*`` headers: quota
+        status, perhaps compute.
+        """
 
     def add(self, what: str, number: int = 1) -> None:
         """Count `number` more of something: requests, bytes, rate limited, tried again, split."""
@@ -27,7 +29,9 @@ class Account:
             return self._counts[what]
 
     def as_plain(self) -> dict[str, Any]:
-        """Return the counts for the provenance, and what the service reported; compute it did not report is "unknown"."""
+        """Return the counts for the provenance, and what the service reported; compute it did not
+        report is "unknown".
+        """
         with self._lock:
             counts = dict(sorted(self._counts.items()))
         reported = dict(self.reported)

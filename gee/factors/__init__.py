@@ -1,1 +1,3 @@
-"""Influencing factors: distances to rivers and faults, coded rock, from local files; terrain and indices are `gee.derive`'s."""
+"""Influencing factors: distances to rivers and faults, coded rock, from local files; terrain and
+indices are `gee.derive`'s.
+"""

@@ -1,4 +1,6 @@
-"""How far each pixel is from the nearest line, exactly: from the pixel's centre to the line itself, not to a burnt pixel."""
+"""How far each pixel is from the nearest line, exactly: from the pixel's centre to the line itself,
+not to a burnt pixel.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,11 @@ def segments_of(lines: NDArray[np.object_]) -> Segments:
 
 
 def distance_m(segments: Segments, block: GeoBox, cap_m: float) -> NDArray[np.float32]:
-    """Return planimetric metres from pixel centres to the nearest segment, `(y, x)`, at most `cap_m`.
+    """Return planimetric metres from pixel centres to the nearest segment, `(y, x)`, at most
+    `cap_m`.
 
-    A block equals the same block of a larger one, bit for bit, whatever segments beyond the cap either was given.
+    A block equals the same block of a larger one, bit for bit, whatever segments beyond the cap
+    either was given.
 
     Args:
         segments: in the block's CRS; all that come nearer than the cap to any pixel, whole.
@@ -44,12 +48,18 @@ def distance_m(segments: Segments, block: GeoBox, cap_m: float) -> NDArray[np.fl
     return found
 
 
-def _fill(found: NDArray[np.float32], segments: Segments, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-    """Lower distances to those from segments, quarter by quarter: the smaller a patch, the fewer can be its nearest."""
+def _fill(
+    found: NDArray[np.float32], segments: Segments, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> None:
+    """Lower distances to those from segments, quarter by quarter: the smaller a patch, the fewer
+    can be its nearest.
+    """
     middle_x, middle_y = (x[0] + x[-1]) / 2, (y[0] + y[-1]) / 2
     radius = float(np.hypot(x[-1] - x[0], y[-1] - y[0])) / 2 + 1.0
     away = _to_segment(segments.transpose(1, 2, 0), middle_x, middle_y)  # (segment,)
-    few = segments[(away <= away.min(initial=np.inf) + 2 * radius) & (away <= float(found.max()) + radius)]
+    few = segments[
+        (away <= away.min(initial=np.inf) + 2 * radius) & (away <= float(found.max()) + radius)
+    ]
     if len(few) == 0:
         return
     if max(len(x), len(y)) <= _PATCH_PX:

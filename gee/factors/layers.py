@@ -1,4 +1,6 @@
-"""Factor files opened for a run: each a band that can be asked for block by block, the same in every window."""
+"""Factor files opened for a run: each a band that can be asked for block by block, the same in
+every window.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class _Warped:
 
 
 class Factors:
-    """The factor files of a run or an archive. Cheap to make; files are read when a grid is known."""
+    """The factor files of a run or an archive. Cheap to make; files are read when a grid is
+    known.
+    """
 
     def __init__(self, config: FactorsConfig, folder: Path | None = None) -> None:
         """Take note of the files.
@@ -85,14 +89,17 @@ class Factors:
         return tuple(self._given)
 
     def details(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Return what goes into a plan and its provenance: file, checksum and settings of each factor.
+        """Return what goes into a plan and its provenance: file, checksum and settings of each
+        factor.
 
         Raises:
             RequestError: a file that is not there.
         """
         found = {}
         for name in names:
-            settings = self._given[name].model_dump(mode="json", exclude_defaults=True, exclude={"file"})
+            settings = self._given[name].model_dump(
+                mode="json", exclude_defaults=True, exclude={"file"}
+            )
             path = self._path(name)
             if not path.is_file():
                 raise RequestError(f"factor {name}: there is no file {path}", "Correct `file:`.")
@@ -133,12 +140,15 @@ def _check_raster(raster: Raster, whole: GeoBox, classes: bool) -> None:
     """
     height, width = (int(side) for side in whole.shape)
     thin = max(1, -(-max(height, width) // _GLANCE_PX))
-    coarse = GeoBox((-(-height // thin), -(-width // thin)), whole.affine @ Affine.scale(thin), whole.crs)
+    coarse = GeoBox(
+        (-(-height // thin), -(-width // thin)), whole.affine @ Affine.scale(thin), whole.crs
+    )
     values = raster.glance(coarse)
     values = values[np.isfinite(values)]
     if not values.size:
         raise RequestError(
-            f"{raster.what}: {raster.path.name} shows nothing of the area: it lies elsewhere, or is nodata there",
+            f"{raster.what}: {raster.path.name} shows nothing of the area: it lies "
+            "elsewhere, or is nodata there",
             "Check that it is of this region, and its `nodata:`.",
         )
     if classes and ((values % 1 != 0) | (values < 0) | (values > HIGHEST_CODE)).any():

@@ -1,4 +1,6 @@
-"""Any source with factor files beside it: they are local, so Earth Engine, archives and the simulated Earth have them alike."""
+"""Any source with factor files beside it: they are local, so Earth Engine, archives and the
+simulated Earth have them alike.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from gee.source import Elevation, Plan, Pulled, Source
 
 
 class FactoredSource:
-    """A source that has further static bands from files; where both have a band, the file is taken."""
+    """A source that has further static bands from files; where both have a band, the file is
+    taken.
+    """
 
     def __init__(self, inner: Source, config: FactorsConfig, folder: Path | None = None) -> None:
         """Put files beside a source.
@@ -55,8 +59,11 @@ class FactoredSource:
         """Return what the imagery covers."""
         return self.inner.extent()
 
-    def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
-        """Return the plan of the imagery, the factors among its bands; every factor file is opened and checked.
+    def plan(
+        self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]
+    ) -> Plan:
+        """Return the plan of the imagery, the factors among its bands; every factor file is opened
+        and checked.
 
         Raises:
             RequestError: a factor file that cannot be used here.

@@ -31,7 +31,9 @@ def is_vector(config: FactorFile) -> bool:
     return Path(config.file).suffix.lower() not in (".tif", ".tiff", ".jp2", ".png")
 
 
-def near(config: FactorFile, path: Path, what: str, whole: GeoBox, margin_m: float) -> gpd.GeoDataFrame:
+def near(
+    config: FactorFile, path: Path, what: str, whole: GeoBox, margin_m: float
+) -> gpd.GeoDataFrame:
     """Return the features of a layer that come near a grid, in its CRS.
 
     Raises:
@@ -40,7 +42,9 @@ def near(config: FactorFile, path: Path, what: str, whole: GeoBox, margin_m: flo
     layer = Layer(path, config.layer, config.where)
     name = layer_name(layer)
     try:
-        about = pyogrio.read_info(path, layer=name, force_total_bounds=True, force_feature_count=True)
+        about = pyogrio.read_info(
+            path, layer=name, force_total_bounds=True, force_feature_count=True
+        )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
         raise _unreadable(what, layer, error) from error
     if about["crs"] is None:
@@ -54,31 +58,43 @@ def near(config: FactorFile, path: Path, what: str, whole: GeoBox, margin_m: flo
     _check_place(frame, about, what, layer, whole)
     try:
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
-            found = gpd.read_file(path, layer=name, where=config.where, bbox=frame, engine="pyogrio")
+            found = gpd.read_file(
+                path, layer=name, where=config.where, bbox=frame, engine="pyogrio"
+            )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
         raise _unreadable(what, layer, error) from error
     if not isinstance(found, gpd.GeoDataFrame):
-        raise RequestError(f"{what}: {layer} is a table without geometry", "Name a layer of lines or polygons.")
+        raise RequestError(
+            f"{what}: {layer} is a table without geometry", "Name a layer of lines or polygons."
+        )
     found = found[~(found.geometry.is_empty | found.geometry.isna())]
     return found.to_crs(crs_of(whole))
 
 
 def _unreadable(what: str, layer: Layer, error: Exception) -> RequestError:
     detail = " ".join(str(error).split())
-    return RequestError(f"{what}: cannot read {layer}: {detail}", f"Check the file and `where: {layer.where}`.")
+    return RequestError(
+        f"{what}: cannot read {layer}: {detail}", f"Check the file and `where: {layer.where}`."
+    )
 
 
 def _around(whole: GeoBox, margin_m: float, crs: str) -> tuple[float, float, float, float]:
     """Return the bounds of a grid and a margin in another CRS."""
     west, south, east, north = whole.boundingbox.bbox
     grown = (west - margin_m, south - margin_m, east + margin_m, north + margin_m)
-    to_theirs = pyproj.Transformer.from_crs(crs_of(whole), pyproj.CRS.from_user_input(crs), always_xy=True)
+    to_theirs = pyproj.Transformer.from_crs(
+        crs_of(whole), pyproj.CRS.from_user_input(crs), always_xy=True
+    )
     bounds = to_theirs.transform_bounds(*grown, densify_pts=21)
     return float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3])
 
 
 def _check_place(
-    frame: tuple[float, float, float, float], about: dict[str, Any], what: str, layer: Layer, whole: GeoBox
+    frame: tuple[float, float, float, float],
+    about: dict[str, Any],
+    what: str,
+    layer: Layer,
+    whole: GeoBox,
 ) -> None:
     west, south, east, north = (float(value) for value in about["total_bounds"])
     if not np.isfinite(frame).all() or not box(*frame).intersects(box(west, south, east, north)):
@@ -90,7 +106,9 @@ def _check_place(
         )
 
 
-def lines(config: FactorFile, path: Path, what: str, whole: GeoBox, cap_m: float) -> tuple[Segments, gpd.GeoSeries]:
+def lines(
+    config: FactorFile, path: Path, what: str, whole: GeoBox, cap_m: float
+) -> tuple[Segments, gpd.GeoSeries]:
     """Return (the straight pieces of lines and outlines near a grid, the polygons among them).
 
     Raises:
@@ -99,7 +117,10 @@ def lines(config: FactorFile, path: Path, what: str, whole: GeoBox, cap_m: float
     found = near(config, path, what, whole, cap_m)
     if found.empty:
         logger.warning(
-            "%s: no line of %s within %g m of the area: the distance is that everywhere", what, path.name, cap_m
+            "%s: no line of %s within %g m of the area: the distance is that everywhere",
+            what,
+            path.name,
+            cap_m,
         )
         return NO_SEGMENTS, gpd.GeoSeries(crs=found.crs)
     kinds = set(found.geom_type)
@@ -121,11 +142,14 @@ def inside(polygons: gpd.GeoSeries, block: GeoBox) -> NDArray[np.bool_]:
     return np.asarray(_burnt(list(polygons), [1] * len(polygons), block, 0) == 1)
 
 
-def coded(config: ClassFile, path: Path, what: str, whole: GeoBox) -> tuple[gpd.GeoSeries, NDArray[np.int32]]:
+def coded(
+    config: ClassFile, path: Path, what: str, whole: GeoBox
+) -> tuple[gpd.GeoSeries, NDArray[np.int32]]:
     """Return (polygons near a grid, the code of each).
 
     Raises:
-        RequestError: a file that cannot be used (`near`), no polygon, no such attribute, or a class without a code.
+        RequestError: a file that cannot be used (`near`), no polygon, no such attribute, or a class
+            without a code.
     """
     found = near(config, path, what, whole, 0.0)
     flat = found.explode(index_parts=False)
@@ -138,12 +162,19 @@ def coded(config: ClassFile, path: Path, what: str, whole: GeoBox) -> tuple[gpd.
         )
     if len(found) and flat.empty:
         kinds = ", ".join(sorted(set(found.geom_type)))
-        raise RequestError(f"{what}: {path.name} holds {kinds}, no polygon", "Name a layer of polygons.")
+        raise RequestError(
+            f"{what}: {path.name} holds {kinds}, no polygon", "Name a layer of polygons."
+        )
     fields = [name for name in found.columns if name != found.geometry.name]
     if config.attribute is None or config.attribute not in fields:
-        lacking = "says no `attribute:`" if config.attribute is None else f"has no field `{config.attribute}`"
+        lacking = (
+            "says no `attribute:`"
+            if config.attribute is None
+            else f"has no field `{config.attribute}`"
+        )
         raise RequestError(
-            f"{what}: {path.name} {lacking}", f"Set `attribute:` to one of {', '.join(fields) or '(it has none)'}."
+            f"{what}: {path.name} {lacking}",
+            f"Set `attribute:` to one of {', '.join(fields) or '(it has none)'}.",
         )
     codes = [code_of(value, config, path, what) for value in flat[config.attribute]]
     shapes = flat.geometry.make_valid()
@@ -171,10 +202,16 @@ def code_of(value: object, config: ClassFile, path: Path, what: str) -> int:
     )
 
 
-def burn(shapes: gpd.GeoSeries, codes: NDArray[np.int32], block: GeoBox, elsewhere: int | None) -> NDArray[np.float32]:
-    """Return the code at each pixel's centre, `(y, x)`, NaN (or `elsewhere`) where no polygon lies; the last one wins."""
+def burn(
+    shapes: gpd.GeoSeries, codes: NDArray[np.int32], block: GeoBox, elsewhere: int | None
+) -> NDArray[np.float32]:
+    """Return the code at each pixel's centre, `(y, x)`, NaN (or `elsewhere`) where no polygon lies;
+    the last one wins.
+    """
     values = _burnt(list(shapes), codes.tolist(), block, -1).astype(np.float32)
-    return np.where(values < 0, np.nan if elsewhere is None else elsewhere, values).astype(np.float32)
+    return np.where(values < 0, np.nan if elsewhere is None else elsewhere, values).astype(
+        np.float32
+    )
 
 
 def _burnt(shapes: list[Any], values: list[int], block: GeoBox, fill: int) -> NDArray[np.int32]:
@@ -184,4 +221,6 @@ def _burnt(shapes: list[Any], values: list[int], block: GeoBox, fill: int) -> ND
     pairs = [(shapes[i], values[i]) for i in hit if not shapes[i].is_empty]
     if not pairs:
         return np.full(size, fill, np.int32)
-    return np.asarray(rasterize(pairs, out_shape=size, transform=block.affine, fill=fill, dtype="int32"))
+    return np.asarray(
+        rasterize(pairs, out_shape=size, transform=block.affine, fill=fill, dtype="int32")
+    )

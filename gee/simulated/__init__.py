@@ -1,4 +1,6 @@
-"""The simulated Earth: deterministic in (landscape, place, date, seed). A test bench with known truth, never evidence."""
+"""The simulated Earth: deterministic in (landscape, place, date, seed). A test bench with known
+truth, never evidence.
+"""
 
 from gee.simulated.fingerprint import fingerprint
 from gee.simulated.landscapes import LANDSCAPES

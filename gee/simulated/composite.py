@@ -1,7 +1,8 @@
 """Which overpass shows a pixel, and the pixels of those that do.
 
-After the event the earliest clear one; before it the clear one whose season is nearest to the event's, counting every day
-of age a quarter (what a responder wants: leaves and snow alike, little else changed).
+After the event the earliest clear one; before it the clear one whose season is nearest to the
+event's, counting every day of age a quarter (what a responder wants: leaves and snow alike, little
+else changed).
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ from gee.simulated.sentinel2 import aligned
 from gee.simulated.sky import Acquisition
 
 AGE_WEIGHT = 0.25
-"""What a day of age counts against a day of seasonal difference when a pre-event pixel is chosen."""
+"""What a day of age counts against a day of seasonal difference when a pre-event pixel is
+chosen.
+"""
 
 Render = Callable[[Place, Acquisition, Grid], Mapping[str, F32]]
-"""Bands of one scene on a native window, name -> `(y, x)`; the place covers the window with the margin asked for."""
+"""Bands of one scene on a native window, name -> `(y, x)`; the place covers the window with the
+margin asked for.
+"""
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,15 @@ def reach_of(align: int) -> Reach:
 
 
 def compose(
-    ground: Place, candidates: Sequence[Acquisition], window: Grid, names: Sequence[str], render: Render, reach: Reach
+    ground: Place,
+    candidates: Sequence[Acquisition],
+    window: Grid,
+    names: Sequence[str],
+    render: Render,
+    reach: Reach,
 ) -> Image:
-    """Return the best pixels of a native window; where nothing is clear, the first scene that imaged it, as it was.
+    """Return the best pixels of a native window; where nothing is clear, the first scene that
+    imaged it, as it was.
 
     Args:
         ground: the place, over at least `reach(window)`.
@@ -90,7 +101,9 @@ def compose(
         part = _bounding(here, window)
         rows, columns = part.inside(window)
         for name, image in render(cut_out(ground, reach(part)), one, part).items():
-            values[name][rows, columns] = np.where(here[rows, columns], image, values[name][rows, columns])
+            values[name][rows, columns] = np.where(
+                here[rows, columns], image, values[name][rows, columns]
+            )
         days[here] = (one.acquired.date() - one.date).days + one.day
     return Image(values, found, days)
 
@@ -99,4 +112,6 @@ def _bounding(here: NDArray[np.bool_], window: Grid) -> Grid:
     """Return the smallest window that holds all true pixels."""
     rows, columns = np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))
     height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
-    return Grid(window.step_m, window.row + int(rows[0]), window.column + int(columns[0]), height, width)
+    return Grid(
+        window.step_m, window.row + int(rows[0]), window.column + int(columns[0]), height, width
+    )

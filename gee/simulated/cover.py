@@ -1,7 +1,9 @@
-"""What grows and lies on the ground, day by day: forest, grass, fields, rock, rivers, roads, cuts, scars, snow.
+"""What grows and lies on the ground, day by day: forest, grass, fields, rock, rivers, roads, cuts,
+scars, snow.
 
-`place` gathers what does not change with the date on a window; `surface` lays it out for a day. The look-alikes of
-landslides (old scars, bars, clear-cuts, roads, ploughed fields, burns, snow patches) live here, and none of them is truth.
+`place` gathers what does not change with the date on a window; `surface` lays it out for a day. The
+look-alikes of landslides (old scars, bars, clear-cuts, roads, ploughed fields, burns, snow patches)
+live here, and none of them is truth.
 """
 
 from __future__ import annotations
@@ -69,7 +71,11 @@ def place(world: World, grid: Grid) -> Place:
     steep = slope - np.float32(cover.rock_slope_deg)
     rocky = ramp(steep + np.float32(4) * variety + np.float32(2) * detail, -3, 5)
     farmed = _farmed(world, river, slope, patches, variety)
-    forest = _forest(world, grid, height, patches, detail) * (ONE - np.float32(0.85) * rocky) * (ONE - farmed)
+    forest = (
+        _forest(world, grid, height, patches, detail)
+        * (ONE - np.float32(0.85) * rocky)
+        * (ONE - farmed)
+    )
     return Place(
         world, grid, height, gx, gy, slope, river, patches, variety,
         fractal(grid, 420.0, 4, world.key("open")), detail, np.exp(np.float32(cover.texture) * crowns),
@@ -94,7 +100,9 @@ def cut_out(ground: Place, grid: Grid) -> Place:
 
     layers = {one.name: getattr(ground, one.name) for one in fields(ground)}
     cut: dict[str, Any] = {
-        name: np.ascontiguousarray(layer[part]) for name, layer in layers.items() if isinstance(layer, np.ndarray)
+        name: np.ascontiguousarray(layer[part])
+        for name, layer in layers.items()
+        if isinstance(layer, np.ndarray)
     }
     new = None if ground.new is None else scars(ground.new)
     return replace(ground, grid=grid, old=scars(ground.old), new=new, **cut)
@@ -138,14 +146,21 @@ def surface(ground: Place, day: date) -> F32:
 
 
 def _stress(ground: Place, laid: F32, day: date) -> None:
-    """Paint patches where plants thrive less than elsewhere: dry, cut, bitten or turned early; other patches every month."""
+    """Paint patches where plants thrive less than elsewhere: dry, cut, bitten or turned early;
+    other patches every month.
+    """
     month = (day.year * 12 + day.month) + (day.day - 1) / 31 - 0.5
     share = np.float32(month % 1)
     older, newer = (
-        fractal(ground.grid, 330.0, 4, ground.world.key("stress", int(month // 1) + k), 0.8) for k in (0, 1)
+        fractal(ground.grid, 330.0, 4, ground.world.key("stress", int(month // 1) + k), 0.8)
+        for k in (0, 1)
     )
-    form = (older + (newer - older) * share) * np.float32(1.25) + np.float32(0.6) * ground.open_noise
-    amount = np.float32(ground.world.landscape.cover.stress) * np.clip(form + np.float32(0.6), 0, 2.2)
+    form = (older + (newer - older) * share) * np.float32(1.25) + np.float32(
+        0.6
+    ) * ground.open_noise
+    amount = np.float32(ground.world.landscape.cover.stress) * np.clip(
+        form + np.float32(0.6), 0, 2.2
+    )
     pale = spectra.between(spectra.STRAW * np.float32(0.85), spectra.LEAFLESS, ground.forest)
     spectra.paint(laid, amount * (ONE - np.float32(0.7) * ground.rocky), pale)
 
@@ -169,25 +184,37 @@ def _open_ground(ground: Place, season: float) -> F32:
     laid = spectra.between(spectra.GRASS, spectra.STRAW, share)
     soil = np.array(landscape.ground.soil, np.float32)
     bare = ramp(
-        ground.open_noise + np.float32(0.35) * ground.detail + np.float32(ndtri(landscape.cover.bare)), -0.5, 0.5
+        ground.open_noise
+        + np.float32(0.35) * ground.detail
+        + np.float32(ndtri(landscape.cover.bare)),
+        -0.5,
+        0.5,
     )
     spectra.paint(laid, bare * (ONE - np.float32(0.9) * ground.forest), soil * np.float32(0.92))
-    spectra.paint(laid, ground.rocky, np.array(landscape.ground.rock, np.float32) * np.float32(0.95))
+    spectra.paint(
+        laid, ground.rocky, np.array(landscape.ground.rock, np.float32) * np.float32(0.95)
+    )
     return laid
 
 
 def _fields(ground: Place, laid: F32, day: date, season: float) -> None:
-    """Paint parcels on valley floors and terraces: green, ripe or ploughed by their own calendar."""
+    """Paint parcels on valley floors and terraces: green, ripe or ploughed by their own
+    calendar.
+    """
     landscape, grid = ground.world.landscape, ground.grid
     block = strewn(grid, 1300.0, ground.world.key("blocks"), 0.0)
     first, second, edge = parcels(block, 118.0, 64.0, ground.world.key("parcels", (day.year)))
     phase = np.mod(np.float32(season) - np.float32(100) - first * np.float32(110), np.float32(365))
     green = ramp(phase, 15, 55) * (ONE - ramp(phase, 110, 140))
-    ploughed = (second < np.float32(0.5)) * (ramp(phase, 140, 150) * (ONE - ramp(phase, 230, 260)) + (phase < 15))
+    ploughed = (second < np.float32(0.5)) * (
+        ramp(phase, 140, 150) * (ONE - ramp(phase, 230, 260)) + (phase < 15)
+    )
     crop = spectra.between(spectra.STRAW, spectra.CROP, green)
     tone = np.float32(0.8) + np.float32(0.45) * second
     spectra.paint(
-        crop, np.clip(ploughed, 0, 1), np.array(landscape.ground.soil, np.float32)[:, None, None] * tone[None]
+        crop,
+        np.clip(ploughed, 0, 1),
+        np.array(landscape.ground.soil, np.float32)[:, None, None] * tone[None],
     )
     spectra.paint(crop, edge * np.float32(0.5), spectra.GRASS)
     spectra.paint(laid, ground.farmed, crop)
@@ -209,11 +236,21 @@ def _cuts(ground: Place, laid: F32, day: date) -> None:
             np.float32(cell * 0.08) + np.float32(cell * reach) * u
             for reach, u in ((0.22, cut.third), (0.12, cut.fourth))
         )
-        fresh = (ONE - np.float32(0.9) * ramp(age, 100, 210)) * (np.float32(0.3) + np.float32(0.6) * cut.third)
-        share = (
-            rectangle(cut, long, wide) * fresh * (cut.chance < chance) * (ONE - ground.rocky) * (ONE - ground.farmed)
+        fresh = (ONE - np.float32(0.9) * ramp(age, 100, 210)) * (
+            np.float32(0.3) + np.float32(0.6) * cut.third
         )
-        spectra.paint(laid, share, soil[:, None, None] * (np.float32(0.6) + np.float32(0.55) * cut.fourth)[None])
+        share = (
+            rectangle(cut, long, wide)
+            * fresh
+            * (cut.chance < chance)
+            * (ONE - ground.rocky)
+            * (ONE - ground.farmed)
+        )
+        spectra.paint(
+            laid,
+            share,
+            soil[:, None, None] * (np.float32(0.6) + np.float32(0.55) * cut.fourth)[None],
+        )
     pit = strewn(grid, 2900.0, world.key("quarries"))
     open_pit = blob(pit, 30 + np.float32(90) * pit.third, ground.detail) * (pit.chance < 0.3)
     spectra.paint(
@@ -223,16 +260,27 @@ def _cuts(ground: Place, laid: F32, day: date) -> None:
     )
     burn = strewn(grid, 4300.0, world.key("burns"))
     age = np.mod(today - burn.second * np.float32(1800), np.float32(1800))
-    black = blob(burn, 200 + np.float32(600) * burn.third, ground.open_noise, 25) * (burn.chance < cover.burns * 3)
+    black = blob(burn, 200 + np.float32(600) * burn.third, ground.open_noise, 25) * (
+        burn.chance < cover.burns * 3
+    )
     spectra.paint(laid, black * (ONE - ramp(age, 100, 500)) * np.float32(0.85), spectra.BURNT)
 
 
 def _river(ground: Place, laid: F32, day: date) -> None:
     """Paint gravel bars, which move every year, and the water between them."""
     width = np.float32(ground.world.landscape.cover.bar_m)
-    moved = fractal(ground.grid, 260.0, 3, ground.world.key("bars", day.year if day.month >= 7 else day.year - 1))
+    moved = fractal(
+        ground.grid,
+        260.0,
+        3,
+        ground.world.key("bars", day.year if day.month >= 7 else day.year - 1),
+    )
     bank = width * (ONE + np.float32(0.55) * moved)
-    spectra.paint(laid, np.clip((bank - ground.river_m) / np.float32(12) + np.float32(0.5), 0, 1), spectra.GRAVEL)
+    spectra.paint(
+        laid,
+        np.clip((bank - ground.river_m) / np.float32(12) + np.float32(0.5), 0, 1),
+        spectra.GRAVEL,
+    )
     spectra.paint(laid, water_share(ground), spectra.WATER)
 
 
@@ -253,38 +301,68 @@ def _roads(ground: Place, laid: F32, day: date) -> None:
     level = np.mod(ground.height + grade + region.third * spacing, spacing) - spacing / 2
     away = np.abs(level) / np.maximum(np.sqrt(ground.gx**2 + ground.gy**2), np.float32(0.05))
     built = (region.chance < cover.roads) & (ground.slope_deg > 4)
-    age = np.mod(np.float32((day - date(2000, 1, 1)).days) - region.fourth * np.float32(1500), np.float32(1500))
-    cut = np.float32(3.5) + np.clip(ground.open_noise, 0, 2) * np.float32(9) * (ONE - ramp(age, 200, 700))
+    age = np.mod(
+        np.float32((day - date(2000, 1, 1)).days) - region.fourth * np.float32(1500),
+        np.float32(1500),
+    )
+    cut = np.float32(3.5) + np.clip(ground.open_noise, 0, 2) * np.float32(9) * (
+        ONE - ramp(age, 200, 700)
+    )
     share = np.clip((cut - away) / np.float32(10) + np.float32(0.5), 0, 1) * built
-    spectra.paint(laid, share * np.float32(0.8), np.array(world.landscape.ground.soil, np.float32) * np.float32(0.95))
+    spectra.paint(
+        laid,
+        share * np.float32(0.8),
+        np.array(world.landscape.ground.soil, np.float32) * np.float32(0.95),
+    )
 
 
 def bareness(ground: Place, scars: Scars, old: bool) -> F32:
-    """Return how much of each pixel shows the material of a scar, `(y, x)`: mixed at edges, under rafts and regrowth."""
+    """Return how much of each pixel shows the material of a scar, `(y, x)`: mixed at edges, under
+    rafts and regrowth.
+    """
     soil = ground.world.landscape.ground
     share = np.clip(scars.depth_m / np.float32(13) + np.float32(0.5), 0, 1)
-    rafts = ground.detail * np.float32(0.75) + np.float32(ndtri(soil.remnant)) + np.float32(0.5) * scars.down
+    rafts = (
+        ground.detail * np.float32(0.75)
+        + np.float32(ndtri(soil.remnant))
+        + np.float32(0.5) * scars.down
+    )
     share = share * (ONE - np.float32(0.8) * ramp(rafts, -0.5, 1.0))
     shown = np.float32(soil.faintest) + np.float32(0.95 - soil.faintest) * scars.traits[3]
-    return np.asarray(share * (np.float32(0.85) - np.float32(0.75) * scars.traits[2]) if old else share * shown)
+    return np.asarray(
+        share * (np.float32(0.85) - np.float32(0.75) * scars.traits[2]) if old else share * shown
+    )
 
 
 def _scars(ground: Place, scars: Scars, laid: F32, old: bool) -> None:
     """Paint scars: soil and rock in the slide's own mixture, darker where moist."""
     soil = ground.world.landscape.ground
-    rocky = np.clip(np.float32(soil.rockiness) + (scars.traits[1] - np.float32(0.5)) * np.float32(0.7), 0, 1)
-    moist = ONE - np.float32(0.38) * scars.traits[2] * (np.float32(0.5) + np.float32(0.5) * scars.down)
+    rocky = np.clip(
+        np.float32(soil.rockiness) + (scars.traits[1] - np.float32(0.5)) * np.float32(0.7), 0, 1
+    )
+    moist = ONE - np.float32(0.38) * scars.traits[2] * (
+        np.float32(0.5) + np.float32(0.5) * scars.down
+    )
     tone = np.float32(soil.darkest) + np.float32(1.2 - soil.darkest) * scars.traits[0]
     tone = tone * moist * (ONE + np.float32(0.1) * ground.detail)
-    material = spectra.between(np.array(soil.soil, np.float32), np.array(soil.rock, np.float32), rocky)
+    material = spectra.between(
+        np.array(soil.soil, np.float32), np.array(soil.rock, np.float32), rocky
+    )
     spectra.paint(laid, bareness(ground, scars, old), material * tone[None])
 
 
 def snow_share(ground: Place, season: float) -> F32:
-    """Return the share of snow, `(y, x)`: patchy near the snow line, longer on northern slopes and in hollows."""
+    """Return the share of snow, `(y, x)`: patchy near the snow line, longer on northern slopes and
+    in hollows.
+    """
     line = snow_line_m(ground.world.landscape.weather, season)
     poleward = -ground.gy if ground.world.southern else ground.gy
-    above = ground.height - np.float32(line) + np.float32(120) * ground.open_noise + np.float32(60) * ground.detail
+    above = (
+        ground.height
+        - np.float32(line)
+        + np.float32(120) * ground.open_noise
+        + np.float32(60) * ground.detail
+    )
     above = above - np.float32(260) * np.clip(poleward, -1, 1)
     steep = ONE - np.float32(0.7) * ramp(ground.slope_deg, 42, 58)
     return np.asarray(ramp(above, -20, 160) * steep * (ONE - np.float32(0.55) * ground.forest))

@@ -1,4 +1,6 @@
-"""Which simulator made this: a hash of everything that decides a simulated pixel. Studies and cards record it."""
+"""Which simulator made this: a hash of everything that decides a simulated pixel. Studies and cards
+record it.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +14,36 @@ PHYSICS = (
     "lattice", "landscapes", "world", "relief", "shaking", "slides", "drawing", "sun", "season", "patches", "spectra",
     "cover", "sky", "scene",
 )  # fmt: skip
-"""Rooms whose code or numbers change pixels or truth. How a request is answered (`source`, `grids`) is not among them."""
+"""Rooms whose code or numbers change pixels or truth. How a request is answered (`source`, `grids`)
+is not among them.
+"""
 ADDED = ("sentinel2", "orbit", "radar", "geology", "landsat")
-"""Rooms that lay further fields over the same ground, for systems that read more; they have a hash of their own."""
-_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
+"""Rooms that lay further fields over the same ground, for systems that read more; they have a hash
+of their own.
+"""
+_LAYOUT = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENCODING,
+}
 
 
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
-    """Return 16 hexadecimal digits that change when the simulation does, and not with comments or layout."""
+    """Return 16 hexadecimal digits that change when the simulation does, and not with comments or
+    layout.
+    """
     return _of(PHYSICS)
 
 
 @lru_cache(maxsize=1)
 def added_fingerprint() -> str:
-    """Return the same of the fields that were added later: they may change while the first ones stay."""
+    """Return the same of the fields that were added later: they may change while the first ones
+    stay.
+    """
     return _of(ADDED)
 
 

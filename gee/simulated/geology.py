@@ -1,9 +1,11 @@
-"""Rivers, faults and rocks of the simulated Earth: what a survey would have mapped, laid under the ground that is there.
+"""Rivers, faults and rocks of the simulated Earth: what a survey would have mapped, laid under the
+ground that is there.
 
-Nothing here looks at slides. Rivers are the lines that the relief's valleys follow. Faults are few, long and as old as the
-world, but for one: the mapped trace of the fault that the earthquake ruptured, from which the shaking is computed anyway.
-Lithology has patches of its own; where they meet follows in part the smooth share of the ground's weakness that the slide
-model knows, and valley floors are sediment.
+Nothing here looks at slides. Rivers are the lines that the relief's valleys follow. Faults are few,
+long and as old as the world, but for one: the mapped trace of the fault that the earthquake
+ruptured, from which the shaking is computed anyway. Lithology has patches of its own; where they
+meet follows in part the smooth share of the ground's weakness that the slide model knows, and
+valley floors are sediment.
 """
 
 from __future__ import annotations
@@ -53,23 +55,37 @@ LITHOLOGY: Final = {1: "alluvium", 2: "weak", 3: "layered", 4: "firm", 5: "hard"
 """Code -> kind of ground."""
 PATCH_M: Final = 2600.0
 STRENGTH_SHARE: Final = 0.9
-"""Weight of the ground's smooth weakness beside the patches' own field, which has standard deviation 1."""
+"""Weight of the ground's smooth weakness beside the patches' own field, which has standard
+deviation 1.
+"""
 EDGES: Final = (0.95, 0.1, -0.85)
 """Of the field: above weak, then layered, firm; below hard."""
 
 
 def rivers(world: World, block: GeoBox) -> Segments:
-    """Return the river lines that come within `RIVER_CAP_M` of a block, metres in the world's CRS."""
+    """Return the river lines that come within `RIVER_CAP_M` of a block, metres in the world's
+    CRS.
+    """
     west, south, east, north = block.boundingbox.bbox
     side = TILE * TERRAIN_M
-    rows = range(int(np.floor((-north - RIVER_CAP_M) / side)) - 1, int(np.floor((-south + RIVER_CAP_M) / side)) + 1)
-    columns = range(int(np.floor((west - RIVER_CAP_M) / side)) - 1, int(np.floor((east + RIVER_CAP_M) / side)) + 1)
-    return np.concatenate([NO_SEGMENTS, *(_traced(world, row, column) for row in rows for column in columns)])
+    rows = range(
+        int(np.floor((-north - RIVER_CAP_M) / side)) - 1,
+        int(np.floor((-south + RIVER_CAP_M) / side)) + 1,
+    )
+    columns = range(
+        int(np.floor((west - RIVER_CAP_M) / side)) - 1,
+        int(np.floor((east + RIVER_CAP_M) / side)) + 1,
+    )
+    return np.concatenate(
+        [NO_SEGMENTS, *(_traced(world, row, column) for row in rows for column in columns)]
+    )
 
 
 @lru_cache(maxsize=4096)
 def _traced(world: World, row: int, column: int) -> Segments:
-    """Return the river lines of one tile: always traced on the whole tile, so that every window has the same ones."""
+    """Return the river lines of one tile: always traced on the whole tile, so that every window has
+    the same ones.
+    """
     relief = world.landscape.relief
     grid = Grid(TERRAIN_M, row * TILE, column * TILE, TILE + 1, TILE + 1)
     main = _zero_lines(grid, relief.valley_m, world.key("valley"))
@@ -82,22 +98,33 @@ def _traced(world: World, row: int, column: int) -> Segments:
 def _zero_lines(grid: Grid, spacing_m: float, seed: int) -> Segments:
     """Return where the noise that valleys of a spacing follow is zero (`relief._valleys`)."""
     x, y = np.meshgrid(grid.x, grid.y)
-    value = noise_at(x, y, spacing_m, seed)[0] + 0.22 * noise_at(x, y, spacing_m / 2.3, seed + 104729)[0]
+    value = (
+        noise_at(x, y, spacing_m, seed)[0]
+        + 0.22 * noise_at(x, y, spacing_m / 2.3, seed + 104729)[0]
+    )
     corner = np.array([grid.x[0], grid.y[0]])
     lines = [
         corner + found[:, ::-1] * (grid.step_m, -grid.step_m)
         for found in find_contours(value, 0.0)  # type: ignore[no-untyped-call]  # scikit-image ships none
     ]
-    return np.concatenate([NO_SEGMENTS, *(np.stack([line[:-1], line[1:]], axis=1) for line in lines)])
+    return np.concatenate(
+        [NO_SEGMENTS, *(np.stack([line[:-1], line[1:]], axis=1) for line in lines)]
+    )
 
 
 def faults(quake: Shaken, block: GeoBox) -> Segments:
-    """Return the faults that come within `FAULT_CAP_M` of a block: old ones, and the trace of the one that ruptured."""
+    """Return the faults that come within `FAULT_CAP_M` of a block: old ones, and the trace of the
+    one that ruptured.
+    """
     world = quake.world
     west, south, east, north = block.boundingbox.bbox
     reach = FAULT_CAP_M + FAULT_HALF_M[1] + FAULT_CELL_M
-    columns = np.arange(np.floor((west - reach) / FAULT_CELL_M), np.ceil((east + reach) / FAULT_CELL_M))
-    rows = np.arange(np.floor((south - reach) / FAULT_CELL_M), np.ceil((north + reach) / FAULT_CELL_M))
+    columns = np.arange(
+        np.floor((west - reach) / FAULT_CELL_M), np.ceil((east + reach) / FAULT_CELL_M)
+    )
+    rows = np.arange(
+        np.floor((south - reach) / FAULT_CELL_M), np.ceil((north + reach) / FAULT_CELL_M)
+    )
     bits = hashed(columns[None, :], rows[:, None], world.key("faults")).ravel()
     grain = (world.key("grain") % 997) / 997 * np.pi
     strike = grain + (unit(bits, 0).astype(np.float64) - 0.5) * np.radians(50)
@@ -116,14 +143,23 @@ def _ruptured(rupture: Rupture) -> Segments:
 
 
 def _bent(
-    start: NDArray[np.float64], end: NDArray[np.float64], bend_m: NDArray[np.float64], phase: NDArray[np.float64]
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    bend_m: NDArray[np.float64],
+    phase: NDArray[np.float64],
 ) -> Segments:
     """Return lines between points `(line, xy)` that wind a little, as segments."""
     share = np.linspace(0, 1, FAULT_BENDS + 1)
     across = (end - start)[:, ::-1] * (1, -1)
     across = across / np.linalg.norm(across, axis=1, keepdims=True)
-    wind = bend_m[:, None] * np.sin(2 * np.pi * 1.5 * share[None, :] + phase[:, None])  # (line, point)
-    line = start[:, None] + (end - start)[:, None] * share[None, :, None] + across[:, None] * wind[..., None]
+    wind = bend_m[:, None] * np.sin(
+        2 * np.pi * 1.5 * share[None, :] + phase[:, None]
+    )  # (line, point)
+    line = (
+        start[:, None]
+        + (end - start)[:, None] * share[None, :, None]
+        + across[:, None] * wind[..., None]
+    )
     return np.stack([line[:, :-1], line[:, 1:]], axis=2).reshape(-1, 2, 2)
 
 

@@ -1,4 +1,6 @@
-"""From the requested grid to the simulated sensor's own pixels and back. Elementwise only, so that windows agree bit for bit."""
+"""From the requested grid to the simulated sensor's own pixels and back. Elementwise only, so that
+windows agree bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def resolution_of(block: GeoBox) -> float:
         RequestError: not metric, turned, south-up, with oblong pixels, or finer than 5 m.
     """
     affine = block.affine
-    square = affine.b == affine.d == 0 and affine.a > 0 and abs(affine.a + affine.e) < 1e-9 * affine.a
+    square = (
+        affine.b == affine.d == 0 and affine.a > 0 and abs(affine.a + affine.e) < 1e-9 * affine.a
+    )
     if block.crs is None or not block.crs.projected or not square or affine.a < FINEST_M:
         raise RequestError(
             f"the simulated Earth cannot fill a grid of {affine.a:g} x {affine.e:g} in {block.crs}",
@@ -32,7 +36,9 @@ def resolution_of(block: GeoBox) -> float:
 
 
 def _aligned(block: GeoBox) -> int:
-    """Return how many native pixels make one of the block's, if its edges lie on theirs; otherwise 0."""
+    """Return how many native pixels make one of the block's, if its edges lie on theirs; otherwise
+    0.
+    """
     affine = block.affine
     parts = (affine.a / NATIVE_M, affine.c / NATIVE_M, affine.f / NATIVE_M)
     return round(parts[0]) if all(abs(part - round(part)) < 1e-9 for part in parts) else 0
@@ -50,7 +56,9 @@ def native_window(block: GeoBox) -> Grid:
 
 
 def requested(block: GeoBox) -> Grid:
-    """Return a block as a window of a lattice: the same pixel has the same coordinates, bit for bit, in every window."""
+    """Return a block as a window of a lattice: the same pixel has the same coordinates, bit for
+    bit, in every window.
+    """
     step, affine = resolution_of(block), block.affine
     row, column = -round(affine.f / step), round(affine.c / step)
     east, north = round(affine.c - column * step, 6), round(affine.f + row * step, 6)
@@ -78,7 +86,9 @@ class Resampler:
         return spread(native, self.window, requested(self.block))
 
     def nearest(self, native: NDArray[Any]) -> NDArray[Any]:
-        """Return classes or days on the block, `(y, x)`: those of the native pixel a centre falls into."""
+        """Return classes or days on the block, `(y, x)`: those of the native pixel a centre falls
+        into.
+        """
         grid = requested(self.block)
         rows = np.floor(-grid.y / NATIVE_M).astype(np.int64) - self.window.row
         columns = np.floor(grid.x / NATIVE_M).astype(np.int64) - self.window.column

@@ -1,8 +1,10 @@
-"""World lattices and the noise that lives on them: everything here is a function of absolute metric coordinates.
+"""World lattices and the noise that lives on them: everything here is a function of absolute metric
+coordinates.
 
-A `Grid` names pixels of a lattice that spans a whole projected CRS, so a window is the same window wherever it was cut
-from, bit for bit: no field knows the block it is asked for in. There is no random state, only hashes of lattice indices
-(the finaliser of SplitMix64, Steele, Lea & Flood 2014).
+A `Grid` names pixels of a lattice that spans a whole projected CRS, so a window is the same window
+wherever it was cut from, bit for bit: no field knows the block it is asked for in. There is no
+random state, only hashes of lattice indices (the finaliser of SplitMix64, Steele, Lea & Flood
+2014).
 """
 
 from __future__ import annotations
@@ -24,14 +26,18 @@ NATIVE_M = 10.0
 TERRAIN_M = 30.0
 """Spacing of the native elevation, metres."""
 OCTAVE_SCALE = 0.38
-"""What `fractal` divides by. The noise's own standard deviation is 0.45, so that sums of octaves have `FRACTAL_STD`."""
+"""What `fractal` divides by. The noise's own standard deviation is 0.45, so that sums of octaves
+have `FRACTAL_STD`.
+"""
 FRACTAL_STD = 1.2
 """Standard deviation of `fractal`, measured over 10^6 points at three wavelengths: 1.19-1.21."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A window of a world lattice. Rows run north to south: row r has its centre at y = -(r + 0.5) * step_m."""
+    """A window of a world lattice. Rows run north to south: row r has its centre at y = -(r + 0.5)
+    * step_m.
+    """
 
     step_m: float
     row: int
@@ -39,7 +45,9 @@ class Grid:
     height: int
     width: int
     east_m: float = 0.0
-    """Offset of the lattice from the world's origin, for requested grids that lie askew; 0 for our own."""
+    """Offset of the lattice from the world's origin, for requested grids that lie askew; 0 for our
+    own.
+    """
     north_m: float = 0.0
 
     @property
@@ -50,26 +58,38 @@ class Grid:
     @cached_property
     def x(self) -> F64:
         """Return eastings of the pixel centres, `(x,)` metres."""
-        return (np.arange(self.column, self.column + self.width, dtype=np.float64) + 0.5) * self.step_m + self.east_m
+        return (
+            np.arange(self.column, self.column + self.width, dtype=np.float64) + 0.5
+        ) * self.step_m + self.east_m
 
     @cached_property
     def y(self) -> F64:
         """Return northings of the pixel centres, `(y,)` metres, decreasing."""
-        return (np.arange(self.row, self.row + self.height, dtype=np.float64) + 0.5) * -self.step_m + self.north_m
+        return (
+            np.arange(self.row, self.row + self.height, dtype=np.float64) + 0.5
+        ) * -self.step_m + self.north_m
 
     def grown(self, pixels: int) -> Grid:
         """Return the window with a margin on all sides."""
         return Grid(
-            self.step_m, self.row - pixels, self.column - pixels, self.height + 2 * pixels, self.width + 2 * pixels
+            self.step_m,
+            self.row - pixels,
+            self.column - pixels,
+            self.height + 2 * pixels,
+            self.width + 2 * pixels,
         )
 
     def inside(self, other: Grid) -> tuple[slice, slice]:
-        """Return the (rows, columns) of a larger window of the same lattice that are this window."""
+        """Return the (rows, columns) of a larger window of the same lattice that are this
+        window.
+        """
         top, left = self.row - other.row, self.column - other.column
         return slice(top, top + self.height), slice(left, left + self.width)
 
     def around(self, other: Grid, margin_m: float) -> Grid:
-        """Return a window of this lattice's spacing that covers another window and a margin around it."""
+        """Return a window of this lattice's spacing that covers another window and a margin around
+        it.
+        """
         return covering(
             self.step_m,
             other.x[0] - margin_m,
@@ -79,8 +99,12 @@ class Grid:
         )
 
 
-def covering(step_m: float, west: float, south: float, east: float, north: float, align: int = 1) -> Grid:
-    """Return the window whose pixel centres enclose bounds in metres; its ends are multiples of `align` pixels."""
+def covering(
+    step_m: float, west: float, south: float, east: float, north: float, align: int = 1
+) -> Grid:
+    """Return the window whose pixel centres enclose bounds in metres; its ends are multiples of
+    `align` pixels.
+    """
     left = int(np.floor(west / step_m - 0.5)) // align * align
     right = -(-(int(np.ceil(east / step_m - 0.5)) + 1) // align) * align
     top = int(np.floor(-north / step_m - 0.5)) // align * align
@@ -107,7 +131,8 @@ def hashed(columns: NDArray[Any], rows: NDArray[Any], seed: int) -> U64:
     """Return the hash of integer lattice positions (broadcast together)."""
     across = columns.astype(np.int64).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     down = mixed(
-        rows.astype(np.int64).astype(np.uint64) * np.uint64(0xD1B54A32D192ED03) + np.array(seed % 2**64, np.uint64)
+        rows.astype(np.int64).astype(np.uint64) * np.uint64(0xD1B54A32D192ED03)
+        + np.array(seed % 2**64, np.uint64)
     )
     return mixed(across + down)
 
@@ -119,27 +144,41 @@ def unit(bits: U64, part: int = 0) -> F32:
 
 
 def white(grid: Grid, seed: int) -> F32:
-    """Return independent noise per pixel, `(y, x)`, near Gaussian (sum of four uniforms), mean 0, std 1."""
-    bits = hashed(grid.column + np.arange(grid.width)[None, :], grid.row + np.arange(grid.height)[:, None], seed)
+    """Return independent noise per pixel, `(y, x)`, near Gaussian (sum of four uniforms), mean 0,
+    std 1.
+    """
+    bits = hashed(
+        grid.column + np.arange(grid.width)[None, :],
+        grid.row + np.arange(grid.height)[:, None],
+        seed,
+    )
     total = unit(bits, 0) + unit(bits, 1) + unit(bits, 2) + unit(bits, 3)
     return (total - np.float32(2.0)) * np.float32(np.sqrt(3.0))
 
 
 def _nodes(positions: F64) -> tuple[NDArray[np.int64], F32]:
-    """Return lattice indices below positions and the quintic weight of the next one (Perlin 2002)."""
+    """Return lattice indices below positions and the quintic weight of the next one (Perlin
+    2002).
+    """
     below = np.floor(positions)
     t = positions - below
     return below.astype(np.int64), (t * t * t * (t * (t * 6 - 15) + 10)).astype(np.float32)
 
 
 def value_noise(grid: Grid, wavelength_m: float, seed: int) -> F32:
-    """Return smooth noise in [-1, 1] on a window, `(y, x)`: hashed lattice values, quintic interpolation, separable."""
+    """Return smooth noise in [-1, 1] on a window, `(y, x)`: hashed lattice values, quintic
+    interpolation, separable.
+    """
     offset = (seed % 9973) / 9973
     columns, fx = _nodes(grid.x / wavelength_m + offset)
     rows, fy = _nodes(grid.y / wavelength_m + offset)
     first, top = columns[0], rows.min()
     table = unit(
-        hashed(np.arange(first, columns[-1] + 2)[None, :], np.arange(top, rows.max() + 2)[:, None], seed)
+        hashed(
+            np.arange(first, columns[-1] + 2)[None, :],
+            np.arange(top, rows.max() + 2)[:, None],
+            seed,
+        )
     ) * np.float32(2) - np.float32(1)
     left = table[:, columns - first]
     across = left + (table[:, columns - first + 1] - left) * fx
@@ -148,18 +187,23 @@ def value_noise(grid: Grid, wavelength_m: float, seed: int) -> F32:
 
 
 def fractal(grid: Grid, wavelength_m: float, octaves: int, seed: int, gain: float = 0.55) -> F32:
-    """Return fractal noise on a window, `(y, x)`, near Gaussian with mean 0 and `FRACTAL_STD`; longest wavelength first."""
+    """Return fractal noise on a window, `(y, x)`, near Gaussian with mean 0 and `FRACTAL_STD`;
+    longest wavelength first.
+    """
     total = np.zeros(grid.shape, np.float32)
     power = 0.0
     for octave in range(octaves):
         weight = gain**octave
-        total += value_noise(grid, wavelength_m / 2.07**octave, seed + 7919 * octave) * np.float32(weight)
+        total += value_noise(grid, wavelength_m / 2.07**octave, seed + 7919 * octave) * np.float32(
+            weight
+        )
         power += weight**2
     return total * np.float32(1 / (OCTAVE_SCALE * power**0.5))
 
 
 def noise_at(x: F64, y: F64, wavelength_m: float, seed: int) -> tuple[F64, F64, F64]:
-    """Return gradient noise (Perlin 2002; about ±0.7, std 0.27) at points, and its derivatives along x and y per metre.
+    """Return gradient noise (Perlin 2002; about ±0.7, std 0.27) at points, and its derivatives
+    along x and y per metre.
 
     The lattice is turned by an angle of the seed's, so that sums of octaves show no grid.
     """
@@ -186,7 +230,9 @@ def noise_at(x: F64, y: F64, wavelength_m: float, seed: int) -> tuple[F64, F64, 
 
 
 def spread(values: F32, coarse: Grid, fine: Grid) -> F32:
-    """Return values of one lattice interpolated bilinearly at the centres of another's window, `(y, x)` float32."""
+    """Return values of one lattice interpolated bilinearly at the centres of another's window, `(y,
+    x)` float32.
+    """
     px, py = fine.x / coarse.step_m - 0.5, -fine.y / coarse.step_m - 0.5
     ix, iy = np.floor(px), np.floor(py)
     fx, fy = (px - ix).astype(np.float32), (py - iy).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Where Sentinel-1 flies over the simulated Earth, from which side it looks, and what of the ground it cannot see.
+"""Where Sentinel-1 flies over the simulated Earth, from which side it looks, and what of the ground
+it cannot see.
 
 One orbit serves both windows, the one that covers most of the area, as in the live wing.
 """
@@ -21,9 +22,13 @@ from gee.simulated.world import World
 REVISIT_DAYS: Final = 12
 SWATH_M, SPACING_M = 250_000.0, 200_000.0
 NEAR_DEG, FAR_DEG = 30.5, 46.0
-"""Incidence angle on the ellipsoid at the near and the far edge of the IW swath (product specification)."""
+"""Incidence angle on the ellipsoid at the near and the far edge of the IW swath (product
+specification).
+"""
 TO_SENSOR_DEG: Final = {"ascending": 258.0, "descending": 102.0}
-"""Direction from the ground to the sensor, clockwise from north: right-looking from an orbit 12 degrees off north."""
+"""Direction from the ground to the sensor, clockwise from north: right-looking from an orbit 12
+degrees off north.
+"""
 NODES: Final = 40
 """Layover and shadow are sought this far along the look direction, nodes of 30 m (1.2 km)."""
 
@@ -68,10 +73,18 @@ class Pass:
 
 
 def passes(world: World, grid: Grid, first: date, last: date) -> list[Pass]:
-    """Return the overpasses between two local solar days of the orbit that covers most of a window, earliest first."""
+    """Return the overpasses between two local solar days of the orbit that covers most of a window,
+    earliest first.
+    """
     middle = across_track(grid.x[None, :], grid.y[:, None])
-    low, high = int(np.floor((middle.min() - SWATH_M) / SPACING_M)), int(np.floor(middle.max() / SPACING_M))
-    shares = [(-float(np.round(_inside(middle - t * SPACING_M).mean(), 2)), t) for t in range(low, high + 1)]
+    low, high = (
+        int(np.floor((middle.min() - SWATH_M) / SPACING_M)),
+        int(np.floor(middle.max() / SPACING_M)),
+    )
+    shares = [
+        (-float(np.round(_inside(middle - t * SPACING_M).mean(), 2)), t)
+        for t in range(low, high + 1)
+    ]
     track = min(shares)[1]
     start = (first - EPOCH).days
     start += (world.key("radar track", track) % REVISIT_DAYS - start) % REVISIT_DAYS
@@ -117,10 +130,11 @@ def towards(one: Pass) -> tuple[float, float]:
 
 
 def hidden(one: Pass, grid: Grid) -> F32:
-    """Return by how many metres of height a pixel lies in layover or shadow, `(y, x)`; seen where not above 0.
+    """Return by how many metres of height a pixel lies in layover or shadow, `(y, x)`; seen where
+    not above 0.
 
-    Shadow: ground nearer the sensor overtops the ray. Layover: higher ground further away, or lower ground nearer, is at
-    the same slant range.
+    Shadow: ground nearer the sensor overtops the ray. Layover: higher ground further away, or lower
+    ground nearer, is at the same slant range.
     """
     lattice = Grid(TERRAIN_M, 0, 0, 1, 1).around(grid, TERRAIN_M)
     wide = lattice.grown(NODES + 2)

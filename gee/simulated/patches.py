@@ -1,4 +1,6 @@
-"""Things with straight edges or blobs, strewn over fixed cells: parcels, clear-cuts, quarries, burns."""
+"""Things with straight edges or blobs, strewn over fixed cells: parcels, clear-cuts, quarries,
+burns.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Strewn(NamedTuple):
 
 
 def strewn(grid: Grid, cell_m: float, seed: int, stray: float = 0.5) -> Strewn:
-    """Return the object of each pixel's cell; its middle strays from the cell's by up to half of `stray` cells."""
+    """Return the object of each pixel's cell; its middle strays from the cell's by up to half of
+    `stray` cells.
+    """
     u, v = grid.x / cell_m, grid.y / cell_m
     iu, iv = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
     columns, rows = np.arange(iu[0], iu[-1] + 1), np.arange(iv[-1], iv[0] + 1)
@@ -34,15 +38,23 @@ def strewn(grid: Grid, cell_m: float, seed: int, stray: float = 0.5) -> Strewn:
         return np.asarray(table[iv - rows[0]][:, iu - columns[0]])
 
     half, reach = np.float32(0.5), np.float32(stray * cell_m)
-    dx = ((u - iu - 0.5) * cell_m).astype(np.float32)[None, :] - seen((unit(place, 0) - half) * reach)
-    dy = ((v - iv - 0.5) * cell_m).astype(np.float32)[:, None] - seen((unit(place, 1) - half) * reach)
+    dx = ((u - iu - 0.5) * cell_m).astype(np.float32)[None, :] - seen(
+        (unit(place, 0) - half) * reach
+    )
+    dy = ((v - iv - 0.5) * cell_m).astype(np.float32)[:, None] - seen(
+        (unit(place, 1) - half) * reach
+    )
     angle = unit(place, 2) * np.float32(np.pi)
     ca, sa = seen(np.cos(angle)), seen(np.sin(angle))
-    return Strewn(dx * ca + dy * sa, dy * ca - dx * sa, *(seen(unit(traits, part)) for part in range(4)))
+    return Strewn(
+        dx * ca + dy * sa, dy * ca - dx * sa, *(seen(unit(traits, part)) for part in range(4))
+    )
 
 
 def parcels(field: Strewn, length_m: float, width_m: float, seed: int) -> tuple[F32, F32, F32]:
-    """Return (first, second uniform number of each pixel's parcel, edge: 1 within 5 m of its border), `(y, x)`."""
+    """Return (first, second uniform number of each pixel's parcel, edge: 1 within 5 m of its
+    border), `(y, x)`.
+    """
     a, b = field.along / np.float32(length_m), field.across / np.float32(width_m)
     row = np.floor(b)
     shifted = a + row * np.float32(0.37)
@@ -66,5 +78,8 @@ def blob(field: Strewn, radius: F32, ragged: F32, soft_m: float = 10.0) -> F32:
     """Return how much of each pixel a ragged blob covers, `(y, x)` 0-1."""
     distance = np.sqrt(field.along**2 + np.float32(2.2) * field.across**2)
     return np.clip(
-        (radius * (1 + np.float32(0.3) * ragged) - distance) / np.float32(2 * soft_m) + np.float32(0.5), 0, 1
+        (radius * (1 + np.float32(0.3) * ragged) - distance) / np.float32(2 * soft_m)
+        + np.float32(0.5),
+        0,
+        1,
     )

@@ -1,8 +1,10 @@
-"""Sentinel-1 over the simulated ground: sigma0 in VV and VH, seen from the side, through any cloud, with speckle.
+"""Sentinel-1 over the simulated ground: sigma0 in VV and VH, seen from the side, through any cloud,
+with speckle.
 
-Backscatter by cover and local incidence, brightened where a slope faces the sensor (a slant-range cell holds more ground),
-unseen in layover and shadow. Speckle has the 4.4 looks of IW GRD and is correlated over two pixels. Then, as the live wing
-does it: Lee filter 5x5 in linear power, decibel. One scene a window: the orbit that covers most of the area.
+Backscatter by cover and local incidence, brightened where a slope faces the sensor (a slant-range
+cell holds more ground), unseen in layover and shadow. Speckle has the 4.4 looks of IW GRD and is
+correlated over two pixels. Then, as the live wing does it: Lee filter 5x5 in linear power, decibel.
+One scene a window: the orbit that covers most of the area.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from gee.simulated.season import leaves, season_day
 BANDS: Final = ("VV", "VH")
 PRODUCT: Final = "simulated Sentinel-1 IW GRD, sigma0"
 LOOKS: Final = 4.4
-"""Equivalent number of looks of IW GRD (Sentinel-1 product specification, table 5-1), as in `gee.earthengine.radar`."""
+"""Equivalent number of looks of IW GRD (Sentinel-1 product specification, table 5-1), as in
+`gee.earthengine.radar`.
+"""
 MARGIN_PX: Final = 4
 """Native pixels around a window: speckle reaches 1, the Lee filter 2."""
 RADIUS_PX: Final = 2
@@ -31,7 +35,9 @@ FLOOR_DB, CEILING_DB = -60.0, 30.0
 
 
 class _Echo(NamedTuple):
-    """Typical backscatter of a cover at 39 degrees of local incidence, dB, and how steeply it falls (power of the cosine)."""
+    """Typical backscatter of a cover at 39 degrees of local incidence, dB, and how steeply it falls
+    (power of the cosine).
+    """
 
     vv: float
     vh: float
@@ -50,24 +56,38 @@ LEAF_OFF_DB: Final = {"VV": -0.4, "VH": -1.0}
 WET_SNOW_DB: Final = -3.5
 _LEVEL: Final = np.float32(0)
 SCAR_SPREAD_DB: Final = (3.5, 2.0)
-"""How much roughness and moisture, each slide's own, move the echo of a scar: so it may be darker or brighter than before."""
+"""How much roughness and moisture, each slide's own, move the echo of a scar: so it may be darker
+or brighter than before.
+"""
 
 
 def echo(ground: Place, one: Pass, band: str, cleared: tuple[F32, F32]) -> F32:
-    """Return sigma0 before speckle, linear power, `(y, x)`; `cleared` is what `_cleared` says of the ground."""
+    """Return sigma0 before speckle, linear power, `(y, x)`; `cleared` is what `_cleared` says of
+    the ground.
+    """
     view, (east, north) = view_of(one, ground.grid), towards(one)
-    up = ground.gx * np.float32(east) + ground.gy * np.float32(north)  # rise per metre towards the sensor
+    up = ground.gx * np.float32(east) + ground.gy * np.float32(
+        north
+    )  # rise per metre towards the sensor
     sine = view.tangent / np.sqrt(1 + view.tangent**2)
     upright = np.sqrt(1 + ground.gx**2 + ground.gy**2)
-    cosine = np.clip((np.sqrt(1 - sine**2) - sine * up) / upright, 0.08, 1) / np.float32(REFERENCE_COS)
-    facing = np.clip(np.sqrt(1 + up * up) / np.maximum(1 + up / view.tangent, np.float32(0.12)), 0.2, 8)
+    cosine = np.clip((np.sqrt(1 - sine**2) - sine * up) / upright, 0.08, 1) / np.float32(
+        REFERENCE_COS
+    )
+    facing = np.clip(
+        np.sqrt(1 + up * up) / np.maximum(1 + up / view.tangent, np.float32(0.12)), 0.2, 8
+    )
     laid = _cover(ground, one, band, cosine.astype(np.float32), cleared)
     return np.asarray(laid * facing, np.float32)
 
 
-def _paint(laid: F32, share: F32, cover: _Echo, band: str, cosine: F32, more_db: F32 | np.float32 = _LEVEL) -> None:
+def _paint(
+    laid: F32, share: F32, cover: _Echo, band: str, cosine: F32, more_db: F32 | np.float32 = _LEVEL
+) -> None:
     level = cover.vv if band == "VV" else cover.vh
-    power = np.power(np.float32(10), (np.float32(level) + np.asarray(more_db, np.float32)) / np.float32(10))
+    power = np.power(
+        np.float32(10), (np.float32(level) + np.asarray(more_db, np.float32)) / np.float32(10)
+    )
     laid += share * (power * cosine ** np.float32(cover.falls) - laid)
 
 
@@ -75,7 +95,9 @@ def _cover(ground: Place, one: Pass, band: str, cosine: F32, cleared: tuple[F32,
     """Return backscatter by what covers the ground on the day, each share adding its power."""
     weather = ground.world.landscape.weather
     season = season_day(one.date, ground.world.southern)
-    wet = np.float32(2.0 * one.chance("soil moisture") - 1.0)  # dB, bare and grassy ground: it rained, or it did not
+    wet = np.float32(
+        2.0 * one.chance("soil moisture") - 1.0
+    )  # dB, bare and grassy ground: it rained, or it did not
     laid = np.zeros(ground.grid.shape, np.float32)
     _paint(laid, np.ones_like(laid), GRASS, band, cosine, wet + np.float32(0.5) * ground.open_noise)
     _paint(laid, ground.rocky, ROCK, band, cosine)
@@ -87,11 +109,21 @@ def _cover(ground: Place, one: Pass, band: str, cosine: F32, cleared: tuple[F32,
     _paint(laid, ground.farmed * (1 - green), PLOUGHED, band, cosine, wet)
     _paint(laid, ground.farmed * green, CROP, band, cosine)
     _paint(laid, open_share, BARE, band, cosine, wet)
-    _paint(laid, ramp(-ground.river_m, -1.2 * ground.world.landscape.cover.bar_m, 0.0), GRAVEL, band, cosine)
+    _paint(
+        laid,
+        ramp(-ground.river_m, -1.2 * ground.world.landscape.cover.bar_m, 0.0),
+        GRAVEL,
+        band,
+        cosine,
+    )
     for scars, old in ((ground.old, True), (ground.new, False)):
         if scars is not None:
             rough, moist = (scars.traits[trait] - np.float32(0.5) for trait in (1, 2))
-            own = np.float32(SCAR_SPREAD_DB[0]) * rough + np.float32(SCAR_SPREAD_DB[1]) * moist + np.float32(0.5) * wet
+            own = (
+                np.float32(SCAR_SPREAD_DB[0]) * rough
+                + np.float32(SCAR_SPREAD_DB[1]) * moist
+                + np.float32(0.5) * wet
+            )
             _paint(laid, bareness(ground, scars, old), BARE, band, cosine, own)
     snow = snow_share(ground, season)
     laid *= np.power(np.float32(10), snow * np.float32(WET_SNOW_DB / 10))
@@ -100,10 +132,14 @@ def _cover(ground: Place, one: Pass, band: str, cosine: F32, cleared: tuple[F32,
 
 
 def _cleared(ground: Place, day: date) -> tuple[F32, F32]:
-    """Return (how green fields are, share of fresh clearings and pits), as the optical image shows them, `(y, x)` 0-1."""
+    """Return (how green fields are, share of fresh clearings and pits), as the optical image shows
+    them, `(y, x)` 0-1.
+    """
     laid = surface(ground, day)
     red, infrared = laid[2], laid[3]
-    green = np.clip(((infrared - red) / (infrared + red) - np.float32(0.25)) / np.float32(0.45), 0, 1)
+    green = np.clip(
+        ((infrared - red) / (infrared + red) - np.float32(0.25)) / np.float32(0.45), 0, 1
+    )
     soil = np.array(ground.world.landscape.ground.soil, np.float32)
     painted = np.zeros((len(spectra.BANDS), *ground.grid.shape), np.float32)
     _cuts(ground, painted, day)  # clearings painted on black: their brightness is their share
@@ -111,9 +147,11 @@ def _cleared(ground: Place, day: date) -> tuple[F32, F32]:
 
 
 def speckle(one: Pass, grid: Grid, band: str) -> F32:
-    """Return multiplicative speckle of mean 1 and `LOOKS` equivalent looks, `(y, x)`, correlated over two pixels.
+    """Return multiplicative speckle of mean 1 and `LOOKS` equivalent looks, `(y, x)`, correlated
+    over two pixels.
 
-    The mean of five complex-Gaussian intensities, four of weight 1 and one of 0.2207: (4 + w)² / (4 + w²) = 4.4.
+    The mean of five complex-Gaussian intensities, four of weight 1 and one of 0.2207: (4 + w)² / (4
+    + w²) = 4.4.
     """
     wide = grid.grown(1)
     total, weights = np.zeros(grid.shape, np.float32), (1.0, 1.0, 1.0, 1.0, 0.2207)
@@ -128,7 +166,9 @@ def speckle(one: Pass, grid: Grid, band: str) -> F32:
 
 
 def lee(power: F32) -> F32:
-    """Return power two pixels smaller on each side, its speckle filtered (Lee 1980) as `gee.earthengine.radar.lee` does."""
+    """Return power two pixels smaller on each side, its speckle filtered (Lee 1980) as
+    `gee.earthengine.radar.lee` does.
+    """
     side = 2 * RADIUS_PX + 1
     height, width = power.shape[0] - side + 1, power.shape[1] - side + 1
     mean, square = (np.zeros((height, width), np.float64) for _ in range(2))
@@ -146,7 +186,8 @@ def lee(power: F32) -> F32:
 
 
 def render(ground: Place, one: Pass, window: Grid, names: Iterable[str]) -> dict[str, F32]:
-    """Return sigma0 on a native window, linear power, band -> `(y, x)`; NaN in layover, in shadow and beyond the swath.
+    """Return sigma0 on a native window, linear power, band -> `(y, x)`; NaN in layover, in shadow
+    and beyond the swath.
 
     Args:
         ground: covers the window with `MARGIN_PX` around.
@@ -158,7 +199,9 @@ def render(ground: Place, one: Pass, window: Grid, names: Iterable[str]) -> dict
     seen = (hidden(one, window) <= 0) & (view_of(one, window).imaged > 0)
     found = {}
     for band in names:
-        power = echo(ground, one, band, cleared)[wide.inside(ground.grid)] * speckle(one, wide, band)
+        power = echo(ground, one, band, cleared)[wide.inside(ground.grid)] * speckle(
+            one, wide, band
+        )
         found[band] = np.where(seen, lee(power), np.float32(np.nan)).astype(np.float32)
     return found
 
@@ -166,4 +209,6 @@ def render(ground: Place, one: Pass, window: Grid, names: Iterable[str]) -> dict
 def decibel(power: F32) -> F32:
     """Return linear power in dB, within what the band holds."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.clip(np.float32(10) * np.log10(power), FLOOR_DB, CEILING_DB), np.float32)
+        return np.asarray(
+            np.clip(np.float32(10) * np.log10(power), FLOOR_DB, CEILING_DB), np.float32
+        )

@@ -1,8 +1,10 @@
-"""The ground: valleys, side valleys and gullies that run down them, on a 30 m lattice that knows no block.
+"""The ground: valleys, side valleys and gullies that run down them, on a 30 m lattice that knows no
+block.
 
-Valleys follow the zero lines of a meandering noise; gullies are stripes laid along the local fall line, each octave
-turned by the slopes of the one before (the idea of C. John's and R. Johansen's "eroded terrain noise"), which gives
-branching ridges without simulating water. Compared with the real elevation models in docs/simulated-earth.md.
+Valleys follow the zero lines of a meandering noise; gullies are stripes laid along the local fall
+line, each octave turned by the slopes of the one before (the idea of C. John's and R. Johansen's
+"eroded terrain noise"), which gives branching ridges without simulating water. Compared with the
+real elevation models in docs/simulated-earth.md.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ def _valleys(x: F64, y: F64, spacing_m: float, seed: int) -> tuple[F64, F64, F64
 
 
 def _bank(distance: F64, floor_m: float, spacing_m: float) -> tuple[F64, F64]:
-    """Return the relative height of a hillside at a distance from its valley line, and its derivative per metre."""
+    """Return the relative height of a hillside at a distance from its valley line, and its
+    derivative per metre.
+    """
     length = spacing_m * 0.2
     t = np.maximum(distance - floor_m, 0.0) / length
     soft = np.sqrt(t * t + 0.04) - 0.2
@@ -63,7 +67,9 @@ def _bank(distance: F64, floor_m: float, spacing_m: float) -> tuple[F64, F64]:
 
 
 def _stripes(x: F64, y: F64, wavelength_m: float, seed: int, ux: F64, uy: F64) -> tuple[F64, F64]:
-    """Return cosine and sine of stripes across (ux, uy), blended from the nine lattice cells around each point."""
+    """Return cosine and sine of stripes across (ux, uy), blended from the nine lattice cells around
+    each point.
+    """
     u, v = x / wavelength_m, y / wavelength_m
     iu, iv = np.floor(u), np.floor(v)
     fu, fv = (u - iu).astype(np.float32), (v - iv).astype(np.float32)
@@ -111,17 +117,27 @@ def ground_at(world: World, x: F64, y: F64) -> tuple[F64, F64]:
     side_rise, side_slope = _bank(side, 0.0, relief.side_m)
     off_floor = np.clip((river - relief.floor_m) / (0.06 * relief.valley_m), 0.0, 1.0)
     main, lateral = relief.valley_depth_m * varied, relief.side_depth_m * off_floor * varied
-    height = relief.base_m + relief.broad_m * (broad.height + 0.5) + main * main_rise + lateral * side_rise
+    height = (
+        relief.base_m
+        + relief.broad_m * (broad.height + 0.5)
+        + main * main_rise
+        + lateral * side_rise
+    )
     gx = relief.broad_m * broad.gx + main * main_slope * rx + lateral * side_slope * sx
     gy = relief.broad_m * broad.gy + main * main_slope * ry + lateral * side_slope * sy
     height = _gullied(x, y, _Surface(height, gx, gy), off_floor, world)
-    rough = noise_at(x, y, 180.0, world.key("rough"))[0] + 0.5 * noise_at(x, y, 90.0, world.key("rough", 2))[0]
+    rough = (
+        noise_at(x, y, 180.0, world.key("rough"))[0]
+        + 0.5 * noise_at(x, y, 90.0, world.key("rough", 2))[0]
+    )
     return height + rough * relief.rough_m * (0.15 + 0.85 * off_floor), river
 
 
 @lru_cache(maxsize=TILES_KEPT)
 def _tile(world: World, step_m: float, row: int, column: int) -> Ground:
-    """Return one whole tile: always computed alike, so that every window that shows it shows the same bits."""
+    """Return one whole tile: always computed alike, so that every window that shows it shows the
+    same bits.
+    """
     grid = Grid(step_m, row * TILE, column * TILE, TILE, TILE)
     x, y = np.meshgrid(grid.x, grid.y)
     height, river = ground_at(world, x, y)
@@ -136,7 +152,10 @@ def ground(world: World, grid: Grid) -> Ground:
             tile = _tile(world, grid.step_m, row, column)
             top, left = row * TILE - grid.row, column * TILE - grid.column
             rows, columns = slice(max(top, 0), top + TILE), slice(max(left, 0), left + TILE)
-            part = slice(max(-top, 0), min(TILE, grid.height - top)), slice(max(-left, 0), min(TILE, grid.width - left))
+            part = (
+                slice(max(-top, 0), min(TILE, grid.height - top)),
+                slice(max(-left, 0), min(TILE, grid.width - left)),
+            )
             height[rows, columns], river[rows, columns] = tile.height[part], tile.river_m[part]
     return Ground(height, river)
 
@@ -145,11 +164,15 @@ def gradient(world: World, grid: Grid) -> tuple[F32, F32]:
     """Return (dz/dx, dz/dy) on a window by central differences; y northwards."""
     height = ground(world, grid.grown(1)).height
     scale = np.float32(0.5 / grid.step_m)
-    return (height[1:-1, 2:] - height[1:-1, :-2]) * scale, (height[:-2, 1:-1] - height[2:, 1:-1]) * scale
+    return (height[1:-1, 2:] - height[1:-1, :-2]) * scale, (
+        height[:-2, 1:-1] - height[2:, 1:-1]
+    ) * scale
 
 
 def measured_elevation(world: World, grid: Grid) -> F32:
-    """Return what a 30 m surface model would say: the ground plus correlated errors of about 2 m."""
+    """Return what a 30 m surface model would say: the ground plus correlated errors of about 2
+    m.
+    """
     error = fractal(grid, 240.0, 2, world.key("surface model error")) * np.float32(1.6)
     return ground(world, grid).height + error
 

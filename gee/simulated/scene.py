@@ -1,4 +1,6 @@
-"""One acquisition as the sensor delivers it: top-of-atmosphere reflectance, clouds, and the mask that comes with it."""
+"""One acquisition as the sensor delivers it: top-of-atmosphere reflectance, clouds, and the mask
+that comes with it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ NOISE = 0.002
 BLUR_PX = 0.42
 """Standard deviation of the point spread function, pixels."""
 CLOUD_MASK, SHADE_MASK = 0.07, 0.25
-"""Opacities from which the mask that comes with a scene says cloud and shadow; thinner veils pass as clear."""
+"""Opacities from which the mask that comes with a scene says cloud and shadow; thinner veils pass
+as clear.
+"""
 UNREADABLE = 0.10
 """Ground that gets less light than this share of flat sunlit ground is called shadow."""
 
@@ -39,11 +43,14 @@ def light(ground: Place, acquisition: Acquisition, shade: F32) -> Light:
     """Return sunlight and sky light, terrain and cloud shadows included."""
     cosine, up = incidence(ground.world, ground.gx, ground.gy, ground.grid, acquisition.date)
     hidden = cast_shadow(ground.world, ground.grid, acquisition.date)
-    # Crowns stand upright whatever the slope: forests show less of the terrain (sun-canopy-sensor idea, Gu & Gillespie 1998).
+    # Crowns stand upright whatever the slope: forests show less of the terrain (sun-canopy-sensor
+    # idea, Gu & Gillespie 1998).
     relief = np.minimum(cosine / up, np.float32(2.2))
     relief = relief + np.float32(0.15) * ground.forest * (np.float32(1) - relief)
     view = np.float32(0.5) + np.float32(0.5) / np.sqrt(np.float32(1) + ground.gx**2 + ground.gy**2)
-    return Light(relief * (np.float32(1) - hidden) * (np.float32(1) - np.float32(0.82) * shade), view)
+    return Light(
+        relief * (np.float32(1) - hidden) * (np.float32(1) - np.float32(0.82) * shade), view
+    )
 
 
 def classes(ground: Place, acquisition: Acquisition) -> NDArray[np.uint8]:
@@ -71,7 +78,9 @@ def _lit(ground: Place, acquisition: Acquisition) -> F32:
     glow = np.float32(0.85) * over.cloud
     for band in range(len(spectra.BANDS)):
         share = spectra.SKY[band]
-        ground_light = lit.direct * (1 - share) + lit.sky * share * (np.float32(1) - np.float32(0.35) * over.shade)
+        ground_light = lit.direct * (1 - share) + lit.sky * share * (
+            np.float32(1) - np.float32(0.35) * over.shade
+        )
         path = (spectra.PATH[band] + thick * (spectra.PATH[band] / spectra.PATH[0])) * thin
         laid[band] = path + spectra.TRANSMITTANCE[band] * laid[band] * ground_light
         white_cloud = np.float32(0.42 if band < 4 else 0.3) + np.float32(0.4) * glow
@@ -86,7 +95,9 @@ def _taps(shift_px: float) -> F32:
 
 
 def _blurred(image: F32, across: F32, down: F32) -> F32:
-    """Return an image `(y, x)` two pixels smaller on each side, filtered with five taps each way."""
+    """Return an image `(y, x)` two pixels smaller on each side, filtered with five taps each
+    way.
+    """
     width, height = image.shape[1] - 4, image.shape[0] - 4
     wide: F32 = across[0] * image[:, :width]
     for k in range(1, 5):
@@ -105,7 +116,9 @@ def even(grid: Grid) -> Grid:
 
 
 def render(ground: Place, acquisition: Acquisition, window: Grid) -> F32:
-    """Return the scene's reflectance on a native window, `(band, y, x)`; `ground` covers it with `MARGIN_PX` around."""
+    """Return the scene's reflectance on a native window, `(band, y, x)`; `ground` covers it with
+    `MARGIN_PX` around.
+    """
     whole = even(window)
     lit = _lit(ground, acquisition)[(slice(None), *whole.grown(2).inside(ground.grid))]
     east, north = acquisition.shift_m
@@ -114,7 +127,9 @@ def render(ground: Place, acquisition: Acquisition, window: Grid) -> F32:
     for number, band in enumerate(spectra.BANDS):
         seen = _blurred(lit[number], across, down)
         if band in spectra.COARSE:
-            blocks = (seen[0::2, 0::2] + seen[0::2, 1::2] + seen[1::2, 0::2] + seen[1::2, 1::2]) * np.float32(0.25)
+            blocks = (
+                seen[0::2, 0::2] + seen[0::2, 1::2] + seen[1::2, 0::2] + seen[1::2, 1::2]
+            ) * np.float32(0.25)
             noise = white(_halved(whole), acquisition.key("noise", band)) * np.float32(NOISE)
             seen = np.repeat(np.repeat(blocks + noise, 2, 0), 2, 1)
         else:

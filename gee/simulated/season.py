@@ -1,4 +1,6 @@
-"""What the calendar does: leaves, dry grass, the snow line. Days of the year are northern; the south is half a year off."""
+"""What the calendar does: leaves, dry grass, the snow line. Days of the year are northern; the
+south is half a year off.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from gee.simulated.landscapes import Weather
 from gee.simulated.lattice import F32, ramp
 
 LAPSE_DAYS_PER_M = 0.02
-"""Leaf-out comes later, leaf fall earlier, by this much per metre of height (about 2 days in 100 m, typical)."""
+"""Leaf-out comes later, leaf fall earlier, by this much per metre of height (about 2 days in 100 m,
+typical).
+"""
 
 
 def season_day(day: date, southern: bool) -> float:
@@ -35,4 +39,6 @@ def dryness(weather: Weather, day: float) -> float:
 def snow_line_m(weather: Weather, day: float) -> float:
     """Return the elevation above which ground is snow-covered; lowest in mid February."""
     winter = 0.5 + 0.5 * np.cos((day - 45.0) * 2 * np.pi / 365.0)
-    return float(weather.snow_summer_m + (weather.snow_winter_m - weather.snow_summer_m) * winter**1.3)
+    return float(
+        weather.snow_summer_m + (weather.snow_winter_m - weather.snow_summer_m) * winter**1.3
+    )

@@ -1,8 +1,10 @@
-"""Sentinel-2's coarser bands, B1 B5 B6 B7 B8A B9, of the same scene that `scene` renders, on their own 20 m and 60 m pixels.
+"""Sentinel-2's coarser bands, B1 B5 B6 B7 B8A B9, of the same scene that `scene` renders, on their
+own 20 m and 60 m pixels.
 
-Their surface spectra follow from the six bands of `spectra`: one linear map, fitted to the spectra of all cover types, so that
-a mixture of covers has the mixture of their spectra. What the map cannot know is added by a seed of its own: chlorophyll,
-which moves the red edge of plants, and water vapour, which B9 measures.
+Their surface spectra follow from the six bands of `spectra`: one linear map, fitted to the spectra
+of all cover types, so that a mixture of covers has the mixture of their spectra. What the map
+cannot know is added by a seed of its own: chlorophyll, which moves the red edge of plants, and
+water vapour, which B9 measures.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from gee.simulated.lattice import F32, Grid, fractal, white
 from gee.simulated.scene import NOISE, _blurred, _taps, light
 from gee.simulated.sky import Acquisition, haze, sky
 
-PIXEL: Final[Mapping[str, int]] = MappingProxyType({"B1": 6, "B5": 2, "B6": 2, "B7": 2, "B8A": 2, "B9": 6})
+PIXEL: Final[Mapping[str, int]] = MappingProxyType(
+    {"B1": 6, "B5": 2, "B6": 2, "B7": 2, "B8A": 2, "B9": 6}
+)
 """Band -> side of its pixels in native ones of 10 m."""
 BANDS: Final = tuple(PIXEL)
 ALIGN: Final = 6
@@ -60,7 +64,9 @@ _VAPOUR_HEIGHT_M: Final = 2000.0
 
 @lru_cache(maxsize=1)
 def from_six() -> F32:
-    """Return the map `(6, 6)`: reflectance in `BANDS` from that in `spectra.BANDS`, least squares of relative errors."""
+    """Return the map `(6, 6)`: reflectance in `BANDS` from that in `spectra.BANDS`, least squares
+    of relative errors.
+    """
     known = np.array([spectrum for spectrum, _ in _ENDMEMBERS], np.float64)
     wanted = np.array([values for _, values in _ENDMEMBERS], np.float64)
     columns = []
@@ -76,7 +82,9 @@ def from_six() -> F32:
 def aligned(grid: Grid, pixels: int = ALIGN) -> Grid:
     """Return the window grown to whole pixels of so many native ones."""
     top, left = grid.row // pixels * pixels, grid.column // pixels * pixels
-    bottom, right = (-(-end // pixels) * pixels for end in (grid.row + grid.height, grid.column + grid.width))
+    bottom, right = (
+        -(-end // pixels) * pixels for end in (grid.row + grid.height, grid.column + grid.width)
+    )
     return Grid(grid.step_m, top, left, bottom - top, right - left)
 
 
@@ -93,9 +101,14 @@ def _laid(ground: Place, acquisition: Acquisition, names: list[str]) -> dict[str
     """Return surface reflectance, band -> `(y, x)`."""
     six = surface(ground, acquisition.date)
     red, infrared = six[2], six[3]
-    plants = np.clip((infrared - red) / np.maximum(infrared + red, np.float32(1e-3)) * np.float32(1.6), 0, 1)
+    plants = np.clip(
+        (infrared - red) / np.maximum(infrared + red, np.float32(1e-3)) * np.float32(1.6), 0, 1
+    )
     day = acquisition.date
-    green = fractal(ground.grid, 420.0, 4, ground.world.key("chlorophyll", day.year * 12 + day.month)) * plants
+    green = (
+        fractal(ground.grid, 420.0, 4, ground.world.key("chlorophyll", day.year * 12 + day.month))
+        * plants
+    )
     found = {}
     for name in names:
         band = BANDS.index(name)
@@ -103,12 +116,16 @@ def _laid(ground: Place, acquisition: Acquisition, names: list[str]) -> dict[str
         laid = weights[0] * six[0]
         for number in range(1, len(six)):
             laid = laid + weights[number] * six[number]
-        found[name] = np.maximum(laid, np.float32(0.004)) * (np.float32(1) + _CHLOROPHYLL[band] * green)
+        found[name] = np.maximum(laid, np.float32(0.004)) * (
+            np.float32(1) + _CHLOROPHYLL[band] * green
+        )
     return found
 
 
 def lit(ground: Place, acquisition: Acquisition, names: list[str]) -> dict[str, F32]:
-    """Return top-of-atmosphere reflectance before the sensor, band -> `(y, x)`; light and air as in `scene`."""
+    """Return top-of-atmosphere reflectance before the sensor, band -> `(y, x)`; light and air as in
+    `scene`.
+    """
     over = sky(acquisition, ground.grid)
     shone = light(ground, acquisition, over.shade)
     thick = haze(acquisition, ground.grid)
@@ -120,7 +137,9 @@ def lit(ground: Place, acquisition: Acquisition, names: list[str]) -> dict[str, 
     for name, laid in _laid(ground, acquisition, names).items():
         band = BANDS.index(name)
         share = _SKY[band]
-        light_here = shone.direct * (1 - share) + shone.sky * share * (np.float32(1) - np.float32(0.35) * over.shade)
+        light_here = shone.direct * (1 - share) + shone.sky * share * (
+            np.float32(1) - np.float32(0.35) * over.shade
+        )
         path = (_PATH[band] + thick * (_PATH[band] / spectra.PATH[0])) * thin
         passed = _TRANSMITTANCE[band] * (moist if name == "B9" else np.float32(1))
         seen = path + passed * laid * light_here
@@ -128,8 +147,11 @@ def lit(ground: Place, acquisition: Acquisition, names: list[str]) -> dict[str, 
     return found
 
 
-def render(ground: Place, acquisition: Acquisition, window: Grid, names: Iterable[str]) -> dict[str, F32]:
-    """Return bands of one scene on a native window, name -> `(y, x)`, each value repeated over its own pixel.
+def render(
+    ground: Place, acquisition: Acquisition, window: Grid, names: Iterable[str]
+) -> dict[str, F32]:
+    """Return bands of one scene on a native window, name -> `(y, x)`, each value repeated over its
+    own pixel.
 
     Args:
         ground: covers the window, grown to `ALIGN`, with `scene.MARGIN_PX` around.
@@ -145,7 +167,11 @@ def render(ground: Place, acquisition: Acquisition, window: Grid, names: Iterabl
     for name, image in lit(ground, acquisition, list(names)).items():
         side = PIXEL[name]
         own = Grid(
-            whole.step_m * side, whole.row // side, whole.column // side, whole.height // side, whole.width // side
+            whole.step_m * side,
+            whole.row // side,
+            whole.column // side,
+            whole.height // side,
+            whole.width // side,
         )
         seen = blocks(_blurred(image[part], across, down), side)
         seen = seen + white(own, acquisition.key("noise", name)) * np.float32(NOISE)

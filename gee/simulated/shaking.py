@@ -28,7 +28,9 @@ DEFAULT_DEPTH_KM: Final = 10.0
 
 @dataclass(frozen=True)
 class Rupture:
-    """A vertical rupture seen from above: its ends in metres of the world's CRS, and the depth of its upper edge."""
+    """A vertical rupture seen from above: its ends in metres of the world's CRS, and the depth of
+    its upper edge.
+    """
 
     magnitude: float
     start: tuple[float, float]
@@ -63,19 +65,26 @@ def affected_km2(magnitude: float) -> float:
 
 
 def affected_distance_km(magnitude: float) -> float:
-    """Return the distance from the rupture trace within which the affected area lies: a stadium of that area."""
+    """Return the distance from the rupture trace within which the affected area lies: a stadium of
+    that area.
+    """
     length = rupture_length_km(magnitude)
     return (math.sqrt(length**2 + math.pi * affected_km2(magnitude)) - length) / math.pi
 
 
 def peak_acceleration(magnitude: float, distance_km: F64) -> F64:
-    """Return peak ground acceleration in g (Campbell 1981; fitted for M 5-7.7 and distances up to 50 km)."""
+    """Return peak ground acceleration in g (Campbell 1981; fitted for M 5-7.7 and distances up to
+    50 km).
+    """
     term = 0.0159 * math.exp(0.868 * magnitude)
     return np.asarray(term * (distance_km + 0.0606 * math.exp(0.7 * magnitude)) ** -1.09)
 
 
-def safety_factor(slope: F64, cohesion_kpa: F64, friction: F64, thickness_m: F64, wet_share: F64) -> F64:
-    """Return the static factor of safety of an infinite slope (Jibson et al. 2000, eq. 3); angles in radians.
+def safety_factor(
+    slope: F64, cohesion_kpa: F64, friction: F64, thickness_m: F64, wet_share: F64
+) -> F64:
+    """Return the static factor of safety of an infinite slope (Jibson et al. 2000, eq. 3); angles
+    in radians.
 
     Unit weights: material 15.7 kN/m³ (Jibson et al. 2000), water 9.8 kN/m³.
     """
@@ -93,14 +102,18 @@ def critical_acceleration(safety: F64, slope: F64) -> F64:
 
 
 def newmark_displacement_cm(critical: F64, peak: F64) -> F64:
-    """Return the sliding-block displacement in cm (Jibson 2007); 0 where the shaking stays below the critical one."""
+    """Return the sliding-block displacement in cm (Jibson 2007); 0 where the shaking stays below
+    the critical one.
+    """
     ratio = np.clip(critical / peak, 1e-6, 1 - 1e-9)
     moved = 10 ** (0.215 + np.log10((1 - ratio) ** 2.341 * ratio**-1.438))
     return np.where(critical < peak, moved, 0.0)
 
 
 def failure_probability(displacement_cm: F64) -> F64:
-    """Return the probability of failure (Jibson et al. 2000, fitted at Northridge); here a relative weight."""
+    """Return the probability of failure (Jibson et al. 2000, fitted at Northridge); here a relative
+    weight.
+    """
     return np.asarray(0.335 * (1 - np.exp(-0.048 * displacement_cm**1.565)))
 
 
@@ -110,20 +123,29 @@ def expected_number(magnitude: float) -> float:
 
 
 def area_density(area_km2: F64) -> F64:
-    """Return the (untruncated) probability density of slide areas, per km² (Malamud et al. 2004)."""
+    """Return the (untruncated) probability density of slide areas, per km² (Malamud et al.
+    2004).
+    """
     rho, a, s = INVERSE_GAMMA
-    return np.asarray((a / (area_km2 - s)) ** (rho + 1) * np.exp(-a / (area_km2 - s)) / (a * math.gamma(rho)))
+    return np.asarray(
+        (a / (area_km2 - s)) ** (rho + 1) * np.exp(-a / (area_km2 - s)) / (a * math.gamma(rho))
+    )
 
 
 @lru_cache(maxsize=64)
 def _truncation(scale: float) -> tuple[float, float]:
     rho, a, s = INVERSE_GAMMA
-    low, high = gammaincc(rho, a / (25e-6 / scale - s)), gammaincc(rho, a / (LARGEST_KM2 / scale - s))
+    low, high = (
+        gammaincc(rho, a / (25e-6 / scale - s)),
+        gammaincc(rho, a / (LARGEST_KM2 / scale - s)),
+    )
     return float(low), float(high)
 
 
 def slide_areas_m2(uniform: NDArray[np.floating], scale: float = 1.0) -> F64:
-    """Return slide areas from numbers in (0, 1), by the inverse of the distribution truncated to 25 m² … 0.4 km²."""
+    """Return slide areas from numbers in (0, 1), by the inverse of the distribution truncated to 25
+    m² … 0.4 km².
+    """
     rho, a, s = INVERSE_GAMMA
     low, high = _truncation(scale)
     share = low + np.asarray(uniform, dtype=np.float64) * (high - low)

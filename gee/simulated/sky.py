@@ -1,4 +1,6 @@
-"""What is between the ground and the sensor: clouds and their shadows, haze, and the edge of the swath."""
+"""What is between the ground and the sensor: clouds and their shadows, haze, and the edge of the
+swath.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ CLOUD_M = 60.0
 """Lattice that clouds are computed on."""
 REVISIT_DAYS = 5
 SWATH_M, OVERLAP_M = 90_000.0, 14_000.0
-"""Distance between neighbouring swaths and what they share. Narrower than Sentinel-2's 290 km, so that edges are met."""
+"""Distance between neighbouring swaths and what they share. Narrower than Sentinel-2's 290 km, so
+that edges are met.
+"""
 TILT = 0.21
 """Swaths run 12 degrees off north."""
 EPOCH = date(1970, 1, 1)
@@ -54,17 +58,21 @@ class Acquisition:
     def cloud_fraction(self) -> float:
         """Return the cloud fraction the weather of that day tends to, 0-1."""
         weather = self.world.landscape.weather
-        pull = np.log(weather.cloud_mean / (1 - weather.cloud_mean)) + 4.5 * weather.cloud_spread * ndtri(
-            self.chance("cloud")
-        )
+        pull = np.log(
+            weather.cloud_mean / (1 - weather.cloud_mean)
+        ) + 4.5 * weather.cloud_spread * ndtri(self.chance("cloud"))
         fraction = float(1 / (1 + np.exp(-pull)))
         return 0.0 if fraction < 0.015 else min(fraction, 1.0)
 
     @property
     def shift_m(self) -> tuple[float, float]:
-        """Return by how much the image is misplaced (x, y): sigma 0.35 px before August 2021, 0.1 px refined since."""
+        """Return by how much the image is misplaced (x, y): sigma 0.35 px before August 2021, 0.1
+        px refined since.
+        """
         sigma = 3.5 if self.date < date(2021, 8, 1) else 1.0
-        east, north = (float(np.clip(sigma * ndtri(self.chance(word)), -9, 9)) for word in ("east", "north"))
+        east, north = (
+            float(np.clip(sigma * ndtri(self.chance(word)), -9, 9)) for word in ("east", "north")
+        )
         return east, north
 
 
@@ -83,7 +91,9 @@ def across_track(x: F64, y: F64) -> F64:
 
 
 def acquisitions(world: World, grid: Grid, first: date, last: date) -> list[Acquisition]:
-    """Return the overpasses that see any of a window between two local solar days, earliest first."""
+    """Return the overpasses that see any of a window between two local solar days, earliest
+    first.
+    """
     corners = across_track(grid.x[[0, -1]][None, :], grid.y[[0, -1]][:, None])
     low = int(np.floor((corners.min() - OVERLAP_M / 2) / SWATH_M))
     high = int(np.floor((corners.max() + OVERLAP_M / 2) / SWATH_M))
@@ -92,7 +102,10 @@ def acquisitions(world: World, grid: Grid, first: date, last: date) -> list[Acqu
         phase = world.key("track", track) % REVISIT_DAYS
         start = (first - EPOCH).days
         start += (phase - start) % REVISIT_DAYS
-        found += [Acquisition(world, track, day) for day in range(start, (last - EPOCH).days + 1, REVISIT_DAYS)]
+        found += [
+            Acquisition(world, track, day)
+            for day in range(start, (last - EPOCH).days + 1, REVISIT_DAYS)
+        ]
     return sorted(found, key=lambda one: (one.day, one.track))
 
 
@@ -112,18 +125,24 @@ def _opacity(acquisition: Acquisition, grid: Grid) -> F32:
 
 
 def sky(acquisition: Acquisition, grid: Grid) -> Sky:
-    """Return clouds over a window and their shadows, displaced by the cloud's height and the sun."""
+    """Return clouds over a window and their shadows, displaced by the cloud's height and the
+    sun.
+    """
     coarse = Grid(CLOUD_M, 0, 0, 1, 1).around(grid, CLOUD_M)
     cloud = spread(_opacity(acquisition, coarse), coarse, grid)
     shade = np.zeros(grid.shape, np.float32)
     height = 900.0 + 2400.0 * acquisition.chance("cloud height")
     for band, rows in bands_of(grid):
-        strip = Grid(grid.step_m, grid.row + rows.start, grid.column, rows.stop - rows.start, grid.width)
+        strip = Grid(
+            grid.step_m, grid.row + rows.start, grid.column, rows.stop - rows.start, grid.width
+        )
         sun = sun_at(acquisition.world.latitude((band + 0.5) * SUN_BAND_M), acquisition.date)
         reach = height / np.tan(sun.elevation) / CLOUD_M
         down, right = round(-np.cos(sun.azimuth) * reach), round(np.sin(sun.azimuth) * reach)
         lattice = Grid(CLOUD_M, 0, 0, 1, 1).around(strip, CLOUD_M)
-        moved = Grid(CLOUD_M, lattice.row + down, lattice.column + right, lattice.height, lattice.width)
+        moved = Grid(
+            CLOUD_M, lattice.row + down, lattice.column + right, lattice.height, lattice.width
+        )
         shade[rows] = spread(_opacity(acquisition, moved), lattice, strip)
     return Sky(cloud, shade)
 
@@ -131,6 +150,8 @@ def sky(acquisition: Acquisition, grid: Grid) -> Sky:
 def haze(acquisition: Acquisition, grid: Grid) -> F32:
     """Return additional path reflectance at B2, `(y, x)`."""
     coarse = Grid(CLOUD_M * 4, 0, 0, 1, 1).around(grid, CLOUD_M * 4)
-    amount = 0.016 * acquisition.world.landscape.weather.haze * (0.3 + 1.4 * acquisition.chance("haze"))
+    amount = (
+        0.016 * acquisition.world.landscape.weather.haze * (0.3 + 1.4 * acquisition.chance("haze"))
+    )
     form = fractal(coarse, 9_000.0, 3, acquisition.key("haze form"))
     return spread(np.float32(amount) * np.clip(1 + np.float32(0.35) * form, 0, 3), coarse, grid)

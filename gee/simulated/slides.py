@@ -1,6 +1,8 @@
-"""Which slopes failed: slides of an earthquake, and scars of long ago, drawn cell by cell on a fixed lattice of cells.
+"""Which slopes failed: slides of an earthquake, and scars of long ago, drawn cell by cell on a
+fixed lattice of cells.
 
-A cell's slides depend on the cell's index, the event and the seed alone, so every block that they reach draws the same.
+A cell's slides depend on the cell's index, the event and the seed alone, so every block that they
+reach draws the same.
 """
 
 from __future__ import annotations
@@ -39,11 +41,15 @@ CELL_M = CELL_NODES * TERRAIN_M
 """Side of a cell that slides are drawn for."""
 LONGEST_M = 600.0
 REACH_M = 880.0
-"""No slide extends further from its cell: stray (21 m), longest run-out, half the widest scar (203 m), ragged edge (40 m)."""
+"""No slide extends further from its cell: stray (21 m), longest run-out, half the widest scar (203
+m), ragged edge (40 m).
+"""
 STEPS = 14
 """Points on a slide's centre line."""
 MOST_SIGMAS = 1.5
-"""Further from the mean number of slides no earthquake here strays: beyond it half the slopes would fail."""
+"""Further from the mean number of slides no earthquake here strays: beyond it half the slopes would
+fail.
+"""
 PROBES = 6000
 """Places at which the failure probability is summed over the affected area."""
 
@@ -75,11 +81,15 @@ def shaken(world: World, event: Event) -> Shaken:
     """Return an event's rupture and number of slides in a world."""
     magnitude = DEFAULT_MAGNITUDE if event.magnitude is None else event.magnitude
     depth = DEFAULT_DEPTH_KM if event.depth_km is None else max(event.depth_km, 0.0)
-    return _shaken(world, event.time.date().isoformat(), event.longitude, event.latitude, magnitude, depth)
+    return _shaken(
+        world, event.time.date().isoformat(), event.longitude, event.latitude, magnitude, depth
+    )
 
 
 @lru_cache(maxsize=64)
-def _shaken(world: World, day: str, longitude: float, latitude: float, magnitude: float, depth_km: float) -> Shaken:
+def _shaken(
+    world: World, day: str, longitude: float, latitude: float, magnitude: float, depth_km: float
+) -> Shaken:
     seed = world.key("event", day, round(longitude * 1e4), round(latitude * 1e4))
     transformer = pyproj.Transformer.from_crs(4326, world.epsg, always_xy=True)
     x, y = (float(value) for value in transformer.transform(longitude, latitude))
@@ -96,7 +106,8 @@ def _shaken(world: World, day: str, longitude: float, latitude: float, magnitude
 def failure_weight(quake: Shaken, x: F64, y: F64, slope: F64, weakness: F64) -> F64:
     """Return the probability of failure of ground at points; 0 beyond the affected area.
 
-    `weakness` is normal noise that stands for what is not known of the ground: it moves the displacement by Jibson's spread.
+    `weakness` is normal noise that stands for what is not known of the ground: it moves the
+    displacement by Jibson's spread.
     """
     soil, rupture = quake.world.landscape.ground, quake.rupture
     friction = np.radians(soil.friction_deg)
@@ -108,33 +119,44 @@ def failure_weight(quake: Shaken, x: F64, y: F64, slope: F64, weakness: F64) -> 
         np.asarray(soil.wetness),
     )
     peak = peak_acceleration(rupture.magnitude, rupture.distance_km(x, y))
-    moved = newmark_displacement_cm(critical_acceleration(safety, slope), peak) * 10 ** (JIBSON_SPREAD * weakness)
+    moved = newmark_displacement_cm(critical_acceleration(safety, slope), peak) * 10 ** (
+        JIBSON_SPREAD * weakness
+    )
     near = rupture.surface_distance_m(x, y) < affected_distance_km(rupture.magnitude) * 1000
     return np.where(near & (slope > np.radians(9)), failure_probability(moved), 0.0)
 
 
 @lru_cache(maxsize=64)
 def total_weight(quake: Shaken) -> float:
-    """Return the integral of the failure probability over the affected area, m², from `PROBES` places."""
+    """Return the integral of the failure probability over the affected area, m², from `PROBES`
+    places.
+    """
     rupture, reach = quake.rupture, affected_distance_km(quake.rupture.magnitude) * 1000
     rng = np.random.Generator(np.random.PCG64(quake.salt + 1))
     (x0, y0), (x1, y1) = rupture.start, rupture.end
     west, east = min(x0, x1) - reach, max(x0, x1) + reach
     south, north = min(y0, y1) - reach, max(y0, y1) + reach
     x, y = rng.uniform(west, east, PROBES), rng.uniform(south, north, PROBES)
-    rise = [ground_at(quake.world, x + dx, y + dy)[0] for dx, dy in ((30, 0), (-30, 0), (0, 30), (0, -30))]
+    rise = [
+        ground_at(quake.world, x + dx, y + dy)[0]
+        for dx, dy in ((30, 0), (-30, 0), (0, 30), (0, -30))
+    ]
     slope = np.arctan(np.hypot(rise[0] - rise[1], rise[2] - rise[3]) / 60.0)
     weights = failure_weight(quake, x, y, slope, rng.normal(0, 1, PROBES))
     return float(weights.mean() * (east - west) * (north - south))
 
 
 def cells(grid: Grid) -> list[tuple[int, int]]:
-    """Return the (row, column) of every cell whose slides can reach a window, in the one order they are drawn in."""
+    """Return the (row, column) of every cell whose slides can reach a window, in the one order they
+    are drawn in.
+    """
     first_row = int(np.floor((-grid.y[0] - REACH_M) / CELL_M))
     last_row = int(np.floor((-grid.y[-1] + REACH_M) / CELL_M))
     first_column = int(np.floor((grid.x[0] - REACH_M) / CELL_M))
     last_column = int(np.floor((grid.x[-1] + REACH_M) / CELL_M))
-    return [(r, c) for r in range(first_row, last_row + 1) for c in range(first_column, last_column + 1)]
+    return [
+        (r, c) for r in range(first_row, last_row + 1) for c in range(first_column, last_column + 1)
+    ]
 
 
 def _cell_grid(row: int, column: int) -> Grid:
@@ -154,26 +176,41 @@ def slides(quake: Shaken, row: int, column: int) -> Slides:
     weakness = fractal(grid, 420.0, 3, quake.world.key("weakness")).astype(np.float64) / FRACTAL_STD
     weights = failure_weight(quake, x, y, slope, weakness)
     expected = quake.total * float(weights.sum()) * TERRAIN_M**2 / total
-    return _drawn(quake.world, grid, weights, expected, key(quake.salt, "slides", row, column), (gx, gy))
+    return _drawn(
+        quake.world, grid, weights, expected, key(quake.salt, "slides", row, column), (gx, gy)
+    )
 
 
 @lru_cache(maxsize=4096)
 def old_scars(world: World, row: int, column: int) -> Slides:
-    """Return the scars of earlier years in one cell: same shapes, on slopes that shaking did not choose."""
+    """Return the scars of earlier years in one cell: same shapes, on slopes that shaking did not
+    choose.
+    """
     grid = _cell_grid(row, column)
     gx, gy = gradient(world, grid)
     steep = np.hypot(gx, gy).astype(np.float64)
-    weights = np.clip((steep - 0.25) / 0.5, 0.0, 1.0) * np.exp(fractal(grid, 700.0, 3, world.key("old weakness")))
+    weights = np.clip((steep - 0.25) / 0.5, 0.0, 1.0) * np.exp(
+        fractal(grid, 700.0, 3, world.key("old weakness"))
+    )
     expected = world.landscape.cover.old_scars * float(weights.mean()) * (CELL_M / 1000) ** 2
     return _drawn(world, grid, weights, expected, world.key("scars", row, column), (gx, gy))
 
 
 def _none() -> Slides:
-    return Slides(np.empty((0, STEPS)), np.empty((0, STEPS)), np.empty((0, STEPS)), np.empty((0, 4), np.float32))
+    return Slides(
+        np.empty((0, STEPS)),
+        np.empty((0, STEPS)),
+        np.empty((0, STEPS)),
+        np.empty((0, 4), np.float32),
+    )
 
 
-def _drawn(world: World, grid: Grid, weights: F64, expected: float, seed: int, slope: tuple[F32, F32]) -> Slides:
-    """Return slides at nodes chosen with a probability proportional to `weights`, about `expected` of them."""
+def _drawn(
+    world: World, grid: Grid, weights: F64, expected: float, seed: int, slope: tuple[F32, F32]
+) -> Slides:
+    """Return slides at nodes chosen with a probability proportional to `weights`, about `expected`
+    of them.
+    """
     rng = np.random.Generator(np.random.PCG64(seed))
     number = int(rng.poisson(expected))
     if number == 0:
@@ -193,10 +230,14 @@ def _drawn(world: World, grid: Grid, weights: F64, expected: float, seed: int, s
     return Slides(*_run_out(world, x, y, length, width, rng.uniform(0, 1, number)), traits)
 
 
-def _run_out(world: World, x: F64, y: F64, length: F64, width: F64, form: F64) -> tuple[F64, F64, F64]:
-    """Return centre lines down the steepest descent and half-widths along them, each `(slide, point)`.
+def _run_out(
+    world: World, x: F64, y: F64, length: F64, width: F64, form: F64
+) -> tuple[F64, F64, F64]:
+    """Return centre lines down the steepest descent and half-widths along them, each `(slide,
+    point)`.
 
-    The line ends early where the slope gives out: material stops at the slope break or in the channel.
+    The line ends early where the slope gives out: material stops at the slope break or in the
+    channel.
     """
     step = length / (STEPS - 1)
     box = _window(x, y)

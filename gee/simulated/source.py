@@ -1,4 +1,5 @@
-"""The simulated Earth as a `Source`: any place, any date, no account, no file. A test bench, never evidence.
+"""The simulated Earth as a `Source`: any place, any date, no account, no file. A test bench, never
+evidence.
 
 Sentinel-2 (six bands by `scene`, six more by `sentinel2`), Sentinel-1 and elevation.
 """
@@ -60,7 +61,8 @@ class SimulatedSource:
     def __post_init__(self) -> None:
         if self.landscape not in LANDSCAPES:
             raise RequestError(
-                f"--source simulated: no landscape `{self.landscape}`", f"Choose one of {', '.join(LANDSCAPES)}."
+                f"--source simulated: no landscape `{self.landscape}`",
+                f"Choose one of {', '.join(LANDSCAPES)}.",
             )
 
     def offer(self) -> Offer:
@@ -81,8 +83,12 @@ class SimulatedSource:
         """Return None: it covers the whole Earth."""
         return None
 
-    def plan(self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]) -> Plan:
-        """Return the overpasses of both windows, clearest first, nearest to the event among equals."""
+    def plan(
+        self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]
+    ) -> Plan:
+        """Return the overpasses of both windows, clearest first, nearest to the event among
+        equals.
+        """
         bands = inputs_of(bands)
         available = self.offer().bands
         unknown = [name for name in bands if name not in available]
@@ -100,11 +106,15 @@ class SimulatedSource:
                 scenes.append(_radar_scene(earth, area, geobox, event, windows, when))
         details = {"landscape": self.landscape, "seed": self.seed, "simulator": fingerprint()}
         measured = tuple(name for name in bands if name != "dem")
-        if self._landsat or any(parse_band(name).band.name not in spectra.BANDS for name in measured):
+        if self._landsat or any(
+            parse_band(name).band.name not in spectra.BANDS for name in measured
+        ):
             details["simulator_added"] = added_fingerprint()
         if self._landsat:
             details["sensor"] = self.sensor
-        return Plan(measured, "dem" in bands, geobox, area, event, windows, tuple(scenes), details=details)
+        return Plan(
+            measured, "dem" in bands, geobox, area, event, windows, tuple(scenes), details=details
+        )
 
     def _scenes(
         self, earth: World, area: Area, geobox: GeoBox, event: Event, windows: Windows, when: When
@@ -121,22 +131,40 @@ class SimulatedSource:
             cloudy = (over.cloud[inside] > 0.1)[seen]
             clear = seen.mean() * (1 - (cloudy | (over.shade[inside] > 0.3)[seen]).mean())
             scenes.append(
-                Scene(_id(one), when, one.acquired, product, round(float(clear), 4), round(float(cloudy.mean()), 4))
+                Scene(
+                    _id(one),
+                    when,
+                    one.acquired,
+                    product,
+                    round(float(clear), 4),
+                    round(float(cloudy.mean()), 4),
+                )
             )
         if not scenes:
             often = landsat.REVISIT_DAYS if self._landsat else REVISIT_DAYS
             raise _nothing("", when, windows, f"one overpass every {often} days")
         return sorted(
-            scenes, key=lambda s: (-round(s.clear_fraction or 0.0, 1), abs((s.acquired - event.time).total_seconds()))
+            scenes,
+            key=lambda s: (
+                -round(s.clear_fraction or 0.0, 1),
+                abs((s.acquired - event.time).total_seconds()),
+            ),
         )
 
     def pull(self, plan: Plan, block: GeoBox) -> Pulled:
         """Return the bands, observation classes and dates of one block."""
-        earth, resample = world(self.landscape, self.seed, block.crs), Resampler(native_window(block), block)
+        earth, resample = (
+            world(self.landscape, self.seed, block.crs),
+            Resampler(native_window(block), block),
+        )
         asked = _by_window(plan.bands)
         found = _seen(earth, plan, asked, resample, self._landsat) if asked else Pulled({}, {}, {})
         quake = shaken(earth, plan.event)
-        still = {name: geology.layer(name, quake, resample) for name in plan.bands if name in geology.LAYERS}
+        still = {
+            name: geology.layer(name, quake, resample)
+            for name in plan.bands
+            if name in geology.LAYERS
+        }
         bands = {**found.bands, **still}
         return Pulled({name: bands[name] for name in plan.bands}, found.observation, found.date)
 
@@ -155,11 +183,19 @@ def _id(acquisition: Acquisition) -> str:
 def _by_window(bands: Iterable[str]) -> dict[When, tuple[str, ...]]:
     """Return the base bands asked for in each window, pre first."""
     parsed = [parse_band(name) for name in bands]
-    return {when: names for when in When if (names := tuple(one.band.name for one in parsed if one.when is when))}
+    return {
+        when: names
+        for when in When
+        if (names := tuple(one.band.name for one in parsed if one.when is when))
+    }
 
 
 def _seen(
-    earth: World, plan: Plan, asked: Mapping[When, tuple[str, ...]], resample: Resampler, of_landsat: bool
+    earth: World,
+    plan: Plan,
+    asked: Mapping[When, tuple[str, ...]],
+    resample: Resampler,
+    of_landsat: bool,
 ) -> Pulled:
     """Return what the instruments saw of a block."""
     fine = any(set(names) & set(sentinel2.BANDS) for names in asked.values())
@@ -182,12 +218,15 @@ def _days(windows: Windows, when: When) -> tuple[date, date]:
 def _nothing(instrument: str, when: When, windows: Windows, how_often: str) -> NothingToSeeError:
     span = windows.pre if when is When.PRE else windows.post
     return NothingToSeeError(
-        f"no simulated {instrument}scene of the {when} window {span} as of {windows.as_of:%Y-%m-%d %H:%M} UTC",
+        f"no simulated {instrument}scene of the {when} window {span} as of "
+        f"{windows.as_of:%Y-%m-%d %H:%M} UTC",
         f"Give a longer --{when} ({how_often}), or a later --as-of.",
     )
 
 
-def _radar_scene(earth: World, area: Area, geobox: GeoBox, event: Event, windows: Windows, when: When) -> Scene:
+def _radar_scene(
+    earth: World, area: Area, geobox: GeoBox, event: Event, windows: Windows, when: When
+) -> Scene:
     """Return the one radar scene of a window: the first after the event, the last before it."""
     held = [
         one
@@ -209,7 +248,9 @@ def _optical(
     reach: Reach,
     of_landsat: bool,
 ) -> Pulled:
-    """Return the optical bands of one window on the block's grid; nothing where none is asked for."""
+    """Return the optical bands of one window on the block's grid; nothing where none is asked
+    for.
+    """
     asked = [name for name in names if name in OPTICAL]
     if not asked:
         return Pulled({}, {}, {})
@@ -220,7 +261,9 @@ def _optical(
         if of_landsat:
             return landsat.render(here, one, part, asked)
         image = dict(zip(spectra.BANDS, render(here, one, part), strict=True)) if first else {}
-        return {name: image[name] for name in first} | (sentinel2.render(here, one, part, more) if more else {})
+        return {name: image[name] for name in first} | (
+            sentinel2.render(here, one, part, more) if more else {}
+        )
 
     wanted = {scene.id for scene in plan.scenes if scene.when is when}
     passing = landsat.overpasses if of_landsat else acquisitions
@@ -228,10 +271,14 @@ def _optical(
     candidates = preferred([one for one in overpasses if _id(one) in wanted], when, plan.event)
     image = compose(ground, candidates, resample.window, asked, rendered, reach)
     bands = {f"{when}_{name}": resample.values(layer) for name, layer in image.values.items()}
-    return Pulled(bands, {when: resample.nearest(image.classes)}, {when: resample.nearest(image.days)})
+    return Pulled(
+        bands, {when: resample.nearest(image.classes)}, {when: resample.nearest(image.days)}
+    )
 
 
-def _radar(ground: Place, plan: Plan, when: When, names: Iterable[str], resample: Resampler) -> Pulled:
+def _radar(
+    ground: Place, plan: Plan, when: When, names: Iterable[str], resample: Resampler
+) -> Pulled:
     """Return the radar bands of one window on the block's grid; nothing where none is asked for."""
     asked = [name for name in names if name in radar.BANDS]
     if not asked:
@@ -239,7 +286,9 @@ def _radar(ground: Place, plan: Plan, when: When, names: Iterable[str], resample
     scene = next(one for one in plan.scenes if one.when is when and one.product == radar.PRODUCT)
     one = orbit.from_id(ground.world, scene.id)
     power = radar.render(ground, one, resample.window, asked)
-    bands = {f"{when}_{name}": radar.decibel(resample.values(layer)) for name, layer in power.items()}
+    bands = {
+        f"{when}_{name}": radar.decibel(resample.values(layer)) for name, layer in power.items()
+    }
     swath = resample.nearest(orbit.imaged(one, resample.window))
     seen = np.where(swath, ObservationClass.CLEAR, ObservationClass.NOT_IMAGED).astype(np.uint8)
     days = np.where(swath, (scene.acquired.date() - EPOCH).days, 0).astype(np.int32)

@@ -1,6 +1,7 @@
 """Surface reflectance of what lies on the ground, and what the atmosphere makes of it, per band.
 
-Typical values of dense forest, grass, soil, rock, gravel, water, snow; a band more is a column more.
+Typical values of dense forest, grass, soil, rock, gravel, water, snow; a band more is a column
+more.
 """
 
 from __future__ import annotations
@@ -40,11 +41,15 @@ PAVED = np.array([0.115, 0.140, 0.155, 0.205, 0.235, 0.205], np.float32)
 
 
 def between(first: F32, second: F32, share: F32) -> F32:
-    """Return `(band, y, x)`: a mixture of two spectra `(band,)` by a share `(y, x)` of the second."""
+    """Return `(band, y, x)`: a mixture of two spectra `(band,)` by a share `(y, x)` of the
+    second.
+    """
     return first[:, None, None] + (second - first)[:, None, None] * share[None]
 
 
 def paint(surface: F32, share: F32, spectrum: F32) -> None:
-    """Cover a surface `(band, y, x)` in place with a spectrum `(band,)` or `(band, y, x)` by a share `(y, x)`."""
+    """Cover a surface `(band, y, x)` in place with a spectrum `(band,)` or `(band, y, x)` by a
+    share `(y, x)`.
+    """
     for band in range(len(surface)):
         surface[band] += share * (spectrum[band] - surface[band])

@@ -1,6 +1,7 @@
 """What really happened. Not part of `Source`: only training and evaluation may look here.
 
-The mask follows the pixel-centre rule; the polygons trace the same implicit outlines on a 2.5 m lattice.
+The mask follows the pixel-centre rule; the polygons trace the same implicit outlines on a 2.5 m
+lattice.
 """
 
 from __future__ import annotations
@@ -43,10 +44,14 @@ def truth_mask(landscape: str, seed: int, event: Event, geobox: GeoBox) -> NDArr
     return (drawn.depth_m > 0).astype(np.uint8)
 
 
-def truth_polygons(landscape: str, seed: int, event: Event, geobox: GeoBox) -> geopandas.GeoDataFrame:
-    """Return the event's landslides that touch a grid, one row each, in the grid's CRS; cut at its edge.
+def truth_polygons(
+    landscape: str, seed: int, event: Event, geobox: GeoBox
+) -> geopandas.GeoDataFrame:
+    """Return the event's landslides that touch a grid, one row each, in the grid's CRS; cut at its
+    edge.
 
-    Columns: `geometry`, `area_m2` (planimetric, of the whole slide). Neighbours may overlap, as real ones do.
+    Columns: `geometry`, `area_m2` (planimetric, of the whole slide). Neighbours may overlap, as
+    real ones do.
     """
     earth = world(landscape, seed, geobox.crs)
     quake, window = shaken(earth, event), native_window(geobox)
@@ -82,7 +87,10 @@ def simulated_polygons(run: RunConfig, geobox: GeoBox) -> geopandas.GeoDataFrame
 
 def _landscape(run: RunConfig) -> str:
     if run.source.kind != "simulated":
-        raise RequestError("only the simulated Earth knows its own truth", "Give polygons: --reference FILE[:LAYER].")
+        raise RequestError(
+            "only the simulated Earth knows its own truth",
+            "Give polygons: --reference FILE[:LAYER].",
+        )
     return run.source.landscape or next(iter(LANDSCAPES))
 
 

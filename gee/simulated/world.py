@@ -1,4 +1,6 @@
-"""A world: one landscape laid over one projected CRS with one seed. Everything is a function of it and of coordinates."""
+"""A world: one landscape laid over one projected CRS with one seed. Everything is a function of it
+and of coordinates.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class World:
         return self.epsg // 100 == 327 or self.epsg == 3031
 
     def latitude(self, northing_m: float) -> float:
-        """Return the latitude of a northing on the central meridian, degrees, in steps of `SUN_BAND_M`."""
+        """Return the latitude of a northing on the central meridian, degrees, in steps of
+        `SUN_BAND_M`.
+        """
         return _latitude(self.epsg, int(np.floor(northing_m / SUN_BAND_M)))
 
 
@@ -64,11 +68,15 @@ def world(landscape: str, seed: int, crs: object) -> World:
         RequestError: an unknown landscape, or a CRS without an EPSG code in metres.
     """
     if landscape not in LANDSCAPES:
-        raise RequestError(f"--source simulated: no landscape `{landscape}`", f"Choose one of {', '.join(LANDSCAPES)}.")
+        raise RequestError(
+            f"--source simulated: no landscape `{landscape}`",
+            f"Choose one of {', '.join(LANDSCAPES)}.",
+        )
     found = pyproj.CRS.from_user_input(str(crs))
     epsg = found.to_epsg()
     if epsg is None or not found.is_projected:
         raise RequestError(
-            f"the simulated Earth cannot be seen in {found.name}", "Use a grid in UTM (EPSG:326zz / EPSG:327zz)."
+            f"the simulated Earth cannot be seen in {found.name}",
+            "Use a grid in UTM (EPSG:326zz / EPSG:327zz).",
         )
     return World(landscape, seed, epsg)

@@ -1,4 +1,5 @@
-"""Who may be affected: roads, buildings and people within a landslide, or below one within its reach. Indicative, always.
+"""Who may be affected: roads, buildings and people within a landslide, or below one within its
+reach. Indicative, always.
 
 The layers are the user's own files (`given`); what "below" means is said in `runout`.
 """
@@ -46,9 +47,13 @@ class Affected:
     """What may be affected by the landslides of an inventory."""
 
     totals: dict[str, float]
-    """Each road, building and person once: ``roads_m``, ``roads_below_m`` and so on, as far as layers were given."""
+    """Each road, building and person once: ``roads_m``, ``roads_below_m`` and so on, as far as
+    layers were given.
+    """
     roads: pd.DataFrame
-    """A row a road: name, kind, landslides, within_m, below_m; the longest stretch within a landslide first."""
+    """A row a road: name, kind, landslides, within_m, below_m; the longest stretch within a
+    landslide first.
+    """
     layers: tuple[Layer, ...]
     reach_angle_deg: float | None
     """Least angle of reach where the run sets one; None where it follows from the size."""
@@ -63,11 +68,15 @@ def _squares(bounds: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     """Return the positions of the landslides of each square on the ground."""
     centres = np.stack([bounds[:, [0, 2]].mean(axis=1), bounds[:, [1, 3]].mean(axis=1)], axis=1)
     _, member = np.unique(np.floor_divide(centres, READ_AT_ONCE_M), axis=0, return_inverse=True)
-    return [np.flatnonzero(member.ravel() == number) for number in range(int(member.max(initial=-1)) + 1)]
+    return [
+        np.flatnonzero(member.ravel() == number)
+        for number in range(int(member.max(initial=-1)) + 1)
+    ]
 
 
 def _met(features: Features, slides: gpd.GeoDataFrame, zones: Shapes) -> gpd.GeoDataFrame:
-    """Return the user's features that meet a landslide or what lies below it, a row a meeting: geometry is their shared part.
+    """Return the user's features that meet a landslide or what lies below it, a row a meeting:
+    geometry is their shared part.
 
     Columns: `slide` (position), `where`, `fid`, `name`, `kind`.
     """
@@ -84,27 +93,40 @@ def _met(features: Features, slides: gpd.GeoDataFrame, zones: Shapes) -> gpd.Geo
             rows = near.iloc[j][["fid", "name", "kind"]].assign(slide=members[i], where=where)
             found.append(gpd.GeoDataFrame(rows, geometry=shared, crs=slides.crs))
     empty = gpd.GeoDataFrame(
-        {name: [] for name in ("fid", "name", "kind", "slide", "where")}, geometry=[], crs=slides.crs
+        {name: [] for name in ("fid", "name", "kind", "slide", "where")},
+        geometry=[],
+        crs=slides.crs,
     )
     full = [each for each in found if len(each)]
     return gpd.GeoDataFrame(pd.concat(full, ignore_index=True), crs=slides.crs) if full else empty
 
 
 def _summed(values: pd.Series[Any], slide: pd.Series[Any], count: int) -> NDArray[np.float64]:
-    total = np.bincount(slide.to_numpy(dtype=np.int64), weights=values.to_numpy(dtype=float), minlength=count)
+    total = np.bincount(
+        slide.to_numpy(dtype=np.int64), weights=values.to_numpy(dtype=float), minlength=count
+    )
     return total.astype(np.float64)
 
 
 def _lines(geometry: Any) -> Any:
     """Return the lines of a shape as one MultiLineString; touches in a point fall away."""
-    parts = [part for part in shapely.get_parts(geometry, return_index=False) if part.geom_type == "LineString"]
+    parts = [
+        part
+        for part in shapely.get_parts(geometry, return_index=False)
+        if part.geom_type == "LineString"
+    ]
     nested = [
-        line for part in shapely.get_parts(geometry) if part.geom_type == "MultiLineString" for line in part.geoms
+        line
+        for part in shapely.get_parts(geometry)
+        if part.geom_type == "MultiLineString"
+        for line in part.geoms
     ]
     return shapely.MultiLineString([*parts, *nested])
 
 
-def _roads(met: gpd.GeoDataFrame, slides: gpd.GeoDataFrame) -> tuple[dict[str, Any], pd.DataFrame, Layer]:
+def _roads(
+    met: gpd.GeoDataFrame, slides: gpd.GeoDataFrame
+) -> tuple[dict[str, Any], pd.DataFrame, Layer]:
     """Return the columns, the list of roads and the layer of their stretches."""
     lines = met.set_geometry([_lines(each) for each in met.geometry]).reset_index(drop=True)
     lines["length_m"] = lines.length.round(1)
@@ -115,27 +137,50 @@ def _roads(met: gpd.GeoDataFrame, slides: gpd.GeoDataFrame) -> tuple[dict[str, A
         for name, where in (("roads_m", WITHIN), ("roads_below_m", BELOW))
         for part in [lines[lines["where"] == where]]
     }
-    words = "Stretches of road within a landslide, or below one within its reach: possibly blocked; indicative"
-    layer = Layer("affected_roads", "Roads possibly blocked", words, "MultiLineString", ROAD_FIELDS, lines)
+    words = (
+        "Stretches of road within a landslide, or below one within its reach: possibly "
+        "blocked; indicative"
+    )
+    layer = Layer(
+        "affected_roads", "Roads possibly blocked", words, "MultiLineString", ROAD_FIELDS, lines
+    )
     return columns, _by_road(lines), layer
 
 
 def _by_road(lines: gpd.GeoDataFrame) -> pd.DataFrame:
-    """Return the roads by name (nameless ones by kind), every metre once, what lies within a landslide first."""
+    """Return the roads by name (nameless ones by kind), every metre once, what lies within a
+    landslide first.
+    """
     rows = []
     for (name, kind), group in lines.groupby(["name", "kind"], sort=True):
         inside = shapely.union_all(group.geometry[group["where"] == WITHIN].to_numpy())
         either = shapely.union_all(group.geometry.to_numpy())
         within, total = shapely.length(inside), shapely.length(either)
         count = group["landslide"].nunique()
-        rows.append({"name": name, "kind": kind, "landslides": count, "within_m": within, "below_m": total - within})
+        rows.append(
+            {
+                "name": name,
+                "kind": kind,
+                "landslides": count,
+                "within_m": within,
+                "below_m": total - within,
+            }
+        )
     frame = pd.DataFrame(rows, columns=["name", "kind", "landslides", "within_m", "below_m"])
-    return frame.sort_values(["within_m", "below_m"], ascending=False, kind="stable").reset_index(drop=True)
+    return frame.sort_values(["within_m", "below_m"], ascending=False, kind="stable").reset_index(
+        drop=True
+    )
 
 
-def _buildings(met: gpd.GeoDataFrame, slides: gpd.GeoDataFrame) -> tuple[dict[str, Any], dict[str, float], Layer]:
-    """Return the columns, the totals and the layer of buildings; one within a landslide is not below the same one too."""
-    here = met.sort_values("where", ascending=False, kind="stable").drop_duplicates(["slide", "fid"])
+def _buildings(
+    met: gpd.GeoDataFrame, slides: gpd.GeoDataFrame
+) -> tuple[dict[str, Any], dict[str, float], Layer]:
+    """Return the columns, the totals and the layer of buildings; one within a landslide is not
+    below the same one too.
+    """
+    here = met.sort_values("where", ascending=False, kind="stable").drop_duplicates(
+        ["slide", "fid"]
+    )
     here = here.assign(landslide=slides["id"].to_numpy()[here["slide"].to_numpy(dtype=np.int64)])
     once = here.drop_duplicates("fid")["where"]
     columns, totals = {}, {}
@@ -145,32 +190,60 @@ def _buildings(met: gpd.GeoDataFrame, slides: gpd.GeoDataFrame) -> tuple[dict[st
         totals[name] = float((once == where).sum())
     words = "Buildings within a landslide, or below one within its reach; indicative"
     points = here.set_geometry(here.geometry.representative_point())
-    return columns, totals, Layer("affected_buildings", "Buildings possibly affected", words, "Point", _WHERE, points)
+    return (
+        columns,
+        totals,
+        Layer("affected_buildings", "Buildings possibly affected", words, "Point", _WHERE, points),
+    )
 
 
-def _people(people: People, slides: gpd.GeoDataFrame, zones: Shapes) -> tuple[dict[str, Any], dict[str, float]]:
+def _people(
+    people: People, slides: gpd.GeoDataFrame, zones: Shapes
+) -> tuple[dict[str, Any], dict[str, float]]:
     """Return the columns and the totals of people."""
     crs, shapes = code_of(slides.crs), slides.geometry.to_numpy()
-    columns = {"people": people.within(shapes, crs).round(2), "people_below": people.within(zones, crs).round(2)}
+    columns = {
+        "people": people.within(shapes, crs).round(2),
+        "people_below": people.within(zones, crs).round(2),
+    }
     only_below = shapely.difference(shapely.union_all(zones), shapely.union_all(shapes))
     below = people.within(np.array([only_below], dtype=object), crs)
-    return columns, {"people": float(np.nansum(columns["people"])), "people_below": float(np.nansum(below))}
+    return columns, {
+        "people": float(np.nansum(columns["people"])),
+        "people_below": float(np.nansum(below)),
+    }
 
 
 def _reach(slides: gpd.GeoDataFrame, zones: Shapes, config: AffectedConfig) -> Layer:
     angles = reach_angles_deg(slides["area_m2"].to_numpy(dtype=float), config).round(1)
-    fields = {"landslide": slides["id"].to_numpy(), "reach_angle_deg": angles, "area_m2": shapely.area(zones)}
+    fields = {
+        "landslide": slides["id"].to_numpy(),
+        "reach_angle_deg": angles,
+        "area_m2": shapely.area(zones),
+    }
     frame = gpd.GeoDataFrame(fields, geometry=zones, crs=slides.crs)
-    words = "Ground below a landslide that debris may still reach, by the angle of reach; indicative"
-    return Layer("reach", "Possible reach", words, "MultiPolygon", REACH_FIELDS, frame[~frame.geometry.is_empty])
+    words = (
+        "Ground below a landslide that debris may still reach, by the angle of reach; indicative"
+    )
+    return Layer(
+        "reach",
+        "Possible reach",
+        words,
+        "MultiPolygon",
+        REACH_FIELDS,
+        frame[~frame.geometry.is_empty],
+    )
 
 
-def assess(inventory: Inventory, stack: Stack, given: Given, config: AffectedConfig) -> tuple[Inventory, Affected]:
+def assess(
+    inventory: Inventory, stack: Stack, given: Given, config: AffectedConfig
+) -> tuple[Inventory, Affected]:
     """Return the inventory with columns of what may be affected, and the account of it.
 
     Args:
         inventory: under the ids it is published with.
-        stack: for the ground; without elevation only what lies within landslides is told, and a warning says so.
+        stack: for the ground; without elevation only what lies within landslides is told, and a
+            warning says so.
         given: the user's layers that reach into the area.
         config: the rule of what lies below a landslide.
     """
@@ -184,7 +257,10 @@ def assess(inventory: Inventory, stack: Stack, given: Given, config: AffectedCon
         more, roads, layer = _roads(_met(given.roads, slides, zones), slides)
         columns |= more
         layers.append(layer)
-        totals |= {"roads_m": float(roads["within_m"].sum()), "roads_below_m": float(roads["below_m"].sum())}
+        totals |= {
+            "roads_m": float(roads["within_m"].sum()),
+            "roads_below_m": float(roads["below_m"].sum()),
+        }
     if given.buildings:
         more, counted, layer = _buildings(_met(given.buildings, slides, zones), slides)
         columns |= more
@@ -194,7 +270,11 @@ def assess(inventory: Inventory, stack: Stack, given: Given, config: AffectedCon
         more, counted = _people(given.people, slides, zones)
         columns |= more
         totals |= counted
-    warnings = () if "dem" in stack.band_names else ("no elevation: nothing is said about what lies below a landslide",)
+    warnings = (
+        ()
+        if "dem" in stack.band_names
+        else ("no elevation: nothing is said about what lies below a landslide",)
+    )
     totals = {name: round(total, 1) for name, total in totals.items()}
     account = Affected(totals, roads, tuple(layers), config.reach_angle_deg, warnings)
     return replace(inventory, landslides=slides.assign(**columns)), account

@@ -1,9 +1,11 @@
-"""What lies below a landslide: where its debris may still go, by the shape of the ground and a least angle of reach.
+"""What lies below a landslide: where its debris may still go, by the shape of the ground and a
+least angle of reach.
 
-The rule, a simple relative of Flow-R (Horton et al. 2013, NHESS 13, 869-885): from every pixel of the landslide a path goes on to
-each of the eight neighbours that is not higher and nearly as steep as the steepest one, as long as the line from the crown
-(the landslide's highest pixel) along the path dips by the angle of reach or more. It is indicative: no volumes, no velocities,
-no channels, no walls.
+The rule, a simple relative of Flow-R (Horton et al. 2013, NHESS 13, 869-885): from every pixel of
+the landslide a path goes on to each of the eight neighbours that is not higher and nearly as steep
+as the steepest one, as long as the line from the crown (the landslide's highest pixel) along the
+path dips by the angle of reach or more. It is indicative: no volumes, no velocities, no channels,
+no walls.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from configs.stack import Stack
 from inventory.outline.polygons import polygonise, through
 
 BLOCK_PX = 2048
-"""Landslides are followed block by block; only a block's terrain, and what lies within reach of it, is in memory."""
+"""Landslides are followed block by block; only a block's terrain, and what lies within reach of it,
+is in memory.
+"""
 LEAST_SHARE = 0.8
-"""Share of the steepest gradient from which a path goes there too. Chosen: on a plane these are the two directions of the
-eight that flank the fall line, as in D-infinity (Tarboton 1997)."""
+"""Share of the steepest gradient from which a path goes there too. Chosen: on a plane these are the
+two directions of the eight that flank the fall line, as in D-infinity (Tarboton 1997)."""
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -37,8 +41,8 @@ Mask = NDArray[np.bool_]
 def reach_angles_deg(area_m2: Floats, config: AffectedConfig) -> Floats:
     """Return the least angle of reach of landslides by their size, in degrees.
 
-    Corominas (1996), Can. Geotech. J. 33, 260-271, all landslides: log10(H/L) = -0.047 - 0.085 log10 V; volume in m³ from
-    Guzzetti et al. (2009), EPSL 279, 222-229: V = 0.074 A^1.450.
+    Corominas (1996), Can. Geotech. J. 33, 260-271, all landslides: log10(H/L) = -0.047 - 0.085
+    log10 V; volume in m³ from Guzzetti et al. (2009), EPSL 279, 222-229: V = 0.074 A^1.450.
     """
     if config.reach_angle_deg is not None:
         return np.full(len(area_m2), config.reach_angle_deg)
@@ -52,15 +56,20 @@ _STEPS = np.array([(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or d
 
 @dataclass(frozen=True)
 class _Front:
-    """Pixels a path has just come to: flat index, path from the crown and path outside the landslide, in metres."""
+    """Pixels a path has just come to: flat index, path from the crown and path outside the
+    landslide, in metres.
+    """
 
     at: NDArray[np.int64]
     far_m: Floats
     outside_m: Floats
 
 
-def below(mask: Mask, elevation_m: NDArray[Any], resolution_m: float, angle_deg: float, limit_m: float) -> Mask:
-    """Return which pixels `(y, x)` lie below a landslide and within its reach; its own pixels are not among them.
+def below(
+    mask: Mask, elevation_m: NDArray[Any], resolution_m: float, angle_deg: float, limit_m: float
+) -> Mask:
+    """Return which pixels `(y, x)` lie below a landslide and within its reach; its own pixels are
+    not among them.
 
     Args:
         mask: the landslide's pixels.
@@ -87,7 +96,9 @@ def below(mask: Mask, elevation_m: NDArray[Any], resolution_m: float, angle_deg:
         far, outside = front.far_m[:, None] + lengths, front.outside_m[:, None] + lengths
         go = (dip >= np.maximum(LEAST_SHARE * dip.max(axis=1), 0)[:, None]) & ~reached[to]
         go &= (z[crown] - z[to] >= tangent * far) & (outside <= limit_m)
-        order = np.argsort(far[go], kind="stable")  # of several paths to a pixel the shortest counts
+        order = np.argsort(
+            far[go], kind="stable"
+        )  # of several paths to a pixel the shortest counts
         at, first = np.unique(to[go][order], return_index=True)
         front = _Front(at, far[go][order][first], outside[go][order][first])
         reached[at] = found[at] = True
@@ -109,12 +120,16 @@ def _pixel_bounds(geometry: NDArray[Any], geobox: GeoBox, margin_px: int) -> NDA
     low = np.floor(np.minimum(corners[:, :2], corners[:, 2:])) - margin_px
     high = np.ceil(np.maximum(corners[:, :2], corners[:, 2:])) + margin_px
     height, width = (int(n) for n in geobox.shape)
-    clipped: NDArray[np.int64] = np.clip(np.hstack([low, high]), 0, [width, height, width, height]).astype(np.int64)
+    clipped: NDArray[np.int64] = np.clip(
+        np.hstack([low, high]), 0, [width, height, width, height]
+    ).astype(np.int64)
     return clipped
 
 
 def zones_below(slides: gpd.GeoDataFrame, stack: Stack, config: AffectedConfig) -> NDArray[Any]:
-    """Return for each landslide what lies below it as a MultiPolygon, empty where nothing does or the stack has no elevation."""
+    """Return for each landslide what lies below it as a MultiPolygon, empty where nothing does or
+    the stack has no elevation.
+    """
     geometry = slides.geometry.to_numpy()
     zones = np.array([shapely.MultiPolygon()] * len(geometry), dtype=object)
     if "dem" not in stack.band_names or not len(geometry):
@@ -130,9 +145,16 @@ def zones_below(slides: gpd.GeoDataFrame, stack: Stack, config: AffectedConfig) 
         for i in members:
             x0, y0, x1, y1 = (int(n) for n in windows[i])
             affine = geobox.affine @ Affine.translation(x0, y0)
-            mask = rasterize([geometry[i]], out_shape=(y1 - y0, x1 - x0), transform=affine, dtype="uint8") == 1
+            mask = (
+                rasterize(
+                    [geometry[i]], out_shape=(y1 - y0, x1 - x0), transform=affine, dtype="uint8"
+                )
+                == 1
+            )
             here = ground[y0 - top : y1 - top, x0 - left : x1 - left]
-            zones[i] = _outline(below(mask, here, resolution_m, angles[i], config.reach_limit_m), affine)
+            zones[i] = _outline(
+                below(mask, here, resolution_m, angles[i], config.reach_limit_m), affine
+            )
     return zones
 
 

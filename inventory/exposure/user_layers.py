@@ -1,4 +1,6 @@
-"""The user's own layers, read piece by piece: roads, buildings, people. Any CRS; checked before a run begins."""
+"""The user's own layers, read piece by piece: roads, buildings, people. Any CRS; checked before a
+run begins.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,17 @@ Box = tuple[float, float, float, float]
 
 NAMES = ("name", "ref", "road_name", "street")
 KINDS = ("highway", "fclass", "class", "type", "building")
-"""Fields that name a feature, and say its kind, in the order they are looked for (OpenStreetMap's and Geofabrik's first)."""
+"""Fields that name a feature, and say its kind, in the order they are looked for (OpenStreetMap's
+and Geofabrik's first).
+"""
 MOST_CELLS = 200_000
 """Cells of a population raster that are looked at together."""
 
 
 def _boxes(bounds: Box, source: str, target: str) -> list[Box]:
-    """Return bounds in another CRS; two boxes where they cross the antimeridian of a geographic one."""
+    """Return bounds in another CRS; two boxes where they cross the antimeridian of a geographic
+    one.
+    """
     there = pyproj.Transformer.from_crs(source, target, always_xy=True).transform_bounds(*bounds)
     west, south, east, north = (float(n) for n in there)
     if west > east:
@@ -78,12 +84,20 @@ class Features:
         except RequestError as error:
             raise RequestError(f"affected.{what}: {error.message}", error.remedy) from error
         except pyogrio.errors.DataSourceError as error:
-            raise RequestError(f"affected.{what}: cannot read {layer}: {error}", "Export it again.") from error
-        kind = str(info["geometry_type"] or "None").removesuffix(" Z").removeprefix("2.5D ").removeprefix("Multi")
+            raise RequestError(
+                f"affected.{what}: cannot read {layer}: {error}", "Export it again."
+            ) from error
+        kind = (
+            str(info["geometry_type"] or "None")
+            .removesuffix(" Z")
+            .removeprefix("2.5D ")
+            .removeprefix("Multi")
+        )
         if kind not in (*geometries, "Unknown", "GeometryCollection"):
             wanted = " or ".join(geometries)
             raise RequestError(
-                f"affected.{what}: {layer} holds {kind}, not {wanted}", "Name the right layer, FILE:LAYER."
+                f"affected.{what}: {layer} holds {kind}, not {wanted}",
+                "Name the right layer, FILE:LAYER.",
             )
         if not info["crs"]:
             raise RequestError(
@@ -95,19 +109,31 @@ class Features:
             ours: next((own[each] for each in names if each in own), "")
             for ours, names in (("name", NAMES), ("kind", KINDS))
         }
-        return cls(what, layer, name, str(info["crs"]), {ours: theirs for ours, theirs in fields.items() if theirs})
+        return cls(
+            what,
+            layer,
+            name,
+            str(info["crs"]),
+            {ours: theirs for ours, theirs in fields.items() if theirs},
+        )
 
     def lies_in(self, area: Area) -> bool:
         """Return whether the layer reaches into the area."""
         info = pyogrio.read_info(self.layer.file, layer=self.name, force_total_bounds=True)
         total = info["total_bounds"]
-        return total is not None and any(_meet(tuple(total), box) for box in _area_boxes(area, self.crs))
+        return total is not None and any(
+            _meet(tuple(total), box) for box in _area_boxes(area, self.crs)
+        )
 
     def near(self, bounds: Box, crs: str) -> gpd.GeoDataFrame:
         """Return the valid features that meet bounds, in `crs`: `fid`, `name`, `kind`, geometry."""
         parts = [
             pyogrio.read_dataframe(
-                self.layer.file, layer=self.name, columns=list(set(self.fields.values())), bbox=box, fid_as_index=True
+                self.layer.file,
+                layer=self.name,
+                columns=list(set(self.fields.values())),
+                bbox=box,
+                fid_as_index=True,
             )
             for box in _boxes(bounds, crs, self.crs)
         ]
@@ -115,7 +141,9 @@ class Features:
         for part in parts:
             part = part[~(part.geometry.isna() | part.geometry.is_empty)]
             texts = {
-                ours: part[self.fields[ours]].astype("string").fillna("") if ours in self.fields else ""
+                ours: part[self.fields[ours]].astype("string").fillna("")
+                if ours in self.fields
+                else ""
                 for ours in ("name", "kind")
             }
             moved = part.geometry.force_2d().to_crs(crs).to_numpy()
@@ -147,11 +175,13 @@ class People:
             with rasterio.open(path, driver="GTiff") as file:
                 if file.crs is None:
                     raise RequestError(
-                        f"{what}: {path} does not say its coordinate system", "Assign one with `gdal_edit.py -a_srs`."
+                        f"{what}: {path} does not say its coordinate system",
+                        "Assign one with `gdal_edit.py -a_srs`.",
                     )
                 if file.transform.b or file.transform.d or file.count != 1:
                     raise RequestError(
-                        f"{what}: {path} is turned, or has {file.count} bands", "Warp it north up, one band of people."
+                        f"{what}: {path} is turned, or has {file.count} bands",
+                        "Warp it north up, one band of people.",
                     )
                 return cls(path, file.crs.to_wkt(), tuple(file.bounds))
         except rasterio.errors.RasterioError as error:
@@ -166,7 +196,8 @@ class People:
         return bool(pyproj.CRS(self.crs).is_geographic)
 
     def within(self, polygons: NDArray[Any], crs: str) -> Floats:
-        """Return the people within polygons: cells by the share of them that is covered; NaN off the raster.
+        """Return the people within polygons: cells by the share of them that is covered; NaN off
+        the raster.
 
         Cells without data count as empty: population rasters leave out what nobody lives in.
         """
@@ -174,9 +205,16 @@ class People:
             there = in_lonlat(polygons, crs)
         else:
             to_raster = pyproj.Transformer.from_crs(crs, self.crs, always_xy=True)
-            there = shapely.transform(polygons, lambda xy: np.column_stack(to_raster.transform(xy[:, 0], xy[:, 1])))
+            there = shapely.transform(
+                polygons, lambda xy: np.column_stack(to_raster.transform(xy[:, 0], xy[:, 1]))
+            )
         with rasterio.open(self.path) as file:
-            return np.array([sum((_people(file, part) for part in shapely.get_parts(each)), 0.0) for each in there])
+            return np.array(
+                [
+                    sum((_people(file, part) for part in shapely.get_parts(each)), 0.0)
+                    for each in there
+                ]
+            )
 
 
 def _people(file: Any, polygon: Any) -> float:
@@ -195,14 +233,17 @@ def _people(file: Any, polygon: Any) -> float:
     for first in range(top, bottom, at_once):
         last = min(first + at_once, bottom)
         count = (
-            file.read(1, window=Window(left, first, right - left, last - first), masked=True).astype(float).filled(0.0)
+            file.read(1, window=Window(left, first, right - left, last - first), masked=True)
+            .astype(float)
+            .filled(0.0)
         )
         count = np.where(np.isfinite(count) & (count > 0), count, 0.0)
         y, x = np.nonzero(count)
         x0, y0 = affine.c + (left + x) * affine.a, affine.f + (first + y) * affine.e
         cells = shapely.box(x0, y0, x0 + affine.a, y0 + affine.e)
         total += float(
-            (count[y, x] * shapely.area(shapely.intersection(cells, polygon))).sum() / abs(affine.a * affine.e)
+            (count[y, x] * shapely.area(shapely.intersection(cells, polygon))).sum()
+            / abs(affine.a * affine.e)
         )
     return total
 
@@ -224,16 +265,28 @@ class Given:
         """
         return cls(
             Features.open(config.roads, "roads", ("LineString",)) if config.roads else None,
-            Features.open(config.buildings, "buildings", ("Polygon", "Point")) if config.buildings else None,
+            Features.open(config.buildings, "buildings", ("Polygon", "Point"))
+            if config.buildings
+            else None,
             People.open(config.population) if config.population else None,
         )
 
     def in_area(self, area: Area) -> tuple[Given, tuple[str, ...]]:
-        """Return only what reaches into the area, and a warning for each that does not: silence is not "none affected"."""
-        there = {name: each for name in ("roads", "buildings", "people") if (each := getattr(self, name)) is not None}
+        """Return only what reaches into the area, and a warning for each that does not: silence is
+        not "none affected".
+        """
+        there = {
+            name: each
+            for name in ("roads", "buildings", "people")
+            if (each := getattr(self, name)) is not None
+        }
         elsewhere = [name for name, each in there.items() if not each.lies_in(area)]
         warnings = tuple(
-            f"the given layer of {name} lies elsewhere: nothing is said about {name}" for name in elsewhere
+            f"the given layer of {name} lies elsewhere: nothing is said about {name}"
+            for name in elsewhere
         )
-        kept = {name: None if name in elsewhere else there.get(name) for name in ("roads", "buildings", "people")}
+        kept = {
+            name: None if name in elsewhere else there.get(name)
+            for name in ("roads", "buildings", "people")
+        }
         return Given(kept["roads"], kept["buildings"], kept["people"]), warnings

@@ -1,7 +1,8 @@
-"""The rasters of a revision as cloud-optimised GeoTIFFs: written in strips, with overviews, statistics and nodata.
+"""The rasters of a revision as cloud-optimised GeoTIFFs: written in strips, with overviews,
+statistics and nodata.
 
-`landslides.tif` is burnt from the polygons themselves, so raster and inventory cannot disagree. GeoTIFF has no place for
-category names; GDAL reads them from a small ``.aux.xml`` beside the file.
+`landslides.tif` is burnt from the polygons themselves, so raster and inventory cannot disagree.
+GeoTIFF has no place for category names; GDAL reads them from a small ``.aux.xml`` beside the file.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ UNSEEN = 255
 """Value of ``landslides.tif`` where nothing was observed."""
 CACHE_BYTES = 128 * 2**20
 DECIMALS = 3
-"""Digits of a stored probability. Chosen: a twentieth of what any calibration can claim, and half the file."""
+"""Digits of a stored probability. Chosen: a twentieth of what any calibration can claim, and half
+the file.
+"""
 
 Categories = Mapping[int, tuple[str, str]]
 """Name and colour of each value of a raster of classes."""
@@ -68,11 +71,20 @@ class Cog:
 
 PROBABILITY = Cog("float32", np.nan, "landslide probability, 0 to 1")
 LANDSLIDES = Cog("uint8", UNSEEN, "1 landslide, 0 observed and none, 255 not observed", MASK)
-OBSERVED = Cog("uint8", OUTSIDE, "what was seen of each pixel", {int(each): look for each, look in OBSERVATION.items()})
+OBSERVED = Cog(
+    "uint8",
+    OUTSIDE,
+    "what was seen of each pixel",
+    {int(each): look for each, look in OBSERVATION.items()},
+)
 
 
 def _fill(
-    path: Path, cog: Cog, geobox: GeoBox, blocks: Iterator[tuple[slice, NDArray[Any]]], tags: dict[str, str]
+    path: Path,
+    cog: Cog,
+    geobox: GeoBox,
+    blocks: Iterator[tuple[slice, NDArray[Any]]],
+    tags: dict[str, str],
 ) -> None:
     """Write a plain tiled GeoTIFF strip by strip: the source of the COG."""
     height, width = (int(n) for n in geobox.shape)
@@ -96,8 +108,12 @@ def _fill(
         file.set_band_description(1, cog.description)
         file.update_tags(**tags)
         if cog.categories:
-            file.write_colormap(1, {value: (*rgb(colour), 255) for value, (_, colour) in cog.categories.items()})
-            file.update_tags(1, **{f"CLASS_{value}": name for value, (name, _) in cog.categories.items()})
+            file.write_colormap(
+                1, {value: (*rgb(colour), 255) for value, (_, colour) in cog.categories.items()}
+            )
+            file.update_tags(
+                1, **{f"CLASS_{value}": name for value, (name, _) in cog.categories.items()}
+            )
         for rows, block in blocks:
             file.write(block, 1, window=Window(0, rows.start, width, rows.stop - rows.start))
 
@@ -112,7 +128,11 @@ def _name_categories(path: Path, categories: Categories) -> None:
 
 
 def write_cog(
-    path: Path, cog: Cog, geobox: GeoBox, blocks: Iterator[tuple[slice, NDArray[Any]]], tags: dict[str, str]
+    path: Path,
+    cog: Cog,
+    geobox: GeoBox,
+    blocks: Iterator[tuple[slice, NDArray[Any]]],
+    tags: dict[str, str],
 ) -> Path:
     """Return the path of a COG, written whole or not at all.
 
@@ -120,7 +140,8 @@ def write_cog(
         path: where it goes.
         cog: how it is stored.
         geobox: its grid.
-        blocks: consecutive strips of whole rows, a multiple of 512 of them each but the last: (rows, `(y, x)`).
+        blocks: consecutive strips of whole rows, a multiple of 512 of them each but the last:
+            (rows, `(y, x)`).
         tags: what the file says of itself.
     """
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_PAM_ENABLED="NO"), replacing(path) as part:
@@ -162,14 +183,18 @@ def write_rasters(
     tags: dict[str, str],
     names: tuple[str, ...] | None = None,
 ) -> dict[str, Path]:
-    """Return the three rasters of a revision by name, or only those in `names`; each is written whole or not at all."""
+    """Return the three rasters of a revision by name, or only those in `names`; each is written
+    whole or not at all.
+    """
     geobox, threshold = inventory.geobox, inventory.threshold
 
     def chance(strip: Strip) -> NDArray[np.float32]:
         return rounded(np.where(strip.seen, strip.probability, np.float32(np.nan)), threshold)
 
     def mask(strip: Strip) -> NDArray[np.uint8]:
-        return np.where(strip.seen, burnt(inventory.landslides, geobox, strip.rows), np.uint8(UNSEEN))
+        return np.where(
+            strip.seen, burnt(inventory.landslides, geobox, strip.rows), np.uint8(UNSEEN)
+        )
 
     def seen(strip: Strip) -> NDArray[np.uint8]:
         return strip.observation

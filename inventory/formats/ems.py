@@ -1,9 +1,11 @@
-"""``ems.gpkg``: the inventory in the shape of a Copernicus EMS rapid-mapping vector package (delineation product).
+"""``ems.gpkg``: the inventory in the shape of a Copernicus EMS rapid-mapping vector package
+(delineation product).
 
-Layers and fields as the service's online manual names them: source, area of interest, image footprint
-(https://emergency.copernicus.eu/mapping/book/export/html/138257), observed event (…/138262), values of `event_type` and
-`obj_desc` (…/138130); a GeoPackage in WGS 84, as the service has delivered since 2023. The manual leaves the summary table's
-columns to the product; those here are our own. It is no product of the service, and says so: `emsr_id` is empty.
+Layers and fields as the service's online manual names them: source, area of interest, image
+footprint (https://emergency.copernicus.eu/mapping/book/export/html/138257), observed event
+(…/138262), values of `event_type` and `obj_desc` (…/138130); a GeoPackage in WGS 84, as the service
+has delivered since 2023. The manual leaves the summary table's columns to the product; those here
+are our own. It is no product of the service, and says so: `emsr_id` is empty.
 """
 
 from __future__ import annotations
@@ -81,7 +83,9 @@ STYLES = (
 
 def _lonlat(frame: gpd.GeoDataFrame, fields: dict[str, Any]) -> gpd.GeoDataFrame:
     shapes = in_lonlat(frame.geometry.to_numpy(), code_of(frame.crs))
-    return gpd.GeoDataFrame(pd.DataFrame(fields, index=range(len(frame))), geometry=shapes, crs=WGS84)
+    return gpd.GeoDataFrame(
+        pd.DataFrame(fields, index=range(len(frame))), geometry=shapes, crs=WGS84
+    )
 
 
 def _sources(about: About, resolution_m: float) -> Layer:
@@ -101,9 +105,22 @@ def _sources(about: About, resolution_m: float) -> Layer:
 
 
 def _area(about: About, area: Layer) -> Layer:
-    fields = {"emsr_id": "", "glide_no": "", "area_id": "01", "locality": about.name, "map_type": "Delineation"}
+    fields = {
+        "emsr_id": "",
+        "glide_no": "",
+        "area_id": "01",
+        "locality": about.name,
+        "map_type": "Delineation",
+    }
     frame = _lonlat(area.frame, fields)
-    return Layer("areaOfInterestA", "Area of interest", "Where coslide looked", "MultiPolygon", AREA_FIELDS, frame)
+    return Layer(
+        "areaOfInterestA",
+        "Area of interest",
+        "Where coslide looked",
+        "MultiPolygon",
+        AREA_FIELDS,
+        frame,
+    )
 
 
 def _footprints(scenes: Layer, unseen: Layer) -> Layer:
@@ -111,18 +128,35 @@ def _footprints(scenes: Layer, unseen: Layer) -> Layer:
     used = seen[~seen.geometry.is_empty]
     images = _lonlat(
         used,
-        {"obj_type": "Image Footprint", "or_src_id": used.index.to_numpy() + 1, "notation": used["id"].to_numpy()},
+        {
+            "obj_type": "Image Footprint",
+            "or_src_id": used.index.to_numpy() + 1,
+            "notation": used["id"].to_numpy(),
+        },
     )
     why = unseen.frame["why"].to_numpy()
     blind = _lonlat(unseen.frame, {"obj_type": "Not Analysed", "or_src_id": None, "notation": why})
-    frame = gpd.GeoDataFrame(pd.concat([each for each in (images, blind) if len(each)] or [images]), crs=WGS84)
-    words = "Where pixels of an image were used, and where nothing could be seen; outlines for orientation"
-    return Layer("imageFootprintA", "Image footprint", words, "MultiPolygon", FOOTPRINT_FIELDS, frame)
+    frame = gpd.GeoDataFrame(
+        pd.concat([each for each in (images, blind) if len(each)] or [images]), crs=WGS84
+    )
+    words = (
+        "Where pixels of an image were used, and where nothing could be seen; outlines for "
+        "orientation"
+    )
+    return Layer(
+        "imageFootprintA", "Image footprint", words, "MultiPolygon", FOOTPRINT_FIELDS, frame
+    )
 
 
 def image_of(seen_on: pd.Series[Any], scenes: tuple[Scene, ...]) -> list[int | None]:
-    """Return for each landslide the `src_id` of the post-event image of its day; of the latest one where none fits."""
-    posts = {scene.acquired.date(): number for number, scene in enumerate(scenes, 1) if scene.when is When.POST}
+    """Return for each landslide the `src_id` of the post-event image of its day; of the latest one
+    where none fits.
+    """
+    posts = {
+        scene.acquired.date(): number
+        for number, scene in enumerate(scenes, 1)
+        if scene.when is When.POST
+    }
     latest = posts[max(posts)] if posts else None
     return [posts.get(day.date(), latest) if pd.notna(day) else latest for day in seen_on]
 
@@ -140,7 +174,9 @@ def _observed(inventory: Inventory, about: About) -> Layer:
         "area": np.round(slides["area_m2"].to_numpy(dtype=float) / 1e4, 4),
     }
     frame = _lonlat(slides, fields)
-    return Layer("observedEventA", "Observed event", "The landslides", "MultiPolygon", OBSERVED_FIELDS, frame)
+    return Layer(
+        "observedEventA", "Observed event", "The landslides", "MultiPolygon", OBSERVED_FIELDS, frame
+    )
 
 
 def _summary(summary: Summary) -> Layer:
@@ -149,16 +185,34 @@ def _summary(summary: Summary) -> Layer:
         ("Observed event: landslides", "ha", round(100 * summary.landslide_area_km2, 2), total_ha),
         ("Observed event: landslides", "number", summary.landslide_count, None),
         ("Area seen, water left out", "share", summary.observed_fraction, 1.0),
-        *((f"{what} (indicative)", unit, count, None) for what, unit, count in summary.affected_rows()),
+        *(
+            (f"{what} (indicative)", unit, count, None)
+            for what, unit, count in summary.affected_rows()
+        ),
     ]
     frame = pd.DataFrame(rows, columns=[field.name for field in SUMMARY_FIELDS])
-    return Layer("summaryTable", "Summary table", "The inventory in a few numbers", None, SUMMARY_FIELDS, frame)
+    return Layer(
+        "summaryTable",
+        "Summary table",
+        "The inventory in a few numbers",
+        None,
+        SUMMARY_FIELDS,
+        frame,
+    )
 
 
 def write_ems(
-    path: Path, about: About, inventory: Inventory, summary: Summary, area: Layer, scenes: Layer, unseen: Layer
+    path: Path,
+    about: About,
+    inventory: Inventory,
+    summary: Summary,
+    area: Layer,
+    scenes: Layer,
+    unseen: Layer,
 ) -> Path:
-    """Return the path of the package, written whole or not at all; `area`, `scenes` and `unseen` are the inventory's own."""
+    """Return the path of the package, written whole or not at all; `area`, `scenes` and `unseen`
+    are the inventory's own.
+    """
     layers = [
         _observed(inventory, about),
         _footprints(scenes, unseen),

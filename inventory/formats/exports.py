@@ -1,4 +1,6 @@
-"""Further formats of a revision, each on or off in the run's configuration; an empty inventory has them all too."""
+"""Further formats of a revision, each on or off in the run's configuration; an empty inventory has
+them all too.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ from inventory.formats.layers import Layer
 from inventory.outline.outline import Inventory
 from inventory.summary import Summary, headline
 
-FILES: dict[Export, str] = {"geojson": "landslides.geojson", "kml": "landslides.kml", "ems": ems.FILE}
+FILES: dict[Export, str] = {
+    "geojson": "landslides.geojson",
+    "kml": "landslides.kml",
+    "ems": ems.FILE,
+}
 """File of each format."""
 
 
@@ -38,11 +44,17 @@ def write_exports(folder: Path, exports: Sequence[Export], given: Exported) -> d
     for export in exports:
         path = folder / FILES[export]
         if export == "geojson":
-            told = {**given.summary.as_plain(), "as_of": about.stamp, "attribution": list(about.attribution)}
+            told = {
+                **given.summary.as_plain(),
+                "as_of": about.stamp,
+                "attribution": list(about.attribution),
+            }
             write_geojson(path, given.landslides, told)
         elif export == "kml":
             words = [*headline(given.summary), *about.warnings, *about.attribution]
             write_kml(path, about, given.landslides, given.area, given.unseen, words)
         else:
-            ems.write_ems(path, about, given.inventory, given.summary, given.area, given.scenes, given.unseen)
+            ems.write_ems(
+                path, about, given.inventory, given.summary, given.area, given.scenes, given.unseen
+            )
     return {FILES[export]: folder / FILES[export] for export in exports}

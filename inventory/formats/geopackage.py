@@ -1,8 +1,9 @@
 """Inventories as GeoPackage: OGR writes the layers, SQLite adds what OGR's short road leaves out.
 
-That is: descriptions of every field (``gpkg_data_columns``), the three values of ``status`` as a list to choose from, our format
-and grid (``gpkg_metadata``), and styles (``layer_styles``). OGC GeoPackage 1.3, http://www.geopackage.org/spec130/.
-Stamps come from the run's clock, so the same run gives the same bytes.
+That is: descriptions of every field (``gpkg_data_columns``), the three values of ``status`` as a
+list to choose from, our format and grid (``gpkg_metadata``), and styles (``layer_styles``). OGC
+GeoPackage 1.3, http://www.geopackage.org/spec130/. Stamps come from the run's clock, so the same
+run gives the same bytes.
 """
 
 from __future__ import annotations
@@ -22,21 +23,38 @@ import shapely
 from configs.errors import RequestError
 from configs.files import check_format, format_of, replacing
 from configs.stack import grid_attributes, grid_from
-from inventory.formats.layers import LANDSLIDE_FIELDS, REASON, Field, Layer, column, inventory_layers
+from inventory.formats.layers import (
+    LANDSLIDE_FIELDS,
+    REASON,
+    Field,
+    Layer,
+    column,
+    inventory_layers,
+)
 from inventory.formats.styles import STYLES, Style, qml, sld
 from inventory.outline.attributes import DATES, STATUSES
 from inventory.outline.outline import Inventory, code_of
 
 FORMAT = format_of("inventory")
 VERSION = "1.3"
-"""Of the standard: what readers of the last years all know; 1.4 makes QGIS 3.22 and its kind warn."""
+"""Of the standard: what readers of the last years all know; 1.4 makes QGIS 3.22 and its kind
+warn.
+"""
 _DRAFT_STAMP = "1970-01-01T00:00:00.000Z"
 
 _EXTENSIONS = (
     ("gpkg_data_columns", "gpkg_schema", "http://www.geopackage.org/spec121/#extension_schema"),
-    ("gpkg_data_column_constraints", "gpkg_schema", "http://www.geopackage.org/spec121/#extension_schema"),
+    (
+        "gpkg_data_column_constraints",
+        "gpkg_schema",
+        "http://www.geopackage.org/spec121/#extension_schema",
+    ),
     ("gpkg_metadata", "gpkg_metadata", "http://www.geopackage.org/spec121/#extension_metadata"),
-    ("gpkg_metadata_reference", "gpkg_metadata", "http://www.geopackage.org/spec121/#extension_metadata"),
+    (
+        "gpkg_metadata_reference",
+        "gpkg_metadata",
+        "http://www.geopackage.org/spec121/#extension_metadata",
+    ),
 )
 _TABLES = """
 CREATE TABLE IF NOT EXISTS gpkg_extensions (table_name TEXT, column_name TEXT, extension_name TEXT NOT NULL,
@@ -89,7 +107,11 @@ def _write_layer(path: Path, layer: Layer) -> None:
         geometry = layer.frame.geometry.to_numpy()
         geometry = _multi(geometry) if layer.geometry == "MultiPolygon" else geometry
         shape["geometry"] = shapely.to_wkb(geometry, flavor="iso")
-        shape |= {"geometry_type": layer.geometry, "crs": code_of(layer.frame.crs), "promote_to_multi": False}
+        shape |= {
+            "geometry_type": layer.geometry,
+            "crs": code_of(layer.frame.crs),
+            "promote_to_multi": False,
+        }
         shape["layer_options"] = {**told, "GEOMETRY_NAME": "geom"}
     pyogrio.raw.write(
         path,
@@ -110,12 +132,20 @@ def _describe(database: sqlite3.Connection, layers: Sequence[Layer]) -> None:
         for f in layer.fields
     ]
     database.executemany(
-        "INSERT INTO gpkg_data_columns (table_name, column_name, name, description, constraint_name) VALUES (?,?,?,?,?)",
+        "INSERT INTO gpkg_data_columns (table_name, column_name, name, description, "
+        "constraint_name) VALUES (?,?,?,?,?)",
         rows,
     )
-    words = dict(zip(STATUSES, ("not looked at yet", "a landslide, seen by a person", "not a landslide"), strict=True))
+    words = dict(
+        zip(
+            STATUSES,
+            ("not looked at yet", "a landslide, seen by a person", "not a landslide"),
+            strict=True,
+        )
+    )
     database.executemany(
-        "INSERT INTO gpkg_data_column_constraints (constraint_name, constraint_type, value, description) "
+        "INSERT INTO gpkg_data_column_constraints (constraint_name, constraint_type, "
+        "value, description) "
         "VALUES ('status', 'enum', ?, ?)",
         words.items(),
     )
@@ -124,10 +154,12 @@ def _describe(database: sqlite3.Connection, layers: Sequence[Layer]) -> None:
 def _stamp(database: sqlite3.Connection, metadata: dict[str, Any], stamp: str) -> None:
     text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
     database.execute(
-        "INSERT INTO gpkg_metadata VALUES (1, 'dataset', ?, 'application/json', ?)", (f"urn:{FORMAT}", text)
+        "INSERT INTO gpkg_metadata VALUES (1, 'dataset', ?, 'application/json', ?)",
+        (f"urn:{FORMAT}", text),
     )
     database.execute(
-        "INSERT INTO gpkg_metadata_reference (reference_scope, timestamp, md_file_id) VALUES ('geopackage', ?, 1)",
+        "INSERT INTO gpkg_metadata_reference (reference_scope, timestamp, md_file_id) "
+        "VALUES ('geopackage', ?, 1)",
         (stamp,),
     )
     database.executemany(
@@ -136,7 +168,9 @@ def _stamp(database: sqlite3.Connection, metadata: dict[str, Any], stamp: str) -
     )
 
 
-def _style(database: sqlite3.Connection, layers: Sequence[Layer], styles: Sequence[Style], stamp: str) -> None:
+def _style(
+    database: sqlite3.Connection, layers: Sequence[Layer], styles: Sequence[Style], stamp: str
+) -> None:
     written = {layer.name for layer in layers}
     rows = [
         (style.layer, "geom", "coslide", qml(style), sld(style), 1, "coslide's own style", stamp)
@@ -144,8 +178,10 @@ def _style(database: sqlite3.Connection, layers: Sequence[Layer], styles: Sequen
         if style.layer in written
     ]
     database.executemany(
-        "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, "
-        "styleQML, styleSLD, useAsDefault, description, owner, update_time) VALUES ('', '', ?, ?, ?, ?, ?, ?, ?, '', ?)",
+        "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
+        "f_geometry_column, styleName, "
+        "styleQML, styleSLD, useAsDefault, description, owner, update_time) VALUES ('', "
+        "'', ?, ?, ?, ?, ?, ?, ?, '', ?)",
         rows,
     )
     database.execute(
@@ -157,7 +193,11 @@ def _style(database: sqlite3.Connection, layers: Sequence[Layer], styles: Sequen
 
 
 def write_geopackage(
-    path: Path, layers: Sequence[Layer], metadata: dict[str, Any], stamp: str, styles: Sequence[Style] = STYLES
+    path: Path,
+    layers: Sequence[Layer],
+    metadata: dict[str, Any],
+    stamp: str,
+    styles: Sequence[Style] = STYLES,
 ) -> Path:
     """Return the path of a GeoPackage written whole or not at all.
 
@@ -191,8 +231,12 @@ def inventory_metadata(inventory: Inventory) -> dict[str, Any]:
 
 
 def write_inventory(inventory: Inventory, path: Path) -> Path:
-    """Return the path of a GeoPackage with the layers ``landslides`` and ``rejected`` alone, for steps that pass paths."""
-    return write_geopackage(path, inventory_layers(inventory), inventory_metadata(inventory), _DRAFT_STAMP)
+    """Return the path of a GeoPackage with the layers ``landslides`` and ``rejected`` alone, for
+    steps that pass paths.
+    """
+    return write_geopackage(
+        path, inventory_layers(inventory), inventory_metadata(inventory), _DRAFT_STAMP
+    )
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -210,7 +254,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
             ).fetchone()
         metadata = json.loads(found[0]) if found else {}
     except (sqlite3.Error, json.JSONDecodeError) as error:
-        raise RequestError(f"{path} is no inventory of coslide: {error}", "Give a landslides.gpkg of a run.") from error
+        raise RequestError(
+            f"{path} is no inventory of coslide: {error}", "Give a landslides.gpkg of a run."
+        ) from error
     check_format(metadata.get("format"), "inventory", str(path))
     return dict(metadata)
 
@@ -219,11 +265,14 @@ def _read_layer(path: Path, name: str, fields: tuple[Field, ...]) -> gpd.GeoData
     try:
         frame = pyogrio.read_dataframe(path, layer=name)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise RequestError(f"{path}: cannot read layer `{name}`: {error}", "Restore the file from its run.") from error
+        raise RequestError(
+            f"{path}: cannot read layer `{name}`: {error}", "Restore the file from its run."
+        ) from error
     missing = [field.name for field in fields if field.name not in frame.columns]
     if missing:
         raise RequestError(
-            f"{path}: layer `{name}` has no field {', '.join(missing)}", "Restore the fields; edit only their values."
+            f"{path}: layer `{name}` has no field {', '.join(missing)}",
+            "Restore the fields; edit only their values.",
         )
     for date in DATES:
         frame[date] = frame[date].astype("datetime64[s]")
@@ -239,4 +288,6 @@ def read_inventory(path: Path) -> Inventory:
     metadata = read_metadata(path)
     landslides = _read_layer(path, "landslides", LANDSLIDE_FIELDS)
     rejected = _read_layer(path, "rejected", (*LANDSLIDE_FIELDS, REASON))
-    return Inventory(landslides, rejected, grid_from(metadata["grid"]), float(metadata["threshold"]))
+    return Inventory(
+        landslides, rejected, grid_from(metadata["grid"]), float(metadata["threshold"])
+    )

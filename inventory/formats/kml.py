@@ -1,6 +1,8 @@
-"""``landslides.kml``: the inventory for virtual globes and phones (OGC KML 2.2, 12-007r2), coloured by confidence.
+"""``landslides.kml``: the inventory for virtual globes and phones (OGC KML 2.2, 12-007r2), coloured
+by confidence.
 
-Names and texts come from outside: they are escaped as XML, and once more where a globe reads them as HTML.
+Names and texts come from outside: they are escaped as XML, and once more where a globe reads them
+as HTML.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ def _style(name: str, line: str, fill: str, width: float = 1.5) -> str:
 
 
 def _styles() -> str:
-    parts = [_style(name, _colour(colour, 255), _colour(colour, 90)) for name, colour in CONFIDENCE.items()]
+    parts = [
+        _style(name, _colour(colour, 255), _colour(colour, 90))
+        for name, colour in CONFIDENCE.items()
+    ]
     parts += [
         _style("area", _colour("#08306b", 255), "00ffffff", 2),
         _style("unseen", _colour("#5b5b5b", 120), _colour("#5b5b5b", 110), 0.5),
@@ -66,33 +71,48 @@ def shape_of(polygons: Any) -> str:
     """Return a MultiPolygon as KML geometry."""
     parts = []
     for polygon in shapely.get_parts(polygons):
-        holes = "".join(f"<innerBoundaryIs>{_ring(hole)}</innerBoundaryIs>" for hole in polygon.interiors)
-        parts.append(f"<Polygon><outerBoundaryIs>{_ring(polygon.exterior)}</outerBoundaryIs>{holes}</Polygon>")
+        holes = "".join(
+            f"<innerBoundaryIs>{_ring(hole)}</innerBoundaryIs>" for hole in polygon.interiors
+        )
+        parts.append(
+            f"<Polygon><outerBoundaryIs>{_ring(polygon.exterior)}</outerBoundaryIs>{holes}</Polygon>"
+        )
     return f"<MultiGeometry>{''.join(parts)}</MultiGeometry>"
 
 
 def _schema(fields: Sequence[Field]) -> str:
-    inner = "".join(f"<SimpleField name={quoteattr(f.name)} type={quoteattr(_KINDS[f.kind])}/>" for f in fields)
+    inner = "".join(
+        f"<SimpleField name={quoteattr(f.name)} type={quoteattr(_KINDS[f.kind])}/>" for f in fields
+    )
     return f'<Schema name="landslides" id="landslides">{inner}</Schema>'
 
 
 def _data(fields: dict[str, Any]) -> str:
     inner = "".join(
-        f"<SimpleData name={quoteattr(k)}>{text(v)}</SimpleData>" for k, v in fields.items() if v is not None
+        f"<SimpleData name={quoteattr(k)}>{text(v)}</SimpleData>"
+        for k, v in fields.items()
+        if v is not None
     )
     return f'<ExtendedData><SchemaData schemaUrl="#landslides">{inner}</SchemaData></ExtendedData>'
 
 
 def _shapes(layer: Layer, simplify_m: float = 0.0) -> Iterator[Any]:
     geometry = layer.frame.geometry.to_numpy()
-    yield from in_lonlat(shapely.simplify(geometry, simplify_m) if simplify_m else geometry, code_of(layer.frame.crs))
+    yield from in_lonlat(
+        shapely.simplify(geometry, simplify_m) if simplify_m else geometry, code_of(layer.frame.crs)
+    )
 
 
 def _landslides(layer: Layer) -> Iterator[str]:
     yield f"<Folder><name>{text(layer.title)}</name>"
     for shape, fields in zip(_shapes(layer), properties(layer), strict=True):
-        head = f"<name>{text(fields['id'])}</name><styleUrl>#{text(fields['confidence'])}</styleUrl>"
-        yield f"<Placemark id={quoteattr(fields['id'])}>{head}{_data(fields)}{shape_of(shape)}</Placemark>"
+        head = (
+            f"<name>{text(fields['id'])}</name><styleUrl>#{text(fields['confidence'])}</styleUrl>"
+        )
+        yield (
+            "<Placemark "
+            f"id={quoteattr(fields['id'])}>{head}{_data(fields)}{shape_of(shape)}</Placemark>"
+        )
     yield "</Folder>"
 
 
@@ -115,7 +135,9 @@ def _epicentre(about: About) -> str:
     return f"<Placemark><name>{text(called)}</name>{stamp}{point}</Placemark>"
 
 
-def write_kml(path: Path, about: About, landslides: Layer, area: Layer, unseen: Layer, words: Sequence[str]) -> Path:
+def write_kml(
+    path: Path, about: About, landslides: Layer, area: Layer, unseen: Layer, words: Sequence[str]
+) -> Path:
     """Return the path of the KML, written whole or not at all.
 
     Args:
@@ -129,12 +151,20 @@ def write_kml(path: Path, about: About, landslides: Layer, area: Layer, unseen: 
     told = text("<br/>".join(html.escape(line) for line in words))
     coarse = 2 * float(unseen.frame["drawn_at_m"].max()) if len(unseen.frame) else 0.0
     with replacing(path) as part, part.open("w", encoding="utf-8") as file:
-        file.write('<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2"><Document>')
-        file.write(f"<name>{text(about.name)}</name><open>1</open><description>{told}</description>\n")
+        file.write(
+            '<?xml version="1.0" encoding="UTF-8"?>\n<kml '
+            'xmlns="http://www.opengis.net/kml/2.2"><Document>'
+        )
+        file.write(
+            f"<name>{text(about.name)}</name><open>1</open><description>{told}</description>\n"
+        )
         file.write(_styles() + _schema(landslides.fields) + "\n" + _epicentre(about) + "\n")
         for line in _landslides(landslides):
             file.write(line + "\n")
-        for line in (*_ground(unseen, "unseen", "why", coarse, False), *_ground(area, "area", "area", 0.0, True)):
+        for line in (
+            *_ground(unseen, "unseen", "why", coarse, False),
+            *_ground(area, "area", "area", 0.0, True),
+        ):
             file.write(line + "\n")
         file.write("</Document></kml>\n")
     return path

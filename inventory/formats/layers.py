@@ -1,4 +1,6 @@
-"""The layers of a GeoPackage: which fields, of which type, described in which words. Empty ones have every field too."""
+"""The layers of a GeoPackage: which fields, of which type, described in which words. Empty ones
+have every field too.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def _landslide_field(name: str) -> Field:
 
 
 LANDSLIDE_FIELDS = tuple(_landslide_field(name) for name in FIELDS)
-REASON = Field("reason", "text", "Why it is not counted as a landslide; the rules and numbers are in run.yaml")
+REASON = Field(
+    "reason", "text", "Why it is not counted as a landslide; the rules and numbers are in run.yaml"
+)
 CHANGE_FIELDS = (
     Field("id", "text", FIELDS["id"]),
     Field("change", "text", f"{', '.join(CHANGE)}: against the revision before"),
@@ -68,7 +72,11 @@ UNSEEN_FIELDS = (
     Field("class", "integer", "Observation class, as in observation.tif"),
     Field("why", "text", "The class in words"),
     Field("area_m2", "real", "Area in square metres, as drawn"),
-    Field("drawn_at_m", "real", "Pixel size the outline was drawn at, in metres; observation.tif has every pixel"),
+    Field(
+        "drawn_at_m",
+        "real",
+        "Pixel size the outline was drawn at, in metres; observation.tif has every pixel",
+    ),
 )
 SCENE_FIELDS = (
     Field("id", "text", "Identifier of the acquisition at its provider"),
@@ -77,7 +85,11 @@ SCENE_FIELDS = (
     Field("product", "text", "Product level"),
     Field("clear_fraction", "real", "Clear share of the area, where known"),
     Field("cloud_fraction", "real", "Cloudy share as the provider states it, where known"),
-    Field("date_assumed", "boolean", "True where the date was not known and a plausible one was written"),
+    Field(
+        "date_assumed",
+        "boolean",
+        "True where the date was not known and a plausible one was written",
+    ),
     Field("used_km2", "real", "Area drawn from acquisitions of that day"),
 )
 EVENT_FIELDS = (
@@ -151,7 +163,9 @@ def unseen_layer(frame: gpd.GeoDataFrame) -> Layer:
 
 
 def scenes_layer(about: About, footprints: gpd.GeoDataFrame) -> Layer:
-    """Return the layer ``scenes``; `footprints` has a row per scene: `used_km2` and where the scene's day was used."""
+    """Return the layer ``scenes``; `footprints` has a row per scene: `used_km2` and where the
+    scene's day was used.
+    """
     rows = [
         {
             "id": scene.id,
@@ -196,8 +210,19 @@ def event_layer(about: About, summary: Summary, inventory: Inventory) -> Layer:
     }
     points = gpd.GeoSeries.from_xy([event.longitude], [event.latitude], crs=WGS84).to_crs(crs)
     frame = gpd.GeoDataFrame([row], geometry=points.to_numpy(), crs=crs)
-    words = " ".join((*headline(summary)[:1], "The earthquake, and the headline")) if about.choice.out_of_domain else ""
-    return Layer("event", "Epicentre", words or "The earthquake, and the headline", "Point", EVENT_FIELDS, frame)
+    words = (
+        " ".join((*headline(summary)[:1], "The earthquake, and the headline"))
+        if about.choice.out_of_domain
+        else ""
+    )
+    return Layer(
+        "event",
+        "Epicentre",
+        words or "The earthquake, and the headline",
+        "Point",
+        EVENT_FIELDS,
+        frame,
+    )
 
 
 def changes_layer(frame: gpd.GeoDataFrame) -> Layer:
@@ -206,14 +231,18 @@ def changes_layer(frame: gpd.GeoDataFrame) -> Layer:
     return Layer("changes", "Changes", words, "MultiPolygon", CHANGE_FIELDS, frame)
 
 
-def column(values: pd.Series[Any], kind: Kind) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, np.dtype[np.bool_]]]:
+def column(
+    values: pd.Series[Any], kind: Kind
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, np.dtype[np.bool_]]]:
     """Return a column as the array OGR is given, and where it is null."""
     null = values.isna().to_numpy(dtype=bool)
     if kind in ("date", "datetime"):
         unit = "datetime64[D]" if kind == "date" else "datetime64[ms]"
         return values.to_numpy(dtype="datetime64[ns]").astype(unit), null
     if kind == "text":
-        return np.array([None if gone else str(v) for v, gone in zip(values, null, strict=True)], dtype=object), null
+        return np.array(
+            [None if gone else str(v) for v, gone in zip(values, null, strict=True)], dtype=object
+        ), null
     empty = values.astype(object).where(~null, 0)
     dtype = {"real": np.float64, "integer": np.int32, "boolean": np.bool_}[kind]
     return empty.to_numpy().astype(dtype), null

@@ -1,6 +1,8 @@
-"""A revision as a STAC item: where, when, which files with which checksums, how they were made. Catalogs: `catalog`.
+"""A revision as a STAC item: where, when, which files with which checksums, how they were made.
+Catalogs: `catalog`.
 
-STAC 1.1 with the extensions projection 2, raster 1.1, file 2.1 and processing 1.2 (https://stac-extensions.github.io).
+STAC 1.1 with the extensions projection 2, raster 1.1, file 2.1 and processing 1.2
+(https://stac-extensions.github.io).
 """
 
 from __future__ import annotations
@@ -39,7 +41,11 @@ _ROLES: dict[str, tuple[str, str, list[str]]] = {
     "observation.tif": (pystac.MediaType.COG, "What was seen of each pixel", ["data", "data-mask"]),
     "landslides.geojson": (pystac.MediaType.GEOJSON, "The landslides as GeoJSON", ["data"]),
     "landslides.kml": (pystac.MediaType.KML, "The landslides for virtual globes", ["data"]),
-    "ems.gpkg": ("application/geopackage+sqlite3", "The landslides in the shape of a Copernicus EMS package", ["data"]),
+    "ems.gpkg": (
+        "application/geopackage+sqlite3",
+        "The landslides in the shape of a Copernicus EMS package",
+        ["data"],
+    ),
     "report.html": (pystac.MediaType.HTML, "Report for people", ["overview"]),
     "preview.png": (pystac.MediaType.PNG, "Preview", ["thumbnail"]),
     "selection.csv": ("text/csv", "MMD ranking of the checkpoints", ["metadata"]),
@@ -64,7 +70,8 @@ def _item(about: About, summary: Summary, inventory: Inventory) -> pystac.Item:
             "title": f"Landslides: {about.name}",
             "description": " ".join(headline(summary)),
             "processing:software": {"coslide": version("coslide")},
-            "processing:lineage": f"Checkpoint {about.choice.card} on imagery of {about.source}: {about.choice.reason}",
+            "processing:lineage": f"Checkpoint {about.choice.card} on imagery of "
+            f"{about.source}: {about.choice.reason}",
             "processing:level": "L4",
             "coslide:format": format_of("item"),
             **{f"coslide:{name}": value for name, value in summary.as_plain().items()},
@@ -88,7 +95,11 @@ def _item(about: About, summary: Summary, inventory: Inventory) -> pystac.Item:
 
 def _raster_band(path: Path) -> RasterBand:
     with open_raster(path) as file:
-        tags = {name: float(value) for name, value in file.tags(1).items() if name.startswith("STATISTICS_")}
+        tags = {
+            name: float(value)
+            for name, value in file.tags(1).items()
+            if name.startswith("STATISTICS_")
+        }
         statistics = Statistics.create(
             minimum=tags.get("STATISTICS_MINIMUM"),
             maximum=tags.get("STATISTICS_MAXIMUM"),
@@ -106,7 +117,9 @@ def _raster_band(path: Path) -> RasterBand:
 
 
 def _add(item: pystac.Item, path: Path) -> None:
-    kind, title, roles = _ROLES.get(path.name, ("application/octet-stream", path.name, ["metadata"]))
+    kind, title, roles = _ROLES.get(
+        path.name, ("application/octet-stream", path.name, ["metadata"])
+    )
     asset = pystac.Asset(href=f"./{path.name}", title=title, media_type=kind, roles=roles)
     item.add_asset(path.name, asset)
     FileExtension.ext(asset, add_if_missing=True).apply(
@@ -117,27 +130,46 @@ def _add(item: pystac.Item, path: Path) -> None:
 
 
 def write_stac_item(folder: Path, about: About, inventory: Inventory, summary: Summary) -> Path:
-    """Return the path of ``item.json``; every other file directly in the folder is an asset, but for the log."""
+    """Return the path of ``item.json``; every other file directly in the folder is an asset, but
+    for the log.
+    """
     item = _item(about, summary, inventory)
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.startswith(".") and path.name not in LEFT_OUT:
             _add(item, path)
     target = folder / ITEM
     item.set_self_href(None)
-    write_text(target, json.dumps(item.to_dict(include_self_link=False), indent=2, ensure_ascii=False) + "\n")
+    write_text(
+        target,
+        json.dumps(item.to_dict(include_self_link=False), indent=2, ensure_ascii=False) + "\n",
+    )
     return target
 
 
 CATALOG = "catalog.json"
 
 
-def _link(rel: str, href: str, title: str = "", kind: str = pystac.MediaType.JSON) -> dict[str, str]:
+def _link(
+    rel: str, href: str, title: str = "", kind: str = pystac.MediaType.JSON
+) -> dict[str, str]:
     return {"rel": rel, "href": href, "type": kind} | ({"title": title} if title else {})
 
 
-def _catalog(identity: str, title: str, description: str, links: list[dict[str, str]]) -> dict[str, Any]:
-    head = {"type": "Catalog", "id": identity, "stac_version": pystac.get_stac_version(), "title": title}
-    return {**head, "description": description, "coslide:format": format_of("catalog"), "links": links}
+def _catalog(
+    identity: str, title: str, description: str, links: list[dict[str, str]]
+) -> dict[str, Any]:
+    head = {
+        "type": "Catalog",
+        "id": identity,
+        "stac_version": pystac.get_stac_version(),
+        "title": title,
+    }
+    return {
+        **head,
+        "description": description,
+        "coslide:format": format_of("catalog"),
+        "links": links,
+    }
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -155,7 +187,9 @@ def _write(path: Path, content: dict[str, Any]) -> Path:
 
 
 def write_event_catalog(event: EventFolder) -> Path:
-    """Return the path of an event's catalog: its revisions, oldest first. The caller holds the event's lock."""
+    """Return the path of an event's catalog: its revisions, oldest first. The caller holds the
+    event's lock.
+    """
     links = [_link("root", f"../{CATALOG}"), _link("parent", f"../{CATALOG}")]
     title = event.folder.name
     for number, layout in event.revisions().items():
@@ -165,17 +199,27 @@ def write_event_catalog(event: EventFolder) -> Path:
         told = item.get("properties", {})
         title = str(told.get("title", title))
         words = f"Revision {number}: {told.get('coslide:landslide_count', '?')} landslides"
-        links.append(_link("item", f"./{layout.folder.name}/{ITEM}", words, pystac.MediaType.GEOJSON))
+        links.append(
+            _link("item", f"./{layout.folder.name}/{ITEM}", words, pystac.MediaType.GEOJSON)
+        )
     description = "Revisions of one event's landslide inventory; the last one is the latest."
     return _write(event.folder / CATALOG, _catalog(event.folder.name, title, description, links))
 
 
 def write_root_catalog(out: Path) -> Path:
-    """Return the path of the catalog over the events of an output folder. The caller sees to it that nobody else writes it."""
+    """Return the path of the catalog over the events of an output folder. The caller sees to it
+    that nobody else writes it.
+    """
     links = [_link("root", f"./{CATALOG}")]
     for path in sorted(out.glob(f"*/{CATALOG}")):
         child = _read(path)
         if child is not None and child.get("type") == "Catalog":
-            links.append(_link("child", f"./{path.parent.name}/{CATALOG}", str(child.get("title", path.parent.name))))
+            links.append(
+                _link(
+                    "child",
+                    f"./{path.parent.name}/{CATALOG}",
+                    str(child.get("title", path.parent.name)),
+                )
+            )
     description = "Landslide inventories mapped by coslide, one catalog an event."
     return _write(out / CATALOG, _catalog("coslide", "Landslide inventories", description, links))

@@ -1,4 +1,6 @@
-"""How QGIS and other readers draw each layer at once: QML and SLD, made here from the colours of the products."""
+"""How QGIS and other readers draw each layer at once: QML and SLD, made here from the colours of
+the products.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +44,16 @@ class Style:
 
     @property
     def field(self) -> str:
-        """Return the field that QGIS draws by, or the expression where some features are drawn otherwise."""
+        """Return the field that QGIS draws by, or the expression where some features are drawn
+        otherwise.
+        """
         if self.unless is None:
             return self.attribute or ""
         name, drawn = self.unless
-        return f"CASE WHEN \"{name}\" = '{drawn.value}' THEN '{drawn.value}' ELSE \"{self.attribute}\" END"
+        return (
+            f"CASE WHEN \"{name}\" = '{drawn.value}' THEN '{drawn.value}' ELSE "
+            f'"{self.attribute}" END'
+        )
 
     @property
     def all_classes(self) -> tuple[Drawn, ...]:
@@ -63,13 +70,18 @@ STYLES = (
         "landslides",
         "confidence",
         tuple(_shaded(name, f"{name} confidence", colour) for name, colour in CONFIDENCE.items()),
-        unless=("status", Drawn("dismissed", "dismissed by an analyst", "#ffffff", 0, "#737373", 0.3, "dot")),
+        unless=(
+            "status",
+            Drawn("dismissed", "dismissed by an analyst", "#ffffff", 0, "#737373", 0.3, "dot"),
+        ),
     ),
     Style(
         "affected_roads",
         "where",
         (
-            Drawn("within", "road within a landslide", AFFECTED["within"], 0, AFFECTED["within"], 1.2),
+            Drawn(
+                "within", "road within a landslide", AFFECTED["within"], 0, AFFECTED["within"], 1.2
+            ),
             Drawn("below", "road below a landslide", AFFECTED["below"], 0, AFFECTED["below"], 1.2),
         ),
         kind="line",
@@ -86,15 +98,30 @@ STYLES = (
     Style(
         "reach",
         None,
-        (Drawn("", "possible reach (indicative)", AFFECTED["below"], 60, AFFECTED["below"], 0.2, "dash"),),
+        (
+            Drawn(
+                "",
+                "possible reach (indicative)",
+                AFFECTED["below"],
+                60,
+                AFFECTED["below"],
+                0.2,
+                "dash",
+            ),
+        ),
     ),
     Style("rejected", None, (Drawn("", "rejected", "#969696", 60, "#525252", 0.3, "dash"),)),
-    Style("changes", "change", tuple(_shaded(name, name, colour) for name, colour in CHANGE.items())),
+    Style(
+        "changes", "change", tuple(_shaded(name, name, colour) for name, colour in CHANGE.items())
+    ),
     Style("area", None, (Drawn("", "area", "#ffffff", 0, "#08306b", 0.6),)),
     Style(
         "not_observed",
         "class",
-        tuple(Drawn(str(int(k)), name, colour, 150, colour, 0.1) for k, (name, colour) in OBSERVATION.items()),
+        tuple(
+            Drawn(str(int(k)), name, colour, 150, colour, 0.1)
+            for k, (name, colour) in OBSERVATION.items()
+        ),
     ),
     Style(
         "scenes",
@@ -104,7 +131,13 @@ STYLES = (
             Drawn("post", "after the event", "#dd3497", 15, "#dd3497", 0.4, "dash"),
         ),
     ),
-    Style("event", None, (Drawn("", "epicentre", "#ffd92f", 255, "#000000", 0.4),), label="title", kind="star"),
+    Style(
+        "event",
+        None,
+        (Drawn("", "epicentre", "#ffd92f", 255, "#000000", 0.4),),
+        label="title",
+        kind="star",
+    ),
 )
 
 
@@ -153,7 +186,12 @@ def qml(style: Style) -> str:
         renderer.set("attr", style.field)
         categories = ET.SubElement(renderer, "categories")
         for number, drawn in enumerate(style.all_classes):
-            words = {"render": "true", "symbol": str(number), "value": drawn.value, "label": drawn.label}
+            words = {
+                "render": "true",
+                "symbol": str(number),
+                "value": drawn.value,
+                "label": drawn.label,
+            }
             ET.SubElement(categories, "category", words)
     symbols = ET.SubElement(renderer, "symbols")
     for number, drawn in enumerate(style.all_classes):
@@ -161,10 +199,16 @@ def qml(style: Style) -> str:
     if style.label:
         labels = ET.SubElement(root, "labeling", type="simple")
         settings = ET.SubElement(labels, "settings")
-        text = ET.SubElement(settings, "text-style", fieldName=style.label, fontSize="10", textColor="0,0,0,255")
-        ET.SubElement(text, "text-buffer", bufferDraw="1", bufferSize="0.8", bufferColor="255,255,255,255")
+        text = ET.SubElement(
+            settings, "text-style", fieldName=style.label, fontSize="10", textColor="0,0,0,255"
+        )
+        ET.SubElement(
+            text, "text-buffer", bufferDraw="1", bufferSize="0.8", bufferColor="255,255,255,255"
+        )
         ET.SubElement(settings, "placement", placement="0", dist="4", distUnits="MM")
-    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ET.tostring(root, encoding="unicode")
+    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ET.tostring(
+        root, encoding="unicode"
+    )
 
 
 _SLD = "http://www.opengis.net/sld"
@@ -176,7 +220,9 @@ def _parameter(parent: ET.Element, name: str, value: str) -> None:
 
 
 def _sld_symbol(rule: ET.Element, drawn: Drawn, kind: Kind) -> None:
-    symbolizer = {"fill": "PolygonSymbolizer", "line": "LineSymbolizer"}.get(kind, "PointSymbolizer")
+    symbolizer = {"fill": "PolygonSymbolizer", "line": "LineSymbolizer"}.get(
+        kind, "PointSymbolizer"
+    )
     target = symbol = ET.SubElement(rule, f"{{{_SLD}}}{symbolizer}")
     if kind in _MARK_MM:
         graphic = ET.SubElement(symbol, f"{{{_SLD}}}Graphic")

@@ -1,7 +1,8 @@
 """The fields of a landslide (contract): from its outline, and from what its pixels say.
 
-Areas and lengths are planimetric, in the metres of the run's UTM zone; `length_m` and `width_m` are the sides of the minimum
-rotated rectangle, `perimeter_m` follows the pixel edges. Nothing here is in degrees but `lon`, `lat`.
+Areas and lengths are planimetric, in the metres of the run's UTM zone; `length_m` and `width_m` are
+the sides of the minimum rotated rectangle, `perimeter_m` follows the pixel edges. Nothing here is
+in degrees but `lon`, `lat`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ FIELDS: dict[str, str] = {
     "lat": "Latitude of the centroid, WGS 84, degrees",
     "probability_mean": "Mean landslide probability of its pixels, 0 to 1",
     "probability_max": "Largest landslide probability of its pixels, 0 to 1",
-    "confidence": "high, medium or low: from the mean probability, never high in an out-of-domain run",
+    "confidence": "high, medium or low: from the mean probability, never high in an "
+    "out-of-domain run",
     "slope_mean_deg": "Mean slope of its pixels in degrees",
     "relief_m": "Highest minus lowest elevation of its pixels in metres",
     "pre_date": "Oldest pre-event acquisition (UTC) under its pixels: it is younger than this",
@@ -42,9 +44,12 @@ FIELDS: dict[str, str] = {
     "last_seen": "Latest acquisition of the last revision that shows it",
     "status": "unreviewed, confirmed or dismissed; edit this in a GIS, later revisions keep it",
     "card": "Checkpoint that drew most of it",
-    "edge_fraction": "Share of its outline beyond which nothing was observed: above 0 the true shape may be larger",
+    "edge_fraction": "Share of its outline beyond which nothing was observed: above 0 the true "
+    "shape may be larger",
 }
-"""Fields of the layers ``landslides`` and ``rejected`` in their order, with the words a GIS shows."""
+"""Fields of the layers ``landslides`` and ``rejected`` in their order, with the words a GIS
+shows.
+"""
 
 _INDICATIVE = "; indicative, from the user's layer"
 AFFECTED: dict[str, str] = {
@@ -99,14 +104,18 @@ def _over(total: Floats, count: Floats) -> Floats:
 def _dates(days: Floats) -> NDArray[np.datetime64]:
     """Return days since 1970 as dates, infinite ones as NaT."""
     known = np.isfinite(days)
-    dates = np.where(known, days, 0).astype(np.int64).astype("datetime64[D]").astype("datetime64[s]")
+    dates = (
+        np.where(known, days, 0).astype(np.int64).astype("datetime64[D]").astype("datetime64[s]")
+    )
     dates[~known] = np.datetime64("NaT")
     return dates
 
 
 def confidence_of(mean: Floats, config: CleanConfig, out_of_domain: bool) -> NDArray[Any]:
     """Return high, medium or low for mean probabilities."""
-    names = np.where(mean >= config.confidence_high, 0, np.where(mean >= config.confidence_medium, 1, 2))
+    names = np.where(
+        mean >= config.confidence_high, 0, np.where(mean >= config.confidence_medium, 1, 2)
+    )
     return np.array(CONFIDENCES, dtype=object)[np.maximum(names, int(out_of_domain))]
 
 
@@ -119,7 +128,9 @@ def attributed(
     cards: tuple[str, str | None],
     out_of_domain: bool,
 ) -> gpd.GeoDataFrame:
-    """Return patches with every field but `id`, in the order of `FIELDS`; `cards` are the card used and its fallback."""
+    """Return patches with every field but `id`, in the order of `FIELDS`; `cards` are the card used
+    and its fallback.
+    """
     sums, least, most = measures.sums, measures.least, measures.most
     relief = most["elevation_high"] - least["elevation_low"]
     mean = _over(sums["probability"], sums["pixels"])
@@ -138,7 +149,9 @@ def attributed(
         "first_seen": post,
         "last_seen": post,
         "status": np.full(len(geometry), STATUSES[0], dtype=object),
-        "card": np.where(2 * sums["filled"] > sums["pixels"], cards[1] or cards[0], cards[0]).astype(object),
+        "card": np.where(
+            2 * sums["filled"] > sums["pixels"], cards[1] or cards[0], cards[0]
+        ).astype(object),
         "edge_fraction": np.round(_over(sums["edge"] * resolution_m, shapely.length(geometry)), 4),
     }
     return gpd.GeoDataFrame(pd.DataFrame(columns), geometry=geometry, crs=crs)

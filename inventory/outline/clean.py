@@ -1,4 +1,6 @@
-"""Rules with reasons: what of the outlined patches is no landslide, and why (design 2.9). The numbers are in `CleanConfig`."""
+"""Rules with reasons: what of the outlined patches is no landslide, and why (design 2.9). The
+numbers are in `CleanConfig`.
+"""
 
 from __future__ import annotations
 
@@ -61,17 +63,23 @@ def _verdicts(patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig
 
 
 def reasons(patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig) -> NDArray[Any]:
-    """Return for each patch why it is rejected, all reasons in one line; empty for those that stay."""
+    """Return for each patch why it is rejected, all reasons in one line; empty for those that
+    stay.
+    """
     words = words_of()["rules"]
     found: list[list[str]] = [[] for _ in range(len(patches))]
     for verdict in _verdicts(patches, measures, config):
         for i in np.flatnonzero(verdict.rejected):
-            found[i].append(words[verdict.rule]["reason"].format(value=verdict.values[i], limit=verdict.limit))
+            found[i].append(
+                words[verdict.rule]["reason"].format(value=verdict.values[i], limit=verdict.limit)
+            )
     return np.array([SEPARATOR.join(each) for each in found], dtype=object)
 
 
 def counted(reasons_given: pd.Series[Any]) -> dict[str, int]:
-    """Return the rules that rejected something, in words without the single values, and how often; most first."""
+    """Return the rules that rejected something, in words without the single values, and how often;
+    most first.
+    """
     words = words_of()["rules"]
     patterns = [(_pattern(rule["reason"]), rule["rule"]) for rule in words.values()]
     given = reasons_given.str.split(SEPARATOR).explode()

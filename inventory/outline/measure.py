@@ -1,6 +1,8 @@
-"""What the pixels of each patch say: sums, extremes and dates, gathered strip by strip from rasters and stack.
+"""What the pixels of each patch say: sums, extremes and dates, gathered strip by strip from rasters
+and stack.
 
-Pieces (labels of one strip) are measured where they lie; `Measures.of` adds up the pieces of each patch at the end.
+Pieces (labels of one strip) are measured where they lie; `Measures.of` adds up the pieces of each
+patch at the end.
 """
 
 from __future__ import annotations
@@ -18,7 +20,18 @@ from configs.stack import CHUNK_PX, Stack
 COLUMNS_PX = 4 * CHUNK_PX
 """Width of the blocks that are read from the stack; blocks without a landslide are never read."""
 
-_SUMS = ("pixels", "probability", "slope", "slope_pixels", "water", "filled", "edge", "pre", "post", "ndvi_pixels")
+_SUMS = (
+    "pixels",
+    "probability",
+    "slope",
+    "slope_pixels",
+    "water",
+    "filled",
+    "edge",
+    "pre",
+    "post",
+    "ndvi_pixels",
+)
 _LEAST = ("elevation_low", "pre_date")
 _MOST = ("elevation_high", "post_date", "probability_max")
 
@@ -92,14 +105,18 @@ class Gauge:
                 self._terrain(at, rows, columns, inside)
                 self._dates(at, rows, columns, inside)
 
-    def _rasters(self, at: Labels, probability: NDArray[np.float32], observation: NDArray[np.uint8]) -> None:
+    def _rasters(
+        self, at: Labels, probability: NDArray[np.float32], observation: NDArray[np.uint8]
+    ) -> None:
         self.measures.add("pixels", at)
         self.measures.add("probability", at, probability)
         self.measures.meet("probability_max", at, probability.astype(np.float64))
         self.measures.add("filled", at, observation == ObservationClass.NO_PRE)
         self.measures.add("water", at, observation == ObservationClass.WATER)
 
-    def _band(self, name: str, rows: slice, columns: slice, inside: NDArray[np.bool_]) -> Floats | None:
+    def _band(
+        self, name: str, rows: slice, columns: slice, inside: NDArray[np.bool_]
+    ) -> Floats | None:
         if name not in self.stack.band_names:
             return None
         return self.stack.read(name, rows, columns)[inside].astype(np.float64)
@@ -148,7 +165,11 @@ class EdgeCounter:
         y, x = np.nonzero(mask)
         for dy, dx in ((0, 1), (2, 1), (1, 0), (1, 2)):
             self.measures.add("edge", labels[y, x], framed[y + dy, x + dx])
-        self._unseen, self._mask, self._labels = unseen[-1].copy(), mask[-1].copy(), labels[-1].copy()
+        self._unseen, self._mask, self._labels = (
+            unseen[-1].copy(),
+            mask[-1].copy(),
+            labels[-1].copy(),
+        )
 
     def _below(self, unseen: NDArray[np.bool_]) -> None:
         hit = self._mask & unseen

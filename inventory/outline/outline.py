@@ -1,4 +1,6 @@
-"""From a probability raster to landslides: threshold, trace, measure, clean. One pass over the rasters, in strips of rows."""
+"""From a probability raster to landslides: threshold, trace, measure, clean. One pass over the
+rasters, in strips of rows.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,8 @@ def strips(probability: Rows, observation: Rows, rows: int = STRIP_ROWS) -> Iter
     """
     if probability.shape != observation.shape:
         raise RequestError(
-            f"probability {probability.shape} and observation {observation.shape} are not on one grid",
+            f"probability {probability.shape} and observation {observation.shape} are not "
+            "on one grid",
             "Run `coslide respond` again with another --out.",
         )
     for first in range(0, probability.shape[0], rows):
@@ -106,7 +109,8 @@ def outline(
         stack: the run's stack, on the same grid.
         config: the rules.
         choice: the card (and fallback) that drew it; an out-of-domain choice caps the confidence.
-        fallback_threshold: threshold of pixels of class NO_PRE, drawn by the fallback; default `threshold`.
+        fallback_threshold: threshold of pixels of class NO_PRE, drawn by the fallback; default
+            `threshold`.
         strip_rows: height of the strips; the result does not depend on it.
     """
     width = int(probability.shape[1])
@@ -124,7 +128,13 @@ def outline(
     crs, resolution_m = str(stack.geobox.crs), abs(stack.geobox.affine.a)
     cards = (choice.card, choice.fallback) if choice else ("", None)
     frame = attributed(
-        patches.geometry, totals, crs, resolution_m, config, cards, choice is not None and choice.out_of_domain
+        patches.geometry,
+        totals,
+        crs,
+        resolution_m,
+        config,
+        cards,
+        choice is not None and choice.out_of_domain,
     )
     return _sorted_out(frame, totals, stack.geobox, config, threshold)
 
@@ -138,7 +148,10 @@ def _sorted_out(
         frame["area_m2"], frame["perimeter_m"] = frame.area.round(2), frame.length.round(2)
     kept = why == ""
     return Inventory(
-        named(frame[kept], "L"), named(frame[~kept].assign(reason=why[~kept]), "R"), geobox, float(threshold)
+        named(frame[kept], "L"),
+        named(frame[~kept].assign(reason=why[~kept]), "R"),
+        geobox,
+        float(threshold),
     )
 
 

@@ -1,7 +1,9 @@
-"""A mask of any size, strip by strip, to polygons: the outline is kept, never the pixels, so memory follows the result.
+"""A mask of any size, strip by strip, to polygons: the outline is kept, never the pixels, so memory
+follows the result.
 
-A landslide is an 8-connected group of pixels. Its parts that touch only at a corner are parts of one MultiPolygon, which is
-what keeps every geometry valid. Holes are kept. The answer does not depend on the height of the strips.
+A landslide is an 8-connected group of pixels. Its parts that touch only at a corner are parts of
+one MultiPolygon, which is what keeps every geometry valid. Holes are kept. The answer does not
+depend on the height of the strips.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from scipy.sparse.csgraph import connected_components
 from inventory.outline.rings import Corners, Ints, Rings, corners_of, joined, rings_of
 
 LARGEST_CHANGE = 0.01
-"""Share of its area by which simplification may change a polygon (contract: areas agree with the mask within 1 %)."""
+"""Share of its area by which simplification may change a polygon (contract: areas agree with the
+mask within 1 %).
+"""
 
 
 def through(affine: Affine, xy: NDArray[Any]) -> NDArray[np.float64]:
@@ -52,9 +56,11 @@ class Tracer:
         self._seams: list[NDArray[np.int64]] = []
 
     def add(self, strip: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the labels of the next strip's true pixels, `(y, x)`; what is false has label 0 too.
+        """Return the labels of the next strip's true pixels, `(y, x)`; what is false has label 0
+        too.
 
-        A landslide that crosses strips, or only touches diagonally, has several labels until `finish` joins them.
+        A landslide that crosses strips, or only touches diagonally, has several labels until
+        `finish` joins them.
         """
         if not strip.any() and not self._mask.any():
             self.rows += len(strip)
@@ -77,7 +83,9 @@ class Tracer:
             self._seams.append(np.unique(pairs, axis=0))
 
     def finish(self, affine: Affine) -> Patches:
-        """Return the patches of all strips, in the coordinates of `affine` (pixel corner to CRS)."""
+        """Return the patches of all strips, in the coordinates of `affine` (pixel corner to
+        CRS).
+        """
         below = np.zeros((1, self.width + 2), bool)
         self._trace(np.vstack([self._mask, below]), np.vstack([self._labels, below]))
         corners = joined(self._corners)
@@ -91,7 +99,9 @@ class Tracer:
 def _components(count: int, *links: Ints) -> Ints:
     """Return for each of `count` nodes the smallest node it is linked to."""
     pairs = np.concatenate(links)
-    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    graph = coo_array(
+        (np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count)
+    )
     _, group = connected_components(graph, directed=False)
     smallest: Ints = np.unique(group, return_index=True)[1]
     node: Ints = smallest[group]
@@ -99,9 +109,15 @@ def _components(count: int, *links: Ints) -> Ints:
 
 
 def _assembled(rings: Rings, part: Ints, patch: Ints, affine: Affine) -> Patches:
-    """Return the patches made of rings; `part` names the 4-connected part of each ring, `patch` the group of each piece."""
+    """Return the patches made of rings; `part` names the 4-connected part of each ring, `patch` the
+    group of each piece.
+    """
     xy = through(affine, rings.coordinates)
-    lines = np.asarray(shapely.linearrings(xy, indices=np.repeat(np.arange(len(rings.is_hole)), np.diff(rings.starts))))
+    lines = np.asarray(
+        shapely.linearrings(
+            xy, indices=np.repeat(np.arange(len(rings.is_hole)), np.diff(rings.starts))
+        )
+    )
     shells = np.flatnonzero(~rings.is_hole)
     at = np.zeros(int(part.max(initial=-1)) + 1, np.int64)
     at[part[shells]] = np.arange(len(shells))  # a 4-connected part has exactly one shell
@@ -109,7 +125,8 @@ def _assembled(rings: Rings, part: Ints, patch: Ints, affine: Affine) -> Patches
     polygons = np.asarray(shapely.polygons(lines[by_shell], indices=at[part][by_shell]))
     order: dict[int, int] = {}
     of_shell = np.array(
-        [order.setdefault(group, len(order)) for group in patch[rings.piece[shells]].tolist()], np.int64
+        [order.setdefault(group, len(order)) for group in patch[rings.piece[shells]].tolist()],
+        np.int64,
     )
     sorting = np.argsort(of_shell, kind="stable")
     geometry = np.asarray(shapely.multipolygons(polygons[sorting], indices=of_shell[sorting]))
@@ -125,9 +142,13 @@ def polygonise(mask: NDArray[np.bool_], affine: Affine, strip_rows: int = 1024) 
 
 
 def simplified(geometry: NDArray[Any], tolerance_m: float) -> NDArray[Any]:
-    """Return polygons with fewer vertices; one whose area would change by more than 1 %, or turn invalid, stays as it is."""
+    """Return polygons with fewer vertices; one whose area would change by more than 1 %, or turn
+    invalid, stays as it is.
+    """
     simple = shapely.simplify(geometry, tolerance_m, preserve_topology=True)
     area = shapely.area(geometry)
     good = shapely.is_valid(simple) & (np.abs(shapely.area(simple) - area) <= LARGEST_CHANGE * area)
-    multi = np.array([shapely.MultiPolygon([g]) if g.geom_type == "Polygon" else g for g in simple], dtype=object)
+    multi = np.array(
+        [shapely.MultiPolygon([g]) if g.geom_type == "Polygon" else g for g in simple], dtype=object
+    )
     return np.where(good, multi, geometry) if len(geometry) else geometry

@@ -1,8 +1,9 @@
 """Rings around the true pixels of a mask, found from its corners alone.
 
-A mask's outline turns only where the four pixels around a grid vertex are odd in number or touch diagonally. Along every grid
-line the corners pair up into edges, so corners from strips of any height link into the same rings, with nothing to join or
-dissolve at seams. Everything is in pixel coordinates (x right, y down), landslide on the left hand (seen with y up).
+A mask's outline turns only where the four pixels around a grid vertex are odd in number or touch
+diagonally. Along every grid line the corners pair up into edges, so corners from strips of any
+height link into the same rings, with nothing to join or dissolve at seams. Everything is in pixel
+coordinates (x right, y down), landslide on the left hand (seen with y up).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ Ints = NDArray[np.int64]
 
 
 class Corners(NamedTuple):
-    """Turns of the outline in the order (y, x, side of the horizontal edge); all arrays `(corner,)`."""
+    """Turns of the outline in the order (y, x, side of the horizontal edge); all arrays
+    `(corner,)`.
+    """
 
     y: Ints
     x: Ints
@@ -33,7 +36,9 @@ class Corners(NamedTuple):
 
 
 class Rings(NamedTuple):
-    """Closed, simple rings: `coordinates[starts[i]:starts[i + 1]]` is ring i, first vertex not repeated."""
+    """Closed, simple rings: `coordinates[starts[i]:starts[i + 1]]` is ring i, first vertex not
+    repeated.
+    """
 
     coordinates: Ints
     """`(vertex, 2)` as x, y in pixels."""
@@ -45,8 +50,9 @@ class Rings(NamedTuple):
     """`(ring,)`"""
 
 
-# Per code NW | NE << 1 | SW << 2 | SE << 3, the corners at a vertex: (owner: 0 NW, 1 NE, 2 SW, 3 SE; south; leaves_h).
-# Codes 6 and 9 are the diagonal touches; the corner whose edge runs west comes first.
+# Per code NW | NE << 1 | SW << 2 | SE << 3, the corners at a vertex: (owner: 0 NW, 1 NE, 2 SW, 3
+# SE; south; leaves_h). Codes 6 and 9 are the diagonal touches; the corner whose edge runs west
+# comes first.
 _KINDS: dict[int, tuple[tuple[int, bool, bool], ...]] = {
     1: ((0, False, False),),
     2: ((1, False, True),),
@@ -61,7 +67,10 @@ _KINDS: dict[int, tuple[tuple[int, bool, bool], ...]] = {
 }
 _COUNT = np.array([len(_KINDS.get(code, ())) for code in range(16)], np.int8)
 _TABLE = np.array(
-    [[(kinds * 2)[i] for i in (0, 1)] if (kinds := _KINDS.get(c)) else [(0, 0, 0)] * 2 for c in range(16)]
+    [
+        [(kinds * 2)[i] for i in (0, 1)] if (kinds := _KINDS.get(c)) else [(0, 0, 0)] * 2
+        for c in range(16)
+    ]
 )
 
 
@@ -69,12 +78,15 @@ def corners_of(mask: NDArray[np.bool_], labels: NDArray[np.int64], first_row: in
     """Return the corners on the row lines above each row but the first of `mask`.
 
     Args:
-        mask: `(y, x)`, its first row the last one of the strip above (or false), padded by one false column on each side.
+        mask: `(y, x)`, its first row the last one of the strip above (or false), padded by one
+            false column on each side.
         labels: the labels of the true pixels, same shape.
         first_row: number of the row line between the mask's first and second row.
     """
     bits = mask.view(np.uint8)
-    code = bits[:-1, :-1] | bits[:-1, 1:] << 1 | bits[1:, :-1] << 2 | bits[1:, 1:] << 3  # (y - 1, x - 1)
+    code = (
+        bits[:-1, :-1] | bits[:-1, 1:] << 1 | bits[1:, :-1] << 2 | bits[1:, 1:] << 3
+    )  # (y - 1, x - 1)
     at = np.flatnonzero(_COUNT[code])
     kinds = code.ravel()[at]
     repeat = _COUNT[kinds].astype(np.int64)
@@ -103,12 +115,15 @@ def _successors(corners: Corners) -> Ints:
 
 
 def _walk(successor: Ints) -> tuple[Ints, Ints]:
-    """Return (corners in ring order, first position of each ring and the end); each ring begins at its smallest corner.
+    """Return (corners in ring order, first position of each ring and the end); each ring begins at
+    its smallest corner.
 
     The rank of a corner on its ring is found by pointer doubling, all rings at once.
     """
     count = len(successor)
-    links = coo_array((np.ones(count, np.int8), (np.arange(count), successor)), shape=(count, count))
+    links = coo_array(
+        (np.ones(count, np.int8), (np.arange(count), successor)), shape=(count, count)
+    )
     _, ring = connected_components(links, directed=False)
     first = np.unique(ring, return_index=True)[1]
     ring = np.argsort(np.argsort(first))[ring]  # rings in order of their first corner
@@ -162,7 +177,9 @@ def _cut(corners: Corners, walk: Ints, starts: Ints) -> tuple[Ints, Ints]:
 
 
 def rings_of(corners: Corners) -> Rings:
-    """Return the simple rings that all corners of a mask make, in the order of their first corner."""
+    """Return the simple rings that all corners of a mask make, in the order of their first
+    corner.
+    """
     walk, starts = _cut(corners, *_walk(_successors(corners)))
     x, y = corners.x[walk], corners.y[walk]
     following = np.arange(1, len(walk) + 1)

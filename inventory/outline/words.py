@@ -1,4 +1,6 @@
-"""The words of the products, in one file a language: ``templates/words.en.yaml``. A translation is another such file."""
+"""The words of the products, in one file a language: ``templates/words.en.yaml``. A translation is
+another such file.
+"""
 
 from __future__ import annotations
 

@@ -28,34 +28,56 @@ class _Plot:
         """Return the place of a value on the page."""
         across = (x - self.x[0]) / (self.x[1] - self.x[0])
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (
+            HEIGHT - TOP - BOTTOM
+        )
 
     def text(self, x: float, y: float, words: str, anchor: str = "middle", turn: str = "") -> None:
-        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turn}>{escape(words)}</text>')
+        self.parts.append(
+            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turn}>{escape(words)}</text>'
+        )
 
-    def line(self, points: Sequence[tuple[float, float]], colour: str, width: float = 2, dash: str = "") -> None:
+    def line(
+        self, points: Sequence[tuple[float, float]], colour: str, width: float = 2, dash: str = ""
+    ) -> None:
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in (self.at(x, y) for x, y in points))
         dashes = f' stroke-dasharray="{dash}"' if dash else ""
-        self.parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}"{dashes}/>')
+        self.parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" '
+            f'stroke-width="{width:g}"{dashes}/>'
+        )
 
     def bar(self, x0: float, x1: float, y: float) -> None:
         (left, top), (right, bottom) = self.at(x0, y), self.at(x1, self.y[0])
-        box = f'x="{left + 1:.1f}" y="{top:.1f}" width="{max(right - left - 2, 1):.1f}" height="{bottom - top:.1f}"'
+        box = (
+            f'x="{left + 1:.1f}" y="{top:.1f}" width="{max(right - left - 2, 1):.1f}" '
+            f'height="{bottom - top:.1f}"'
+        )
         self.parts.append(f'<rect {box} fill="{INK}" fill-opacity="0.75"/>')
 
     def dot(self, x: float, y: float, colour: str = INK) -> None:
         a, b = self.at(x, y)
         self.parts.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.2" fill="{colour}"/>')
 
-    def axes(self, titles: tuple[str, str], x: Sequence[tuple[float, str]], y: Sequence[tuple[float, str]]) -> None:
+    def axes(
+        self,
+        titles: tuple[str, str],
+        x: Sequence[tuple[float, str]],
+        y: Sequence[tuple[float, str]],
+    ) -> None:
         """Draw ticks (value, words) and titles."""
         for value, words in x:
             a, b = self.at(value, self.y[0])
-            self.parts.insert(0, f'<line x1="{a:.1f}" y1="{b:.1f}" x2="{a:.1f}" y2="{TOP}" class="grid"/>')
+            self.parts.insert(
+                0, f'<line x1="{a:.1f}" y1="{b:.1f}" x2="{a:.1f}" y2="{TOP}" class="grid"/>'
+            )
             self.text(a, b + 15, words)
         for value, words in y:
             a, b = self.at(self.x[0], value)
-            self.parts.insert(0, f'<line x1="{a:.1f}" y1="{b:.1f}" x2="{WIDTH - RIGHT}" y2="{b:.1f}" class="grid"/>')
+            self.parts.insert(
+                0,
+                f'<line x1="{a:.1f}" y1="{b:.1f}" x2="{WIDTH - RIGHT}" y2="{b:.1f}" class="grid"/>',
+            )
             self.text(a - 6, b + 4, words, "end")
         self.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, titles[0])
         middle = (TOP + HEIGHT - BOTTOM) / 2
@@ -71,13 +93,19 @@ class _Plot:
 
     def svg(self, title: str) -> Markup:
         """Return the plot."""
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" class="chart">'
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+            f'role="img" aria-label="{escape(title)}" class="chart">'
+        )
         return Markup(head + "".join(self.parts) + "</svg>")
 
 
 def _powers(low: float, high: float) -> list[tuple[float, str]]:
     """Return ticks at whole powers of ten between two logarithms."""
-    return [(float(p), f"1e{p}" if abs(p) > 3 else f"{10.0**p:,g}") for p in range(int(np.ceil(low)), int(high) + 1)]
+    return [
+        (float(p), f"1e{p}" if abs(p) > 3 else f"{10.0**p:,g}")
+        for p in range(int(np.ceil(low)), int(high) + 1)
+    ]
 
 
 def _even(limit: float, percent: bool = False) -> list[tuple[float, str]]:
@@ -86,11 +114,19 @@ def _even(limit: float, percent: bool = False) -> list[tuple[float, str]]:
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= raw)
     values = np.arange(0, limit + step / 2, step)
-    return [(float(v), f"{100 * v:.3g} %" if percent else f"{v:g}") for v in values if v <= limit * 1.0001]
+    return [
+        (float(v), f"{100 * v:.3g} %" if percent else f"{v:g}")
+        for v in values
+        if v <= limit * 1.0001
+    ]
 
 
-def area_frequency(density: Density, tail: Tail | None, total: int, words: dict[str, str]) -> Markup | None:
-    """Return the area-frequency plot, double logarithmic, with the fitted tail; None with fewer than three points."""
+def area_frequency(
+    density: Density, tail: Tail | None, total: int, words: dict[str, str]
+) -> Markup | None:
+    """Return the area-frequency plot, double logarithmic, with the fitted tail; None with fewer
+    than three points.
+    """
     if len(density.area_m2) < 3:
         return None
     x, y = np.log10(density.area_m2), np.log10(density.density)
@@ -102,15 +138,21 @@ def area_frequency(density: Density, tail: Tail | None, total: int, words: dict[
         ends = np.array([np.log10(tail.x_min_m2), x.max()])
         height = np.log10(tail.count / total * (tail.alpha - 1) / tail.x_min_m2)
         line = height - tail.alpha * (ends - ends[0])
-        plot.line([(float(a), float(b)) for a, b in zip(ends, line, strict=True)], "#08306b", dash="6 3")
-        entries.append(("#08306b", f"{words['tail']}: A^-{tail.alpha:.2f} ± {tail.standard_error:.2f}"))
+        plot.line(
+            [(float(a), float(b)) for a, b in zip(ends, line, strict=True)], "#08306b", dash="6 3"
+        )
+        entries.append(
+            ("#08306b", f"{words['tail']}: A^-{tail.alpha:.2f} ± {tail.standard_error:.2f}")
+        )
     plot.axes((words["area_axis"], words["density_axis"]), _powers(*plot.x), _powers(*plot.y))
     plot.legend(entries)
     return plot.svg(words["area_title"])
 
 
 def sizes_compared(inventory: Density, reference: Density, words: dict[str, str]) -> Markup | None:
-    """Return the area-frequency densities of an inventory and of a reference; None where a side has none."""
+    """Return the area-frequency densities of an inventory and of a reference; None where a side has
+    none.
+    """
     if not len(inventory.area_m2) or not len(reference.area_m2):
         return None
     sides = [(np.log10(each.area_m2), np.log10(each.density)) for each in (reference, inventory)]
@@ -146,7 +188,9 @@ def slopes(shares: Shares, words: dict[str, str]) -> Markup | None:
 
 
 def distances(shares: Shares, words: dict[str, str]) -> Markup | None:
-    """Return the landslide share of the observed ground by distance to the epicentre; None where there is nothing."""
+    """Return the landslide share of the observed ground by distance to the epicentre; None where
+    there is nothing.
+    """
     top = shares.landslides.max(initial=0) * 1.15
     if top <= 0:
         return None
@@ -155,5 +199,7 @@ def distances(shares: Shares, words: dict[str, str]) -> Markup | None:
         plot.bar(float(shares.edges[i]), float(shares.edges[i + 1]), value)
     every = max(1, len(shares.edges) // 7)
     ticks = [(float(v), f"{v:g}") for v in np.round(shares.edges[::every], 6)]
-    plot.axes((words["distance_axis"], words["landslide_share_axis"]), ticks, _even(top, percent=True))
+    plot.axes(
+        (words["distance_axis"], words["landslide_share_axis"]), ticks, _even(top, percent=True)
+    )
     return plot.svg(words["distance_title"])

@@ -1,6 +1,8 @@
-"""Small pictures of large rasters, for report and preview: natural colour, probability, observation. Read in strips.
+"""Small pictures of large rasters, for report and preview: natural colour, probability,
+observation. Read in strips.
 
-Every picture of a run lies on one coarse grid, `step` pixels of the stack to a pixel of the picture.
+Every picture of a run lies on one coarse grid, `step` pixels of the stack to a pixel of the
+picture.
 """
 
 from __future__ import annotations
@@ -58,12 +60,16 @@ def _thin(read: Callable[[slice], NDArray[Any]], height: int, step: int) -> NDAr
         known = np.isfinite(tiles)
         count = known.sum(axis=(1, 3))
         total = np.where(known, tiles, 0).sum(axis=(1, 3))
-        parts.append(np.divide(total, count, out=np.full(total.shape, np.nan, np.float32), where=count > 0))
+        parts.append(
+            np.divide(total, count, out=np.full(total.shape, np.nan, np.float32), where=count > 0)
+        )
     return np.concatenate(parts)
 
 
 def _bands(stack: Stack, when: When) -> tuple[str, ...]:
-    """Return the three bands (or one) that make a picture of a window; none where there is nothing to show."""
+    """Return the three bands (or one) that make a picture of a window; none where there is nothing
+    to show.
+    """
     wanted = tuple(f"{when}_{name}" for name in NATURAL)
     if all(name in stack.band_names for name in wanted):
         return wanted
@@ -80,14 +86,18 @@ def _stretched(band: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def natural(stack: Stack, when: When, largest_px: int) -> Image.Image | None:
-    """Return a window's image in natural colour, dark where not imaged; None where the stack has no band of it."""
+    """Return a window's image in natural colour, dark where not imaged; None where the stack has no
+    band of it.
+    """
     names = _bands(stack, when)
     if not names:
         return None
     step = step_for(stack.shape, largest_px)
     bands = [_thin(partial(stack.read, name), stack.shape[0], step) for name in names]
     imaged = np.all([np.isfinite(band) for band in bands], axis=0)
-    picture = np.stack([_stretched(np.where(imaged, band, np.nan)) for band in bands] * (3 // len(bands)), axis=2)
+    picture = np.stack(
+        [_stretched(np.where(imaged, band, np.nan)) for band in bands] * (3 // len(bands)), axis=2
+    )
     picture[~imaged] = rgb(NOT_IMAGED)
     return Image.fromarray(picture)  # (y, x, 3)
 
@@ -107,10 +117,14 @@ def _heat_table() -> NDArray[np.uint8]:
     at = np.linspace(0, 1, LEVELS)
     stops = [stop for stop, _ in HEAT]
     colours = np.array([rgb(colour) for _, colour in HEAT], float)
-    return np.stack([np.interp(at, stops, colours[:, i]) for i in range(3)], axis=1).astype(np.uint8)
+    return np.stack([np.interp(at, stops, colours[:, i]) for i in range(3)], axis=1).astype(
+        np.uint8
+    )
 
 
-def _palette(indices: NDArray[np.uint8], colours: NDArray[np.uint8], alphas: list[int]) -> Image.Image:
+def _palette(
+    indices: NDArray[np.uint8], colours: NDArray[np.uint8], alphas: list[int]
+) -> Image.Image:
     """Return an image of palette indices with an alpha for each."""
     image = Image.fromarray(indices)
     image.putpalette(colours.tobytes())
@@ -122,7 +136,9 @@ def heat(probability: Rows, observation: Rows, largest_px: int) -> Image.Image:
     """Return landslide probability as colours, transparent below 0.05 and where not observed."""
     step = step_for(probability.shape, largest_px)
     thin = _thin(lambda rows: np.asarray(probability[rows, :]), int(probability.shape[0]), step)
-    index = np.where(np.isfinite(thin), np.clip(np.round(thin * (LEVELS - 1)), 0, LEVELS - 1) + 1, 0).astype(np.uint8)
+    index = np.where(
+        np.isfinite(thin), np.clip(np.round(thin * (LEVELS - 1)), 0, LEVELS - 1) + 1, 0
+    ).astype(np.uint8)
     first = int(np.ceil(0.05 * (LEVELS - 1)))
     alphas = [0] * (1 + first) + [200] * (LEVELS - first)
     return _palette(index, np.vstack([np.zeros((1, 3), np.uint8), _heat_table()]), alphas)
@@ -136,7 +152,9 @@ def unseen(probability: Rows, observation: Rows, largest_px: int) -> Image.Image
         blind = np.where(strip.seen, np.uint8(len(OBSERVATION)), strip.observation)
         blind = np.where(blind == OUTSIDE, np.uint8(len(OBSERVATION) + 1), blind)
         classes.append(thinned(blind, strip.rows, probability.shape, step))
-    colours = np.array([rgb(colour) for _, colour in OBSERVATION.values()] + [(0, 0, 0), (255, 255, 255)], np.uint8)
+    colours = np.array(
+        [rgb(colour) for _, colour in OBSERVATION.values()] + [(0, 0, 0), (255, 255, 255)], np.uint8
+    )
     alphas = [190 if each is not ObservationClass.CLEAR else 90 for each in OBSERVATION] + [0, 150]
     return _palette(np.concatenate(classes).astype(np.uint8), colours, alphas)
 
@@ -154,7 +172,9 @@ def as_address(image: Image.Image, quality: int | None = None) -> str:
 
 
 def within(image: Image.Image, budget_bytes: int) -> str:
-    """Return an image as a WebP address of at most about `budget_bytes`: quality goes first, then size."""
+    """Return an image as a WebP address of at most about `budget_bytes`: quality goes first, then
+    size.
+    """
     address = ""
     while True:
         for quality in (82, 70, 55):
@@ -163,7 +183,9 @@ def within(image: Image.Image, budget_bytes: int) -> str:
                 return address
         if max(image.size) < 400:
             return address
-        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)), Image.Resampling.BOX)
+        image = image.resize(
+            (max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)), Image.Resampling.BOX
+        )
 
 
 LARGEST_PX = 1000
@@ -171,7 +193,9 @@ SMALLEST_PX = 480
 
 
 def _drawn(image: Image.Image, inventory: Inventory) -> Image.Image:
-    """Return the image with every landslide filled in the colour of its confidence, largest first, so that holes stay open."""
+    """Return the image with every landslide filled in the colour of its confidence, largest first,
+    so that holes stay open.
+    """
     overlay = Image.new("RGBA", image.size)
     pen = ImageDraw.Draw(overlay)
     scale = image.width / int(inventory.geobox.shape[1])
@@ -180,9 +204,14 @@ def _drawn(image: Image.Image, inventory: Inventory) -> Image.Image:
     confidence = inventory.landslides["confidence"].to_numpy()
     for part, owner in zip(*parts, strict=True):
         colour = rgb(CONFIDENCE.get(confidence[owner], "#b10026"))
-        for ring, fill in ((part.exterior, (*colour, 120)), *((hole, (0, 0, 0, 0)) for hole in part.interiors)):
+        for ring, fill in (
+            (part.exterior, (*colour, 120)),
+            *((hole, (0, 0, 0, 0)) for hole in part.interiors),
+        ):
             points = scale * through(to_pixel, shapely.get_coordinates(ring))
-            pen.polygon([tuple(point) for point in points.tolist()], fill=fill, outline=(*colour, 255))
+            pen.polygon(
+                [tuple(point) for point in points.tolist()], fill=fill, outline=(*colour, 255)
+            )
     return Image.alpha_composite(image.convert("RGBA"), overlay)
 
 
@@ -200,14 +229,18 @@ def _bar(image: Image.Image, metres_per_px: float) -> None:
     pen.text((18, bottom - 19), words, fill=(0, 0, 0, 255), font=ImageFont.load_default(13))
 
 
-def write_preview(path: Path, inventory: Inventory, probability: Rows, observation: Rows, stack: Stack) -> Path:
+def write_preview(
+    path: Path, inventory: Inventory, probability: Rows, observation: Rows, stack: Stack
+) -> Path:
     """Return the path of the preview."""
     base = natural(stack, When.POST, LARGEST_PX) or terrain(stack, LARGEST_PX)
     veil = unseen(probability, observation, LARGEST_PX).convert("RGBA")
     image = Image.alpha_composite(base.convert("RGBA"), veil)
     if max(image.size) < SMALLEST_PX:
         factor = SMALLEST_PX / max(image.size)
-        image = image.resize([max(1, round(n * factor)) for n in image.size], Image.Resampling.NEAREST)
+        image = image.resize(
+            [max(1, round(n * factor)) for n in image.size], Image.Resampling.NEAREST
+        )
     image = _drawn(image, inventory)
     _bar(image, abs(inventory.geobox.affine.a) * int(inventory.geobox.shape[1]) / image.width)
     with replacing(path) as part:

@@ -1,7 +1,9 @@
-"""``report.html``: one page for people under pressure. It needs nothing but itself: no network, no other file.
+"""``report.html``: one page for people under pressure. It needs nothing but itself: no network, no
+other file.
 
-Everything that comes from outside (titles, scene ids, reasons) is escaped by Jinja2; the page's security policy allows only its
-own script, by hash. The words are in `templates/words.en.yaml`; a translation is another such file.
+Everything that comes from outside (titles, scene ids, reasons) is escaped by Jinja2; the page's
+security policy allows only its own script, by hash. The words are in `templates/words.en.yaml`; a
+translation is another such file.
 """
 
 from __future__ import annotations
@@ -70,7 +72,14 @@ def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
     grave = [w["simulated"]] if page.about.simulated else []
     grave += [w["out_of_domain"]] if page.about.choice.out_of_domain else []
     told = page.about.simulated  # the source says so itself, in fewer words
-    return [*grave, *(line for line in page.about.warnings if not (told and line.startswith("simulated imagery")))]
+    return [
+        *grave,
+        *(
+            line
+            for line in page.about.warnings
+            if not (told and line.startswith("simulated imagery"))
+        ),
+    ]
 
 
 def _cards(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str]]:
@@ -83,7 +92,9 @@ def _cards(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _charts(page: Page, stack: Stack, probability: Rows, observation: Rows, w: dict[str, Any]) -> list[Any]:
+def _charts(
+    page: Page, stack: Stack, probability: Rows, observation: Rows, w: dict[str, Any]
+) -> list[Any]:
     """Return (title, plot, note) of every plot that has something to show."""
     frame = page.inventory.landslides
     areas = frame["area_m2"].to_numpy(dtype=float)
@@ -92,25 +103,39 @@ def _charts(page: Page, stack: Stack, probability: Rows, observation: Rows, w: d
     resolution = f"{abs(page.inventory.geobox.affine.a):g}"
     note = w["tail_none"].format(resolution=resolution)
     if tail:
-        values = {"x_min": f"{tail.x_min_m2:,.0f}", "count": f"{tail.count:,}", "resolution": resolution}
-        note = w["tail_words"].format(**values, alpha=f"{tail.alpha:.2f}", error=f"{tail.standard_error:.2f}")
+        values = {
+            "x_min": f"{tail.x_min_m2:,.0f}",
+            "count": f"{tail.count:,}",
+            "resolution": resolution,
+        }
+        note = w["tail_words"].format(
+            **values, alpha=f"{tail.alpha:.2f}", error=f"{tail.standard_error:.2f}"
+        )
     x0, y0 = epicentre(stack, page.about.event)
     centres = frame.geometry.centroid
     away_km = np.hypot(centres.x - x0, centres.y - y0).to_numpy(dtype=float) / 1000
     found = [
         (w["area_title"], charts.area_frequency(area_density(areas), tail, len(areas), w), note),
-        (w["slope_title"], charts.slopes(slope_shares(frame["slope_mean_deg"].to_numpy(dtype=float), on), w), ""),
+        (
+            w["slope_title"],
+            charts.slopes(slope_shares(frame["slope_mean_deg"].to_numpy(dtype=float), on), w),
+            "",
+        ),
         (w["distance_title"], charts.distances(distance_shares(away_km, areas, on), w), ""),
     ]
     return [entry for entry in found if entry[1] is not None and len(areas)]
 
 
 def _scenes(page: Page) -> tuple[list[tuple[Scene, float]], list[tuple[Scene, float]]]:
-    """Return the scenes with the area drawn from each: those that were used, most first, and the others."""
+    """Return the scenes with the area drawn from each: those that were used, most first, and the
+    others.
+    """
     used_km2 = page.used_km2 or (float("nan"),) * len(page.about.scenes)
     rows = list(zip(page.about.scenes, used_km2, strict=True))
     used = [row for row in rows if not row[1] <= 0]
-    return sorted(used, key=lambda row: (row[0].when != When.PRE, -row[1])), [row for row in rows if row[1] <= 0]
+    return sorted(used, key=lambda row: (row[0].when != When.PRE, -row[1])), [
+        row for row in rows if row[1] <= 0
+    ]
 
 
 def _coverage(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str, float, float]]:
@@ -136,9 +161,12 @@ def _affected(page: Page, w: dict[str, Any]) -> dict[str, Any] | None:
     angle = page.affected.reach_angle_deg
     rule = a["rule_size"] if angle is None else a["rule_fixed"].format(angle=f"{angle:g}")
     first = roads.head(MOST_ROADS)
-    within, below = ([length(metres) for metres in first[name].tolist()] for name in ("within_m", "below_m"))
+    within, below = (
+        [length(metres) for metres in first[name].tolist()] for name in ("within_m", "below_m")
+    )
     names, kinds = (
-        [name or other for name in first[field].tolist()] for field, other in (("name", a["unnamed"]), ("kind", "–"))
+        [name or other for name in first[field].tolist()]
+        for field, other in (("name", a["unnamed"]), ("kind", "–"))
     )
     listed = list(zip(names, kinds, first["landslides"].tolist(), within, below, strict=True))
     return {
@@ -147,7 +175,9 @@ def _affected(page: Page, w: dict[str, Any]) -> dict[str, Any] | None:
         "roads": listed,
         "has_roads": "roads_m" in totals,
         "colours": AFFECTED,
-        "more": a["more_roads"].format(shown=len(listed), all=f"{len(roads):,}") if len(roads) > len(listed) else "",
+        "more": a["more_roads"].format(shown=len(listed), all=f"{len(roads):,}")
+        if len(roads) > len(listed)
+        else "",
     }
 
 
@@ -164,7 +194,9 @@ def _facts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             return
         for key, inner in value.items():
             yield from _facts(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, (list, tuple)) and any(isinstance(each, (Mapping, list, tuple)) for each in value):
+    elif isinstance(value, (list, tuple)) and any(
+        isinstance(each, (Mapping, list, tuple)) for each in value
+    ):
         for position, inner in enumerate(value):
             yield from _facts(inner, f"{name}[{position}]")
     else:
@@ -174,16 +206,22 @@ def _facts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 def _safe_json(content: Any) -> Markup:
     """Return JSON that cannot end its script element."""
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+    return Markup(
+        text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )
 
 
-def write_report(path: Path, page: Page, probability: Rows, observation: Rows, stack: Stack) -> Path:
+def write_report(
+    path: Path, page: Page, probability: Rows, observation: Rows, stack: Stack
+) -> Path:
     """Return the path of the report, written whole or not at all."""
     w = words_of()
     data = payload(page.inventory, page.about, stack, probability, observation, w, page.affected)
     drawn, count = sum(map(bool, data["rings"])), page.summary.landslide_count
     script, (used, unused) = _text("viewer.js"), _scenes(page)
-    environment = Environment(loader=PackageLoader("inventory"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("inventory"), autoescape=True, undefined=StrictUndefined
+    )
     html = environment.get_template("report.html.j2").render(
         w=w,
         about=page.about,
@@ -204,12 +242,22 @@ def write_report(path: Path, page: Page, probability: Rows, observation: Rows, s
         charts=_charts(page, stack, probability, observation, w),
         coverage=_coverage(page.summary, w),
         voted=any(row.agreement is not None for row in page.about.choice.ranking),
-        bands=list(dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)),
-        rejections=list(counted(page.inventory.rejected["reason"]).items()) if len(page.inventory.rejected) else [],
-        files=[(name, w["file_words"][name]) for name in w["file_words"] if name in (*page.files, *WRITTEN_LATER)],
+        bands=list(
+            dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)
+        ),
+        rejections=list(counted(page.inventory.rejected["reason"]).items())
+        if len(page.inventory.rejected)
+        else [],
+        files=[
+            (name, w["file_words"][name])
+            for name in w["file_words"]
+            if name in (*page.files, *WRITTEN_LATER)
+        ],
         used=used,
         unused=unused,
-        facts=list(_facts({key: value for key, value in page.provenance.items() if key != "scenes"})),
+        facts=list(
+            _facts({key: value for key, value in page.provenance.items() if key != "scenes"})
+        ),
         style=Markup(_text("report.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -20,7 +20,9 @@ from inventory.outline.polygons import through
 Floats = NDArray[np.float64]
 
 FEWEST = 30
-"""Landslides a tail must hold to be fitted. Chosen; Clauset et al. (2009) advise about 50 for a sharp x_min."""
+"""Landslides a tail must hold to be fitted. Chosen; Clauset et al. (2009) advise about 50 for a
+sharp x_min.
+"""
 SLOPE_BINS_DEG = np.arange(0.0, 75.0, 5.0)
 GROUND_PX = 1000
 """Longest side of the coarse grid the ground is sampled on."""
@@ -42,8 +44,8 @@ class Tail:
 def power_law_tail(areas_m2: Floats) -> Tail | None:
     """Return the tail of an area distribution; None where too few landslides are left to fit one.
 
-    Clauset, Shalizi & Newman (2009), SIAM Review 51: alpha by eq. 3.1, its error by eq. 3.2, x_min by the least
-    Kolmogorov-Smirnov distance (section 3.3).
+    Clauset, Shalizi & Newman (2009), SIAM Review 51: alpha by eq. 3.1, its error by eq. 3.2, x_min
+    by the least Kolmogorov-Smirnov distance (section 3.3).
     """
     areas = np.sort(np.asarray(areas_m2, dtype=float))
     starts = np.unique(areas)
@@ -58,21 +60,27 @@ def power_law_tail(areas_m2: Floats) -> Tail | None:
         alpha = 1 + len(tail) / logs
         expected = 1 - (tail / x_min) ** (1 - alpha)
         steps = np.arange(len(tail)) / len(tail)
-        gap = float(np.maximum(np.abs(steps - expected), np.abs(steps + 1 / len(tail) - expected)).max())
+        gap = float(
+            np.maximum(np.abs(steps - expected), np.abs(steps + 1 / len(tail) - expected)).max()
+        )
         if best is None or gap < best.distance:
             best = Tail(alpha, (alpha - 1) / np.sqrt(len(tail)), float(x_min), len(tail), gap)
     return best
 
 
 class Density(NamedTuple):
-    """Area-frequency density in logarithmic bins: middles in m² and landslides per m² of area, as a share of all."""
+    """Area-frequency density in logarithmic bins: middles in m² and landslides per m² of area, as a
+    share of all.
+    """
 
     area_m2: Floats
     density: Floats
 
 
 def area_density(areas_m2: Floats, bins_per_decade: int = 6) -> Density:
-    """Return the probability density of landslide areas (Malamud et al. 2004, eq. 1); empty bins left out."""
+    """Return the probability density of landslide areas (Malamud et al. 2004, eq. 1); empty bins
+    left out.
+    """
     if not len(areas_m2):
         return Density(np.empty(0), np.empty(0))
     low, high = np.log10(areas_m2.min()) - 1e-9, np.log10(areas_m2.max()) + 1e-9
@@ -93,7 +101,9 @@ class Ground:
 
 
 def ground(stack: Stack, probability: Rows, observation: Rows, event: Event) -> Ground:
-    """Return slope and distance to the epicentre of the observed ground; slopes are NaN where the stack has none."""
+    """Return slope and distance to the epicentre of the observed ground; slopes are NaN where the
+    stack has none.
+    """
     step = step_for(stack.shape, GROUND_PX)
     slopes, distances = [], []
     at, across = (middles(n, step) for n in stack.shape)
@@ -107,7 +117,11 @@ def ground(stack: Stack, probability: Rows, observation: Rows, event: Event) -> 
         x, y = through(affine, pixels).T
         distances.append(np.hypot(x - x0, y - y0) / 1000)
         if "slope" in stack.band_names and seen.any():
-            slopes.append(thinned(stack.read("slope", strip.rows), strip.rows, stack.shape, step)[seen].astype(float))
+            slopes.append(
+                thinned(stack.read("slope", strip.rows), strip.rows, stack.shape, step)[
+                    seen
+                ].astype(float)
+            )
         else:
             slopes.append(np.full(len(rows), np.nan))
     km2 = abs(affine.determinant) * step**2 / 1e6
@@ -132,17 +146,24 @@ class Shares(NamedTuple):
 def slope_shares(slopes_deg: Floats, on: Ground) -> Shares:
     """Return the shares of landslides and of the observed ground in classes of 5 degrees."""
     mine, all_ground = slopes_deg[np.isfinite(slopes_deg)], on.slope_deg[np.isfinite(on.slope_deg)]
-    parts = [np.histogram(each, SLOPE_BINS_DEG)[0] / max(1, len(each)) for each in (mine, all_ground)]
+    parts = [
+        np.histogram(each, SLOPE_BINS_DEG)[0] / max(1, len(each)) for each in (mine, all_ground)
+    ]
     return Shares(SLOPE_BINS_DEG, parts[0], parts[1])
 
 
 def distance_shares(distances_km: Floats, areas_m2: Floats, on: Ground, bins: int = 12) -> Shares:
-    """Return, by distance to the epicentre, which share of the observed ground is landslide, and the ground in km²."""
+    """Return, by distance to the epicentre, which share of the observed ground is landslide, and
+    the ground in km².
+    """
     if not len(on.distance_km):
         return Shares(np.zeros(1), np.empty(0), np.empty(0))
     span = max(float(on.distance_km.max()), 0.1)
     width = next(
-        step * 10.0**power for power in range(-2, 5) for step in (1, 2, 5) if step * 10.0**power >= span / bins
+        step * 10.0**power
+        for power in range(-2, 5)
+        for step in (1, 2, 5)
+        if step * 10.0**power >= span / bins
     )
     edges = np.arange(np.floor(on.distance_km.min() / width), np.ceil(span / width) + 1) * width
     slides = np.histogram(distances_km, edges, weights=areas_m2 / 1e6)[0]
@@ -171,7 +192,9 @@ class SizeComparison:
     reference: Sizes
     predicted: Sizes
     ks_distance: float
-    """Largest gap between the two cumulative distributions, 0 (the same) to 1; NaN where a side has none."""
+    """Largest gap between the two cumulative distributions, 0 (the same) to 1; NaN where a side has
+    none.
+    """
 
     def as_plain(self) -> dict[str, Any]:
         """Return the comparison as plain JSON types."""
@@ -188,8 +211,14 @@ def _plain(sizes: Sizes) -> dict[str, Any]:
 
 def sizes_of(areas_m2: Floats) -> Sizes:
     """Return the sizes of landslides with these areas."""
-    quantiles = np.quantile(areas_m2, QUANTILES).tolist() if len(areas_m2) else [float("nan")] * len(QUANTILES)
-    named = {f"{share:g}": round(value, 1) for share, value in zip(QUANTILES, quantiles, strict=True)}
+    quantiles = (
+        np.quantile(areas_m2, QUANTILES).tolist()
+        if len(areas_m2)
+        else [float("nan")] * len(QUANTILES)
+    )
+    named = {
+        f"{share:g}": round(value, 1) for share, value in zip(QUANTILES, quantiles, strict=True)
+    }
     return Sizes(len(areas_m2), round(float(areas_m2.sum()), 1), named, power_law_tail(areas_m2))
 
 

@@ -1,4 +1,6 @@
-"""What the report's map is given: pictures on the grid, outlines in grid pixels, a row a landslide. Kept light enough to mail."""
+"""What the report's map is given: pictures on the grid, outlines in grid pixels, a row a landslide.
+Kept light enough to mail.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,10 @@ def _rings(geometry: Any, to_pixel: Affine) -> list[list[int]]:
 def _outlines(geometry: NDArray[Any], to_pixel: Affine, most: int) -> list[list[list[int]]]:
     """Return the rings of each polygon, largest first, none once `most` vertices are spent."""
     spent = np.cumsum(shapely.get_num_coordinates(geometry))
-    return [_rings(each, to_pixel) if total <= most else [] for each, total in zip(geometry, spent, strict=True)]
+    return [
+        _rings(each, to_pixel) if total <= most else []
+        for each, total in zip(geometry, spent, strict=True)
+    ]
 
 
 def _rows(frame: pd.DataFrame, more: list[str]) -> list[list[Any]]:
@@ -72,14 +77,22 @@ def _rows(frame: pd.DataFrame, more: list[str]) -> list[list[Any]]:
     shown = pd.DataFrame(frame[[*COLUMNS, *more]]).copy()
     shown[more] = shown[more].round(1)
     shown["post_date"] = shown["post_date"].dt.strftime("%Y-%m-%d")
-    for name, digits in (("lon", 5), ("lat", 5), ("length_m", 1), ("width_m", 1), ("probability_mean", 3)):
+    for name, digits in (
+        ("lon", 5),
+        ("lat", 5),
+        ("length_m", 1),
+        ("width_m", 1),
+        ("probability_mean", 3),
+    ):
         shown[name] = shown[name].round(digits)
     plain = shown.astype(object).where(shown.notna(), None)
     return [list(row) for row in plain.itertuples(index=False, name=None)]
 
 
 def _overlay(draw: Any, probability: Rows, observation: Rows) -> tuple[str, int]:
-    """Return (address, pixels of the grid per picture pixel) of the finest overlay within the budget."""
+    """Return (address, pixels of the grid per picture pixel) of the finest overlay within the
+    budget.
+    """
     address, step = "", 1
     for largest in OVERLAY_PX:
         step = step_for(probability.shape, largest)
@@ -97,12 +110,17 @@ def _images(stack: Stack, probability: Rows, observation: Rows) -> dict[str, dic
         height, width = (-(-n // step) * step for n in stack.shape)
         return {"width": width, "height": height}
 
-    photos: dict[str, Image.Image | None] = {str(when): natural(stack, when, PHOTO_PX) for when in When}
+    photos: dict[str, Image.Image | None] = {
+        str(when): natural(stack, when, PHOTO_PX) for when in When
+    }
     if not any(photos.values()):
         photos["terrain"] = terrain(stack, PHOTO_PX)
     for name, photo in photos.items():
         if photo is not None:
-            images[name] = {"address": within(photo, PHOTO_BYTES), **span(step_for(stack.shape, PHOTO_PX))}
+            images[name] = {
+                "address": within(photo, PHOTO_BYTES),
+                **span(step_for(stack.shape, PHOTO_PX)),
+            }
     for name, draw in (("heat", heat), ("unseen", unseen)):
         address, step = _overlay(draw, probability, observation)
         images[name] = {"address": address, **span(step)}
@@ -110,8 +128,12 @@ def _images(stack: Stack, probability: Rows, observation: Rows) -> dict[str, dic
 
 
 def _strokes(layer: Layer | None, to_pixel: Affine) -> list[list[float]]:
-    """Return the longest lines of a layer in grid pixels: the first vertex, then differences, tenths of a pixel."""
-    lines = shapely.get_parts(layer.frame.geometry.to_numpy()) if layer else np.empty(0, dtype=object)
+    """Return the longest lines of a layer in grid pixels: the first vertex, then differences,
+    tenths of a pixel.
+    """
+    lines = (
+        shapely.get_parts(layer.frame.geometry.to_numpy()) if layer else np.empty(0, dtype=object)
+    )
     strokes = []
     for line in lines[np.argsort(-shapely.length(lines), kind="stable")][:MOST_STROKES]:
         xy = np.round(through(to_pixel, shapely.get_coordinates(shapely.simplify(line, 5.0))), 1)
@@ -121,13 +143,17 @@ def _strokes(layer: Layer | None, to_pixel: Affine) -> list[list[float]]:
 
 
 def _concern(affected: Affected | None, to_pixel: Affine) -> dict[str, Any]:
-    """Return what the map draws of what may be affected: the reach of landslides, and roads within and below them."""
+    """Return what the map draws of what may be affected: the reach of landslides, and roads within
+    and below them.
+    """
     if affected is None:
         return {}
     reach, roads = (affected.layer(name) for name in ("reach", "affected_roads"))
     zones = reach.frame.geometry.to_numpy() if reach else np.empty(0, dtype=object)
     return {
-        "reach": [ring for each in _outlines(zones, to_pixel, MOST_REJECTED_VERTICES) for ring in each],
+        "reach": [
+            ring for each in _outlines(zones, to_pixel, MOST_REJECTED_VERTICES) for ring in each
+        ],
         "roads": _strokes(roads, to_pixel),
         "colours": AFFECTED,
     }

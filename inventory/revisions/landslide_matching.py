@@ -1,8 +1,10 @@
-"""Landslide against landslide: how many of the reference were found, how many found are real, how well shapes agree.
+"""Landslide against landslide: how many of the reference were found, how many found are real, how
+well shapes agree.
 
-A landslide of the reference is found when at least 25 % of it is covered; one of the inventory is real when at least 25 % of it
-lies on the reference. The stricter one-to-one score (IoU of at least 0.5) stands beside what a perfect mapper could reach on
-this grid: the same score of the reference, burnt to pixels and outlined again.
+A landslide of the reference is found when at least 25 % of it is covered; one of the inventory is
+real when at least 25 % of it lies on the reference. The stricter one-to-one score (IoU of at least
+0.5) stands beside what a perfect mapper could reach on this grid: the same score of the reference,
+burnt to pixels and outlined again.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from inventory.outline.polygons import polygonise
 FOUND_SHARE = 0.25
 ONE_TO_ONE_IOU = 0.5
 INSIDE_SHARE = 0.5
-"""Share of a landslide that must lie in what both observed for it to count. Chosen: the majority."""
+"""Share of a landslide that must lie in what both observed for it to count. Chosen: the
+majority.
+"""
 SIZES_M2 = (0.0, 400.0, 1000.0, 10_000.0, np.inf)
 SIZE_NAMES = ("< 400 m²", "400-1000 m²", "1000-10000 m²", "> 10000 m²")
 _BLOCK_PX = 256
@@ -121,7 +125,9 @@ def _clip(shapes: Shapes, pieces: Shapes) -> _Clipped:
     for at, row in enumerate(rows):
         mine = cuts[order[bounds[row] : bounds[row + 1]]]
         whole = within[row] >= area[row] * (1 - 1e-9)
-        clipped[at] = shapes[row] if whole else mine[0] if len(mine) == 1 else shapely.union_all(mine)
+        clipped[at] = (
+            shapes[row] if whole else mine[0] if len(mine) == 1 else shapely.union_all(mine)
+        )
     return _Clipped(clipped, rows, shapely.area(clipped))
 
 
@@ -140,7 +146,9 @@ def _pairs(reference: _Clipped, predicted: _Clipped) -> _Pairs:
 
 
 def _covered(shapes: _Clipped, by: _Clipped) -> Floats:
-    """Return which share of each landslide the other side covers; overlaps among the others count once."""
+    """Return which share of each landslide the other side covers; overlaps among the others count
+    once.
+    """
     union = shapely.get_parts(shapely.union_all(by.shapes)) if len(by.shapes) else by.shapes
     pairs = _pairs(shapes, _Clipped(union, np.arange(len(union)), shapely.area(union)))
     total = np.bincount(pairs.reference, weights=pairs.shared, minlength=len(shapes.shapes))
@@ -149,7 +157,9 @@ def _covered(shapes: _Clipped, by: _Clipped) -> Floats:
 
 
 def _one_to_one(reference: _Clipped, predicted: _Clipped) -> dict[int, int]:
-    """Return the pairs (reference → predicted) with an IoU of at least 0.5, the best first, each landslide once."""
+    """Return the pairs (reference → predicted) with an IoU of at least 0.5, the best first, each
+    landslide once.
+    """
     pairs = _pairs(reference, predicted)
     union = reference.area[pairs.reference] + predicted.area[pairs.predicted] - pairs.shared
     iou = pairs.shared / union
@@ -169,7 +179,11 @@ def _sizes(area: Floats) -> NDArray[np.int64]:
 
 
 def _by_size(
-    reference: Floats, found: NDArray[np.bool_], predicted: Floats, real: NDArray[np.bool_], paired: NDArray[np.bool_]
+    reference: Floats,
+    found: NDArray[np.bool_],
+    predicted: Floats,
+    real: NDArray[np.bool_],
+    paired: NDArray[np.bool_],
 ) -> pd.DataFrame:
     theirs, ours = _sizes(reference), _sizes(predicted)
     rows = []

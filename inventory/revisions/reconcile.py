@@ -1,4 +1,6 @@
-"""People before machine: what an analyst drew, dismissed, confirmed or cut away stays, whatever the next image is taken for."""
+"""People before machine: what an analyst drew, dismissed, confirmed or cut away stays, whatever the
+next image is taken for.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +26,26 @@ from inventory.outline.attributes import DATES, STATUSES, attributed, shape_fiel
 from inventory.outline.measure import EdgeCounter, Gauge, Measures
 from inventory.outline.outline import Inventory, strips
 from inventory.revisions.review import ANALYST, CUT, DISMISSED, Review, reviewed
-from inventory.revisions.revisions import SAME_SHARE, Matched, in_words, last_number, match_revisions
+from inventory.revisions.revisions import (
+    SAME_SHARE,
+    Matched,
+    in_words,
+    last_number,
+    match_revisions,
+)
 
 THIN_PX = 1.0
-"""What sticks out of a reviewed outline by no more than this on either side is its rim, not another landslide. Chosen: the
-rim of one pixel that a shifted image or threshold makes."""
+"""What sticks out of a reviewed outline by no more than this on either side is its rim, not another
+landslide. Chosen: the rim of one pixel that a shifted image or threshold makes."""
 
 
 def impose(new: Inventory, old: Inventory, rules: CleanConfig) -> Inventory:
     """Return what the machine found, with what people decided in its place.
 
-    Outlines of an analyst and dismissed ones replace what the machine draws there; of what sticks out, pieces stay that are
-    large enough for a landslide of their own and no mere rim. What was cut away stays away. Reviewed landslides that the
-    machine does not draw any more stay as they were.
+    Outlines of an analyst and dismissed ones replace what the machine draws there; of what sticks
+    out, pieces stay that are large enough for a landslide of their own and no mere rim. What was
+    cut away stays away. Reviewed landslides that the machine does not draw any more stay as they
+    were.
 
     Args:
         new: this revision as the machine sees it.
@@ -47,12 +56,18 @@ def impose(new: Inventory, old: Inventory, rules: CleanConfig) -> Inventory:
     before, cut = old.landslides.to_crs(crs), old.rejected.to_crs(crs)
     cut = cut[cut["reason"] == CUT]
     fixed = before[(before["card"] == ANALYST) | (before["status"] == DISMISSED)]
-    machine = _trimmed(new.landslides, [*fixed.geometry, *cut.geometry], rules, abs(new.geobox.affine.a))
+    machine = _trimmed(
+        new.landslides, [*fixed.geometry, *cut.geometry], rules, abs(new.geobox.affine.a)
+    )
     others = before[(before["status"] != STATUSES[0]) & ~before.index.isin(fixed.index)]
     lost = others[~_drawn_again(others.geometry.to_numpy(), machine.geometry.to_numpy())]
     parts = [part[new.landslides.columns] for part in (machine, fixed, lost) if len(part)]
     frame = pd.concat(parts, ignore_index=True) if parts else new.landslides
-    rejected = pd.concat([new.rejected, cut[new.rejected.columns]], ignore_index=True) if len(cut) else new.rejected
+    rejected = (
+        pd.concat([new.rejected, cut[new.rejected.columns]], ignore_index=True)
+        if len(cut)
+        else new.rejected
+    )
     return replace(new, landslides=gpd.GeoDataFrame(frame, crs=crs), rejected=_numbered(rejected))
 
 
@@ -61,7 +76,9 @@ def _drawn_again(shapes: NDArray[Any], machine: NDArray[Any]) -> NDArray[np.bool
     found = np.zeros(len(shapes), bool)
     i, j = shapely.STRtree(machine).query(shapes, predicate="intersects")
     shared = shapely.area(shapely.intersection(shapes[i], machine[j]))
-    found[i[shared >= SAME_SHARE * np.minimum(shapely.area(shapes[i]), shapely.area(machine[j]))]] = True
+    found[
+        i[shared >= SAME_SHARE * np.minimum(shapely.area(shapes[i]), shapely.area(machine[j]))]
+    ] = True
     return found
 
 
@@ -69,8 +86,12 @@ def _numbered(rejected: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return rejected.assign(id=[f"R{number:05d}" for number in range(1, len(rejected) + 1)])
 
 
-def _trimmed(frame: gpd.GeoDataFrame, judged: list[Any], rules: CleanConfig, resolution_m: float) -> gpd.GeoDataFrame:
-    """Return the machine's outlines without what people have judged, in as many rows as pieces are left."""
+def _trimmed(
+    frame: gpd.GeoDataFrame, judged: list[Any], rules: CleanConfig, resolution_m: float
+) -> gpd.GeoDataFrame:
+    """Return the machine's outlines without what people have judged, in as many rows as pieces are
+    left.
+    """
     if not judged or not len(frame):
         return frame
     union = shapely.union_all(judged)
@@ -83,13 +104,18 @@ def _trimmed(frame: gpd.GeoDataFrame, judged: list[Any], rules: CleanConfig, res
             if whole and not piece.buffer(-THIN_PX * resolution_m).is_empty:
                 rows.append(int(at))
                 shapes.append(shapely.MultiPolygon([piece]))
-    pieces = frame.iloc[rows].assign(**(shape_fields(np.array(shapes, dtype=object), str(frame.crs)) if rows else {}))
+    pieces = frame.iloc[rows].assign(
+        **(shape_fields(np.array(shapes, dtype=object), str(frame.crs)) if rows else {})
+    )
     pieces = pieces.set_geometry(shapes, crs=frame.crs) if rows else pieces
     return pd.concat([frame[~hit], pieces], ignore_index=True)
 
 
-def measured(inventory: Inventory, probability: Rows, observation: Rows, stack: Stack, rules: CleanConfig) -> Inventory:
-    """Return the inventory with the fields of an analyst's outlines measured on this revision's rasters.
+def measured(
+    inventory: Inventory, probability: Rows, observation: Rows, stack: Stack, rules: CleanConfig
+) -> Inventory:
+    """Return the inventory with the fields of an analyst's outlines measured on this revision's
+    rasters.
 
     A field that nothing was seen of keeps what it was.
     """
@@ -111,8 +137,12 @@ def measured(inventory: Inventory, probability: Rows, observation: Rows, stack: 
     return replace(inventory, landslides=result)
 
 
-def _tallied(geometry: NDArray[Any], probability: Rows, observation: Rows, stack: Stack) -> Measures:
-    """Return what the rasters say under outlines, pixel by pixel whose centre lies inside; overlaps go to the later one."""
+def _tallied(
+    geometry: NDArray[Any], probability: Rows, observation: Rows, stack: Stack
+) -> Measures:
+    """Return what the rasters say under outlines, pixel by pixel whose centre lies inside; overlaps
+    go to the later one.
+    """
     width = int(probability.shape[1])
     measures = Measures()
     measures.grow(len(geometry))
@@ -120,7 +150,9 @@ def _tallied(geometry: NDArray[Any], probability: Rows, observation: Rows, stack
     for strip in strips(probability, observation):
         affine = stack.geobox.affine @ Affine.translation(0, strip.rows.start)
         numbered = ((shape, number) for number, shape in enumerate(geometry, 1))
-        burnt = rasterize(numbered, out_shape=strip.probability.shape, transform=affine, dtype="int32")
+        burnt = rasterize(
+            numbered, out_shape=strip.probability.shape, transform=affine, dtype="int32"
+        )
         mask = (burnt > 0) & strip.seen
         labels = np.where(mask, burnt.astype(np.int64) - 1, 0)
         gauge.read(strip.rows, labels, mask, strip.probability, strip.observation)
@@ -184,13 +216,20 @@ def since(
         return Since(inventory, last_number(inventory))
     package = earlier.folder / GEOPACKAGE
     old = read_inventory(package)
-    last, notes = last_number(old, int(read_metadata(package).get("last_number", 0))), dict[str, str]()
+    last, notes = (
+        last_number(old, int(read_metadata(package).get("last_number", 0))),
+        dict[str, str](),
+    )
     if earlier.review is not None:
-        with rasterio.open((earlier.reviewed_folder or earlier.folder) / MASK, driver="GTiff") as file:
+        with rasterio.open(
+            (earlier.reviewed_folder or earlier.folder) / MASK, driver="GTiff"
+        ) as file:
             told = reviewed(old, earlier.review, file.read(1), last)
         old, notes, last = told.inventory, told.notes, told.last_number
     imposed = measure(impose(inventory, old, rules))
-    largest_first = imposed.landslides.sort_values("area_m2", ascending=False, kind="stable", ignore_index=True)
+    largest_first = imposed.landslides.sort_values(
+        "area_m2", ascending=False, kind="stable", ignore_index=True
+    )
     imposed = replace(imposed, landslides=largest_first)
     matched = match_revisions(imposed, old, earlier.folder / MASK, after, last, notes, kept)
     words = (in_words(matched, earlier.number),) if earlier.number else ()

@@ -1,7 +1,9 @@
-"""An analyst's review of an inventory: verdicts, other shapes and new landslides, read back from an edited GeoPackage.
+"""An analyst's review of an inventory: verdicts, other shapes and new landslides, read back from an
+edited GeoPackage.
 
-What was edited is told from the file itself: its metadata holds the verdicts it was published with, and the fields of an untouched
-outline still fit its shape. So a copy of an older revision changes only what the analyst changed in it.
+What was edited is told from the file itself: its metadata holds the verdicts it was published with,
+and the fields of an untouched outline still fit its shape. So a copy of an older revision changes
+only what the analyst changed in it.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ def read_review(path: Path) -> Review:
     """Return what was changed in a GeoPackage of ours since it was published.
 
     Raises:
-        RequestError: unreadable, not ours, of a newer format, or a value that cannot be meant (the landslide is named).
+        RequestError: unreadable, not ours, of a newer format, or a value that cannot be meant (the
+            landslide is named).
     """
     metadata = read_metadata(path)
     try:
@@ -72,10 +75,16 @@ def read_review(path: Path) -> Review:
         raise RequestError(
             f"{path}: cannot read layer `{LAYER}`: {error}", "Give an edited landslides.gpkg."
         ) from error
-    missing = [name for name in ("id", "status", "area_m2", "perimeter_m") if name not in frame.columns]
+    missing = [
+        name for name in ("id", "status", "area_m2", "perimeter_m") if name not in frame.columns
+    ]
     if missing:
-        raise RequestError(f"{path}: no field {', '.join(missing)}", "Edit a copy: `coslide review EVENT_DIR`.")
-    frame = frame.assign(id=frame["id"].fillna("").astype(str).str.strip(), geometry=_polygons(frame, path))
+        raise RequestError(
+            f"{path}: no field {', '.join(missing)}", "Edit a copy: `coslide review EVENT_DIR`."
+        )
+    frame = frame.assign(
+        id=frame["id"].fillna("").astype(str).str.strip(), geometry=_polygons(frame, path)
+    )
     frame["status"] = _statuses(frame, path)
     published: dict[str, str] = metadata.get("verdicts", {})
     keeps = _keepers(frame)
@@ -91,7 +100,13 @@ def read_review(path: Path) -> Review:
         if redrawn[at]:
             shapes[identity] = shape
     return Review(
-        path, status, shapes, tuple(added), tuple(frame.geometry), str(frame.crs), int(metadata.get("revision", 0))
+        path,
+        status,
+        shapes,
+        tuple(added),
+        tuple(frame.geometry),
+        str(frame.crs),
+        int(metadata.get("revision", 0)),
     )
 
 
@@ -103,11 +118,14 @@ def _polygons(frame: gpd.GeoDataFrame, path: Path) -> NDArray[Any]:
     """
     found = []
     for identity, shape in zip(frame["id"], frame.geometry, strict=True):
-        parts = shapely.get_parts(shapely.get_parts([] if shape is None else shapely.make_valid(shape)))
+        parts = shapely.get_parts(
+            shapely.get_parts([] if shape is None else shapely.make_valid(shape))
+        )
         areas = [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
         if not areas:
             raise RequestError(
-                f"{path}: landslide {identity or 'without id'} has no area", "Draw it as a polygon, or delete the row."
+                f"{path}: landslide {identity or 'without id'} has no area",
+                "Draw it as a polygon, or delete the row.",
             )
         found.append(shapely.MultiPolygon(areas))
     return np.array(found, dtype=object)
@@ -116,17 +134,24 @@ def _polygons(frame: gpd.GeoDataFrame, path: Path) -> NDArray[Any]:
 def _statuses(frame: gpd.GeoDataFrame, path: Path) -> list[str]:
     found = []
     for identity, given in zip(frame["id"], frame["status"], strict=True):
-        word = STATUSES[0] if given is None or given != given else str(given).strip().lower() or STATUSES[0]
+        word = (
+            STATUSES[0]
+            if given is None or given != given
+            else str(given).strip().lower() or STATUSES[0]
+        )
         if word not in STATUSES:
             raise RequestError(
-                f"{path}: landslide {identity or 'without id'} has status `{given}`", f"Write {', '.join(STATUSES)}."
+                f"{path}: landslide {identity or 'without id'} has status `{given}`",
+                f"Write {', '.join(STATUSES)}.",
             )
         found.append(word)
     return found
 
 
 def _keepers(frame: gpd.GeoDataFrame) -> set[int]:
-    """Return the rows that keep their id: a GIS that splits a polygon gives both parts the same one; the largest keeps it."""
+    """Return the rows that keep their id: a GIS that splits a polygon gives both parts the same
+    one; the largest keeps it.
+    """
     area, best = shapely.area(frame.geometry.to_numpy()), dict[str, int]()
     for at, identity in enumerate(frame["id"]):
         if identity and (identity not in best or area[at] > area[best[identity]]):
@@ -158,47 +183,65 @@ class Reviewed:
 
 
 def reviewed(old: Inventory, review: Review, mask: Any, last: int) -> Reviewed:
-    """Return the inventory as the analyst left it: statuses, outlines, additions; what was cut away among the rejected.
+    """Return the inventory as the analyst left it: statuses, outlines, additions; what was cut away
+    among the rejected.
 
     Args:
         old: the inventory that was reviewed, or a later revision of it.
         review: what was changed.
-        mask: ``landslides.tif`` of the revision that was reviewed, `(y, x)`; tells what was cut away.
+        mask: ``landslides.tif`` of the revision that was reviewed, `(y, x)`; tells what was cut
+            away.
         last: highest number ever given to a landslide of the event.
     """
     crs = str(old.geobox.crs)
     frame, notes = _named_once(old.landslides.to_crs(crs)), dict[str, str]()
-    shapes = dict(zip(review.shapes, _moved(list(review.shapes.values()), review.crs, crs), strict=True))
+    shapes = dict(
+        zip(review.shapes, _moved(list(review.shapes.values()), review.crs, crs), strict=True)
+    )
     row_of = {identity: row for row, identity in zip(frame.index, frame["id"], strict=True)}
     for identity, verdict in review.status.items():
         if identity in row_of:
             frame.loc[row_of[identity], "status"] = verdict
             notes[identity] = (
-                verdict + " by an analyst" if verdict != STATUSES[0] else "verdict withdrawn by an analyst"
+                verdict + " by an analyst"
+                if verdict != STATUSES[0]
+                else "verdict withdrawn by an analyst"
             )
-    added = list(zip(_moved([shape for shape, _ in review.added], review.crs, crs), review.added, strict=True))
+    added = list(
+        zip(
+            _moved([shape for shape, _ in review.added], review.crs, crs), review.added, strict=True
+        )
+    )
     for identity, shape in shapes.items():
         if identity in row_of:
             frame.loc[row_of[identity], "card"] = ANALYST
             frame.loc[[row_of[identity]], frame.geometry.name] = gpd.GeoSeries(
                 [shape], index=[row_of[identity]], crs=crs
             )
-            notes[identity] = "; ".join(filter(None, [notes.get(identity), "outline drawn by an analyst"]))
+            notes[identity] = "; ".join(
+                filter(None, [notes.get(identity), "outline drawn by an analyst"])
+            )
     gone = sorted((review.status.keys() | shapes.keys()) - row_of.keys())
     if gone:
-        logger.warning("the review speaks of %s, which this inventory has not (any more)", ", ".join(gone))
+        logger.warning(
+            "the review speaks of %s, which this inventory has not (any more)", ", ".join(gone)
+        )
     fresh = [(shape, verdict) for shape, (_, verdict) in added if not _known(shape, frame)]
     rows = _drawn(fresh, frame, crs, last)
     notes |= dict.fromkeys(rows["id"], "added by an analyst")
     frame = pd.concat([frame, rows], ignore_index=True) if len(rows) else frame
     everything = _moved(list(review.everything), review.crs, crs)
     cut = _cut_away(old, [shapes[key] for key in shapes if key in row_of], everything, mask)
-    rejected = pd.concat([old.rejected.to_crs(crs), cut], ignore_index=True) if len(cut) else old.rejected
+    rejected = (
+        pd.concat([old.rejected.to_crs(crs), cut], ignore_index=True) if len(cut) else old.rejected
+    )
     return Reviewed(replace(old, landslides=frame, rejected=rejected), notes, last + len(rows))
 
 
 def _named_once(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Return the landslides that have an id, each once: a file edited in place may hold others, which the review adds."""
+    """Return the landslides that have an id, each once: a file edited in place may hold others,
+    which the review adds.
+    """
     named = frame.assign(id=frame["id"].fillna("").astype(str).str.strip())
     return named.iloc[sorted(_keepers(named))].reset_index(drop=True)
 
@@ -210,11 +253,18 @@ def _moved(shapes: list[Any], there: str, here: str) -> list[Any]:
 def _known(shape: Any, frame: gpd.GeoDataFrame) -> bool:
     """Return whether a landslide with this very outline is there: the same review read twice."""
     near = frame.sindex.query(shape)
-    return any(shapely.area(shapely.symmetric_difference(shape, frame.geometry.iloc[at])) < 1 for at in near)
+    return any(
+        shapely.area(shapely.symmetric_difference(shape, frame.geometry.iloc[at])) < 1
+        for at in near
+    )
 
 
-def _drawn(fresh: list[tuple[Any, str]], like: gpd.GeoDataFrame, crs: str, last: int) -> gpd.GeoDataFrame:
-    """Return rows for landslides that an analyst drew; what only the imagery knows is left empty."""
+def _drawn(
+    fresh: list[tuple[Any, str]], like: gpd.GeoDataFrame, crs: str, last: int
+) -> gpd.GeoDataFrame:
+    """Return rows for landslides that an analyst drew; what only the imagery knows is left
+    empty.
+    """
     if not fresh:
         return like.iloc[:0]
     geometry = np.array([shape for shape, _ in fresh], dtype=object)
@@ -225,36 +275,62 @@ def _drawn(fresh: list[tuple[Any, str]], like: gpd.GeoDataFrame, crs: str, last:
         "status": [verdict for _, verdict in fresh],
         "card": ANALYST,
     }
-    rows = pd.DataFrame(columns).reindex(columns=[name for name in like.columns if name != like.geometry.name])
-    typed = rows.astype({name: like[name].dtype for name in rows.columns if like[name].dtype.kind == "M"})
+    rows = pd.DataFrame(columns).reindex(
+        columns=[name for name in like.columns if name != like.geometry.name]
+    )
+    typed = rows.astype(
+        {name: like[name].dtype for name in rows.columns if like[name].dtype.kind == "M"}
+    )
     return gpd.GeoDataFrame(typed, geometry=geometry, crs=crs)
 
 
-def _cut_away(old: Inventory, redrawn: list[Any], everything: list[Any], mask: Any) -> gpd.GeoDataFrame:
-    """Return what was landslide beside the redrawn outlines and is in no outline any more, as rejected rows."""
+def _cut_away(
+    old: Inventory, redrawn: list[Any], everything: list[Any], mask: Any
+) -> gpd.GeoDataFrame:
+    """Return what was landslide beside the redrawn outlines and is in no outline any more, as
+    rejected rows.
+    """
     if not redrawn:
         return old.rejected.iloc[:0]
     values = np.asarray(mask[:, :])
-    drawn = burnt(gpd.GeoDataFrame(geometry=everything, crs=str(old.geobox.crs)), old.geobox, slice(0, len(values)))
+    drawn = burnt(
+        gpd.GeoDataFrame(geometry=everything, crs=str(old.geobox.crs)),
+        old.geobox,
+        slice(0, len(values)),
+    )
     left = polygonise((values == 1) & (drawn == 0), old.geobox.affine)
     reach = shapely.union_all(redrawn).buffer(abs(old.geobox.affine.a) / 2)
     pieces = left[shapely.intersects(left, reach)] if len(left) else left
-    columns: dict[str, Any] = {**shape_fields(pieces, str(old.geobox.crs)), "card": ANALYST, "reason": CUT}
+    columns: dict[str, Any] = {
+        **shape_fields(pieces, str(old.geobox.crs)),
+        "card": ANALYST,
+        "reason": CUT,
+    }
     columns |= {"id": "", "confidence": "low", "status": DISMISSED}
-    frame = pd.DataFrame(columns, index=range(len(pieces))).reindex(columns=old.rejected.columns.drop("geometry"))
+    frame = pd.DataFrame(columns, index=range(len(pieces))).reindex(
+        columns=old.rejected.columns.drop("geometry")
+    )
     typed = frame.astype(
-        {name: old.rejected[name].dtype for name in frame.columns if old.rejected[name].dtype.kind == "M"}
+        {
+            name: old.rejected[name].dtype
+            for name in frame.columns
+            if old.rejected[name].dtype.kind == "M"
+        }
     )
     return gpd.GeoDataFrame(typed, geometry=pieces, crs=str(old.geobox.crs))
 
 
 def counted(inventory: Inventory) -> Inventory:
-    """Return the inventory without the landslides that an analyst dismissed: what headline, mask and report count."""
+    """Return the inventory without the landslides that an analyst dismissed: what headline, mask
+    and report count.
+    """
     frame = inventory.landslides
     return replace(inventory, landslides=frame[frame["status"] != DISMISSED].reset_index(drop=True))
 
 
-def as_reviewed(old: Inventory, predicted: NDArray[np.uint8], review: Review) -> tuple[Inventory, NDArray[np.uint8]]:
+def as_reviewed(
+    old: Inventory, predicted: NDArray[np.uint8], review: Review
+) -> tuple[Inventory, NDArray[np.uint8]]:
     """Return a published inventory and its mask `(y, x)` as they are with a review taken up."""
     told = counted(reviewed(old, review, predicted, last_number(old)).inventory)
     drawn = burnt(told.landslides, told.geobox, slice(0, len(predicted)))
@@ -268,7 +344,9 @@ def verdicts_of(inventory: Inventory) -> dict[str, str]:
 
 
 def people_decided(inventory: Inventory) -> bool:
-    """Return whether anything of an inventory is as a person wants it, and not as the machine drew it."""
+    """Return whether anything of an inventory is as a person wants it, and not as the machine drew
+    it.
+    """
     frame = inventory.landslides
     touched = (frame["status"] != STATUSES[0]) | (frame["card"] == ANALYST)
     return bool(touched.any() or (inventory.rejected["reason"] == CUT).any())
@@ -280,4 +358,7 @@ def verdict_words(inventory: Inventory) -> list[str]:
     confirmed, dismissed = int(counts.get(CONFIRMED, 0)), int(counts.get(DISMISSED, 0))
     if not confirmed and not dismissed:
         return []
-    return [f"Reviewed by an analyst: {confirmed:,} confirmed; {dismissed:,} dismissed and not counted (see `status`)."]
+    return [
+        f"Reviewed by an analyst: {confirmed:,} confirmed; {dismissed:,} dismissed and not "
+        "counted (see `status`)."
+    ]

@@ -1,7 +1,8 @@
-"""The same landslides in the next revision: ids, dates and an analyst's verdict survive; every change is named.
+"""The same landslides in the next revision: ids, dates and an analyst's verdict survive; every
+change is named.
 
-Landslides of two revisions are the same where they overlap; of several candidates the largest overlap wins. "Gone" is only
-said where both revisions observed (design 2.10).
+Landslides of two revisions are the same where they overlap; of several candidates the largest
+overlap wins. "Gone" is only said where both revisions observed (design 2.10).
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ from inventory.formats.cog import UNSEEN
 from inventory.outline.outline import Inventory
 
 SAME_SHARE = 0.1
-"""Share of the smaller one that must overlap. Chosen: a shift of one pixel keeps it, a touch does not make it."""
+"""Share of the smaller one that must overlap. Chosen: a shift of one pixel keeps it, a touch does
+not make it.
+"""
 SAME_AREA = 0.1
-"""Relative change of area from which a landslide has grown or shrunk. Chosen: a pixel row on a median slide is less."""
+"""Relative change of area from which a landslide has grown or shrunk. Chosen: a pixel row on a
+median slide is less.
+"""
 SEEN_SHARE = 0.5
 """Share of a landslide that must be observed for its absence, or its newness, to mean anything."""
 
@@ -60,12 +65,17 @@ def _overlaps(new: gpd.GeoDataFrame, old: gpd.GeoDataFrame) -> list[_Overlap]:
     shared = shapely.area(shapely.intersection(after[i], before[j]))
     enough = shared >= SAME_SHARE * np.minimum(shapely.area(after[i]), shapely.area(before[j]))
     enough &= shared > 0
-    found = [_Overlap(int(a), int(b), float(s)) for a, b, s in zip(i[enough], j[enough], shared[enough], strict=True)]
+    found = [
+        _Overlap(int(a), int(b), float(s))
+        for a, b, s in zip(i[enough], j[enough], shared[enough], strict=True)
+    ]
     return sorted(found, key=lambda each: (-each.area_m2, each.new, each.old))
 
 
 class Observed:
-    """What a revision observed: its ``landslides.tif``, opened once however many landslides are asked about."""
+    """What a revision observed: its ``landslides.tif``, opened once however many landslides are
+    asked about.
+    """
 
     def __init__(self, mask: Path) -> None:
         try:
@@ -81,7 +91,9 @@ class Observed:
             self._file.close()
 
     def share(self, geometry: Any, crs: str) -> float:
-        """Return which share of a polygon was observed; 0 outside the raster or without the file."""
+        """Return which share of a polygon was observed; 0 outside the raster or without the
+        file.
+        """
         if self._file is None:
             return 0.0
         file = self._file
@@ -89,7 +101,9 @@ class Observed:
             plain = transform_geom(crs, file.crs, shapely.geometry.mapping(geometry))
             window = geometry_window(file, [plain], boundless=True)
             values = file.read(1, window=window, boundless=True, fill_value=UNSEEN)
-            inside = geometry_mask([plain], values.shape, file.window_transform(window), invert=True)
+            inside = geometry_mask(
+                [plain], values.shape, file.window_transform(window), invert=True
+            )
         except (RasterioIOError, ValueError):
             return 0.0
         return float((values[inside] != UNSEEN).mean()) if inside.any() else 0.0
@@ -128,10 +142,14 @@ class _Match:
         if len(self.parents[new]) > 1:
             return "merged"
         ratio = self.new["area_m2"].iloc[new] / self.old["area_m2"].iloc[self.kept[new]]
-        return "grown" if ratio > 1 + SAME_AREA else "shrunk" if ratio < 1 - SAME_AREA else "unchanged"
+        return (
+            "grown" if ratio > 1 + SAME_AREA else "shrunk" if ratio < 1 - SAME_AREA else "unchanged"
+        )
 
     def ids(self, last: int) -> list[str]:
-        """Return the ids of the new landslides; new ones are numbered after `last`, largest first."""
+        """Return the ids of the new landslides; new ones are numbered after `last`, largest
+        first.
+        """
         old = self.old["id"].tolist()
         fresh = (f"L{number:05d}" for number in range(last + 1, last + 1 + len(self.new)))
         return [old[self.kept[i]] if i in self.kept else next(fresh) for i in range(len(self.new))]
@@ -169,7 +187,9 @@ _SAME_IMAGE = {
     "shrunk": "drawn smaller on the same image",
     "gone": "not drawn any more on the same image",
 }
-"""Where pixels keep their image, nothing has changed on the ground: the checkpoint sees it differently."""
+"""Where pixels keep their image, nothing has changed on the ground: the checkpoint sees it
+differently.
+"""
 
 
 @dataclass(frozen=True)
@@ -185,18 +205,28 @@ class _Looks:
         """Return what a change means, told from what was seen of the ground that changed."""
         if kind not in _SAME_IMAGE:
             return _NOTES[kind]
-        ground = shape if kind in ("new", "gone") else shapely.symmetric_difference(shape, shapely.union_all(was))
+        ground = (
+            shape
+            if kind in ("new", "gone")
+            else shapely.symmetric_difference(shape, shapely.union_all(was))
+        )
         if self.before.share(ground, self.crs) < SEEN_SHARE:
-            return {"new": FIRST_SEEN, "grown": "larger: more of it could be seen"}.get(kind, _NOTES[kind])
+            return {"new": FIRST_SEEN, "grown": "larger: more of it could be seen"}.get(
+                kind, _NOTES[kind]
+            )
         return _SAME_IMAGE[kind] if self.kept else _NOTES[kind]
 
 
-def _rows(match: _Match, frame: gpd.GeoDataFrame, looks: _Looks, notes: Mapping[str, str]) -> list[dict[str, Any]]:
+def _rows(
+    match: _Match, frame: gpd.GeoDataFrame, looks: _Looks, notes: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Return a row for every landslide that changed."""
     old_ids, new_ids = match.old["id"].tolist(), frame["id"].tolist()
     rows: list[dict[str, Any]] = []
 
-    def note(identity: str, kind: str, was: float, now: float, related: list[str], words: str, shape: Any) -> None:
+    def note(
+        identity: str, kind: str, was: float, now: float, related: list[str], words: str, shape: Any
+    ) -> None:
         row = {"id": identity, "change": kind, "area_before_m2": was, "area_after_m2": now}
         rows.append({**row, "related": " ".join(related), "note": words, "geometry": shape})
 
@@ -207,12 +237,30 @@ def _rows(match: _Match, frame: gpd.GeoDataFrame, looks: _Looks, notes: Mapping[
             continue
         kind = "reviewed" if kind == "unchanged" else kind
         parents = [match.old.geometry.iloc[j] for j in match.parents[i]]
-        told = "" if kind == "reviewed" else _NOTES[kind] if verdict else looks.words(kind, shape, parents)
+        told = (
+            ""
+            if kind == "reviewed"
+            else _NOTES[kind]
+            if verdict
+            else looks.words(kind, shape, parents)
+        )
         words = "; ".join(filter(None, [verdict, told]))
         family = {old_ids[j] for j in match.parents[i]}
         family |= {new_ids[k] for j in match.parents[i] for k in match.children[j]}
-        was = float(sum(match.old["area_m2"].iloc[j] for j in match.parents[i])) if i in match.kept else 0.0
-        note(new_ids[i], kind, was, float(frame["area_m2"].iloc[i]), sorted(family - {new_ids[i]}), words, shape)
+        was = (
+            float(sum(match.old["area_m2"].iloc[j] for j in match.parents[i]))
+            if i in match.kept
+            else 0.0
+        )
+        note(
+            new_ids[i],
+            kind,
+            was,
+            float(frame["area_m2"].iloc[i]),
+            sorted(family - {new_ids[i]}),
+            words,
+            shape,
+        )
     for j in range(len(match.old)):
         if j in match.heirs:
             continue
@@ -269,17 +317,26 @@ def match_revisions(
         crs=crs,
     )
     counts = {kind: int((changes["change"] == kind).sum()) for kind in CHANGE}
-    counts["unchanged"] = sum(match.kind(i) == "unchanged" for i in range(len(frame))) - counts["reviewed"]
+    counts["unchanged"] = (
+        sum(match.kind(i) == "unchanged" for i in range(len(frame))) - counts["reviewed"]
+    )
     inventory = replace(new, landslides=frame)
     return Matched(inventory, changes, counts, last_number(inventory, last))
 
 
 def in_words(matched: Matched, before: int) -> str:
     """Return the changes since revision `before` in one sentence."""
-    told = [f"{count:,} {kind}" for kind, count in matched.counts.items() if count and kind != "unchanged"]
+    told = [
+        f"{count:,} {kind}"
+        for kind, count in matched.counts.items()
+        if count and kind != "unchanged"
+    ]
     unchanged = f"{matched.counts['unchanged']:,} unchanged"
     note = matched.changes["note"].astype(str)
-    first, same = int(note.str.startswith(FIRST_SEEN).sum()), int(note.str.contains("on the same image").sum())
+    first, same = (
+        int(note.str.startswith(FIRST_SEEN).sum()),
+        int(note.str.contains("on the same image").sum()),
+    )
     tail = f"; {first:,} of the new ones lie where nothing had been seen before" if first else ""
     where = "change is on an unchanged image" if same == 1 else "changes are on unchanged images"
     tail += f"; {same:,} {where}: drawn differently, not changed on the ground" if same else ""

@@ -1,10 +1,12 @@
-"""Looking inside a network: where it looked (Grad-CAM), and which bands spoke (occlusion, gradient × input).
+"""Looking inside a network: where it looked (Grad-CAM), and which bands spoke (occlusion, gradient
+× input).
 
-Grad-CAM (Selvaraju et al. 2017; Yang et al. 2024, Fig. 13) gives one map per layer, not per band. The per-band heat
-maps of Chen et al. 2023, Fig. 15, are therefore read as attribution to the input, or, for networks with branches, as a
-Grad-CAM on each branch before they are joined. All functions take one normalised image `(C, H, W)` as the network reads
-it, run in eval mode and leave the network as it was. Scores are logits, never probabilities, whose gradients fade
-where the network is sure.
+Grad-CAM (Selvaraju et al. 2017; Yang et al. 2024, Fig. 13) gives one map per layer, not per band.
+The per-band heat maps of Chen et al. 2023, Fig. 15, are therefore read as attribution to the input,
+or, for networks with branches, as a Grad-CAM on each branch before they are joined. All functions
+take one normalised image `(C, H, W)` as the network reads it, run in eval mode and leave the
+network as it was. Scores are logits, never probabilities, whose gradients fade where the network is
+sure.
 """
 
 from __future__ import annotations
@@ -24,12 +26,15 @@ Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def class_map(network: Segmenter, image: Image, mask: Mask | None = None, layer: str | None = None) -> Image:
-    """Return the Grad-CAM `(H, W)`, 0..1, of the landslide logits summed over `mask` (default: the whole image).
+def class_map(
+    network: Segmenter, image: Image, mask: Mask | None = None, layer: str | None = None
+) -> Image:
+    """Return the Grad-CAM `(H, W)`, 0..1, of the landslide logits summed over `mask` (default: the
+    whole image).
 
-    With channel weights α_k = mean over pixels of ∂y/∂A_k, the map is ReLU(Σ α_k A_k), resized bilinearly and divided
-    by its maximum; all zero where nothing speaks for landslide. `layer` is a dotted module name; by default the last
-    decoder block before the head.
+    With channel weights α_k = mean over pixels of ∂y/∂A_k, the map is ReLU(Σ α_k A_k), resized
+    bilinearly and divided by its maximum; all zero where nothing speaks for landslide. `layer` is a
+    dotted module name; by default the last decoder block before the head.
 
     Raises:
         RequestError: the image, mask or layer does not fit the network.
@@ -40,7 +45,8 @@ def class_map(network: Segmenter, image: Image, mask: Mask | None = None, layer:
 
 
 def branch_maps(network: Segmenter, image: Image, mask: Mask | None = None) -> Image:
-    """Return one Grad-CAM per input branch `(branch, H, W)`, taken before the branches join, on one scale 0..1.
+    """Return one Grad-CAM per input branch `(branch, H, W)`, taken before the branches join, on one
+    scale 0..1.
 
     Raises:
         RequestError: the network has no branches, or the image or mask does not fit it.
@@ -48,15 +54,20 @@ def branch_maps(network: Segmenter, image: Image, mask: Mask | None = None) -> I
     branches = getattr(network, "branches", None)
     if not isinstance(branches, nn.ModuleList):
         raise RequestError(
-            f"{type(network).__name__} has no input branches", "Use `occlusion_maps` or `gradient_maps` for its bands."
+            f"{type(network).__name__} has no input branches",
+            "Use `occlusion_maps` or `gradient_maps` for its bands.",
         )
     return _unit_scale(np.stack(_cams(network, image, mask, list(branches))))
 
 
-def occlusion_maps(network: Segmenter, image: Image, groups: Sequence[Sequence[int]] | None = None) -> Image:
-    """Return `(group, H, W)`: how much the landslide logit falls when a group of bands is flattened to its mean.
+def occlusion_maps(
+    network: Segmenter, image: Image, groups: Sequence[Sequence[int]] | None = None
+) -> Image:
+    """Return `(group, H, W)`: how much the landslide logit falls when a group of bands is flattened
+    to its mean.
 
-    Positive where the group speaks for landslide. `groups` lists band indices; by default each band is its own group.
+    Positive where the group speaks for landslide. `groups` lists band indices; by default each band
+    is its own group.
 
     Raises:
         RequestError: a group names a band that is not there, or the image does not fit the network.
@@ -80,7 +91,8 @@ def occlusion_maps(network: Segmenter, image: Image, groups: Sequence[Sequence[i
 
 
 def gradient_maps(network: Segmenter, image: Image, mask: Mask | None = None) -> Image:
-    """Return gradient × input `(C, H, W)` of the landslide logits summed over `mask` (default: the whole image).
+    """Return gradient × input `(C, H, W)` of the landslide logits summed over `mask` (default: the
+    whole image).
 
     Raises:
         RequestError: the image or mask does not fit the network.
@@ -92,13 +104,17 @@ def gradient_maps(network: Segmenter, image: Image, mask: Mask | None = None) ->
 
 
 def shares(maps: Image) -> NDArray[np.float64]:
-    """Return each map's share of the total absolute attribution `(group,)`, adding up to 1 (all 0 where there is none)."""
+    """Return each map's share of the total absolute attribution `(group,)`, adding up to 1 (all 0
+    where there is none).
+    """
     sums: NDArray[np.float64] = np.abs(maps).sum(axis=(1, 2), dtype=np.float64)
     total = float(sums.sum())
     return sums / total if total > 0 else sums
 
 
-def _cams(network: Segmenter, image: Image, mask: Mask | None, layers: Sequence[nn.Module]) -> list[Image]:
+def _cams(
+    network: Segmenter, image: Image, mask: Mask | None, layers: Sequence[nn.Module]
+) -> list[Image]:
     """Return the unscaled Grad-CAM `(H, W)` of each layer."""
     seen: dict[int, Tensor] = {}
 
@@ -109,9 +125,13 @@ def _cams(network: Segmenter, image: Image, mask: Mask | None, layers: Sequence[
         return hook
 
     with _looking(network), torch.enable_grad():
-        handles = [layer.register_forward_hook(remember(place)) for place, layer in enumerate(layers)]
+        handles = [
+            layer.register_forward_hook(remember(place)) for place, layer in enumerate(layers)
+        ]
         try:
-            whole = _tensor(network, image).requires_grad_()  # so that frozen networks have gradients too
+            whole = _tensor(
+                network, image
+            ).requires_grad_()  # so that frozen networks have gradients too
             score = _score(network(whole), mask)
         finally:
             for handle in handles:
@@ -123,7 +143,9 @@ def _cams(network: Segmenter, image: Image, mask: Mask | None, layers: Sequence[
     cams = []
     for feature, gradient in zip(features, gradients, strict=True):
         weights = gradient.mean(dim=(2, 3), keepdim=True)  # α_k, (1, K, 1, 1)
-        cam = upsample(torch.relu((weights * feature).sum(dim=1, keepdim=True)), padded)  # (1, 1, H', W')
+        cam = upsample(
+            torch.relu((weights * feature).sum(dim=1, keepdim=True)), padded
+        )  # (1, 1, H', W')
         cams.append(_array(cam[0, 0, :height, :width]))
     return cams
 
@@ -143,7 +165,8 @@ def _score(logits: Tensor, mask: Mask | None) -> Tensor:
         return logits.sum()
     if mask.shape != tuple(logits.shape[-2:]) or not mask.any():
         raise RequestError(
-            f"the mask {mask.shape} with {int(mask.sum())} pixels does not fit the image {tuple(logits.shape[-2:])}",
+            f"the mask {mask.shape} with {int(mask.sum())} pixels does not fit the image "
+            f"{tuple(logits.shape[-2:])}",
             "Give a mask of the image's height and width with at least one pixel, or none.",
         )
     return logits[0, 0][torch.from_numpy(mask.astype(bool)).to(logits.device)].sum()
@@ -151,9 +174,13 @@ def _score(logits: Tensor, mask: Mask | None) -> Tensor:
 
 def _tensor(network: Segmenter, image: Image) -> Tensor:
     if image.ndim != 3:
-        raise RequestError(f"the image has shape {image.shape}, not (C, H, W)", "Give one image, bands first.")
+        raise RequestError(
+            f"the image has shape {image.shape}, not (C, H, W)", "Give one image, bands first."
+        )
     weight = next(network.parameters())
-    return torch.from_numpy(np.ascontiguousarray(image)).to(device=weight.device, dtype=weight.dtype)[None]
+    return torch.from_numpy(np.ascontiguousarray(image)).to(
+        device=weight.device, dtype=weight.dtype
+    )[None]
 
 
 def _array(values: Tensor) -> Image:

@@ -37,7 +37,9 @@ class Look:
 
 
 def draw(look: Look, path: Path, title: str) -> None:
-    """Write the picture of a chip: image, truth, probability, Grad-CAM by branch, then one heat map a band."""
+    """Write the picture of a chip: image, truth, probability, Grad-CAM by branch, then one heat map
+    a band.
+    """
     from matplotlib.figure import Figure
 
     panels = 4 + len(look.branch_cams) + len(look.bands)
@@ -47,7 +49,9 @@ def draw(look: Look, path: Path, title: str) -> None:
     background = visible(look.bands, look.pixels)
     axes[0].imshow(background)
     axes[0].set_title("image")
-    axes[1].imshow(np.ma.masked_equal(look.truth, 255), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
+    axes[1].imshow(
+        np.ma.masked_equal(look.truth, 255), vmin=0, vmax=1, cmap="gray", interpolation="nearest"
+    )
     axes[1].set_title("truth")
     axes[2].imshow(look.probability, vmin=0, vmax=1, cmap="viridis")
     axes[2].set_title("probability")
@@ -64,7 +68,9 @@ def draw(look: Look, path: Path, title: str) -> None:
         axis.set_axis_off()
         axis.title.set_fontsize(8)
     figure.suptitle(
-        f"{title}\nby band: red speaks for landslide, blue against (fall of the logit without the band)", fontsize=9
+        f"{title}\nby band: red speaks for landslide, blue against (fall of the logit "
+        "without the band)",
+        fontsize=9,
     )
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
@@ -86,12 +92,20 @@ def draw_shares(shares: Mapping[str, float], path: Path, title: str, axis_label:
 
 
 def visible(bands: Sequence[str], pixels: Image) -> NDArray[np.float32]:
-    """Return a picture `(H, W, 3)`, 0-1, each channel stretched from its 2nd to its 98th percentile.
+    """Return a picture `(H, W, 3)`, 0-1, each channel stretched from its 2nd to its 98th
+    percentile.
 
-    Red, green and blue where the bands have them (after the event where there is a choice), else the first band in grey.
+    Red, green and blue where the bands have them (after the event where there is a choice), else
+    the first band in grey.
     """
-    places = {parse_band(name).band.name: i for i, name in enumerate(bands)}  # the later, post-event one wins
-    chosen = [places[name] for name in _RED_GREEN_BLUE] if all(n in places for n in _RED_GREEN_BLUE) else [0, 0, 0]
+    places = {
+        parse_band(name).band.name: i for i, name in enumerate(bands)
+    }  # the later, post-event one wins
+    chosen = (
+        [places[name] for name in _RED_GREEN_BLUE]
+        if all(n in places for n in _RED_GREEN_BLUE)
+        else [0, 0, 0]
+    )
     return np.stack([_stretched(pixels[i]) for i in chosen], axis=-1)
 
 

@@ -1,9 +1,11 @@
-"""A scene brought to what a card knows before its network sees it: band by band, by nothing but the distribution of its values.
+"""A scene brought to what a card knows before its network sees it: band by band, by nothing but the
+distribution of its values.
 
-`scene` gives each band the mean and spread of the card's reference (an affine map: the same as a z-score by the scene's own
-statistics), `match` its distribution (histogram matching). Only imagery is moved: a slope is a slope everywhere. The statistics
-are those of the scene's pixels that cards are compared on (`models.reference.sample`), and in training those of each sample
-set, so that a network is used as it was trained.
+`scene` gives each band the mean and spread of the card's reference (an affine map: the same as a
+z-score by the scene's own statistics), `match` its distribution (histogram matching). Only imagery
+is moved: a slope is a slope everywhere. The statistics are those of the scene's pixels that cards
+are compared on (`models.reference.sample`), and in training those of each sample set, so that a
+network is used as it was trained.
 """
 
 from __future__ import annotations
@@ -22,15 +24,21 @@ from models.histogram import BandHistogram
 from models.reference import Reference
 
 _TAIL = 0.5
-"""Per cent of the pixels beyond the outermost quantiles: single bright or dead pixels steer nothing."""
+"""Per cent of the pixels beyond the outermost quantiles: single bright or dead pixels steer
+nothing.
+"""
 _FINE: tuple[float, ...] = tuple(np.linspace(_TAIL, 100 - _TAIL, 201).tolist())
 SHARES: tuple[float, ...] = tuple(np.linspace(_TAIL, 100 - _TAIL, 34).tolist())
-"""Per cent of the pixels below each quantile that a card keeps of its reference (`BandTarget.quantiles`)."""
+"""Per cent of the pixels below each quantile that a card keeps of its reference
+(`BandTarget.quantiles`).
+"""
 
 
 @dataclass(frozen=True)
 class Matching:
-    """A monotone map of one band's values: straight between its points, of slope `gain` beyond them."""
+    """A monotone map of one band's values: straight between its points, of slope `gain` beyond
+    them.
+    """
 
     of: NDArray[np.float64]
     """Quantiles of the image that is changed, ascending, each value once."""
@@ -63,7 +71,9 @@ class Matching:
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return values of any shape, matched; NaN stays NaN."""
         within = np.clip(values, self.of[0], self.of[-1])
-        return np.asarray(np.interp(within, self.of, self.to) + self.gain * (values - within), np.float32)
+        return np.asarray(
+            np.interp(within, self.of, self.to) + self.gain * (values - within), np.float32
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,11 @@ class Adaptation:
 
     @classmethod
     def of(
-        cls, normalisation: Normalisation, bands: Sequence[str], scene: Reference, seen_in: Sequence[str] = ()
+        cls,
+        normalisation: Normalisation,
+        bands: Sequence[str],
+        scene: Reference,
+        seen_in: Sequence[str] = (),
     ) -> Adaptation:
         """Return how a card puts a scene.
 
@@ -88,10 +102,18 @@ class Adaptation:
             NothingToSeeError: the scene has no pixel to take statistics of.
         """
         pairs = zip(bands, seen_in or bands, strict=True)
-        return cls({b: _map(normalisation, b, scene.band_histogram(s)) for b, s in pairs if b in normalisation.toward})
+        return cls(
+            {
+                b: _map(normalisation, b, scene.band_histogram(s))
+                for b, s in pairs
+                if b in normalisation.toward
+            }
+        )
 
     def __call__(self, x: NDArray[np.float32], bands: Sequence[str]) -> NDArray[np.float32]:
-        """Return values `(..., C, H, W)` in the card's terms, channels as in `bands`; NaN stays NaN."""
+        """Return values `(..., C, H, W)` in the card's terms, channels as in `bands`; NaN stays
+        NaN.
+        """
         if not any(band in self.maps for band in bands):
             return x
         moved = np.array(x, np.float32)
@@ -102,13 +124,21 @@ class Adaptation:
 
     def as_text(self) -> str:
         """Return the maps as JSON: read back, they are the same to the last bit."""
-        plain = {b: {"of": m.of.tolist(), "to": m.to.tolist(), "gain": m.gain} for b, m in sorted(self.maps.items())}
+        plain = {
+            b: {"of": m.of.tolist(), "to": m.to.tolist(), "gain": m.gain}
+            for b, m in sorted(self.maps.items())
+        }
         return json.dumps(plain)
 
     @classmethod
     def read(cls, text: str) -> Adaptation:
         """Return what `as_text` wrote."""
-        return cls({b: Matching(np.array(m["of"]), np.array(m["to"]), m["gain"]) for b, m in json.loads(text).items()})
+        return cls(
+            {
+                b: Matching(np.array(m["of"]), np.array(m["to"]), m["gain"])
+                for b, m in json.loads(text).items()
+            }
+        )
 
 
 def targets(reference: Reference, bands: Sequence[str]) -> dict[str, BandTarget]:
@@ -123,17 +153,20 @@ def targets(reference: Reference, bands: Sequence[str]) -> dict[str, BandTarget]
 
 
 def adapting(card: CheckpointCard, reference: Reference, adapt: Adapt) -> CheckpointCard:
-    """Return a card as one that adapts scenes to its reference, whatever it was trained with; weights are not touched."""
+    """Return a card as one that adapts scenes to its reference, whatever it was trained with;
+    weights are not touched.
+    """
     toward = {} if adapt == "card" else targets(reference, card.bands)
     normalisation = card.normalisation.model_copy(update={"adapt": adapt, "toward": toward})
     return card.model_copy(update={"normalisation": normalisation})
 
 
 def adapted(sample: Reference, normalisation: Normalisation) -> Reference:
-    """Return a sample of a scene, or of a card's domains, as the card's network is given it: each domain by its own statistics.
+    """Return a sample of a scene, or of a card's domains, as the card's network is given it: each
+    domain by its own statistics.
 
-    Distances before and after the adaptation are those of the same pixels. Band histograms are those of the sample; patches
-    are left out.
+    Distances before and after the adaptation are those of the same pixels. Band histograms are
+    those of the sample; patches are left out.
     """
     values = sample.values.copy()
     for number, name in enumerate(sample.domains):
@@ -161,7 +194,9 @@ def _map(normalisation: Normalisation, band: str, seen: BandHistogram) -> Matchi
     target = normalisation.toward[band]
     if normalisation.adapt == "scene":
         mean, std = seen.moments()
-        return Matching(np.array([mean]), np.array([target.mean]), target.std / std if std > 0 else 1.0)
+        return Matching(
+            np.array([mean]), np.array([target.mean]), target.std / std if std > 0 else 1.0
+        )
     of, to = seen.percentiles(SHARES), target.quantiles
     spread = of[-1] - of[0]
     return Matching.of_quantiles(of, to, (to[-1] - to[0]) / spread if spread > 0 else 1.0)

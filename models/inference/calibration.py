@@ -1,7 +1,8 @@
 """Scores that mean what they say: of the pixels called 0.7, seven in ten should be landslide.
 
-Temperature (Guo et al. 2017, arXiv:1706.04599) divides the logit by one number; Platt scaling also shifts it, which a
-network trained on balanced chips needs on a scene where landslides are rare. Fitted on held-out data, never on training.
+Temperature (Guo et al. 2017, arXiv:1706.04599) divides the logit by one number; Platt scaling also
+shifts it, which a network trained on balanced chips needs on a scene where landslides are rare.
+Fitted on held-out data, never on training.
 """
 
 from __future__ import annotations
@@ -33,12 +34,17 @@ class LogitCounts:
 
     @classmethod
     def of(cls, logits: NDArray[np.floating[Any]], labels: NDArray[Any]) -> LogitCounts:
-        """Return the counts of logits against labels of the same shape; 255 and NaN are left out."""
+        """Return the counts of logits against labels of the same shape; 255 and NaN are left
+        out.
+        """
         known = np.isfinite(logits) & (np.asarray(labels) != IGNORED)
         z = np.clip(np.asarray(logits)[known].astype(np.float64), -_LIMIT, _LIMIT)
         level = np.rint((z + _LIMIT) / (2 * _LIMIT) * _BINS).astype(np.int64)
         truth = np.asarray(labels)[known].astype(bool)
-        count = [np.bincount(level[chosen], minlength=_BINS + 1).astype(np.float64) for chosen in (truth, ~truth)]
+        count = [
+            np.bincount(level[chosen], minlength=_BINS + 1).astype(np.float64)
+            for chosen in (truth, ~truth)
+        ]
         return cls(count[0], count[1])
 
     def __add__(self, other: LogitCounts) -> LogitCounts:
@@ -47,10 +53,19 @@ class LogitCounts:
     def mapped(self, scale: float, shift: float) -> LogitCounts:
         """Return the counts by `scale * logit + shift`, to the nearest bin."""
         level = np.clip(
-            np.rint((np.clip(scale * self.logits + shift, -_LIMIT, _LIMIT) + _LIMIT) / (2 * _LIMIT) * _BINS), 0, _BINS
+            np.rint(
+                (np.clip(scale * self.logits + shift, -_LIMIT, _LIMIT) + _LIMIT)
+                / (2 * _LIMIT)
+                * _BINS
+            ),
+            0,
+            _BINS,
         )
         index = level.astype(np.int64)
-        parts = (np.bincount(index, part, _BINS + 1).astype(np.float64) for part in (self.positives, self.negatives))
+        parts = (
+            np.bincount(index, part, _BINS + 1).astype(np.float64)
+            for part in (self.positives, self.negatives)
+        )
         return LogitCounts(*parts)
 
     def diagram(self, calibration: Calibration, bins: int = 15) -> tuple[Reliability, ...]:
@@ -58,11 +73,17 @@ class LogitCounts:
         chance = apply(self.logits, calibration)
         number = np.clip((chance * bins).astype(int), 0, bins - 1)
         total = self.positives + self.negatives
-        count, sums, hits = (np.bincount(number, w, bins) for w in (total, total * chance, self.positives))
+        count, sums, hits = (
+            np.bincount(number, w, bins) for w in (total, total * chance, self.positives)
+        )
         with np.errstate(invalid="ignore"):
             return tuple(
                 Reliability(
-                    i / bins, (i + 1) / bins, round(count[i]), float(sums[i] / count[i]), float(hits[i] / count[i])
+                    i / bins,
+                    (i + 1) / bins,
+                    round(count[i]),
+                    float(sums[i] / count[i]),
+                    float(hits[i] / count[i]),
                 )
                 for i in range(bins)
             )
@@ -77,16 +98,21 @@ class LogitCounts:
         return np.asarray(np.linspace(-_LIMIT, _LIMIT, _BINS + 1))
 
     def loss(self, scale: float, shift: float) -> float:
-        """Return the mean negative log-likelihood of `sigmoid(scale * logit + shift)`, nats per pixel."""
+        """Return the mean negative log-likelihood of `sigmoid(scale * logit + shift)`, nats per
+        pixel.
+        """
         z = scale * self.logits + shift
         total = self.positives @ np.logaddexp(0, -z) + self.negatives @ np.logaddexp(0, z)
         return float(total / (self.positives.sum() + self.negatives.sum()))
 
 
 def fit(
-    counts: LogitCounts, method: Literal["none", "temperature", "platt", "isotonic"], fitted_on: str = ""
+    counts: LogitCounts,
+    method: Literal["none", "temperature", "platt", "isotonic"],
+    fitted_on: str = "",
 ) -> Calibration:
-    """Return the calibration of the highest likelihood. The scale stays positive: the order of pixels never changes.
+    """Return the calibration of the highest likelihood. The scale stays positive: the order of
+    pixels never changes.
 
     Raises:
         RequestError: the held-out pixels are all of one class.
@@ -103,20 +129,28 @@ def fit(
     start = [0.0] if method == "temperature" else [0.0, 0.0]
 
     def loss(parameters: NDArray[np.float64]) -> float:
-        return counts.loss(float(np.exp(parameters[0])), float(parameters[1]) if len(parameters) > 1 else 0.0)
+        return counts.loss(
+            float(np.exp(parameters[0])), float(parameters[1]) if len(parameters) > 1 else 0.0
+        )
 
     # The scale is searched as its logarithm; both functions are smooth and have one minimum.
     from scipy.optimize import minimize  # only training fits: a run needs not wait for it
 
-    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-12, "maxiter": 2000}).x
+    found = minimize(
+        loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-12, "maxiter": 2000}
+    ).x
     shift = float(found[1]) if method == "platt" else 0.0
-    return Calibration(method=method, scale=float(np.exp(found[0])), shift=shift, fitted_on=fitted_on)
+    return Calibration(
+        method=method, scale=float(np.exp(found[0])), shift=shift, fitted_on=fitted_on
+    )
 
 
 def _rising(counts: LogitCounts) -> tuple[tuple[float, float], ...]:
-    """Return (logit, probability) points of the best map that never falls (pool adjacent violators).
+    """Return (logit, probability) points of the best map that never falls (pool adjacent
+    violators).
 
-    Nothing is ever certain: probabilities stay one pixel in all that were counted away from 0 and 1.
+    Nothing is ever certain: probabilities stay one pixel in all that were counted away from 0 and
+    1.
     """
     blocks: list[tuple[float, float, float]] = []  # logit times pixels, landslide pixels, pixels
     total = counts.positives + counts.negatives
@@ -127,7 +161,9 @@ def _rising(counts: LogitCounts) -> tuple[tuple[float, float], ...]:
             blocks.append((last[0] + before[0], last[1] + before[1], last[2] + before[2]))
     least = 1 / (total.sum() + 2)
     points = [(float(z / n), float(np.clip(hits / n, least, 1 - least))) for z, hits, n in blocks]
-    return tuple(points) if len(points) > 1 else ((-_LIMIT, points[0][1]), (_LIMIT, points[0][1]))  # no order at all
+    return (
+        tuple(points) if len(points) > 1 else ((-_LIMIT, points[0][1]), (_LIMIT, points[0][1]))
+    )  # no order at all
 
 
 def apply(logits: NDArray[np.floating[Any]], calibration: Calibration) -> NDArray[np.float64]:
@@ -135,7 +171,9 @@ def apply(logits: NDArray[np.floating[Any]], calibration: Calibration) -> NDArra
     if calibration.method == "isotonic":
         at, chance = np.array(calibration.points).T
         return np.asarray(np.interp(np.asarray(logits, dtype=np.float64), at, chance))
-    return np.asarray(expit(calibration.scale * np.asarray(logits, dtype=np.float64) + calibration.shift))
+    return np.asarray(
+        expit(calibration.scale * np.asarray(logits, dtype=np.float64) + calibration.shift)
+    )
 
 
 @dataclass(frozen=True)
@@ -161,15 +199,23 @@ def reliability(
     number = np.clip((p * bins).astype(int), 0, bins - 1)
     count = np.bincount(number, minlength=bins)
     with np.errstate(invalid="ignore"):
-        confidence, frequency = (np.bincount(number, w, bins) / count for w in (p, truth.astype(float)))
+        confidence, frequency = (
+            np.bincount(number, w, bins) / count for w in (p, truth.astype(float))
+        )
     return tuple(
-        Reliability(i / bins, (i + 1) / bins, int(count[i]), float(confidence[i]), float(frequency[i]))
+        Reliability(
+            i / bins, (i + 1) / bins, int(count[i]), float(confidence[i]), float(frequency[i])
+        )
         for i in range(bins)
     )
 
 
-def expected_calibration_error(probability: NDArray[np.floating[Any]], labels: NDArray[Any], bins: int = 15) -> float:
-    """Return the mean |confidence - frequency| over the bins, weighted by their pixels; NaN of no pixel."""
+def expected_calibration_error(
+    probability: NDArray[np.floating[Any]], labels: NDArray[Any], bins: int = 15
+) -> float:
+    """Return the mean |confidence - frequency| over the bins, weighted by their pixels; NaN of no
+    pixel.
+    """
     return _error(reliability(probability, labels, bins))
 
 

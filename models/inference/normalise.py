@@ -1,8 +1,10 @@
-"""Physical values to network inputs, by the statistics that stand in the card: the same for training and for use.
+"""Physical values to network inputs, by the statistics that stand in the card: the same for
+training and for use.
 
-Min-max follows paper 000 §II-D. The paper takes each image's own extremes; here they are the 0.1 and 99.9 percentiles
-of the training pixels (a reading: one bright cloud edge or one dead pixel must not set the scale of a whole band), kept
-in the card, so that a shift of the scene stays visible instead of being scaled away. Values beyond them leave 0-1.
+Min-max follows paper 000 §II-D. The paper takes each image's own extremes; here they are the 0.1
+and 99.9 percentiles of the training pixels (a reading: one bright cloud edge or one dead pixel must
+not set the scale of a whole band), kept in the card, so that a shift of the scene stays visible
+instead of being scaled away. Values beyond them leave 0-1.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class Normaliser:
 
     @classmethod
     def of(cls, normalisation: Normalisation, bands: Sequence[str]) -> Normaliser:
-        """Return the normaliser of a card for its ordered bands. A band that never varied is only shifted."""
+        """Return the normaliser of a card for its ordered bands. A band that never varied is only
+        shifted.
+        """
         pairs = [_offset_and_scale(normalisation, name) for name in bands]
         offset, scale = np.array(pairs, np.float32).T[:, :, None, None]
         return cls(offset, np.where(scale > 0, scale, np.float32(1)), normalisation.fill)
@@ -47,7 +51,9 @@ class Normaliser:
         return np.where(np.isfinite(z), z, np.float32(self.fill))
 
     def tensor(self, x: Tensor) -> Tensor:
-        """Return network inputs of physical values, both `(..., C, H, W)` float32, on the device of `x`."""
+        """Return network inputs of physical values, both `(..., C, H, W)` float32, on the device of
+        `x`.
+        """
         offset, scale = (torch.from_numpy(a).to(x.device) for a in (self.offset, self.scale))
         z = (x.float() - offset) / scale
         return torch.nan_to_num(z, nan=self.fill, posinf=self.fill, neginf=self.fill)
@@ -58,7 +64,8 @@ def _offset_and_scale(normalisation: Normalisation, name: str) -> tuple[float, f
         return 0.0, 1.0
     if name not in normalisation.statistics:
         raise RequestError(
-            f"the normalisation has no statistics for {name}", "Name only bands that the card was trained with."
+            f"the normalisation has no statistics for {name}",
+            "Name only bands that the card was trained with.",
         )
     band = normalisation.statistics[name]
     if normalisation.method == "minmax":
@@ -93,11 +100,14 @@ def fit(
 ) -> Normalisation:
     """Return the normalisation of training samples, read once, one at a time.
 
-    `samples` yields (x, y): `(C, H, W)` physical with NaN, `(H, W)` labels. Only labelled pixels count (label 255 may
-    be the test area).
+    `samples` yields (x, y): `(C, H, W)` physical with NaN, `(H, W)` labels. Only labelled pixels
+    count (label 255 may be the test area).
     """
     histograms = [BandHistogram.empty(name) for name in bands]
     for x, y in samples:
         labelled = np.asarray(y) != IGNORED
-        histograms = [h + BandHistogram.of(np.asarray(x)[i][labelled], h.name) for i, h in enumerate(histograms)]
+        histograms = [
+            h + BandHistogram.of(np.asarray(x)[i][labelled], h.name)
+            for i, h in enumerate(histograms)
+        ]
     return Normalisation(method=method, statistics=statistics(histograms), fill=fill)

@@ -1,4 +1,6 @@
-"""A card at work: physical tiles in, landslide probability out. One object, called like a function, for `map_tiles`."""
+"""A card at work: physical tiles in, landslide probability out. One object, called like a function,
+for `map_tiles`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Axes to flip: none, west-east, north-south, both."""
 
 _EASTWARD, _NORTHWARD = "aspect_sin", "aspect_cos"
-"""Components of a direction: the first changes sign in a west-east mirror, the second in a north-south one."""
+"""Components of a direction: the first changes sign in a west-east mirror, the second in a
+north-south one.
+"""
 
 
 def pick_device(device: Device) -> torch.device:
@@ -36,14 +40,20 @@ def pick_device(device: Device) -> torch.device:
         RequestError: `cuda` on a machine without.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise RequestError("no CUDA GPU can be used on this machine", "Set `model.device: auto` or `cpu`.")
+        raise RequestError(
+            "no CUDA GPU can be used on this machine", "Set `model.device: auto` or `cpu`."
+        )
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type convolutions run in: half precision on CUDA (bfloat16 where the GPU has it), else float32."""
+    """Return the type convolutions run in: half precision on CUDA (bfloat16 where the GPU has it),
+    else float32.
+    """
     if precision != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
+            precision
+        ]
     if device.type == "cpu":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
@@ -52,7 +62,10 @@ def pick_precision(precision: Precision, device: torch.device) -> torch.dtype:
 @contextmanager
 def machine_failures() -> Iterator[None]:
     """Turn a lost GPU or exhausted memory into a `MachineError`; everything else passes."""
-    remedy = "Lower `batch` or set `device: cpu` in the configuration, then give the same command again: it goes on."
+    remedy = (
+        "Lower `batch` or set `device: cpu` in the configuration, then give the same "
+        "command again: it goes on."
+    )
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -61,14 +74,20 @@ def machine_failures() -> Iterator[None]:
         text = str(error)
         if "DefaultCPUAllocator" in text or "not enough memory" in text:
             raise MachineError("this machine ran out of memory while computing", remedy) from error
-        if isinstance(error, torch.AcceleratorError) or "CUDA error" in text or "CUDNN_STATUS" in text:
+        if (
+            isinstance(error, torch.AcceleratorError)
+            or "CUDA error" in text
+            or "CUDNN_STATUS" in text
+        ):
             raise MachineError(f"the GPU failed: {text.splitlines()[0][:200]}", remedy) from error
         raise
 
 
 @contextmanager
 def _repeatable() -> Iterator[None]:
-    """Let cuDNN choose only algorithms that give the same numbers each time. (Its own context also switches it off.)"""
+    """Let cuDNN choose only algorithms that give the same numbers each time. (Its own context also
+    switches it off.)
+    """
     with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, deterministic=True):
         yield
 
@@ -88,20 +107,25 @@ class Chance(Protocol):
 
 @dataclass
 class Predictor:
-    """One card's network, ready to map. Deterministic: the same tiles give the same numbers on the same device."""
+    """One card's network, ready to map. Deterministic: the same tiles give the same numbers on the
+    same device.
+    """
 
     card: CheckpointCard
     module: nn.Module
     device: Device = "auto"
     precision: Precision = "auto"
     adaptation: Adaptation | None = None
-    """How this scene is brought to the card, for a card that does so (`Normalisation.adapt`); see `adapted`."""
+    """How this scene is brought to the card, for a card that does so (`Normalisation.adapt`); see
+    `adapted`.
+    """
 
     def __post_init__(self) -> None:
         self._device = pick_device(self.device)
         self._dtype = pick_precision(self.precision, self._device)
         self._normaliser = Normaliser.of(self.card.normalisation, self.card.bands)
-        # Channels last is how oneDNN and cuDNN compute convolutions; anything else is reordered in every layer.
+        # Channels last is how oneDNN and cuDNN compute convolutions; anything else is reordered in
+        # every layer.
         self._network = channels_last(self.module.to(self._device)).eval()
 
     @property
@@ -110,13 +134,16 @@ class Predictor:
         return self.card.bands
 
     def adapted(self, scene: Reference) -> Predictor:
-        """Return the card at work on one scene, by the statistics of the scene's pixels; itself, where it needs none."""
+        """Return the card at work on one scene, by the statistics of the scene's pixels; itself,
+        where it needs none.
+        """
         if self.card.normalisation.adapt == "card" or self.adaptation is not None:
             return self
         return replace(self, adaptation=Adaptation.of(self.card.normalisation, self.bands, scene))
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return calibrated landslide probability `(B, H, W)`, 0-1, of physical tiles `(B, C, H, W)` with NaN.
+        """Return calibrated landslide probability `(B, H, W)`, 0-1, of physical tiles `(B, C, H,
+        W)` with NaN.
 
         Raises:
             MachineError: out of memory, or the GPU was lost.
@@ -129,7 +156,9 @@ class Predictor:
         return np.asarray(1 / (1 + np.exp(-scaled)), dtype=np.float32)
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return uncalibrated log-odds `(B, H, W)`: what a calibration is fitted to. The mean over flips, if any."""
+        """Return uncalibrated log-odds `(B, H, W)`: what a calibration is fitted to. The mean over
+        flips, if any.
+        """
         with machine_failures(), torch.inference_mode(), _repeatable():
             x = torch.from_numpy(self.moved(batch)).to(self._device)
             flips = FLIPS if self.card.tiles.flips else FLIPS[:1]
@@ -138,19 +167,23 @@ class Predictor:
             return found
 
     def inputs(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the network reads of physical tiles, both `(B, C, H, W)`: adapted, normalised, filled."""
+        """Return what the network reads of physical tiles, both `(B, C, H, W)`: adapted,
+        normalised, filled.
+        """
         return self._normaliser.array(self.moved(batch))
 
     def moved(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return physical tiles in the card's terms, checked."""
         if batch.ndim != 4 or batch.shape[1] != len(self.bands):
             raise RequestError(
-                f"card `{self.card.name}` reads tiles (B, {len(self.bands)}, H, W), not {batch.shape}",
+                f"card `{self.card.name}` reads tiles (B, {len(self.bands)}, H, W), not "
+                f"{batch.shape}",
                 f"Give its bands in this order: {', '.join(self.bands)}.",
             )
         if self.adaptation is None and self.card.normalisation.adapt != "card":
             raise RequestError(
-                f"card `{self.card.name}` puts every scene on the scene's own statistics, and none were given",
+                f"card `{self.card.name}` puts every scene on the scene's own statistics, "
+                "and none were given",
                 "Call `Predictor.adapted` with the scene's pixels first.",
             )
         moved = np.ascontiguousarray(batch, dtype=np.float32)
@@ -162,10 +195,14 @@ class Predictor:
         return log_odds.flip(axes) if axes else log_odds
 
     def run(self, network: nn.Module, x: Tensor) -> Tensor:
-        """Return a network's logits `(B, 1, H, W)` of inputs `(B, C, H, W)`, in this card's precision."""
+        """Return a network's logits `(B, 1, H, W)` of inputs `(B, C, H, W)`, in this card's
+        precision.
+        """
         half = self._dtype != torch.float32
         x = x.to(self._device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self._device.type, self._dtype if half else torch.bfloat16, enabled=half):
+        with torch.autocast(
+            self._device.type, self._dtype if half else torch.bfloat16, enabled=half
+        ):
             z: Tensor = network(x)
             return z
 
@@ -176,13 +213,18 @@ def channels_last(module: nn.Module) -> nn.Module:
 
 
 def mirrored(x: Tensor, bands: Sequence[str], axes: tuple[int, ...]) -> Tensor:
-    """Return physical tiles `(B, C, H, W)` flipped along `axes` (-1 west-east, -2 north-south), directions mirrored too.
+    """Return physical tiles `(B, C, H, W)` flipped along `axes` (-1 west-east, -2 north-south),
+    directions mirrored too.
 
-    Hillshade keeps its values: a mirrored terrain lit from the mirrored side, as the training samples were.
+    Hillshade keeps its values: a mirrored terrain lit from the mirrored side, as the training
+    samples were.
     """
     if not axes:
         return x
-    signs = [-1.0 if (b == _EASTWARD and -1 in axes) or (b == _NORTHWARD and -2 in axes) else 1.0 for b in bands]
+    signs = [
+        -1.0 if (b == _EASTWARD and -1 in axes) or (b == _NORTHWARD and -2 in axes) else 1.0
+        for b in bands
+    ]
     return x.flip(axes) * torch.tensor(signs, device=x.device)[:, None, None]
 
 
@@ -198,7 +240,9 @@ class Ensemble:
         return tuple(dict.fromkeys(band for member in self.members for band in member.bands))
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the mean landslide probability `(B, H, W)` of physical tiles `(B, C, H, W)`, channels as in `bands`."""
+        """Return the mean landslide probability `(B, H, W)` of physical tiles `(B, C, H, W)`,
+        channels as in `bands`.
+        """
         order = {band: i for i, band in enumerate(self.bands)}
         total = np.zeros((batch.shape[0], *batch.shape[2:]), np.float64)
         for member in self.members:

@@ -1,8 +1,9 @@
-"""What several networks share: the frame every network stands in, and the few blocks that more than one paper uses.
+"""What several networks share: the frame every network stands in, and the few blocks that more than
+one paper uses.
 
-A network here is a `Segmenter`: it says its output stride and reach, computes class scores in `scores`, and inherits
-the rest (padding to the stride, cropping back, two softmax classes read as one logit) so that all of them answer alike:
-`(B, C, H, W)` in, `(B, 1, H, W)` landslide logits out.
+A network here is a `Segmenter`: it says its output stride and reach, computes class scores in
+`scores`, and inherits the rest (padding to the stride, cropping back, two softmax classes read as
+one logit) so that all of them answer alike: `(B, C, H, W)` in, `(B, 1, H, W)` landslide logits out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from configs.errors import RequestError
 
 
 class Segmenter(nn.Module):
-    """Base of all networks. Subclasses build their layers, implement `scores` and call `initialise` last."""
+    """Base of all networks. Subclasses build their layers, implement `scores` and call `initialise`
+    last.
+    """
 
     stride: ClassVar[int]
     """Sizes are padded to a multiple of it; tile origins must be multiples of it."""
@@ -27,11 +30,13 @@ class Segmenter(nn.Module):
     """Dotted name of the last decoder block before the head, where Grad-CAM looks."""
 
     front: Callable[[Tensor], Tensor] | None
-    """A fixed first step without weights (`models.front`), `(B, in_channels, H, W)` to what the first layer reads."""
+    """A fixed first step without weights (`models.front`), `(B, in_channels, H, W)` to what the
+    first layer reads.
+    """
 
     reach_px: int | None
-    """Halo that makes a tile's core independent of what lies outside, a multiple of `stride`; None where the network
-    pools over the whole tile and no halo is enough."""
+    """Halo that makes a tile's core independent of what lies outside, a multiple of `stride`; None
+    where the network pools over the whole tile and no halo is enough."""
 
     def __init__(self, in_channels: int, classes: int = 1) -> None:
         super().__init__()
@@ -45,7 +50,9 @@ class Segmenter(nn.Module):
         self.classes = classes
 
     def scores(self, x: Tensor) -> Tensor:
-        """Return class scores `(B, classes, H, W)` of an image whose sides are multiples of `stride`."""
+        """Return class scores `(B, classes, H, W)` of an image whose sides are multiples of
+        `stride`.
+        """
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,28 +69,37 @@ class Segmenter(nn.Module):
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Return `x` with its last row and column repeated until both sides are multiples of `multiple`."""
+    """Return `x` with its last row and column repeated until both sides are multiples of
+    `multiple`.
+    """
     height, width = x.shape[-2:]
     bottom, right = -height % multiple, -width % multiple
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
 
 
 def landslide_logit(scores: Tensor) -> Tensor:
-    """Return the log-odds `(B, 1, H, W)` of class 1 against all others; one class already is that logit.
+    """Return the log-odds `(B, 1, H, W)` of class 1 against all others; one class already is that
+    logit.
 
     The softmax of two scores is the sigmoid of their difference, so a two-class head loses nothing.
     """
     if scores.shape[1] == 1:
         return scores
     others = torch.cat([scores[:, :1], scores[:, 2:]], dim=1)
-    return scores[:, 1:2] - (others if others.shape[1] == 1 else others.logsumexp(dim=1, keepdim=True))
+    return scores[:, 1:2] - (
+        others if others.shape[1] == 1 else others.logsumexp(dim=1, keepdim=True)
+    )
 
 
-def initialise(network: nn.Module, heads: Iterable[nn.Module] = (), *, uniform: bool = False) -> None:
-    """Give every convolution He (Kaiming) weights and zero bias, every norm 1 and 0; `heads` a sixth of He's variance.
+def initialise(
+    network: nn.Module, heads: Iterable[nn.Module] = (), *, uniform: bool = False
+) -> None:
+    """Give every convolution He (Kaiming) weights and zero bias, every norm 1 and 0; `heads` a
+    sixth of He's variance.
 
-    With it logits start unsaturated and yet move: a normal of 0.01 needed about twice the steps at Adam 1e-4 (by trial on eight
-    synthetic chips, ResU-SENet at quarter width). Deterministic under `torch.manual_seed`.
+    With it logits start unsaturated and yet move: a normal of 0.01 needed about twice the steps at
+    Adam 1e-4 (by trial on eight synthetic chips, ResU-SENet at quarter width). Deterministic under
+    `torch.manual_seed`.
     """
     kaiming = nn.init.kaiming_uniform_ if uniform else nn.init.kaiming_normal_
     for module in network.modules():
@@ -108,7 +124,9 @@ def upsample(x: Tensor, like: Tensor | tuple[int, int], *, align_corners: bool =
 class ConvBNReLU(nn.Sequential):
     """Convolution without bias, batch norm, ReLU; padded so that stride 1 keeps the size."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1
+    ) -> None:
         padding = dilation * (kernel // 2)
         super().__init__(
             nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False),
@@ -118,23 +136,31 @@ class ConvBNReLU(nn.Sequential):
 
 
 class PooledBatchNorm(nn.BatchNorm2d):
-    """Batch norm for pooled maps: a training batch that holds a single value per channel uses the running statistics.
+    """Batch norm for pooled maps: a training batch that holds a single value per channel uses the
+    running statistics.
 
-    One value has no variance, and PyTorch refuses it; image pooling over a batch of one is exactly that case.
+    One value has no variance, and PyTorch refuses it; image pooling over a batch of one is exactly
+    that case.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
         return super().forward(x)
 
 
 class SqueezeExcite(nn.Module):
-    """Channel gate: global mean, two fully connected layers (ratio `reduction`, both with bias), sigmoid, scale."""
+    """Channel gate: global mean, two fully connected layers (ratio `reduction`, both with bias),
+    sigmoid, scale.
+    """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
-        squeezed = max(4, channels // reduction)  # at least four: one or two ReLUs are easily dead from the start
+        squeezed = max(
+            4, channels // reduction
+        )  # at least four: one or two ReLUs are easily dead from the start
         self.squeeze = nn.Linear(channels, squeezed)
         self.excite = nn.Linear(squeezed, channels)
 
@@ -148,19 +174,28 @@ class SqueezeExcite(nn.Module):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling (Chen et al. 2018): 1×1, three dilated 3×3, image pooling; concatenated, 1×1."""
+    """Atrous spatial pyramid pooling (Chen et al. 2018): 1×1, three dilated 3×3, image pooling;
+    concatenated, 1×1.
+    """
 
     def __init__(self, inputs: int, outputs: int, rates: tuple[int, ...] = (6, 12, 18)) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            [ConvBNReLU(inputs, outputs, 1), *(ConvBNReLU(inputs, outputs, 3, dilation=rate) for rate in rates)]
+            [
+                ConvBNReLU(inputs, outputs, 1),
+                *(ConvBNReLU(inputs, outputs, 3, dilation=rate) for rate in rates),
+            ]
         )
         self.pooled = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 1, bias=False), PooledBatchNorm(outputs), nn.ReLU(inplace=True)
+            nn.Conv2d(inputs, outputs, 1, bias=False),
+            PooledBatchNorm(outputs),
+            nn.ReLU(inplace=True),
         )
         self.project = ConvBNReLU((len(rates) + 2) * outputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         whole = self.pooled(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, x.shape[2], x.shape[3])
-        projected: Tensor = self.project(torch.cat([*(branch(x) for branch in self.branches), whole], dim=1))
+        projected: Tensor = self.project(
+            torch.cat([*(branch(x) for branch in self.branches), whole], dim=1)
+        )
         return projected

@@ -1,4 +1,5 @@
-"""DeepLabv3+ (Chen et al. 2018) on ResNet-50 and on MobileNetV2, the two that Li et al. 2024 compare SCDnn with.
+"""DeepLabv3+ (Chen et al. 2018) on ResNet-50 and on MobileNetV2, the two that Li et al. 2024
+compare SCDnn with.
 
 | layer | output at 256×256 |
 |---|---|
@@ -8,9 +9,9 @@
 | 2 × conv 3×3 | 64×64×256 |
 | 1×1, ×4 bilinear | 256×256×K |
 
-The decoder's convolutions are ordinary ones; MATLAB's layout and separable variants have other counts. With three bands
-and two classes: 40,347,298 (ResNet-50) and 5,811,170 (MobileNetV2). A training batch of one normalises the image
-pooling with running statistics (`PooledBatchNorm`).
+The decoder's convolutions are ordinary ones; MATLAB's layout and separable variants have other
+counts. With three bands and two classes: 40,347,298 (ResNet-50) and 5,811,170 (MobileNetV2). A
+training batch of one normalises the image pooling with running statistics (`PooledBatchNorm`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from models.nets.resnet import ResNetTrunk
 
 
 class DeepLabV3Plus(Segmenter):
-    """The head that both share; subclasses set the trunk and return (low level, deep features) from `features`."""
+    """The head that both share; subclasses set the trunk and return (low level, deep features) from
+    `features`.
+    """
 
     stride = 16
     cam_layer = "decoder"
@@ -46,14 +49,22 @@ class DeepLabV3Plus(Segmenter):
     def scores(self, x: Tensor) -> Tensor:
         low, deep = self.features(x)
         low = self.reduce(low)
-        decoded = self.decoder(torch.cat([upsample(self.aspp(deep), low), low], dim=1))  # (B, 256, H/4, W/4)
+        decoded = self.decoder(
+            torch.cat([upsample(self.aspp(deep), low), low], dim=1)
+        )  # (B, 256, H/4, W/4)
         return upsample(self.head(decoded), x)
 
 
 class DeepLabV3PlusResNet50(DeepLabV3Plus):
     """On ResNet-50. `encoder_weights`: a ResNet-50 state dict (safetensors)."""
 
-    def __init__(self, in_channels: int, width: int = 64, classes: int = 2, encoder_weights: str | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        width: int = 64,
+        classes: int = 2,
+        encoder_weights: str | None = None,
+    ) -> None:
         super().__init__(in_channels, classes, deep=32 * width, low=4 * width, width=4 * width)
         self.encoder = ResNetTrunk(in_channels, 50, width)
         initialise(self, [self.head])
@@ -65,11 +76,21 @@ class DeepLabV3PlusResNet50(DeepLabV3Plus):
 
 
 class DeepLabV3PlusMobileNetV2(DeepLabV3Plus):
-    """On MobileNetV2 (`width` is its stem's). `encoder_weights`: a MobileNetV2 state dict (safetensors)."""
+    """On MobileNetV2 (`width` is its stem's). `encoder_weights`: a MobileNetV2 state dict
+    (safetensors).
+    """
 
-    def __init__(self, in_channels: int, width: int = 32, classes: int = 2, encoder_weights: str | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        width: int = 32,
+        classes: int = 2,
+        encoder_weights: str | None = None,
+    ) -> None:
         trunk = MobileNetV2Trunk(in_channels, width)
-        super().__init__(in_channels, classes, deep=trunk.channels, low=trunk.low_channels, width=8 * width)
+        super().__init__(
+            in_channels, classes, deep=trunk.channels, low=trunk.low_channels, width=8 * width
+        )
         self.encoder = trunk
         initialise(self, [self.head])
         load_trunk(self.encoder, encoder_weights)

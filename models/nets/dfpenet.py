@@ -12,11 +12,12 @@
 | filter 1: up(X2), 256 + 24, + up(X3) + up(X4) → 3×3, 3×3 | 256×256×792 → 256 | dropout 0.5, 0.1 |
 | 1×1, bilinear ×2 | 512×512×K | align_corners |
 
-Gates: A = σ(φ ReLU(W_g F_t + W_x X_{t+1})) at half the reduced width, G = σ(W X_{t+1}), both one channel; then
-(1 + G)·X_{t+1} beside (1 + G)·A·F_t. Readings: eq. 1 prints an addition of tensors of different width, and eq. 5 a sum
-where the text says "concatenate": both are concatenations. Dilations 1, 2, 5 as in the text (2, 4, 8 by the authors'
-multi-grid). New layers start Kaiming-uniform, as stated. 63,075,306 parameters for three bands and two classes,
-63,076,334 for six. A training batch of one normalises the image pooling with running statistics.
+Gates: A = σ(φ ReLU(W_g F_t + W_x X_{t+1})) at half the reduced width, G = σ(W X_{t+1}), both one
+channel; then (1 + G)·X_{t+1} beside (1 + G)·A·F_t. Readings: eq. 1 prints an addition of tensors of
+different width, and eq. 5 a sum where the text says "concatenate": both are concatenations.
+Dilations 1, 2, 5 as in the text (2, 4, 8 by the authors' multi-grid). New layers start
+Kaiming-uniform, as stated. 63,075,306 parameters for three bands and two classes, 63,076,334 for
+six. A training batch of one normalises the image pooling with running statistics.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from models.nets.resnet import ResNetTrunk
 
 
 class AttentionFilter(nn.Module):
-    """Passes a low-level map where the level above finds it worth attending; returns both, gated and side by side."""
+    """Passes a low-level map where the level above finds it worth attending; returns both, gated
+    and side by side.
+    """
 
     def __init__(self, low: int, reduced: int, high: int) -> None:
         super().__init__()
@@ -41,7 +44,9 @@ class AttentionFilter(nn.Module):
         self.trust = _linear(high, 1)
 
     def gates(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Return attention A of the reduced low map and gate G of the high one, `(B, 1, H, W)` each, 0..1."""
+        """Return attention A of the reduced low map and gate G of the high one, `(B, 1, H, W)`
+        each, 0..1.
+        """
         attention = torch.sigmoid(self.attend(torch.relu(self.of_low(low) + self.of_high(high))))
         return attention, torch.sigmoid(self.trust(high))
 
@@ -53,7 +58,9 @@ class AttentionFilter(nn.Module):
 
 
 class DFPENet(Segmenter):
-    """ResNet-101 and a dense top-down pyramid. `encoder_weights`: a ResNet-101 state dict (safetensors)."""
+    """ResNet-101 and a dense top-down pyramid. `encoder_weights`: a ResNet-101 state dict
+    (safetensors).
+    """
 
     stride = 16
     cam_layer = "refine1.1"
@@ -91,8 +98,12 @@ class DFPENet(Segmenter):
         f1, f2, f3, _, f5 = self.encoder(x)
         x4 = self.aspp(f5)  # (B, 256, H/16, W/16)
         x3 = self.refine3(self.filter3(f3, x4))  # (B, 256, H/8, W/8)
-        x2 = self.refine2(torch.cat([self.filter2(f2, x3), _up(x4, f2)], dim=1))  # (B, 256, H/4, W/4)
-        x1 = self.refine1(torch.cat([self.filter1(f1, x2), _up(x3, f1), _up(x4, f1)], dim=1))  # (B, 256, H/2, W/2)
+        x2 = self.refine2(
+            torch.cat([self.filter2(f2, x3), _up(x4, f2)], dim=1)
+        )  # (B, 256, H/4, W/4)
+        x1 = self.refine1(
+            torch.cat([self.filter1(f1, x2), _up(x3, f1), _up(x4, f1)], dim=1)
+        )  # (B, 256, H/2, W/2)
         return _up(self.head(x1), x)
 
 

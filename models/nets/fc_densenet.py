@@ -12,14 +12,15 @@
 | transition up + skip → dense block | 64×64×384 → 512 |
 | conv 1×1 | 64×64×1 |
 
-Dense layer: BN, ReLU, 1×1 (4k), BN, ReLU, 3×3 (k), dropout 0.2. Transition down: BN, ReLU, 1×1 (half), max-pool.
-Transition up: 3×3 transposed convolution, stride 2.
+Dense layer: BN, ReLU, 1×1 (4k), BN, ReLU, 3×3 (k), dropout 0.2. Transition down: BN, ReLU, 1×1
+(half), max-pool. Transition up: 3×3 transposed convolution, stride 2.
 
-The paper's own layer table is not legible and its count, 2,961,676, fits thousands of networks of this family.
-Reading A (default) takes the standard DenseNet-BC numbers (k = 32, four layers a block): 2,934,049 trainable and
-2,958,849 with running statistics for seven bands, 0.1 % from the printed count. Reading B hits it exactly (2,939,764
-trainable): first convolution 16 with BN and ReLU, eight bottleneck layers, skips taken after the 1×1 of the transition,
-transitions up fed with whole blocks, a final BN and ReLU, no bias on the head.
+The paper's own layer table is not legible and its count, 2,961,676, fits thousands of networks of
+this family. Reading A (default) takes the standard DenseNet-BC numbers (k = 32, four layers a
+block): 2,934,049 trainable and 2,958,849 with running statistics for seven bands, 0.1 % from the
+printed count. Reading B hits it exactly (2,939,764 trainable): first convolution 16 with BN and
+ReLU, eight bottleneck layers, skips taken after the 1×1 of the transition, transitions up fed with
+whole blocks, a final BN and ReLU, no bias on the head.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ class DenseLayer(nn.Sequential):
         inner = 4 * growth
         super().__init__(
             *(nn.BatchNorm2d(inputs), nn.ReLU(), nn.Conv2d(inputs, inner, 1, bias=False)),
-            *(nn.BatchNorm2d(inner), nn.ReLU(inplace=True), nn.Conv2d(inner, growth, 3, padding=1, bias=False)),
+            *(
+                nn.BatchNorm2d(inner),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(inner, growth, 3, padding=1, bias=False),
+            ),
             nn.Dropout(dropout),
         )
 
@@ -51,7 +56,9 @@ class DenseBlock(nn.Module):
 
     def __init__(self, inputs: int, growth: int, layers: int, dropout: float) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(DenseLayer(inputs + i * growth, growth, dropout) for i in range(layers))
+        self.layers = nn.ModuleList(
+            DenseLayer(inputs + i * growth, growth, dropout) for i in range(layers)
+        )
         self.outputs = inputs + layers * growth
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,11 +75,19 @@ class FCDenseNet(Segmenter):
     reach_px: int | None = 104
 
     def __init__(
-        self, in_channels: int, growth: int = 32, classes: int = 1, dropout: float = 0.2, reading: str = "A"
+        self,
+        in_channels: int,
+        growth: int = 32,
+        classes: int = 1,
+        dropout: float = 0.2,
+        reading: str = "A",
     ) -> None:
         super().__init__(in_channels, classes)
         if reading not in ("A", "B"):
-            raise RequestError(f"FC-DenseNet has no reading {reading!r}", 'Choose `reading: "A"` or `reading: "B"`.')
+            raise RequestError(
+                f"FC-DenseNet has no reading {reading!r}",
+                'Choose `reading: "A"` or `reading: "B"`.',
+            )
         self.exact = reading == "B"
         self.new = _LAYERS * growth
         if self.exact:
@@ -89,18 +104,24 @@ class FCDenseNet(Segmenter):
             self.down.append(block)
             self.compress.append(
                 nn.Sequential(
-                    nn.BatchNorm2d(block.outputs), nn.ReLU(), nn.Conv2d(block.outputs, channels, 1, bias=False)
+                    nn.BatchNorm2d(block.outputs),
+                    nn.ReLU(),
+                    nn.Conv2d(block.outputs, channels, 1, bias=False),
                 )
             )
             skips.append(channels if self.exact else block.outputs)
         self.pool = nn.MaxPool2d(2)
-        block = self.bottleneck = DenseBlock(channels, growth, 8 if self.exact else _LAYERS, dropout)
+        block = self.bottleneck = DenseBlock(
+            channels, growth, 8 if self.exact else _LAYERS, dropout
+        )
         for skip in reversed(skips):
             fed = block.outputs if self.exact else self.new
             self.expand.append(nn.ConvTranspose2d(fed, skip, 3, 2, 1, output_padding=1, bias=False))
             block = DenseBlock(2 * skip, growth, _LAYERS, dropout)
             self.up.append(block)
-        self.last = nn.Sequential(nn.BatchNorm2d(block.outputs), nn.ReLU()) if self.exact else nn.Identity()
+        self.last = (
+            nn.Sequential(nn.BatchNorm2d(block.outputs), nn.ReLU()) if self.exact else nn.Identity()
+        )
         self.head = nn.Conv2d(block.outputs, classes, 1, bias=not self.exact)
         initialise(self, [self.head])
 
@@ -114,7 +135,9 @@ class FCDenseNet(Segmenter):
             x = self.pool(compressed)  # (B, outputs / 2, H / 2, W / 2)
         x = self.bottleneck(x)
         for expand, up in zip(self.expand, self.up, strict=True):
-            fed = x if self.exact else x[:, -self.new :]  # reading A hands up only what the last block added
+            fed = (
+                x if self.exact else x[:, -self.new :]
+            )  # reading A hands up only what the last block added
             x = up(torch.cat([expand(fed), skips.pop()], dim=1))
         scores: Tensor = self.head(self.last(x))
         return scores

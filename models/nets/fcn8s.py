@@ -7,10 +7,11 @@
 | scores of fc7, pool 4, pool 3 (1×1) | K channels each |
 | ×2 + pool 4, ×2 + pool 3, ×8 (transposed convolutions, no bias) | 16, 32, 256 px × K |
 
-The 2015 network pads its input by 100 px and crops; here fc6 is padded and the sizes stay aligned. The transposed
-convolutions start as bilinear interpolation and are trained. 134,489,759 parameters for three bands and 21 classes,
-134,268,003 for seven and one. Gao et al. 2021 print 6,300,549 for their FCN, which is no VGG16 network, and speak of
-AlexNet; their layer table is not printed, so the standard network is built. `fully_connected` sets the 4096.
+The 2015 network pads its input by 100 px and crops; here fc6 is padded and the sizes stay aligned.
+The transposed convolutions start as bilinear interpolation and are trained. 134,489,759 parameters
+for three bands and 21 classes, 134,268,003 for seven and one. Gao et al. 2021 print 6,300,549 for
+their FCN, which is no VGG16 network, and speak of AlexNet; their layer table is not printed, so the
+standard network is built. `fully_connected` sets the 4096.
 """
 
 from __future__ import annotations
@@ -38,20 +39,28 @@ def _start_bilinear(layer: nn.ConvTranspose2d) -> None:
 
 
 class SeenTaps(nn.Conv2d):
-    """A centred convolution that leaves out the taps which see nothing of a map smaller than itself: the same output.
+    """A centred convolution that leaves out the taps which see nothing of a map smaller than
+    itself: the same output.
 
-    oneDNN 3 does not write the bfloat16 gradient of such taps (7×7 on 2×2, as at 64 px): the weights would take up garbage.
+    oneDNN 3 does not write the bfloat16 gradient of such taps (7×7 on 2×2, as at 64 px): the
+    weights would take up garbage.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         middle = self.kernel_size[0] // 2
-        rows, columns = (min(middle, side - 1) for side in input.shape[-2:])  # taps each way from the middle one
-        weight = self.weight[:, :, middle - rows : middle + rows + 1, middle - columns : middle + columns + 1]
+        rows, columns = (
+            min(middle, side - 1) for side in input.shape[-2:]
+        )  # taps each way from the middle one
+        weight = self.weight[
+            :, :, middle - rows : middle + rows + 1, middle - columns : middle + columns + 1
+        ]
         return nn.functional.conv2d(input, weight, self.bias, padding=(rows, columns))
 
 
 class FCN8s(Segmenter):
-    """Scores at three depths, added up on the way to full size. `encoder_weights`: a VGG16 state dict (safetensors)."""
+    """Scores at three depths, added up on the way to full size. `encoder_weights`: a VGG16 state
+    dict (safetensors).
+    """
 
     stride = 32
     cam_layer = "fc7"
@@ -68,12 +77,20 @@ class FCN8s(Segmenter):
     ) -> None:
         super().__init__(in_channels, classes)
         self.encoder = VGG16Trunk(in_channels, width)
-        self.fc6 = nn.Sequential(SeenTaps(8 * width, fully_connected, 7, padding=3), nn.ReLU(), nn.Dropout(dropout))
-        self.fc7 = nn.Sequential(nn.Conv2d(fully_connected, fully_connected, 1), nn.ReLU(), nn.Dropout(dropout))
+        self.fc6 = nn.Sequential(
+            SeenTaps(8 * width, fully_connected, 7, padding=3), nn.ReLU(), nn.Dropout(dropout)
+        )
+        self.fc7 = nn.Sequential(
+            nn.Conv2d(fully_connected, fully_connected, 1), nn.ReLU(), nn.Dropout(dropout)
+        )
         self.score_deep = nn.Conv2d(fully_connected, classes, 1)
         self.score_pool4 = nn.Conv2d(8 * width, classes, 1)
         self.score_pool3 = nn.Conv2d(4 * width, classes, 1)
-        self.up_deep, self.up_pool4, self.up_pool3 = _bilinear(classes, 2), _bilinear(classes, 2), _bilinear(classes, 8)
+        self.up_deep, self.up_pool4, self.up_pool3 = (
+            _bilinear(classes, 2),
+            _bilinear(classes, 2),
+            _bilinear(classes, 8),
+        )
         initialise(self, [self.score_deep, self.score_pool4, self.score_pool3])
         for layer in (self.up_deep, self.up_pool4, self.up_pool3):
             _start_bilinear(layer)

@@ -8,9 +8,10 @@
 | embedding: high → 7×7 mean → gate of 64 channels on low (reduction 16) | 64, 1/4 |
 | 1×1 on each, bilinear to full size, sum | K, 1 |
 
-A window larger than the map is clamped to the whole map (an 88-px patch gives a 22-px low level). The published trunk
-has output stride 32 by default; 16 changes no count. 23,792,332 parameters for three bands and two classes, 23,814,090
-for ten and one. Attention over a single window in a training batch of one uses running statistics.
+A window larger than the map is clamped to the whole map (an 88-px patch gives a 22-px low level).
+The published trunk has output stride 32 by default; 16 changes no count. 23,792,332 parameters for
+three bands and two classes, 23,814,090 for ten and one. Attention over a single window in a
+training batch of one uses running statistics.
 """
 
 from __future__ import annotations
@@ -52,20 +53,32 @@ class PatchAttention(nn.Module):
 
 
 class LANet(Segmenter):
-    """Two depths of ResNet-50, each attended window by window. Windows follow the tile, so no reach is finite."""
+    """Two depths of ResNet-50, each attended window by window. Windows follow the tile, so no reach
+    is finite.
+    """
 
     stride = 16
     cam_layer = "attend_low"
     reach_px: int | None = None
 
-    def __init__(self, in_channels: int, width: int = 64, classes: int = 1, encoder_weights: str | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        width: int = 64,
+        classes: int = 1,
+        encoder_weights: str | None = None,
+    ) -> None:
         super().__init__(in_channels, classes)
         self.encoder = ResNetTrunk(in_channels, 50, width)
         self.reduce_high = ConvBNReLU(32 * width, 2 * width, 1)
-        self.reduce_low = nn.Sequential(nn.Conv2d(4 * width, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.reduce_low = nn.Sequential(
+            nn.Conv2d(4 * width, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
         self.attend_high = PatchAttention(2 * width, reduction=16, window=4)
         self.attend_low = PatchAttention(width, reduction=8, window=20)
-        self.embed = nn.Sequential(nn.AvgPool2d(7, stride=1, padding=3), _gate(2 * width, width, reduction=16))
+        self.embed = nn.Sequential(
+            nn.AvgPool2d(7, stride=1, padding=3), _gate(2 * width, width, reduction=16)
+        )
         self.head_low = nn.Conv2d(width, classes, 1)
         self.head_high = nn.Conv2d(2 * width, classes, 1)
         initialise(self, [self.head_low, self.head_high])

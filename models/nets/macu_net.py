@@ -1,4 +1,5 @@
-"""MACU-Net (Li et al. 2021, IEEE GRSL): multi-scale skips, channel attention, asymmetric convolutions.
+"""MACU-Net (Li et al. 2021, IEEE GRSL): multi-scale skips, channel attention, asymmetric
+convolutions.
 
 | level | width | encoder blocks | output at 96×96 |
 |---|---|---|---|
@@ -8,10 +9,11 @@
 | 3 | 128 | 3 | 12 |
 | 4 | 256 | 3 | 6 |
 
-At each level 3..0 five maps of that level's width C meet: the encoder's, those pooled down from every shallower level,
-those up-convolved from every deeper one. Channel attention (1×1 from 5C to 2C, then mean and maximum each through its
-own two-layer perceptron, ratio 16) and two blocks follow. A block sums a 3×3, a 1×3 and a 3×1 convolution, then batch
-norm and ReLU. 5,151,666 parameters for three bands and two classes, 5,153,329 for ten and one.
+At each level 3..0 five maps of that level's width C meet: the encoder's, those pooled down from
+every shallower level, those up-convolved from every deeper one. Channel attention (1×1 from 5C to
+2C, then mean and maximum each through its own two-layer perceptron, ratio 16) and two blocks
+follow. A block sums a 3×3, a 1×3 and a 3×1 convolution, then batch norm and ReLU. 5,151,666
+parameters for three bands and two classes, 5,153,329 for ten and one.
 """
 
 from __future__ import annotations
@@ -49,7 +51,11 @@ class ChannelAttention(nn.Module):
         squeezed = max(2, outputs // reduction)
         self.reduce = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.of_mean, self.of_maximum = (
-            nn.Sequential(nn.Linear(outputs, squeezed, bias=False), nn.ReLU(), nn.Linear(squeezed, outputs, bias=False))
+            nn.Sequential(
+                nn.Linear(outputs, squeezed, bias=False),
+                nn.ReLU(),
+                nn.Linear(squeezed, outputs, bias=False),
+            )
             for _ in range(2)
         )
 
@@ -75,19 +81,27 @@ class MACUNet(Segmenter):
         super().__init__(in_channels, classes)
         w = [width * 2**level for level in range(_DEEPEST + 1)]
         self.encoder = nn.ModuleList(
-            _blocks([in_channels if level == 0 else w[level - 1]] + [w[level]] * count, pool=level > 0)
+            _blocks(
+                [in_channels if level == 0 else w[level - 1]] + [w[level]] * count, pool=level > 0
+            )
             for level, count in enumerate(_ENCODER_BLOCKS)
         )
         # down[i] carries level i to i + 1, i + 2, ... 3; up[d - 1] carries level d to d - 1, ... 0.
         self.down = nn.ModuleList(
-            nn.ModuleList(_blocks([w[to - 1], w[to]], pool=True) for to in range(level + 1, _DEEPEST))
+            nn.ModuleList(
+                _blocks([w[to - 1], w[to]], pool=True) for to in range(level + 1, _DEEPEST)
+            )
             for level in range(_DEEPEST)
         )
         self.up = nn.ModuleList(
-            nn.ModuleList(nn.ConvTranspose2d(w[to + 1], w[to], 2, 2) for to in range(level - 1, -1, -1))
+            nn.ModuleList(
+                nn.ConvTranspose2d(w[to + 1], w[to], 2, 2) for to in range(level - 1, -1, -1)
+            )
             for level in range(1, _DEEPEST + 1)
         )
-        self.select = nn.ModuleList(ChannelAttention(5 * w[level], 2 * w[level]) for level in range(_DEEPEST))
+        self.select = nn.ModuleList(
+            ChannelAttention(5 * w[level], 2 * w[level]) for level in range(_DEEPEST)
+        )
         self.decoder = nn.ModuleList(
             _blocks([2 * w[level], w[level], w[level]], pool=False) for level in range(_DEEPEST)
         )

@@ -8,8 +8,8 @@
 | layer3 | 6 / 23 | 1024, 1/16 |
 | layer4, dilated instead of strided | 3 / 3 | 2048, 1/16 |
 
-The stride of a bottleneck sits on its 3×3 convolution, as in the customary weights, whose layer names are kept so that
-such a file can be loaded.
+The stride of a bottleneck sits on its 3×3 convolution, as in the customary weights, whose layer
+names are kept so that such a file can be loaded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 (stride, dilation), 1×1 to four times the width; projection where the shape changes."""
+    """1×1, 3×3 (stride, dilation), 1×1 to four times the width; projection where the shape
+    changes.
+    """
 
     def __init__(self, inputs: int, width: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
@@ -34,7 +36,9 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(outputs)
         self.downsample: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
@@ -43,10 +47,16 @@ class Bottleneck(nn.Module):
 
 
 class ResNetTrunk(nn.Module):
-    """ResNet without its classifier. `dilations` are those of layer4's three blocks (no effect on parameters)."""
+    """ResNet without its classifier. `dilations` are those of layer4's three blocks (no effect on
+    parameters).
+    """
 
     def __init__(
-        self, in_channels: int, depth: int, width: int = 64, dilations: tuple[int, int, int] = (2, 2, 2)
+        self,
+        in_channels: int,
+        depth: int,
+        width: int = 64,
+        dilations: tuple[int, int, int] = (2, 2, 2),
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, width, 7, 2, 3, bias=False)
@@ -58,7 +68,9 @@ class ResNetTrunk(nn.Module):
         self.layer4 = _layer(16 * width, 8 * width, dilations, stride=1)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the outputs of conv1 and the four layers, at 1/2, 1/4, 1/8, 1/16 and 1/16 of the input."""
+        """Return the outputs of conv1 and the four layers, at 1/2, 1/4, 1/8, 1/16 and 1/16 of the
+        input.
+        """
         stem = F.relu(self.bn1(self.conv1(x)))
         features = [stem, self.layer1(F.max_pool2d(stem, 3, 2, 1))]
         for layer in (self.layer2, self.layer3, self.layer4):
@@ -68,4 +80,6 @@ class ResNetTrunk(nn.Module):
 
 def _layer(inputs: int, width: int, dilations: tuple[int, ...], stride: int) -> nn.Sequential:
     first = Bottleneck(inputs, width, stride, dilations[0])
-    return nn.Sequential(first, *(Bottleneck(4 * width, width, 1, dilation) for dilation in dilations[1:]))
+    return nn.Sequential(
+        first, *(Bottleneck(4 * width, width, 1, dilation) for dilation in dilations[1:])
+    )

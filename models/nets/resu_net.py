@@ -1,4 +1,5 @@
-"""ResU-Net: a U-Net of residual units (Zhang, Liu & Wang 2018, "Road extraction by deep residual U-Net").
+"""ResU-Net: a U-Net of residual units (Zhang, Liu & Wang 2018, "Road extraction by deep residual
+U-Net").
 
 | layer | output at 88×88, ten bands |
 |---|---|
@@ -10,10 +11,11 @@
 | up, concat, unit | 88×88×192 → 64 |
 | 1×1 | 88×88×1 |
 
-Units are pre-activated (He et al. 2016): BN, ReLU, conv, BN, ReLU, conv; the shortcut is a 1×1 convolution with batch
-norm; nothing follows the addition. Down-sampling is stride 2, up-sampling bilinear (channels kept). Readings: the 2018
-table leaves the shortcut's norm open (with it 8,223,809 parameters for three bands, without 8,220,993); variants with
-3×3 shortcuts and transposed convolutions (13 M) are other networks.
+Units are pre-activated (He et al. 2016): BN, ReLU, conv, BN, ReLU, conv; the shortcut is a 1×1
+convolution with batch norm; nothing follows the addition. Down-sampling is stride 2, up-sampling
+bilinear (channels kept). Readings: the 2018 table leaves the shortcut's norm open (with it
+8,223,809 parameters for three bands, without 8,220,993); variants with 3×3 shortcuts and transposed
+convolutions (13 M) are other networks.
 """
 
 from __future__ import annotations
@@ -27,18 +29,26 @@ from models.nets.blocks import Segmenter, initialise, upsample
 
 
 class ResidualUnit(nn.Module):
-    """Two 3×3 convolutions, pre-activated, beside a 1×1 shortcut; the first unit of a network skips the activation."""
+    """Two 3×3 convolutions, pre-activated, beside a 1×1 shortcut; the first unit of a network skips
+    the activation.
+    """
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, *, preactivate: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stride: int = 1, *, preactivate: bool = True
+    ) -> None:
         super().__init__()
-        self.preactivation = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU()) if preactivate else nn.Identity()
+        self.preactivation = (
+            nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU()) if preactivate else nn.Identity()
+        )
         self.body = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1),
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
             nn.Conv2d(outputs, outputs, 3, 1, 1),
         )
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.body(self.preactivation(x)) + self.shortcut(x)
@@ -46,7 +56,9 @@ class ResidualUnit(nn.Module):
 
 
 class ResUNet(Segmenter):
-    """Residual U-Net with three skips; `gate(channels)` builds what stands on each skip (nothing, here)."""
+    """Residual U-Net with three skips; `gate(channels)` builds what stands on each skip (nothing,
+    here).
+    """
 
     stride = 8
     cam_layer = "decoder.2"
@@ -85,7 +97,9 @@ class ResUNet(Segmenter):
         return self._decode(self.bridge(skips[-1]), skips)  # bridge (B, 8w, H/8, W/8)
 
     def _decode(self, deep: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        for unit, skip, gate in zip(self.decoder, reversed(skips), reversed(list(self.gates)), strict=True):
+        for unit, skip, gate in zip(
+            self.decoder, reversed(skips), reversed(list(self.gates)), strict=True
+        ):
             deep = unit(torch.cat([upsample(deep, skip), gate(skip)], dim=1))
         scores: Tensor = self.head(deep)
         return scores

@@ -1,9 +1,11 @@
-"""ResU-Net with CBAM on the three skips: the variant that Yang et al. 2024 tried beside squeeze-and-excitation.
+"""ResU-Net with CBAM on the three skips: the variant that Yang et al. 2024 tried beside
+squeeze-and-excitation.
 
-CBAM (Woo et al. 2018) gates the channels (mean and maximum through one shared two-layer perceptron, ratio 16), then the
-positions (mean and maximum over channels through a 7×7 convolution). Layer table: `resu_net`, a CBAM on each skip.
-The paper prints neither position nor numbers ("no significant improvement"); the skips are where its SE gates stand.
-8,239,811 parameters for ten bands.
+CBAM (Woo et al. 2018) gates the channels (mean and maximum through one shared two-layer perceptron,
+ratio 16), then the positions (mean and maximum over channels through a 7×7 convolution). Layer
+table: `resu_net`, a CBAM on each skip. The paper prints neither position nor numbers ("no
+significant improvement"); the skips are where its SE gates stand. 8,239,811 parameters for ten
+bands.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class CBAM(nn.Module):
 
     def spatial_gate(self, x: Tensor) -> Tensor:
         """Return the spatial gate `(B, 1, H, W)`, 0..1."""
-        pooled = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)  # (B, 2, H, W)
+        pooled = torch.cat(
+            [x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1
+        )  # (B, 2, H, W)
         return torch.sigmoid(self.spatial(pooled))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,5 +50,9 @@ class ResUNetCBAM(ResUNet):
 
     reach_px = None
 
-    def __init__(self, in_channels: int, width: int = 64, classes: int = 1, reduction: int = 16) -> None:
-        super().__init__(in_channels, width, classes, gate=lambda channels: CBAM(channels, reduction))
+    def __init__(
+        self, in_channels: int, width: int = 64, classes: int = 1, reduction: int = 16
+    ) -> None:
+        super().__init__(
+            in_channels, width, classes, gate=lambda channels: CBAM(channels, reduction)
+        )

@@ -1,4 +1,5 @@
-"""ResU-SENet: ResU-Net with squeeze-and-excitation on the three skips (Yang et al. 2024, IEEE JSTARS, Table III).
+"""ResU-SENet: ResU-Net with squeeze-and-excitation on the three skips (Yang et al. 2024, IEEE
+JSTARS, Table III).
 
 | row | as printed | built here |
 |---|---|---|
@@ -12,11 +13,12 @@
 | Attention_3 / Concat_3 / ResBlock_6 | 88×88×128 / 384 / 128 | 88×88×64 / 192 / 64 |
 | Conv 1×1 | 88×88 | 88×88×1 |
 
-The printed table contradicts itself; this reading follows from it. Attention keeps the channel number, so 256 at 22×22
-needs a 256-channel encoder level there; Concat_1 = 768 leaves 512 from below; the text doubles channels at each
-down-sampling (§III-A). The printed encoder widths are the units' *input* widths, and the printed 88×88 decoder row
-repeats the true 44×44 row. The text mentions max-pooling in the unit, the table stride 2: stride 2 is used. The paper
-does not print the reduction ratio: 16 (8,239,517 parameters for ten bands). Up-sampling: bilinear.
+The printed table contradicts itself; this reading follows from it. Attention keeps the channel
+number, so 256 at 22×22 needs a 256-channel encoder level there; Concat_1 = 768 leaves 512 from
+below; the text doubles channels at each down-sampling (§III-A). The printed encoder widths are the
+units' *input* widths, and the printed 88×88 decoder row repeats the true 44×44 row. The text
+mentions max-pooling in the unit, the table stride 2: stride 2 is used. The paper does not print the
+reduction ratio: 16 (8,239,517 parameters for ten bands). Up-sampling: bilinear.
 """
 
 from __future__ import annotations
@@ -26,9 +28,15 @@ from models.nets.resu_net import ResUNet
 
 
 class ResUSENet(ResUNet):
-    """ResU-Net whose skips are scaled channel by channel. Pools over the whole tile, so it has no finite reach."""
+    """ResU-Net whose skips are scaled channel by channel. Pools over the whole tile, so it has no
+    finite reach.
+    """
 
     reach_px = None
 
-    def __init__(self, in_channels: int, width: int = 64, classes: int = 1, reduction: int = 16) -> None:
-        super().__init__(in_channels, width, classes, gate=lambda channels: SqueezeExcite(channels, reduction))
+    def __init__(
+        self, in_channels: int, width: int = 64, classes: int = 1, reduction: int = 16
+    ) -> None:
+        super().__init__(
+            in_channels, width, classes, gate=lambda channels: SqueezeExcite(channels, reduction)
+        )

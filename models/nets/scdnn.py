@@ -1,4 +1,5 @@
-"""SCDnn: a lean DeepLabv3+ derivative for landslide boundaries (Li et al. 2024, China Geology, eqs 1–19).
+"""SCDnn: a lean DeepLabv3+ derivative for landslide boundaries (Li et al. 2024, China Geology, eqs
+1–19).
 
 | stage | output at 256×256 |
 |---|---|
@@ -12,9 +13,10 @@
 | concat with group 2 reduced to 48, 2 conv blocks | 64×64×304 → 256 |
 | 1×1, transposed conv 8×8, stride 4 | 256×256×2 |
 
-Equations and the order of the parts are the paper's; it prints no widths, no number of MRconv blocks and no skip
-position. Widths are read so that the encoder has 25 3×3 convolutions, "about half of ResNet50". No activation follows
-the additions, as in the equations. 26,867,108 parameters for three bands and two classes.
+Equations and the order of the parts are the paper's; it prints no widths, no number of MRconv
+blocks and no skip position. Widths are read so that the encoder has 25 3×3 convolutions, "about
+half of ResNet50". No activation follows the additions, as in the equations. 26,867,108 parameters
+for three bands and two classes.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from models.nets.blocks import ConvBNReLU, Segmenter, initialise
 
 
 class MRConv(nn.Module):
-    """Two 3×3 convolutions beside a shortcut: the input itself, its maximum (`pool`), or a strided 1×1 (`stride` 2)."""
+    """Two 3×3 convolutions beside a shortcut: the input itself, its maximum (`pool`), or a strided
+    1×1 (`stride` 2).
+    """
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, pool: bool = False) -> None:
         super().__init__()
@@ -40,7 +44,9 @@ class MRConv(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(x)
@@ -49,13 +55,17 @@ class MRConv(nn.Module):
 
 
 class SCDnn(Segmenter):
-    """Four halvings, ASPC without image pooling (so its reach is finite, if long), two ×4 steps back."""
+    """Four halvings, ASPC without image pooling (so its reach is finite, if long), two ×4 steps
+    back.
+    """
 
     stride = 16
     cam_layer = "decoder"
     reach_px: int | None = 496
 
-    def __init__(self, in_channels: int, width: int = 64, classes: int = 2, blocks: int = 2) -> None:
+    def __init__(
+        self, in_channels: int, width: int = 64, classes: int = 2, blocks: int = 2
+    ) -> None:
         super().__init__(in_channels, classes)
         widths = [width, width, 2 * width, 4 * width, 8 * width]
         middle, reduced = 4 * width, max(1, 3 * width // 4)
@@ -68,12 +78,17 @@ class SCDnn(Segmenter):
             for level, (a, b) in enumerate(pairwise(widths))
         )
         self.aspc = nn.ModuleList(
-            [ConvBNReLU(8 * width, middle, 1), *(ConvBNReLU(8 * width, middle, dilation=rate) for rate in (6, 12, 18))]
+            [
+                ConvBNReLU(8 * width, middle, 1),
+                *(ConvBNReLU(8 * width, middle, dilation=rate) for rate in (6, 12, 18)),
+            ]
         )
         self.project = ConvBNReLU(4 * middle, middle, 1)
         self.up = nn.ConvTranspose2d(middle, middle, 8, 4, 2)
         self.reduce = ConvBNReLU(2 * width, reduced, 1)
-        self.decoder = nn.Sequential(ConvBNReLU(middle + reduced, middle), ConvBNReLU(middle, middle))
+        self.decoder = nn.Sequential(
+            ConvBNReLU(middle + reduced, middle), ConvBNReLU(middle, middle)
+        )
         self.classify = nn.Conv2d(middle, classes, 1)
         self.head = nn.ConvTranspose2d(classes, classes, 8, 4, 2)
         initialise(self, [self.classify])
@@ -82,7 +97,11 @@ class SCDnn(Segmenter):
         features = [self.first(x)]
         for group in self.groups:
             features.append(group(features[-1]))
-        deep = self.project(torch.cat([branch(features[-1]) for branch in self.aspc], dim=1))  # (B, 256, H/16, W/16)
-        decoded = self.decoder(torch.cat([self.up(deep), self.reduce(features[2])], dim=1))  # (B, 256, H/4, W/4)
+        deep = self.project(
+            torch.cat([branch(features[-1]) for branch in self.aspc], dim=1)
+        )  # (B, 256, H/16, W/16)
+        decoded = self.decoder(
+            torch.cat([self.up(deep), self.reduce(features[2])], dim=1)
+        )  # (B, 256, H/4, W/4)
         scores: Tensor = self.head(self.classify(decoded))
         return scores

@@ -1,4 +1,5 @@
-"""SegNet (Badrinarayanan, Kendall & Cipolla 2017): VGG16's 13 convolutions and their mirror, joined by pooling indices.
+"""SegNet (Badrinarayanan, Kendall & Cipolla 2017): VGG16's 13 convolutions and their mirror, joined
+by pooling indices.
 
 | stage | convolutions | output at 64×64 |
 |---|---|---|
@@ -6,9 +7,10 @@
 | decoder 5–1 | unpool, then 512³; 512², 256; 256², 128; 128, 64; 64 | 4, 8, 16, 32, 64 px |
 | head | 1×1, batch norm on the output | 64×64×1 |
 
-Every convolution has a bias and is followed by batch norm and ReLU. With the norm on a one-channel output this is the
-network of Gao et al. 2021 (Table IX): 29,445,379 parameters for seven bands, 29,461,253 with the norms' running
-statistics. `head_batch_norm=False, classes=2` is the 2017 network: 29,443,138 for three bands.
+Every convolution has a bias and is followed by batch norm and ReLU. With the norm on a one-channel
+output this is the network of Gao et al. 2021 (Table IX): 29,445,379 parameters for seven bands,
+29,461,253 with the norms' running statistics. `head_batch_norm=False, classes=2` is the 2017
+network: 29,443,138 for three bands.
 """
 
 from __future__ import annotations
@@ -32,15 +34,21 @@ class SegNet(Segmenter):
     cam_layer = "decoder.4"
     reach_px: int | None = 224
 
-    def __init__(self, in_channels: int, width: int = 64, classes: int = 1, head_batch_norm: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, width: int = 64, classes: int = 1, head_batch_norm: bool = True
+    ) -> None:
         super().__init__(in_channels, classes)
         w = width
         encoder = [[w] * 2, [2 * w] * 2, [4 * w] * 3, [8 * w] * 3, [8 * w] * 3]
         decoder = [[8 * w] * 3, [8 * w, 8 * w, 4 * w], [4 * w, 4 * w, 2 * w], [2 * w, w], [w]]
         encoder_inputs = [in_channels, *(stage[-1] for stage in encoder)]
         decoder_inputs = [8 * w, *(stage[-1] for stage in decoder)]
-        self.encoder = nn.ModuleList(_stage(a, b) for a, b in zip(encoder_inputs, encoder, strict=False))
-        self.decoder = nn.ModuleList(_stage(a, b) for a, b in zip(decoder_inputs, decoder, strict=False))
+        self.encoder = nn.ModuleList(
+            _stage(a, b) for a, b in zip(encoder_inputs, encoder, strict=False)
+        )
+        self.decoder = nn.ModuleList(
+            _stage(a, b) for a, b in zip(decoder_inputs, decoder, strict=False)
+        )
         self.pool = nn.MaxPool2d(2, return_indices=True)
         self.unpool = nn.MaxUnpool2d(2)
         self.head = nn.Sequential(nn.Conv2d(w, classes, 1))

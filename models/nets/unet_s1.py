@@ -1,4 +1,5 @@
-"""The U-Net that Gao et al. 2021 (IEEE JSTARS, Table IX) compare with: three poolings, a two-channel tail.
+"""The U-Net that Gao et al. 2021 (IEEE JSTARS, Table IX) compare with: three poolings, a
+two-channel tail.
 
 | layer | output at 64×64, seven bands |
 |---|---|
@@ -8,7 +9,8 @@
 | conv 3×3 → 2, ReLU | 64×64×2 |
 | conv 1×1 → 1 | 64×64×1 |
 
-The paper prints only the count, 7,700,741; this definition (biases, no batch norm) hits it exactly with seven bands.
+The paper prints only the count, 7,700,741; this definition (biases, no batch norm) hits it exactly
+with seven bands.
 """
 
 from __future__ import annotations
@@ -31,17 +33,19 @@ class UNetS1(Segmenter):
         super().__init__(in_channels, classes)
         widths = [width, 2 * width, 4 * width, 8 * width]
         self.encoder = nn.ModuleList(
-            DoubleConv(a, b, batch_norm=False) for a, b in zip([in_channels, *widths], widths, strict=False)
+            DoubleConv(a, b, batch_norm=False)
+            for a, b in zip([in_channels, *widths], widths, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, 2) for w in reversed(widths[:-1]))
-        self.decoder = nn.ModuleList(DoubleConv(2 * w, w, batch_norm=False) for w in reversed(widths[:-1]))
+        self.decoder = nn.ModuleList(
+            DoubleConv(2 * w, w, batch_norm=False) for w in reversed(widths[:-1])
+        )
         self.tail = nn.Conv2d(width, 2, 3, padding=1)
         self.head = nn.Conv2d(2, classes, 1)
         initialise(self)
-        with (
-            torch.no_grad()
-        ):  # two ReLU channels die together too easily: centred filters see both signs of any texture
+        # two ReLU channels die together too easily: centred filters see both signs of any texture
+        with torch.no_grad():
             self.tail.weight -= self.tail.weight.mean(dim=(1, 2, 3), keepdim=True)
 
     def scores(self, x: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""The convolutional trunk of VGG16 (Simonyan & Zisserman 2015, configuration D): 64², 128², 256³, 512³, 512³."""
+"""The convolutional trunk of VGG16 (Simonyan & Zisserman 2015, configuration D): 64², 128², 256³,
+512³, 512³.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ _STAGES = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
 
 
 class VGG16Trunk(nn.Module):
-    """Thirteen 3×3 convolutions with ReLU, a 2×2 max-pool after each stage. Parameter names: `features.N.weight`."""
+    """Thirteen 3×3 convolutions with ReLU, a 2×2 max-pool after each stage. Parameter names:
+    `features.N.weight`.
+    """
 
     def __init__(self, in_channels: int, width: int = 64) -> None:
         super().__init__()

@@ -1,10 +1,12 @@
-"""How far a card's map of a scene agrees with what the other cards see there: no label is needed, and of all that the
-leave-one-domain-out study tried (docs/study.md) it tells best which card does well on a domain none of them has seen.
+"""How far a card's map of a scene agrees with what the other cards see there: no label is needed,
+and of all that the leave-one-domain-out study tried (docs/study.md) it tells best which card does
+well on a domain none of them has seen.
 
-Cards trained on different mixtures err in different ways where a scene is strange to them, and alike where they are
-right (Jiang et al. 2022, arXiv:2106.13799; Baek et al. 2022, arXiv:2206.13089: agreement tells accuracy under shift).
-Landslides are rare, so it is not the share of equal pixels that counts, but the Dice score of a card's landslides with
-the share of the others that call each pixel one.
+Cards trained on different mixtures err in different ways where a scene is strange to them, and
+alike where they are right (Jiang et al. 2022, arXiv:2106.13799; Baek et al. 2022, arXiv:2206.13089:
+agreement tells accuracy under shift). Landslides are rare, so it is not the share of equal pixels
+that counts, but the Dice score of a card's landslides with the share of the others that call each
+pixel one.
 """
 
 from __future__ import annotations
@@ -42,17 +44,21 @@ def agreement(calls: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
 
 
 def against(mine: NDArray[np.bool_], others: NDArray[np.bool_]) -> float:
-    """Return the Dice score of one card's landslides `(n,)` with the share of others `(cards, n)` that call each pixel one."""
+    """Return the Dice score of one card's landslides `(n,)` with the share of others `(cards, n)`
+    that call each pixel one.
+    """
     share = others.mean(axis=0)
     total = float(mine.sum() + share.sum())
     return 2 * float(share[mine].sum()) / total if total else 1.0
 
 
 def windows(stack: Stack, usable: Usable, side: int, count: int) -> list[Window]:
-    """Return at most `count` square windows of `side` pixels in which something is usable, in reading order.
+    """Return at most `count` square windows of `side` pixels in which something is usable, in
+    reading order.
 
-    Where there are more, half are spread evenly over the scene and half lie where vegetation was lost most (by the two
-    NDVI bands, where the stack has them): a window without a landslide tells nothing about who finds them.
+    Where there are more, half are spread evenly over the scene and half lie where vegetation was
+    lost most (by the two NDVI bands, where the stack has them): a window without a landslide tells
+    nothing about who finds them.
     """
     height, width = stack.shape
     every, loss = [], []
@@ -66,13 +72,17 @@ def windows(stack: Stack, usable: Usable, side: int, count: int) -> list[Window]
                 loss.append(_lost(stack, window, inside) if vegetation else 0.0)
     if len(every) <= count:
         return every
-    evenly = {int(i) for i in np.linspace(0, len(every) - 1, count - (count // 2 if vegetation else 0))}
+    evenly = {
+        int(i) for i in np.linspace(0, len(every) - 1, count - (count // 2 if vegetation else 0))
+    }
     rest = [int(i) for i in np.argsort(-np.array(loss), kind="stable") if int(i) not in evenly]
     return [every[i] for i in sorted([*evenly, *rest[: count - len(evenly)]])]
 
 
 def _lost(stack: Stack, window: Window, inside: NDArray[np.bool_]) -> float:
-    """Return how much NDVI the usable pixels of a window lost, summed: gains do not make up for losses."""
+    """Return how much NDVI the usable pixels of a window lost, summed: gains do not make up for
+    losses.
+    """
     fall = stack.read("pre_NDVI", *window) - stack.read("post_NDVI", *window)
     return float(np.nansum(np.clip(fall, 0, None) * inside))
 
@@ -87,7 +97,8 @@ def calls(
     halo: int,
     advance: Advance = silent,
 ) -> NDArray[np.bool_]:
-    """Return what each card calls a landslide, `(cards, n)`: the usable pixels of all windows, one after the other.
+    """Return what each card calls a landslide, `(cards, n)`: the usable pixels of all windows, one
+    after the other.
 
     Args:
         cards: cards at work.
@@ -103,12 +114,19 @@ def calls(
     found = [np.empty((len(cards), 0), bool)]
     for done, (rows, columns) in enumerate(places, 1):
         (top, bottom), (left, right) = (
-            _wider(side, halo, size) for side, size in zip((rows, columns), stack.shape, strict=True)
+            _wider(side, halo, size)
+            for side, size in zip((rows, columns), stack.shape, strict=True)
         )
         pixels = _at_least(stack.view(bands)[:, top:bottom, left:right], LEAST_PX)
-        core = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+        core = (
+            slice(rows.start - top, rows.stop - top),
+            slice(columns.start - left, columns.stop - left),
+        )
         inside = usable(rows, columns)
-        chances = [card(pixels[None, chosen])[0][core] for card, chosen in zip(cards, channels, strict=True)]
+        chances = [
+            card(pixels[None, chosen])[0][core]
+            for card, chosen in zip(cards, channels, strict=True)
+        ]
         found.append(np.stack([(p >= t)[inside] for p, t in zip(chances, thresholds, strict=True)]))
         advance(done, len(places))
     return np.concatenate(found, axis=1)
@@ -134,12 +152,18 @@ def seen_by_all(sights: Sequence[Usable]) -> Usable:
 
 
 VOTERS = 3
-"""Fewer cards than this cannot outvote one: of two, each agrees with the other as much as the other with it."""
+"""Fewer cards than this cannot outvote one: of two, each agrees with the other as much as the other
+with it.
+"""
 
 
 def wanted(compared: Iterable[Compared], settings: SelectionConfig) -> bool:
-    """Return whether the choice goes by agreement: a study knows all the cards' bands, and there are enough cards for it."""
-    known = [settings.calibration(one.found.card.bands, one.found.card.simulated) for one in compared]
+    """Return whether the choice goes by agreement: a study knows all the cards' bands, and there
+    are enough cards for it.
+    """
+    known = [
+        settings.calibration(one.found.card.bands, one.found.card.simulated) for one in compared
+    ]
     statistics = {one.statistic if one else None for one in known}
     return len(known) >= VOTERS and AGREEMENT in statistics and None not in statistics
 
@@ -152,9 +176,11 @@ def vote(
     device: Device,
     advance: Advance,
 ) -> dict[str, float]:
-    """Return the agreement of each card with the others on windows of the scene, 0-1; empty where no pixel is seen by all.
+    """Return the agreement of each card with the others on windows of the scene, 0-1; empty where
+    no pixel is seen by all.
 
-    The others are those that read the same bands, as in the study that knows them; all candidates where they are too few.
+    The others are those that read the same bands, as in the study that knows them; all candidates
+    where they are too few.
 
     Raises:
         RequestError: a card's weights cannot be used.
@@ -179,5 +205,7 @@ def _alike(compared: Sequence[Compared]) -> list[list[int]]:
     """Return the numbers of the cards that read the same bands, by their bands."""
     found: dict[tuple[frozenset[str], bool], list[int]] = {}
     for number, one in enumerate(compared):
-        found.setdefault((frozenset(one.found.card.bands), one.found.card.simulated), []).append(number)
+        found.setdefault((frozenset(one.found.card.bands), one.found.card.simulated), []).append(
+            number
+        )
     return list(found.values())

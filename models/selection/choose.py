@@ -1,5 +1,6 @@
-"""Which card for this scene, and whether any is near enough: ordered by what the leave-one-domain-out study found to tell
-F1 (`configs/selection.yaml`); where no study knows a card's bands, by joint MMD, ties by what cards did on unseen domains."""
+"""Which card for this scene, and whether any is near enough: ordered by what the
+leave-one-domain-out study found to tell F1 (`configs/selection.yaml`); where no study knows a
+card's bands, by joint MMD, ties by what cards did on unseen domains."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def choose(
     """Return which card maps the scene, with the ranking of all.
 
     Args:
-        cards: `registry.candidates`; the card they were asked for by name is taken, and ranked with the others.
+        cards: `registry.candidates`; the card they were asked for by name is taken, and ranked with
+            the others.
         stack: the scene; pixels are compared where it was observed.
         area: leaves out the rest of the stack.
         checkpoint: a name overrules the ranking; the candidates' own `named` where None.
@@ -53,7 +55,8 @@ def choose(
     found = list(cards)
     if not found:
         raise RequestError(
-            "there is no checkpoint to choose from", "Train one (`coslide train`) or set `model.card_dirs`."
+            "there is no checkpoint to choose from",
+            "Train one (`coslide train`) or set `model.card_dirs`.",
         )
     named = checkpoint or getattr(cards, "named", None)
     compared = compare(found, stack, area, settings)
@@ -62,7 +65,9 @@ def choose(
             "no checkpoint could see a single pixel of the scene",
             "Give a longer --post (and --pre), or wait for a clear image.",
         )
-    agreed = vote(compared, stack, area, settings, device, advance) if wanted(compared, settings) else {}
+    agreed = (
+        vote(compared, stack, area, settings, device, advance) if wanted(compared, settings) else {}
+    )
     ranking = _in_order(rank(compared, settings, advance, agreed))
     unseen = tuple(_unseen(one) for one in found if one.card.name not in {r.card for r in ranking})
     by_name = named not in (None, AUTO, AVERAGE)
@@ -83,12 +88,20 @@ def _in_order(ranked: Iterable[Ranked]) -> tuple[Ranked, ...]:
 def _unseen(found: Found) -> Ranked:
     card = found.card
     return Ranked(
-        card.name, math.nan, math.nan, {}, None, card.validation_f1, "no pixel is clear in every window it reads"
+        card.name,
+        math.nan,
+        math.nan,
+        {},
+        None,
+        card.validation_f1,
+        "no pixel is clear in every window it reads",
     )
 
 
 def _best(ranking: Sequence[Ranked]) -> Ranked:
-    """Return the first of the ranking where a study says how to order; else the nearest, ties broken."""
+    """Return the first of the ranking where a study says how to order; else the nearest, ties
+    broken.
+    """
     return ranking[0] if all(OWN in one.signals for one in ranking) else _break_ties(ranking)
 
 
@@ -97,17 +110,24 @@ def _known(found: Found, settings: SelectionConfig) -> BandSetCalibration | None
 
 
 def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
-    """Return the nearest card; among those within the standard error of it, the one that did best on unseen domains.
+    """Return the nearest card; among those within the standard error of it, the one that did best
+    on unseen domains.
 
-    Validation F1 decides only between cards equally near: it says nothing about unseen domains (docs/study.md).
+    Validation F1 decides only between cards equally near: it says nothing about unseen domains
+    (docs/study.md).
     """
     nearest = ranking[0]
 
     def within(one: Ranked) -> bool:
-        error = max(e for e in (one.standard_error, nearest.standard_error, 0.0) if not math.isnan(e))
+        error = max(
+            e for e in (one.standard_error, nearest.standard_error, 0.0) if not math.isnan(e)
+        )
         return one.distance - nearest.distance <= error
 
-    return max(filter(within, ranking), key=lambda one: (one.advantage or 0.0, -one.distance, one.validation_f1 or 0.0))
+    return max(
+        filter(within, ranking),
+        key=lambda one: (one.advantage or 0.0, -one.distance, one.validation_f1 or 0.0),
+    )
 
 
 def _verdict(
@@ -121,14 +141,22 @@ def _verdict(
     cards = {one.card.name: one for one in found}
     mine = next(one for one in ranking if one.card == chosen)
     known = _known(cards[chosen], settings)
-    beyond = beyond_known(mine if by_name else _nearest(mine, ranking, cards), known) if known else []
+    beyond = (
+        beyond_known(mine if by_name else _nearest(mine, ranking, cards), known) if known else []
+    )
     own = mine.distance if known and known.statistic == JOINT else mine.signals.get(OWN)
     expected = expected_f1(known, own, mine.advantage) if known and own is not None else None
     fallback = None
     if fill and cards[chosen].card.needs_pre:
-        others = (r.card for r in ranking if not cards[r.card].card.needs_pre and not math.isnan(r.distance))
+        others = (
+            r.card
+            for r in ranking
+            if not cards[r.card].card.needs_pre and not math.isnan(r.distance)
+        )
         fallback = next(others, None)
-    reason = _reason(mine, by_name, ranking, _best([r for r in ranking if not math.isnan(r.distance)]))
+    reason = _reason(
+        mine, by_name, ranking, _best([r for r in ranking if not math.isnan(r.distance)])
+    )
     if known is None or (known.alarm is None and not known.limits):
         reason += "; how far is too far is not known for these bands"
     warnings = (_alarmed(chosen, beyond, expected),) if beyond else ()
@@ -136,7 +164,9 @@ def _verdict(
 
 
 def _nearest(mine: Ranked, ranking: Sequence[Ranked], cards: Mapping[str, Found]) -> Ranked:
-    """Return the nearest of the cards that read what the chosen one reads: where even that one is far, none can be trusted."""
+    """Return the nearest of the cards that read what the chosen one reads: where even that one is
+    far, none can be trusted.
+    """
 
     def family(one: Ranked) -> tuple[frozenset[str], bool]:
         return frozenset(cards[one.card].card.bands), cards[one.card].card.simulated
@@ -157,13 +187,18 @@ def beyond_known(mine: Ranked, known: BandSetCalibration) -> list[str]:
 
 
 def _alarmed(chosen: str, beyond: Sequence[str], expected: float | None) -> str:
-    words = f"out of domain: this scene is farther from what `{chosen}` and its like were trained on than any card is known to work at"
+    words = (
+        f"out of domain: this scene is farther from what `{chosen}` and its like were "
+        "trained on than any card is known to work at"
+    )
     tail = "" if expected is None else f"; at best F1 {expected:.2f} is to be expected"
     return f"{words} ({'; '.join(beyond)}){tail}"
 
 
 def _averaged(choice: Choice, found: Sequence[Found], settings: SelectionConfig) -> Choice:
-    """Return the choice with the near-equal best of the chosen card's bands beside it, at most `MEMBERS`."""
+    """Return the choice with the near-equal best of the chosen card's bands beside it, at most
+    `MEMBERS`.
+    """
     cards = {one.card.name: one for one in found}
     mine = next(one for one in choice.ranking if one.card == choice.card)
     known = _known(cards[choice.card], settings)
@@ -171,7 +206,8 @@ def _averaged(choice: Choice, found: Sequence[Found], settings: SelectionConfig)
     alike = [
         one.card
         for one in choice.ranking
-        if set(cards[one.card].card.bands) == set(cards[choice.card].card.bands) and one.score - mine.score <= near
+        if set(cards[one.card].card.bands) == set(cards[choice.card].card.bands)
+        and one.score - mine.score <= near
     ]
     members = (choice.card, *(name for name in alike if name != choice.card))[:MEMBERS]
     reason = f"{choice.reason}; mapped by the mean of {', '.join(f'`{name}`' for name in members)}"
@@ -185,7 +221,8 @@ def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked
         return f"{words}: {'named by the user' if by_name else 'the only candidate'}"
     nearest = seen[0]
     nearer = sum(
-        all(mine.per_band[b] <= other.per_band[b] for other in seen if b in other.per_band) for b in mine.per_band
+        all(mine.per_band[b] <= other.per_band[b] for other in seen if b in other.per_band)
+        for b in mine.per_band
     )
     words += f", the nearest in {nearer} of {len(mine.per_band)} bands"
     if mine.agreement is not None:
@@ -195,10 +232,17 @@ def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked
     if mine.agreement is not None and OWN in mine.signals:
         next_ = f"`{seen[1].card}` {seen[1].agreement or 0:.2f}, MMD {seen[1].distance:.2f}"
         known = any(one.advantage for one in seen)
-        by = "agreement, distance and what cards did on other domains" if known else "agreement and distance"
+        by = (
+            "agreement, distance and what cards did on other domains"
+            if known
+            else "agreement and distance"
+        )
         return f"{words}: first by {by} together, next {next_}"
     if mine is not nearest:
-        return f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the error, and did worse on unseen domains"
+        return (
+            f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the "
+            "error, and did worse on unseen domains"
+        )
     return f"{words}: nearest of {len(seen)}, next `{seen[1].card}` ({seen[1].distance:.2f})"
 
 
@@ -225,7 +269,8 @@ FIELDS = (
 
 
 def write_ranking(path: Path, choice: Choice) -> None:
-    """Write ``selection.csv``: one row a card and band, and the joint one (which alone has an error and a p-value).
+    """Write ``selection.csv``: one row a card and band, and the joint one (which alone has an error
+    and a p-value).
 
     A card that scenes are brought to has a second joint row, of the distance after it.
     """
@@ -234,7 +279,11 @@ def write_ranking(path: Path, choice: Choice) -> None:
     table.writeheader()
     for place, one in enumerate(choice.ranking, 1):
         shared = {"rank": place, "card": one.card, "chosen": int(one.card == choice.card)}
-        joint = {"band": "joint", "standard_error": _written(one.standard_error), "p_value": _written(one.p_value)}
+        joint = {
+            "band": "joint",
+            "standard_error": _written(one.standard_error),
+            "p_value": _written(one.p_value),
+        }
         told = {
             "score": one.score,
             "agreement": one.agreement,

@@ -1,7 +1,8 @@
 """Whether probabilities, thresholds and distances still mean under shift what they meant at home.
 
-Everything is fitted on other domains than the one it is judged on. `Judged` keeps a card's answer to a scene as counts
-by log-odds, so that any calibration and any threshold can be tried after the fact.
+Everything is fitted on other domains than the one it is judged on. `Judged` keeps a card's answer
+to a scene as counts by log-odds, so that any calibration and any threshold can be tried after the
+fact.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Judged:
     """The card's own, on its calibrated probability."""
 
     def f1(self, called: NDArray[np.bool_]) -> float:
-        """Return the F1 of calling the pixels of some log-odds bins landslide; 0 where none is found."""
+        """Return the F1 of calling the pixels of some log-odds bins landslide; 0 where none is
+        found.
+        """
         hits = float(self.raw.positives[called].sum())
         wrong = float(self.raw.negatives[called].sum()) + float(self.raw.positives.sum()) - hits
         return 2 * hits / (2 * hits + wrong) if hits else 0.0
@@ -51,20 +54,32 @@ class Judged:
 
 
 def pooled(parts: Iterable[LogitCounts]) -> LogitCounts:
-    """Return the counts of several scenes, each with the same weight: no scene outvotes another by its size."""
+    """Return the counts of several scenes, each with the same weight: no scene outvotes another by
+    its size.
+    """
     parts = list(parts)
-    positives = sum((p.positives / (p.positives.sum() + p.negatives.sum()) for p in parts), np.zeros(1))
-    negatives = sum((p.negatives / (p.positives.sum() + p.negatives.sum()) for p in parts), np.zeros(1))
+    positives = sum(
+        (p.positives / (p.positives.sum() + p.negatives.sum()) for p in parts), np.zeros(1)
+    )
+    negatives = sum(
+        (p.negatives / (p.positives.sum() + p.negatives.sum()) for p in parts), np.zeros(1)
+    )
     share = 1e6 / max(1, len(parts))
     return LogitCounts(np.asarray(positives) * share, np.asarray(negatives) * share)
 
 
 def held_out(judged: Sequence[Judged], method: Method) -> dict[str, Calibration]:
-    """Return, for each target domain, the calibration fitted on unseen scenes of all other domains."""
+    """Return, for each target domain, the calibration fitted on unseen scenes of all other
+    domains.
+    """
     found = {}
     for target in sorted({one.target for one in judged}):
         others = [one.raw for one in judged if not one.seen and one.target != target]
-        found[target] = fit(pooled(others), method, "unseen scenes of other domains") if others else Calibration()
+        found[target] = (
+            fit(pooled(others), method, "unseen scenes of other domains")
+            if others
+            else Calibration()
+        )
     return found
 
 
@@ -76,8 +91,12 @@ def errors(judged: Sequence[Judged], calibration: Choose) -> NDArray[np.float64]
     return np.array([one.raw.calibration_error(calibration(one)) for one in judged])
 
 
-def pooled_error(judged: Sequence[Judged], calibration: Choose) -> tuple[float, tuple[Reliability, ...]]:
-    """Return the expected calibration error of all answers together, each scene with one weight, and the diagram."""
+def pooled_error(
+    judged: Sequence[Judged], calibration: Choose
+) -> tuple[float, tuple[Reliability, ...]]:
+    """Return the expected calibration error of all answers together, each scene with one weight,
+    and the diagram.
+    """
     sums = [np.zeros(3) for _ in range(15)]
     for one in judged:
         total = one.raw.positives.sum() + one.raw.negatives.sum()
@@ -95,9 +114,11 @@ def pooled_error(judged: Sequence[Judged], calibration: Choose) -> tuple[float, 
 
 
 def by_expectation(one: Judged, calibration: Calibration) -> NDArray[np.bool_]:
-    """Return which bins to call landslide for the highest F1 that the probabilities lead one to expect (no labels).
+    """Return which bins to call landslide for the highest F1 that the probabilities lead one to
+    expect (no labels).
 
-    Source: the F1-optimal threshold is half of the optimal F1 (Lipton et al. 2014, arXiv:1402.1892).
+    Source: the F1-optimal threshold is half of the optimal F1 (Lipton et al. 2014,
+    arXiv:1402.1892).
     """
     chance, pixels = apply(one.raw.logits, calibration), one.raw.positives + one.raw.negatives
     hits = np.cumsum((chance * pixels)[::-1])[::-1]
@@ -106,9 +127,12 @@ def by_expectation(one: Judged, calibration: Calibration) -> NDArray[np.bool_]:
     return np.arange(len(chance)) >= int(np.argmax(expected))
 
 
-def prior_shifted(one: Judged, calibration: Calibration, home: float, steps: int = 50) -> Calibration:
-    """Return the calibration moved to the scene's own share of landslides, found without labels (EM of Saerens et al.
-    2002, doi:10.1162/089976602753284446), from the share `home` that it was fitted at."""
+def prior_shifted(
+    one: Judged, calibration: Calibration, home: float, steps: int = 50
+) -> Calibration:
+    """Return the calibration moved to the scene's own share of landslides, found without labels (EM
+    of Saerens et al. 2002, doi:10.1162/089976602753284446), from the share `home` that it was
+    fitted at."""
     chance, pixels = apply(one.raw.logits, calibration), one.raw.positives + one.raw.negatives
     here = home
     for _ in range(steps):
@@ -124,8 +148,12 @@ def _moved(calibration: Calibration, by: float) -> Calibration:
     return calibration.model_copy(update={"method": "platt", "shift": calibration.shift + by})
 
 
-def thresholds(judged: Sequence[Judged], fitted: Mapping[str, Calibration]) -> dict[str, NDArray[np.float64]]:
-    """Return the F1 of each answer under several ways to set the threshold; `fitted` is by target domain."""
+def thresholds(
+    judged: Sequence[Judged], fitted: Mapping[str, Calibration]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the F1 of each answer under several ways to set the threshold; `fitted` is by target
+    domain.
+    """
     homes, fixed = {}, {}
     for target in fitted:
         others = [one for one in judged if not one.seen and one.target != target]
@@ -150,17 +178,23 @@ def thresholds(judged: Sequence[Judged], fitted: Mapping[str, Calibration]) -> d
 
 def _best_fixed(others: Sequence[Judged], calibration: Calibration) -> float:
     tried = np.linspace(0.05, 0.6, 23)
-    means = [np.mean([one.f1(apply(one.raw.logits, calibration) >= t) for one in others]) for t in tried]
+    means = [
+        np.mean([one.f1(apply(one.raw.logits, calibration) >= t) for one in others]) for t in tried
+    ]
     return float(tried[int(np.argmax(means))])
 
 
-def limits(signals: Sequence[Mapping[str, float]], share: float = 0.05, confidence: float = 0.95) -> dict[str, float]:
-    """Return for each signal the value beyond which a scene is called unlike all that is known to work.
+def limits(
+    signals: Sequence[Mapping[str, float]], share: float = 0.05, confidence: float = 0.95
+) -> dict[str, float]:
+    """Return for each signal the value beyond which a scene is called unlike all that is known to
+    work.
 
-    One-sided tolerance limits (Hahn and Meeker 1991, ch. 4): with this confidence at most `share` of scenes of held-out domains
-    set off any alarm, each signal having its part of the share. Two dozen scenes tell less of the tail than their
-    largest value pretends. Novelty is a share of pixels, mostly near 0: its log-odds are what is taken for normal, not itself.
-    A scene that several seeds have answered counts once; of a single scene, its own values.
+    One-sided tolerance limits (Hahn and Meeker 1991, ch. 4): with this confidence at most `share`
+    of scenes of held-out domains set off any alarm, each signal having its part of the share. Two
+    dozen scenes tell less of the tail than their largest value pretends. Novelty is a share of
+    pixels, mostly near 0: its log-odds are what is taken for normal, not itself. A scene that
+    several seeds have answered counts once; of a single scene, its own values.
     """
     if not signals:
         return {}
@@ -174,7 +208,9 @@ def limits(signals: Sequence[Mapping[str, float]], share: float = 0.05, confiden
     found = {}
     for name, values in zip(names, table.T, strict=True):
         # Half a pixel stands for none.
-        scale = logit(np.clip(values, 0.5 / POINTS, 1 - 0.5 / POINTS)) if name == NOVELTY else values
+        scale = (
+            logit(np.clip(values, 0.5 / POINTS, 1 - 0.5 / POINTS)) if name == NOVELTY else values
+        )
         limit = scale.mean() + factor * scale.std(ddof=1)
         found[name] = float(expit(limit) if name == NOVELTY else limit)
     return found

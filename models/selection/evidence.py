@@ -1,4 +1,5 @@
-"""What the study's table says: how well an order of the cards is that of their F1, and what choosing by it costs.
+"""What the study's table says: how well an order of the cards is that of their F1, and what
+choosing by it costs.
 
 Intervals come from drawing target domains with replacement, scenes and seeds with them.
 """
@@ -37,8 +38,8 @@ class Row:
     """Logarithm of the effective number of domains trained on."""
     validation_f1: float
     advantage: float = 0.0
-    """What the card reached beyond the other blind cards on unseen domains but the scene's own, in the mean
-    (`with_advantage`); 0 where nothing is known."""
+    """What the card reached beyond the other blind cards on unseen domains but the scene's own, in
+    the mean (`with_advantage`); 0 where nothing is known."""
 
 
 def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
@@ -51,7 +52,9 @@ def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
 
 
 def spearman(rows: Sequence[Row], score: Score) -> float:
-    """Return the rank correlation of -score and F1 within one scene; NaN where either does not vary."""
+    """Return the rank correlation of -score and F1 within one scene; NaN where either does not
+    vary.
+    """
     return _ranked([row.f1 for row in rows], [score(row) for row in rows])
 
 
@@ -63,8 +66,9 @@ def _ranked(f1: Sequence[float], distance: Sequence[float]) -> float:
 
 
 def within_domains(rows: Iterable[Row], rule: Callable[[str], Score]) -> dict[str, float]:
-    """Return each unseen domain's rank correlation of -score and F1 over cards, both the means over the domain's scenes (a
-    table of paper 000: one F1 and one distance a card and target); the mean over seeds, NaN where no order was told."""
+    """Return each unseen domain's rank correlation of -score and F1 over cards, both the means over
+    the domain's scenes (a table of paper 000: one F1 and one distance a card and target); the mean
+    over seeds, NaN where no order was told."""
     cards: dict[tuple[str, int], dict[str, list[Row]]] = {}
     for row in rows:
         if not row.seen:
@@ -72,7 +76,10 @@ def within_domains(rows: Iterable[Row], rule: Callable[[str], Score]) -> dict[st
     found: dict[str, list[float]] = {}
     for (target, _), some in sorted(cards.items()):
         score = rule(target)
-        f1, distance = ([float(np.mean([of(row) for row in one])) for one in some.values()] for of in (_f1, score))
+        f1, distance = (
+            [float(np.mean([of(row) for row in one])) for one in some.values()]
+            for of in (_f1, score)
+        )
         found.setdefault(target, []).append(_ranked(f1, distance))
     return {target: _mean(np.array(values)) for target, values in found.items()}
 
@@ -91,7 +98,9 @@ class Choices:
     average: NDArray[np.float64]
     """Mean F1 of the candidates: what a card taken at random reaches."""
     single: NDArray[np.float64]
-    """F1 of the card of the largest advantage: the choice without looking at the scene. NaN where none is known."""
+    """F1 of the card of the largest advantage: the choice without looking at the scene. NaN where
+    none is known.
+    """
     correlation: NDArray[np.float64]
     names: tuple[str, ...]
     """Which card was chosen."""
@@ -131,7 +140,9 @@ def by_target(targets: Sequence[str], values: NDArray[np.float64]) -> NDArray[np
 def interval(
     targets: Sequence[str], values: NDArray[np.float64], draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the 95 % interval of the mean over domains, domains drawn with replacement; NaN where no value is known."""
+    """Return the 95 % interval of the mean over domains, domains drawn with replacement; NaN where
+    no value is known.
+    """
     means = by_target(targets, values)
     means = means[~np.isnan(means)]
     if not len(means):
@@ -142,7 +153,9 @@ def interval(
 
 
 def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
-    """Return what choosing among unseen cards gives; `rule` answers a target domain with the score used there."""
+    """Return what choosing among unseen cards gives; `rule` answers a target domain with the score
+    used there.
+    """
     every = groups(rows)
     targets, chosen, best, average, single, correlation, names = [], [], [], [], [], [], []
     for (_, _), some in sorted(every.items()):
@@ -171,9 +184,11 @@ def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
 
 
 def with_advantage(rows: Sequence[Row], without: str | None = None) -> list[Row]:
-    """Return the rows with each card's advantage, found on unseen scenes of neither the row's own domain nor `without`.
+    """Return the rows with each card's advantage, found on unseen scenes of neither the row's own
+    domain nor `without`.
 
-    A card that has seen all other domains is credited with what its like did: cards of as various a training.
+    A card that has seen all other domains is credited with what its like did: cards of as various a
+    training.
     """
     table: dict[str, dict[str, list[float]]] = {}
     for some in groups(rows).values():
@@ -216,7 +231,9 @@ def seed_deviation(rows: Sequence[Row]) -> float:
 
 
 def falling(x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
-    """Return points of the best function of y on x that never rises (pool adjacent violators), ascending in x."""
+    """Return points of the best function of y on x that never rises (pool adjacent violators),
+    ascending in x.
+    """
     order = np.argsort(np.asarray(x, float), kind="stable")
     blocks: list[tuple[float, float, int]] = []  # mean x, mean y, how many
     for i in order:

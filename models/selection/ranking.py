@@ -1,8 +1,9 @@
 """How far a scene is from what each card was trained on (paper 000 eq. 8, tables XI-XII).
 
-One ranking uses one physical scaling and one set of bandwidths for all cards: every band in units of its spread over
-scene and cards together, bandwidth 2 per band (the mean pairwise squared distance in those units) and 2 d jointly.
-Per band the distance is of every observed pixel, jointly of a sample spread over blocks, whose error is the blocks'.
+One ranking uses one physical scaling and one set of bandwidths for all cards: every band in units
+of its spread over scene and cards together, bandwidth 2 per band (the mean pairwise squared
+distance in those units) and 2 d jointly. Per band the distance is of every observed pixel, jointly
+of a sample spread over blocks, whose error is the blocks'.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Compared:
     scene: Reference
 
 
-def compare(found: Sequence[Found], stack: Stack, area: Area | None, settings: SelectionConfig) -> list[Compared]:
+def compare(
+    found: Sequence[Found], stack: Stack, area: Area | None, settings: SelectionConfig
+) -> list[Compared]:
     """Return the cards that see something, each beside the scene masked as its reference was."""
     scenes: dict[tuple[bool, Requires, float], Reference] = {}
     references = [one.reference() for one in found]
@@ -52,7 +55,13 @@ def compare(found: Sequence[Found], stack: Stack, area: Area | None, settings: S
         if key not in scenes:
             sight = (one.card.needs_pre, one.card.requires)
             alike = [o.card.bands for o in found if (o.card.needs_pre, o.card.requires) == sight]
-            scenes[key] = _scene(stack, tuple(dict.fromkeys(b for bands in alike for b in bands)), area, key, settings)
+            scenes[key] = _scene(
+                stack,
+                tuple(dict.fromkeys(b for bands in alike for b in bands)),
+                area,
+                key,
+                settings,
+            )
     pairs = []
     for one, reference in zip(found, references, strict=True):
         scene = scenes[_key(one, reference, stack)]
@@ -91,7 +100,9 @@ def _scene(
             slope_min_deg=slope,
             seed=settings.seed,
         )
-        alike = patches(stack, bands, usable, settings, resolution_m=resolution_m, slope_min_deg=slope)
+        alike = patches(
+            stack, bands, usable, settings, resolution_m=resolution_m, slope_min_deg=slope
+        )
         return replace(drawn, patches=alike)
 
     drawn = draw(slope_min_deg)
@@ -99,7 +110,8 @@ def _scene(
 
 
 def observed(stack: Stack, area: Area | None, needs_pre: bool, requires: Requires) -> Usable:
-    """Return which pixels of the area are clear in every window the card reads; water and snow are other classes.
+    """Return which pixels of the area are clear in every window the card reads; water and snow are
+    other classes.
 
     A card that requires radar alone is compared wherever its bands are known, but on water.
     """
@@ -127,19 +139,27 @@ def rank(
     advance: Advance,
     agreed: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Ranked]:
-    """Return each card's distance to its scene: jointly with error and p-value, band by band, and what the study found.
+    """Return each card's distance to its scene: jointly with error and p-value, band by band, and
+    what the study found.
 
-    `agreed` is how far each card agrees with the others (`models.selection.agreement`), where they were asked.
+    `agreed` is how far each card agrees with the others (`models.selection.agreement`), where they
+    were asked.
     """
     spread = _spreads(compared)
     joint = spread if settings.unit == "pixel" else _unit_spreads(compared, settings)
-    common = [band for band in compared[0].reference.bands if all(band in one.found.card.bands for one in compared)]
+    common = [
+        band
+        for band in compared[0].reference.bands
+        if all(band in one.found.card.bands for one in compared)
+    ]
     mixed = len({frozenset(one.found.card.bands) for one in compared}) > 1
     bands_of = [tuple(common) if mixed and common else one.found.card.bands for one in compared]
     own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
     ranked, known = [], told(compared, settings, agreed)
     for done, (one, bands) in enumerate(zip(compared, bands_of, strict=True), 1):
-        scene, reference = (blocked(sample, bands, joint, settings) for sample in (one.scene, one.reference))
+        scene, reference = (
+            blocked(sample, bands, joint, settings) for sample in (one.scene, one.reference)
+        )
         width = 2.0 * scene.values.shape[1]
         key = (id(one.scene), bands)
         if key not in own:
@@ -151,13 +171,20 @@ def rank(
                 card=one.found.card.name,
                 distance=distance,
                 standard_error=gram.standard_error(settings.bootstraps, settings.seed, root=True),
-                per_band={band: _band_distance(one, band, spread[band], settings) for band in one.found.card.bands},
+                per_band={
+                    band: _band_distance(one, band, spread[band], settings)
+                    for band in one.found.card.bands
+                },
                 p_value=gram.p_value(settings.permutations, settings.seed),
                 validation_f1=one.found.card.validation_f1,
                 note=_note(one, bands, mixed),
                 advantage=one.found.card.unseen_advantage,
                 score=known[one.found.card.name].get(SCORE, distance),
-                signals={name: value for name, value in known[one.found.card.name].items() if name != SCORE},
+                signals={
+                    name: value
+                    for name, value in known[one.found.card.name].items()
+                    if name != SCORE
+                },
                 adapted_distance=_after(one, bands, spread, settings),
                 agreement=agreed.get(one.found.card.name),
             )
@@ -166,14 +193,19 @@ def rank(
     return ranked
 
 
-def _after(one: Compared, bands: Sequence[str], spread: dict[str, float], settings: SelectionConfig) -> float | None:
-    """Return the joint distance once the scene is brought to the card, in the ranking's scaling; None where it is not."""
+def _after(
+    one: Compared, bands: Sequence[str], spread: dict[str, float], settings: SelectionConfig
+) -> float | None:
+    """Return the joint distance once the scene is brought to the card, in the ranking's scaling;
+    None where it is not.
+    """
     normalisation = one.found.card.normalisation
     if normalisation.adapt == "card":
         return None
     pixels = settings.model_copy(update={"unit": "pixel"})
     scene, reference = (
-        blocked(adapted(part, normalisation), bands, spread, pixels) for part in (one.scene, one.reference)
+        blocked(adapted(part, normalisation), bands, spread, pixels)
+        for part in (one.scene, one.reference)
     )
     width = 2.0 * len(bands)
     own = block_sums(scene, scene, width, settings.kernels)
@@ -181,19 +213,26 @@ def _after(one: Compared, bands: Sequence[str], spread: dict[str, float], settin
 
 
 def told(
-    compared: Sequence[Compared], settings: SelectionConfig, agreed: Mapping[str, float] = MappingProxyType({})
+    compared: Sequence[Compared],
+    settings: SelectionConfig,
+    agreed: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
     """Return, by card, its score and signals as the study's calibration of its bands asks for them.
 
-    Without a calibration a card has no score of its own, nor where its calibration goes by agreement and nobody voted.
-    Cards of different bands have one if all are calibrated: how much F1 is to be expected of them, less is worse
-    (docs/band-sets.md); where a calibration says no F1, where their score falls in what is usual for their bands.
+    Without a calibration a card has no score of its own, nor where its calibration goes by
+    agreement and nobody voted. Cards of different bands have one if all are calibrated: how much F1
+    is to be expected of them, less is worse (docs/band-sets.md); where a calibration says no F1,
+    where their score falls in what is usual for their bands.
     """
     found: dict[str, dict[str, float]] = {one.found.card.name: {} for one in compared}
     alike: dict[tuple[frozenset[str], bool, int], list[Compared]] = {}
     for one in compared:
-        alike.setdefault((frozenset(one.found.card.bands), one.found.card.simulated, id(one.scene)), []).append(one)
-    known = {key: settings.calibration(some[0].found.card.bands, key[1]) for key, some in alike.items()}
+        alike.setdefault(
+            (frozenset(one.found.card.bands), one.found.card.simulated, id(one.scene)), []
+        ).append(one)
+    known = {
+        key: settings.calibration(some[0].found.card.bands, key[1]) for key, some in alike.items()
+    }
     several = len({key[:2] for key in alike}) > 1
     for key, some in alike.items():
         calibration = known[key]
@@ -201,13 +240,21 @@ def told(
             return {name: {} for name in found}
         for one, values in zip(some, _scores(some, calibration, agreed), strict=True):
             if several and SCORE in values:
-                expected = expected_f1(calibration, values.get(OWN, math.nan), one.found.card.unseen_advantage)
-                values[SCORE] = usual(values[SCORE], calibration.distances) if expected is None else 1 - expected
+                expected = expected_f1(
+                    calibration, values.get(OWN, math.nan), one.found.card.unseen_advantage
+                )
+                values[SCORE] = (
+                    usual(values[SCORE], calibration.distances)
+                    if expected is None
+                    else 1 - expected
+                )
             found[one.found.card.name] = values
     return found
 
 
-def _scores(some: Sequence[Compared], known: BandSetCalibration, agreed: Mapping[str, float]) -> list[dict[str, float]]:
+def _scores(
+    some: Sequence[Compared], known: BandSetCalibration, agreed: Mapping[str, float]
+) -> list[dict[str, float]]:
     """Return score and signals of cards that read the same bands, in one scaling."""
     bands = some[0].found.card.bands
     scene, cards = thinned(some[0].scene, bands), [thinned(one.reference, bands) for one in some]
@@ -219,7 +266,9 @@ def _scores(some: Sequence[Compared], known: BandSetCalibration, agreed: Mapping
         own = _own(comparison, one.found.card.name, known.statistic, agreed)
         if own is not None:
             variety = diversity(np.bincount(card.domain).tolist())
-            credit = known.diversity * variety + known.advantage * (one.found.card.unseen_advantage or 0.0)
+            credit = known.diversity * variety + known.advantage * (
+                one.found.card.unseen_advantage or 0.0
+            )
             values[OWN] = own
             beside = known.distance * comparison.statistic(PLAIN) if known.distance else 0.0
             values[SCORE] = own + beside - credit
@@ -227,8 +276,12 @@ def _scores(some: Sequence[Compared], known: BandSetCalibration, agreed: Mapping
     return told
 
 
-def _own(compared: Comparison, name: str, statistic: str, agreed: Mapping[str, float]) -> float | None:
-    """Return the statistic of the rule; None where plain joint MMD is the rule, or the cards were not asked."""
+def _own(
+    compared: Comparison, name: str, statistic: str, agreed: Mapping[str, float]
+) -> float | None:
+    """Return the statistic of the rule; None where plain joint MMD is the rule, or the cards were
+    not asked.
+    """
     if statistic == AGREEMENT:
         return 1 - agreed[name] if name in agreed else None
     return None if statistic == JOINT else compared.statistic(statistic)
@@ -240,7 +293,9 @@ def thinned(reference: Reference, bands: Sequence[str]) -> Sample:
 
 
 def expected_f1(known: BandSetCalibration, own: float, advantage: float | None) -> float | None:
-    """Return the F1 that a study lets one expect of a card with such a statistic of its own; None where it says nothing."""
+    """Return the F1 that a study lets one expect of a card with such a statistic of its own; None
+    where it says nothing.
+    """
     if not known.expected_f1 or math.isnan(own):
         return None
     points, f1 = zip(*known.expected_f1, strict=True)
@@ -248,7 +303,9 @@ def expected_f1(known: BandSetCalibration, own: float, advantage: float | None) 
 
 
 def usual(score: float, distances: Sequence[float]) -> float:
-    """Return the share of held-out domains whose score lies below, and above 1 how far beyond all of them it is."""
+    """Return the share of held-out domains whose score lies below, and above 1 how far beyond all
+    of them it is.
+    """
     if not distances:
         return score
     beyond = max(0.0, score - distances[-1]) / (abs(distances[-1]) or 1.0)
@@ -265,7 +322,9 @@ def _note(one: Compared, bands: Sequence[str], mixed: bool) -> str:
 
 
 def _spreads(compared: Sequence[Compared]) -> dict[str, float]:
-    """Return each band's standard deviation over scene and cards together: half the scene, half the cards, equally."""
+    """Return each band's standard deviation over scene and cards together: half the scene, half the
+    cards, equally.
+    """
     spreads = {}
     for band in dict.fromkeys(band for one in compared for band in one.found.card.bands):
         holders = [one for one in compared if band in one.found.card.bands]
@@ -291,6 +350,11 @@ def _band_distance(one: Compared, band: str, spread: float, settings: SelectionC
     """Return MMD of one band: every usable pixel of the scene against the card's sample."""
     scene, reference = one.scene.band_histogram(band), one.reference.band_histogram(band)
     squared = mmd2_histograms(
-        scene.counts, reference.counts, scene.step / spread, 2.0, kernels=settings.kernels, unbiased=True
+        scene.counts,
+        reference.counts,
+        scene.step / spread,
+        2.0,
+        kernels=settings.kernels,
+        unbiased=True,
     )
     return math.sqrt(max(0.0, squared))

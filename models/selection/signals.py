@@ -1,8 +1,10 @@
-"""How far a scene is from a card's training sample, measured in many ways: which of them tells how well the card will do
-is for the leave-one-domain-out study to find (`models/evidence`), and for `configs/selection.yaml` to say.
+"""How far a scene is from a card's training sample, measured in many ways: which of them tells how
+well the card will do is for the leave-one-domain-out study to find (`models/evidence`), and for
+`configs/selection.yaml` to say.
 
-A *space* is what pixels are compared by (all bands, whitened, some bands, the change between the dates, each sample by
-its own mean and spread); a *measure* is what is made of the comparison. One ranking uses one scaling for all cards.
+A *space* is what pixels are compared by (all bands, whitened, some bands, the change between the
+dates, each sample by its own mean and spread); a *measure* is what is made of the comparison. One
+ranking uses one scaling for all cards.
 """
 
 from __future__ import annotations
@@ -21,19 +23,24 @@ from configs.errors import RequestError
 from models.mmd import KERNELS, kernel
 
 POINTS = 600
-"""Pixels of either side: the measures that look for nearest neighbours depend on it, so it is the same everywhere."""
+"""Pixels of either side: the measures that look for nearest neighbours depend on it, so it is the
+same everywhere.
+"""
 PLAIN = "all/mmd"
 """What paper 000 proposes, over all bands at once."""
 NOVELTY = "novelty"
 SHRINKAGE = 1e-3
-"""Share of the mean variance added to the covariance before it is inverted: bands that hardly differ stay tame."""
+"""Share of the mean variance added to the covariance before it is inverted: bands that hardly
+differ stay tame.
+"""
 
 Floats = NDArray[np.float64]
 
 SPACES = ("all", "whitened", "post", "pre", "optical", "terrain", "change", "own", "own-whitened")
 MEASURES = ("mmd", "nearest", "coverage")
-"""mmd: joint MMD; nearest: the smallest MMD to any one domain of the mixture; coverage: mean distance of a scene's pixel
-to the nearest of the card's (what of the scene was never seen, however much else was)."""
+"""mmd: joint MMD; nearest: the smallest MMD to any one domain of the mixture; coverage: mean
+distance of a scene's pixel to the nearest of the card's (what of the scene was never seen, however
+much else was)."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +66,26 @@ class Sample:
         """Return at most `points` of the pixels, drawn once by the seed."""
         picked = np.arange(len(values))
         if len(values) > points:
-            picked = np.sort(np.random.default_rng([seed, 4]).choice(len(values), points, replace=False))
-        return cls(tuple(bands), np.asarray(values, np.float64)[picked], block[picked], domain[picked])
+            picked = np.sort(
+                np.random.default_rng([seed, 4]).choice(len(values), points, replace=False)
+            )
+        return cls(
+            tuple(bands), np.asarray(values, np.float64)[picked], block[picked], domain[picked]
+        )
 
     @property
     def moments(self) -> tuple[Floats, Floats]:
         """Return mean `(bands,)` and covariance `(bands, bands)`."""
-        return self.values.mean(axis=0), np.cov(self.values, rowvar=False).reshape(len(self.bands), -1)
+        return self.values.mean(axis=0), np.cov(self.values, rowvar=False).reshape(
+            len(self.bands), -1
+        )
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """One physical scaling for a whole ranking: the spread of scene and cards together, half and half."""
+    """One physical scaling for a whole ranking: the spread of scene and cards together, half and
+    half.
+    """
 
     spread: Floats
     covariance: Floats
@@ -80,14 +95,17 @@ class Scaling:
         """Return the scaling of a ranking."""
         parts = [(0.5, *scene.moments), *((0.5 / len(cards), *card.moments) for card in cards)]
         mean = sum((w * m for w, m, _ in parts), np.zeros(len(scene.bands)))
-        covariance = sum((w * (c + np.outer(m - mean, m - mean)) for w, m, c in parts), np.zeros((len(mean),) * 2))
+        covariance = sum(
+            (w * (c + np.outer(m - mean, m - mean)) for w, m, c in parts),
+            np.zeros((len(mean),) * 2),
+        )
         spread = np.sqrt(np.diag(covariance))
         return cls(np.where(spread > 0, spread, 1.0), covariance)
 
 
 def whitening(covariance: Floats) -> Floats:
-    """Return the matrix that makes a sample of this covariance uncorrelated with unit variance, bands in their spread
-    first, so that the shrinkage treats all alike."""
+    """Return the matrix that makes a sample of this covariance uncorrelated with unit variance,
+    bands in their spread first, so that the shrinkage treats all alike."""
     spread = np.sqrt(np.diag(covariance))
     spread = np.where(spread > 0, spread, 1.0)
     correlation = covariance / np.outer(spread, spread)
@@ -104,7 +122,11 @@ def _columns(space: str, bands: Sequence[str]) -> list[int]:
 def _pairs(bands: Sequence[str]) -> list[tuple[int, int]]:
     """Return (post, pre) columns of what is known of both dates."""
     at = {name: i for i, name in enumerate(bands)}
-    return [(at[name], at["pre_" + name[5:]]) for name in bands if name.startswith("post_") and "pre_" + name[5:] in at]
+    return [
+        (at[name], at["pre_" + name[5:]])
+        for name in bands
+        if name.startswith("post_") and "pre_" + name[5:] in at
+    ]
 
 
 def spaces_of(bands: Sequence[str]) -> tuple[str, ...]:
@@ -121,7 +143,9 @@ def placed(sample: Sample, space: str, scaling: Scaling) -> Floats:
         RequestError: no such space, or the bands do not have it.
     """
     if space not in spaces_of(sample.bands):
-        raise RequestError(f"bands {', '.join(sample.bands)} have no space `{space}`", f"Use one of {SPACES}.")
+        raise RequestError(
+            f"bands {', '.join(sample.bands)} have no space `{space}`", f"Use one of {SPACES}."
+        )
     values = sample.values
     if space == "whitened":
         return np.asarray(values @ whitening(scaling.covariance))
@@ -129,14 +153,17 @@ def placed(sample: Sample, space: str, scaling: Scaling) -> Floats:
         mean, covariance = sample.moments
         spread = np.sqrt(np.diag(covariance))
         return (values - mean) @ (
-            whitening(covariance) if space == "own-whitened" else np.diag(1 / np.where(spread > 0, spread, 1.0))
+            whitening(covariance)
+            if space == "own-whitened"
+            else np.diag(1 / np.where(spread > 0, spread, 1.0))
         )
     if space == "change":
         pairs = _pairs(sample.bands)
         after, before = ([pair[i] for pair in pairs] for i in (0, 1))
         change = values[:, after] - values[:, before]
         variance = [
-            scaling.covariance[a, a] + scaling.covariance[b, b] - 2 * scaling.covariance[a, b] for a, b in pairs
+            scaling.covariance[a, a] + scaling.covariance[b, b] - 2 * scaling.covariance[a, b]
+            for a, b in pairs
         ]
         return np.asarray(change / np.sqrt(np.maximum(variance, 1e-12)))
     columns = _columns(space, sample.bands)
@@ -145,16 +172,21 @@ def placed(sample: Sample, space: str, scaling: Scaling) -> Floats:
 
 @dataclass
 class Comparison:
-    """A scene beside one card, in one scaling; each kernel is computed once, when a statistic first asks for it."""
+    """A scene beside one card, in one scaling; each kernel is computed once, when a statistic first
+    asks for it.
+    """
 
     scene: Sample
     card: Sample
     scaling: Scaling
     shared: dict[str, float] = field(default_factory=dict, repr=False)
-    """What depends on the scene and the scaling alone; give one dictionary to all comparisons of a ranking."""
+    """What depends on the scene and the scaling alone; give one dictionary to all comparisons of a
+    ranking.
+    """
 
     def statistic(self, name: str) -> float:
-        """Return ``SPACE/MEASURE``, ``band/NAME`` or ``bands/mean`` (paper 000's table XI), larger is farther.
+        """Return ``SPACE/MEASURE``, ``band/NAME`` or ``bands/mean`` (paper 000's table XI), larger
+        is farther.
 
         Raises:
             RequestError: there is no such statistic, or the bands do not have its space.
@@ -166,14 +198,19 @@ class Comparison:
             return self._kernels(name).mmd()
         measures = {"mmd": _Kernels.mmd, "nearest": _Kernels.nearest, "coverage": _Kernels.coverage}
         if what not in measures:
-            raise RequestError(f"there is no statistic `{name}`", f"Measures are {', '.join(MEASURES)}.")
+            raise RequestError(
+                f"there is no statistic `{name}`", f"Measures are {', '.join(MEASURES)}."
+            )
         return measures[what](self._kernels(kind))
 
     def _kernels(self, space: str) -> _Kernels:
         if space not in self._found:
             if space.startswith("band/"):
                 column = [self.scene.bands.index(space.removeprefix("band/"))]
-                x, y = (s.values[:, column] / self.scaling.spread[column] for s in (self.scene, self.card))
+                x, y = (
+                    s.values[:, column] / self.scaling.spread[column]
+                    for s in (self.scene, self.card)
+                )
             else:
                 x, y = (placed(s, space, self.scaling) for s in (self.scene, self.card))
             if space not in self.shared:
@@ -188,8 +225,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Kernels:
-    """The kernel between scene and card and within the card, bandwidth 2 d; pairs from one block are left out within
-    (see `models.mmd`)."""
+    """The kernel between scene and card and within the card, bandwidth 2 d; pairs from one block
+    are left out within (see `models.mmd`)."""
 
     across: Floats
     within: Floats
@@ -206,7 +243,9 @@ class _Kernels:
         squared = cdist(x, y, "sqeuclidean")
         nearest = np.sqrt(squared.min(axis=1) / x.shape[1])
         within = kernel(cdist(y, y, "sqeuclidean"), width, KERNELS)
-        return cls(kernel(squared, width, KERNELS), within, _apart(card.block), card.domain, scene, nearest)
+        return cls(
+            kernel(squared, width, KERNELS), within, _apart(card.block), card.domain, scene, nearest
+        )
 
     def mmd(self) -> float:
         return self._of(slice(None))
@@ -222,7 +261,9 @@ class _Kernels:
     def _of(self, part: slice | NDArray[np.int64]) -> float:
         within, apart = self.within[part][:, part], self.apart[part][:, part]
         mean = within[apart].mean() if apart.any() else within.mean()
-        return math.sqrt(max(0.0, self.scene + float(mean) - 2 * float(self.across[:, part].mean())))
+        return math.sqrt(
+            max(0.0, self.scene + float(mean) - 2 * float(self.across[:, part].mean()))
+        )
 
 
 def statistics(bands: Sequence[str]) -> tuple[str, ...]:
@@ -232,7 +273,9 @@ def statistics(bands: Sequence[str]) -> tuple[str, ...]:
 
 
 def _apart(block: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return which pairs `(n, n)` lie in different blocks; where all lie in one, which are different pixels."""
+    """Return which pairs `(n, n)` lie in different blocks; where all lie in one, which are
+    different pixels.
+    """
     apart = block[:, None] != block[None, :]
     return apart if apart.any() else ~np.eye(len(block), dtype=bool)
 
@@ -242,8 +285,9 @@ def _within(x: Floats, block: NDArray[np.int32], width: float) -> float:
 
 
 def novelty(scene: Sample, card: Sample, beyond: float = 0.99) -> float:
-    """Return the share of a scene's pixels farther (whitened by the card) from the card's nearest pixel than all but
-    `1 - beyond` of the card's own pixels are from the nearest pixel of another block."""
+    """Return the share of a scene's pixels farther (whitened by the card) from the card's nearest
+    pixel than all but `1 - beyond` of the card's own pixels are from the nearest pixel of another
+    block."""
     matrix = whitening(card.moments[1])
     x, y = scene.values @ matrix, card.values @ matrix
     own = cdist(y, y)
@@ -254,8 +298,9 @@ def novelty(scene: Sample, card: Sample, beyond: float = 0.99) -> float:
 
 
 SIGNALS = ("all/mmd", "whitened/mmd", "whitened/coverage", NOVELTY)
-"""What the alarm listens to, fixed before any wrong scene was made: how far the scene lies as a whole, how far its bands
-lie from their usual relations, how far its pixels lie from any seen, and how many of them are unlike all."""
+"""What the alarm listens to, fixed before any wrong scene was made: how far the scene lies as a
+whole, how far its bands lie from their usual relations, how far its pixels lie from any seen, and
+how many of them are unlike all."""
 
 
 def signal(compared: Comparison, name: str) -> float:
@@ -264,7 +309,11 @@ def signal(compared: Comparison, name: str) -> float:
 
 
 def diversity(weights: Mapping[str, float] | Sequence[float]) -> float:
-    """Return the logarithm of the effective number of domains (entropy of their shares): 0 for one, ln 5 for five alike."""
-    shares = np.array(list(weights.values()) if isinstance(weights, Mapping) else list(weights), float)
+    """Return the logarithm of the effective number of domains (entropy of their shares): 0 for one,
+    ln 5 for five alike.
+    """
+    shares = np.array(
+        list(weights.values()) if isinstance(weights, Mapping) else list(weights), float
+    )
     shares = shares[shares > 0] / shares.sum()
     return float(-(shares * np.log(shares)).sum())

@@ -1,4 +1,6 @@
-"""What each training step sees: a pure function of (seed, step), so that a resumed training sees exactly the same."""
+"""What each training step sees: a pure function of (seed, step), so that a resumed training sees
+exactly the same.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,15 @@ from models.inference.normalise import Normaliser
 from models.seasons import vary_seasons
 
 _LABELLED_SHARE = 0.3
-"""A crop with fewer labelled pixels is drawn again (chosen by trial on the Iburi scene), at most `_CROP_TRIES` times."""
+"""A crop with fewer labelled pixels is drawn again (chosen by trial on the Iburi scene), at most
+`_CROP_TRIES` times.
+"""
 _CROP_TRIES = 4
 
 
 class Chips(Protocol):
-    """Training samples, e.g. any torch Dataset: `[i]` is (x `(C, H, W)` float32 physical with NaN, y `(H, W)` uint8).
+    """Training samples, e.g. any torch Dataset: `[i]` is (x `(C, H, W)` float32 physical with NaN,
+    y `(H, W)` uint8).
 
     Labels are 1 landslide, 0 none, 255 not used. All chips have one size.
     """
@@ -37,7 +42,9 @@ class Chips(Protocol):
 
 @runtime_checkable
 class Epochs(Protocol):
-    """A sample set that shows something else each pass; its labels are asked for once, before the first."""
+    """A sample set that shows something else each pass; its labels are asked for once, before the
+    first.
+    """
 
     def set_epoch(self, epoch: int, /) -> None:
         """Choose what the next pass shows."""
@@ -45,15 +52,23 @@ class Epochs(Protocol):
 
 
 class Augment(Protocol):
-    """Changes a physical chip and its label at random: geometry (`tiles.augment.Augment` is one)."""
+    """Changes a physical chip and its label at random: geometry (`tiles.augment.Augment` is
+    one).
+    """
 
     def __call__(
-        self, pixels: NDArray[np.float32], label: NDArray[np.uint8], names: Sequence[str], rng: np.random.Generator
+        self,
+        pixels: NDArray[np.float32],
+        label: NDArray[np.uint8],
+        names: Sequence[str],
+        rng: np.random.Generator,
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]: ...
 
 
 def with_landslides(chips: Chips) -> NDArray[np.bool_]:
-    """Return which chips hold a landslide pixel: the set's own `positive`, if it has one, else by reading all labels."""
+    """Return which chips hold a landslide pixel: the set's own `positive`, if it has one, else by
+    reading all labels.
+    """
     own = getattr(chips, "positive", None)
     if own is not None:
         return np.asarray(own, dtype=bool)
@@ -64,7 +79,8 @@ def with_landslides(chips: Chips) -> NDArray[np.bool_]:
 class Order:
     """Which chips make up a step: pass after pass over all chips, each pass in a new order.
 
-    With `share`, that share of every pass are chips with a landslide, drawn evenly among themselves, likewise the rest.
+    With `share`, that share of every pass are chips with a landslide, drawn evenly among
+    themselves, likewise the rest.
     """
 
     chips: int
@@ -86,12 +102,21 @@ class Order:
         return self._passes[number]
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        if self.share is None or self.positive is None or self.positive.all() or not self.positive.any():
+        if (
+            self.share is None
+            or self.positive is None
+            or self.positive.all()
+            or not self.positive.any()
+        ):
             return rng.permutation(self.chips)
         many = round(self.share * self.chips)
-        groups = ((np.flatnonzero(self.positive), many), (np.flatnonzero(~self.positive), self.chips - many))
+        groups = (
+            (np.flatnonzero(self.positive), many),
+            (np.flatnonzero(~self.positive), self.chips - many),
+        )
         picked = [
-            np.concatenate([rng.permutation(g) for _ in range(-(-n // len(g)))] or [g[:0]])[:n] for g, n in groups
+            np.concatenate([rng.permutation(g) for _ in range(-(-n // len(g)))] or [g[:0]])[:n]
+            for g, n in groups
         ]
         return rng.permutation(np.concatenate(picked))
 
@@ -114,7 +139,9 @@ class Batches:
         rng = np.random.default_rng([self.order.seed, 1, step])
         return stacked([self._chip(number, index, rng) for number, index in self.order.of(step)])
 
-    def _chip(self, number: int, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def _chip(
+        self, number: int, index: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
         if isinstance(self.chips, Epochs) and number != self._epoch:
             self.chips.set_epoch(number)
             self._epoch = number
@@ -133,8 +160,11 @@ class Batches:
         if jitter == 0 and noise == 0 and blur == 0:
             return z
         optical = np.array([parse_band(name).band.unit == "reflectance" for name in self.bands])
-        # One draw common to all bands (light, haze) and half as much for each band by itself (trial on the Iburi scene).
-        gain, offset = jitter * (rng.normal(size=(2, 1)) + 0.5 * rng.normal(size=(2, len(self.bands))))
+        # One draw common to all bands (light, haze) and half as much for each band by itself (trial
+        # on the Iburi scene).
+        gain, offset = jitter * (
+            rng.normal(size=(2, 1)) + 0.5 * rng.normal(size=(2, len(self.bands)))
+        )
         varied = z * (1 + gain[:, None, None]) + offset[:, None, None]
         if noise:
             varied = varied + noise * rng.normal(size=z.shape)
@@ -152,7 +182,8 @@ def arrays(chips: Chips, index: int, channels: int) -> tuple[NDArray[np.float32]
     x, y = (np.asarray(part) for part in chips[index])
     if x.ndim != 3 or x.shape[0] != channels or x.shape[1:] != y.shape:
         raise RequestError(
-            f"sample {index} has shape {x.shape} and label {y.shape}, not ({channels}, H, W) and (H, W)",
+            f"sample {index} has shape {x.shape} and label {y.shape}, not ({channels}, H, "
+            "W) and (H, W)",
             "Make the samples anew with the recipe's bands: `coslide samples`.",
         )
     return x.astype(np.float32, copy=False), y
@@ -167,7 +198,8 @@ def stacked(pairs: Sequence[tuple[NDArray[np.float32], NDArray[Any]]]) -> tuple[
     sizes = {y.shape for _, y in pairs}
     if len(sizes) > 1:
         raise RequestError(
-            f"samples of different sizes: {sorted(sizes)}", "Set `crop_px`, or make samples of one size."
+            f"samples of different sizes: {sorted(sizes)}",
+            "Set `crop_px`, or make samples of one size.",
         )
     x, y = (np.ascontiguousarray(np.stack(part)) for part in zip(*pairs, strict=True))
     return torch.from_numpy(x), torch.from_numpy(y)
@@ -178,7 +210,9 @@ def _crop(
 ) -> tuple[NDArray[np.float32], NDArray[Any]]:
     height, width = y.shape
     if side > min(height, width):
-        raise RequestError(f"samples of {height}×{width} px cannot be cropped to {side} px", "Lower `crop_px`.")
+        raise RequestError(
+            f"samples of {height}×{width} px cannot be cropped to {side} px", "Lower `crop_px`."
+        )
     window = (slice(0, side), slice(0, side))
     for _ in range(_CROP_TRIES):
         i, j = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))

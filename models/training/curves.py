@@ -38,12 +38,16 @@ def append(folder: Path, records: list[dict[str, Any]]) -> None:
 
 
 def _line(record: dict[str, Any]) -> str:
-    plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    plain = {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()
+    }
     return json.dumps(plain) + "\n"
 
 
 def draw(folder: Path, title: str) -> Path:
-    """Return the picture of the curves: training and validation loss, and validation F1 at its best threshold."""
+    """Return the picture of the curves: training and validation loss, and validation F1 at its best
+    threshold.
+    """
     from matplotlib.figure import Figure
 
     records = read(folder)
@@ -51,7 +55,9 @@ def draw(folder: Path, title: str) -> Path:
     validation = [r for r in records if "validation_loss" in r]
     figure = Figure(figsize=(7, 4), layout="constrained")
     left = figure.add_subplot()
-    left.plot([r["step"] for r in training], [_number(r["loss"]) for r in training], color="0.75", lw=0.8)
+    left.plot(
+        [r["step"] for r in training], [_number(r["loss"]) for r in training], color="0.75", lw=0.8
+    )
     left.plot(
         [r["step"] for r in training],
         _smooth([_number(r["loss"]) for r in training]),

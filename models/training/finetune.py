@@ -1,4 +1,6 @@
-"""Going on from another card's weights: what is taken over from it, and which layers stand still (paper 003, fine-tuning)."""
+"""Going on from another card's weights: what is taken over from it, and which layers stand still
+(paper 003, fine-tuning).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Start:
 
 
 def freeze(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, ...]:
-    """Stop the named layers or weights from learning, and return the layers that must also be kept in evaluation mode.
+    """Stop the named layers or weights from learning, and return the layers that must also be kept
+    in evaluation mode.
 
     A batch norm in training mode moves its statistics without any gradient, hence the second half.
 

@@ -1,7 +1,9 @@
-"""The training loop, plain: draw, forward, loss, backward, step; now and then validate and save. Read `train` first.
+"""The training loop, plain: draw, forward, loss, backward, step; now and then validate and save.
+Read `train` first.
 
-Deterministic: what a step sees and draws depends on (seed, step) alone, so on a CPU the same recipe gives the same loss
-curve twice, and a training killed at any moment and started again gives the same weights as one that was not.
+Deterministic: what a step sees and draws depends on (seed, step) alone, so on a CPU the same recipe
+gives the same loss curve twice, and a training killed at any moment and started again gives the
+same weights as one that was not.
 """
 
 from __future__ import annotations
@@ -22,7 +24,13 @@ from configs.records import Advance, silent
 from configs.training import ScheduleConfig, TrainingConfig
 from models.architectures import build
 from models.inference import normalise
-from models.inference.predict import Precision, channels_last, machine_failures, pick_device, pick_precision
+from models.inference.predict import (
+    Precision,
+    channels_last,
+    machine_failures,
+    pick_device,
+    pick_precision,
+)
 from models.metrics import Sweep
 from models.training import curves, state
 from models.training.batches import Augment, Batches, Chips, Order, arrays, stacked, with_landslides
@@ -34,15 +42,19 @@ _INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
 def cpu_computes_bfloat16() -> bool:
-    """Return whether this processor multiplies bfloat16 itself; elsewhere oneDNN emulates it, several times slower than float32."""
+    """Return whether this processor multiplies bfloat16 itself; elsewhere oneDNN emulates it,
+    several times slower than float32.
+    """
     known = torch.cpu.get_capabilities()
     return any(known.get(name, False) for name in _INSTRUCTIONS)
 
 
 def pick_training_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type convolutions are trained in (docs/precision.md); a named precision is taken at its word.
+    """Return the type convolutions are trained in (docs/precision.md); a named precision is taken
+    at its word.
 
-    Weights and optimiser are float32 throughout. Maps are made by `pick_precision`: float32 on every CPU.
+    Weights and optimiser are float32 throughout. Maps are made by `pick_precision`: float32 on
+    every CPU.
     """
     if precision == "auto" and device.type == "cpu" and cpu_computes_bfloat16():
         return torch.bfloat16
@@ -75,18 +87,22 @@ def train(
     start: Start | None = None,
     advance: Advance = silent,
 ) -> Trained:
-    """Return the network that a recipe makes of samples, going on where an earlier call in `folder` was cut off.
+    """Return the network that a recipe makes of samples, going on where an earlier call in `folder`
+    was cut off.
 
-    `folder` receives the state, ``curves.jsonl`` and ``curves.png``. With a `start` weights and normalisation are that card's to
-    begin with; otherwise weights are drawn, and `normalisation` is fitted to the training samples where none is given.
+    `folder` receives the state, ``curves.jsonl`` and ``curves.png``. With a `start` weights and
+    normalisation are that card's to begin with; otherwise weights are drawn, and `normalisation` is
+    fitted to the training samples where none is given.
 
     Raises:
-        RequestError: no samples, a recipe that does not fit them or an unfinished one, or a loss that is not finite.
+        RequestError: no samples, a recipe that does not fit them or an unfinished one, or a loss
+            that is not finite.
         MachineError: out of memory, or the GPU was lost: the same call goes on.
     """
     if len(training) == 0:
         raise RequestError(
-            "there is no training sample", "Check `samples` in the recipe and the split of the sample sets."
+            "there is no training sample",
+            "Check `samples` in the recipe and the split of the sample sets.",
         )
     folder.mkdir(parents=True, exist_ok=True)
     normalisation = normalisation or (start.normalisation if start else None)
@@ -99,14 +115,29 @@ def train(
         every = config.validate_every or max(1, math.ceil(len(training) / config.batch))
         while loop.progress.step < total:
             step = loop.progress.step
-            loop.learn(*batches.at(step), learning_rate(config.schedule, config.optimiser.learning_rate, step, total))
-            if validation is not None and len(validation) and ((step + 1) % every == 0 or step + 1 == total):
+            loop.learn(
+                *batches.at(step),
+                learning_rate(config.schedule, config.optimiser.learning_rate, step, total),
+            )
+            if (
+                validation is not None
+                and len(validation)
+                and ((step + 1) % every == 0 or step + 1 == total)
+            ):
                 loop.validate(validation, batches)
             if (step + 1) % config.save_every == 0 or step + 1 == total:
                 loop.save()
             advance(step + 1, total)
         curves.draw(folder, config.name)
-        return Trained(config, bands, normalisation, loop.kept(), loop.progress, str(loop.device), len(training))
+        return Trained(
+            config,
+            bands,
+            normalisation,
+            loop.kept(),
+            loop.progress,
+            str(loop.device),
+            len(training),
+        )
 
 
 def _each(chips: Chips) -> Any:
@@ -114,7 +145,11 @@ def _each(chips: Chips) -> Any:
 
 
 def _batches(
-    config: TrainingConfig, chips: Chips, bands: tuple[str, ...], normalisation: Normalisation, augment: Augment | None
+    config: TrainingConfig,
+    chips: Chips,
+    bands: tuple[str, ...],
+    normalisation: Normalisation,
+    augment: Augment | None,
 ) -> Batches:
     positive = with_landslides(chips) if config.balance is not None else None
     order = Order(len(chips), config.batch, config.seed, config.balance, positive)
@@ -123,12 +158,16 @@ def _batches(
 
 
 def learning_rate(schedule: ScheduleConfig, peak: float, step: int, total: int) -> float:
-    """Return the learning rate of a step, 0-based: a pure function, so that nothing has to be saved."""
+    """Return the learning rate of a step, 0-based: a pure function, so that nothing has to be
+    saved.
+    """
     name, warmup = schedule.name, schedule.warmup * total
     if name == "onecycle":
         warmup = warmup or 0.3 * total
         if step < warmup:
-            return peak * (1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * (step + 1) / warmup)))
+            return peak * (
+                1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * (step + 1) / warmup))
+            )
     elif step < warmup:
         return peak * min(1.0, (step + 1) / warmup)
     done = (step - warmup) / max(1.0, total - warmup)
@@ -139,10 +178,17 @@ def learning_rate(schedule: ScheduleConfig, peak: float, step: int, total: int) 
 
 def make_optimiser(config: TrainingConfig, module: nn.Module) -> torch.optim.Optimizer:
     """Return the recipe's optimiser over all weights that learn."""
-    o, learning = config.optimiser, [parameter for parameter in module.parameters() if parameter.requires_grad]
+    o, learning = (
+        config.optimiser,
+        [parameter for parameter in module.parameters() if parameter.requires_grad],
+    )
     if o.name == "sgd":
         return torch.optim.SGD(
-            learning, o.learning_rate, o.momentum, weight_decay=o.weight_decay, nesterov=o.momentum > 0
+            learning,
+            o.learning_rate,
+            o.momentum,
+            weight_decay=o.weight_decay,
+            nesterov=o.momentum > 0,
         )
     kind = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
     return kind(learning, o.learning_rate, weight_decay=o.weight_decay)
@@ -172,7 +218,14 @@ class Loop:
     """Layers that stay in evaluation mode."""
 
     @classmethod
-    def begin(cls, config: TrainingConfig, channels: int, chips: int, folder: Path, start: Start | None = None) -> Loop:
+    def begin(
+        cls,
+        config: TrainingConfig,
+        channels: int,
+        chips: int,
+        folder: Path,
+        start: Start | None = None,
+    ) -> Loop:
         """Return a training at its first step, or where the state in `folder` left it."""
         torch.manual_seed(config.seed)
         device = pick_device(config.device)
@@ -181,11 +234,32 @@ class Loop:
         if start is not None:
             network.load_state_dict(dict(start.weights))
         frozen, module = freeze(network, config.freeze), channels_last(network.to(device))
-        loss = Objective(config.loss.dice, config.loss.bce, config.loss.epsilon, config.loss.smoothing)
-        scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16 and device.type == "cuda")
-        identity = f"{config.identity}-{channels}-{chips}" + (f"-{start.card.weights_sha256[:8]}" if start else "")
+        loss = Objective(
+            config.loss.dice, config.loss.bce, config.loss.epsilon, config.loss.smoothing
+        )
+        scaler = torch.amp.GradScaler(
+            device.type, enabled=dtype == torch.float16 and device.type == "cuda"
+        )
+        identity = f"{config.identity}-{channels}-{chips}" + (
+            f"-{start.card.weights_sha256[:8]}" if start else ""
+        )
         optimiser, now, at = make_optimiser(config, module), time.monotonic(), Progress(identity)
-        loop = cls(config, folder, module, optimiser, loss, device, dtype, scaler, at, {}, {}, [], now, frozen)
+        loop = cls(
+            config,
+            folder,
+            module,
+            optimiser,
+            loss,
+            device,
+            dtype,
+            scaler,
+            at,
+            {},
+            {},
+            [],
+            now,
+            frozen,
+        )
         if config.average:
             loop.average = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         found = state.load(folder, identity)
@@ -227,7 +301,9 @@ class Loop:
         return logits
 
     def _follow(self) -> None:
-        """Move the running average towards the weights; faster at first, when it has little to remember."""
+        """Move the running average towards the weights; faster at first, when it has little to
+        remember.
+        """
         done = self.progress.step
         decay = min(self.config.average, (done + 1) / (done + 10))
         for name, tensor in self.module.state_dict().items() if self.average else ():
@@ -238,8 +314,14 @@ class Loop:
 
     @torch.no_grad()
     def validate(self, chips: Chips, batches: Batches) -> None:
-        """Measure loss and best F1 on whole validation chips with the weights that would be kept; remember the best."""
-        plain = {name: tensor.clone() for name, tensor in self.module.state_dict().items()} if self.average else None
+        """Measure loss and best F1 on whole validation chips with the weights that would be kept;
+        remember the best.
+        """
+        plain = (
+            {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
+            if self.average
+            else None
+        )
         if self.average:
             self.module.load_state_dict(self.average)
         loss, sweep = self._measure(chips, batches)
@@ -267,7 +349,8 @@ class Loop:
         """Put state and curves on disk."""
         now = time.monotonic()
         self.progress = self.progress.after(
-            seconds=self.progress.seconds + now - self.since, scaler=json.dumps(self.scaler.state_dict())
+            seconds=self.progress.seconds + now - self.since,
+            scaler=json.dumps(self.scaler.state_dict()),
         )
         self.since = now
         curves.append(self.folder, self.records)

@@ -1,6 +1,8 @@
-"""The state of an unfinished training: one safetensors file, replaced whole, so that SIGKILL at any moment loses little.
+"""The state of an unfinished training: one safetensors file, replaced whole, so that SIGKILL at any
+moment loses little.
 
-Tensors and the few numbers beside them (as JSON in the file's header) are one file and one rename: they cannot differ.
+Tensors and the few numbers beside them (as JSON in the file's header) are one file and one rename:
+they cannot differ.
 """
 
 from __future__ import annotations
@@ -44,8 +46,14 @@ class Progress:
 
 
 def save(folder: Path, progress: Progress, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write a state whole or not at all: groups of tensors (`model`, `optimiser`, ...) and the numbers."""
-    tensors = {f"{group}/{name}": t.detach().contiguous() for group, part in groups.items() for name, t in part.items()}
+    """Write a state whole or not at all: groups of tensors (`model`, `optimiser`, ...) and the
+    numbers.
+    """
+    tensors = {
+        f"{group}/{name}": t.detach().contiguous()
+        for group, part in groups.items()
+        for name, t in part.items()
+    }
     with replacing(folder / STATE) as temporary:
         # A copy: averaged and plain weights may share memory, which the format refuses.
         save_file(
@@ -70,11 +78,15 @@ def load(folder: Path, identity: str) -> tuple[Progress, dict[str, dict[str, Ten
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
     except (SafetensorError, OSError) as error:
-        raise RequestError(f"the unfinished training in {path} cannot be read: {error}", remedy) from error
+        raise RequestError(
+            f"the unfinished training in {path} cannot be read: {error}", remedy
+        ) from error
     check_format(header.get("format"), KIND, str(path))
     progress = Progress(**json.loads(header["progress"]))
     if progress.identity != identity:
-        raise RequestError(f"the unfinished training in {folder} has another recipe or other samples", remedy)
+        raise RequestError(
+            f"the unfinished training in {folder} has another recipe or other samples", remedy
+        )
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
@@ -85,7 +97,9 @@ def load(folder: Path, identity: str) -> tuple[Progress, dict[str, dict[str, Ten
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return an optimiser's state as named tensors, `NUMBER.KEY`."""
     state = optimiser.state_dict()["state"]
-    return {f"{number}.{key}": value for number, part in state.items() for key, value in part.items()}
+    return {
+        f"{number}.{key}": value for number, part in state.items() for key, value in part.items()
+    }
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -94,7 +108,9 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimiser.load_state_dict(
+        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
+    )
 
 
 def forget(folder: Path) -> None:

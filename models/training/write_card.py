@@ -1,6 +1,8 @@
-"""From a finished training to a checkpoint: stored weights, threshold, calibration, scores, reference sample, card.
+"""From a finished training to a checkpoint: stored weights, threshold, calibration, scores,
+reference sample, card.
 
-Everything a card says is measured on the weights as they are stored, in float16, not on those training ended with.
+Everything a card says is measured on the weights as they are stored, in float16, not on those
+training ended with.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ from models.training.loop import Trained
 RECIPE = "training.yaml"
 """The recipe as it was used, default-filled, beside the card."""
 _CORE_PX = 256
-"""Side of the tiles of networks of finite reach: large enough that the halo is half the work or less."""
+"""Side of the tiles of networks of finite reach: large enough that the halo is half the work or
+less.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ class Facts:
     """What was seen of the training pixels."""
     attribution: tuple[str, ...] = ()
     record: dict[str, str | int | float | bool] = field(default_factory=dict)
-    """For the training record, beside what is known here: the recipe's file, the sample sets' fingerprints, ..."""
+    """For the training record, beside what is known here: the recipe's file, the sample sets'
+    fingerprints, ...
+    """
 
 
 def finish(
@@ -84,7 +90,8 @@ def finish(
         facts: what else the card says.
         reference: MMD sample of the training areas (`models.reference`), bands as the card's.
         validation: chips that choose the threshold and fit the calibration; 0.5 and none without.
-        score: measures the stored weights on test sets, each once; called with threshold and calibration in place.
+        score: measures the stored weights on test sets, each once; called with threshold and
+            calibration in place.
         overwrite: replace a card that is there already.
         device: where to measure.
 
@@ -92,15 +99,22 @@ def finish(
         RequestError: there is a card already, or the reference has other bands.
     """
     if folder.exists() and not overwrite:
-        raise RequestError(f"there is already a checkpoint at {folder}", "Delete it, or change `name` in the recipe.")
+        raise RequestError(
+            f"there is already a checkpoint at {folder}",
+            "Delete it, or change `name` in the recipe.",
+        )
     if reference.bands != trained.bands:
         raise RequestError(
-            f"the reference sample has bands {', '.join(reference.bands)}", f"Draw it of {', '.join(trained.bands)}."
+            f"the reference sample has bands {', '.join(reference.bands)}",
+            f"Draw it of {', '.join(trained.bands)}.",
         )
     with replacing(folder) as temporary:
         temporary.mkdir()
         card = _draft(
-            trained, facts, weights.save(trained.module, temporary / WEIGHTS), reference.save(temporary / REFERENCE)
+            trained,
+            facts,
+            weights.save(trained.module, temporary / WEIGHTS),
+            reference.save(temporary / REFERENCE),
         )
         stored = Found(temporary, card).load(device)
         if validation is not None and len(validation):
@@ -109,7 +123,9 @@ def finish(
         predictor = Predictor(card, stored.module, device)
         scores = tuple(_without_nan(one) for one in score(predictor)) if score is not None else ()
         write_card(temporary, card.model_copy(update={"scores": scores}))
-        recipe = yaml.safe_dump(trained.config.portable.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        recipe = yaml.safe_dump(
+            trained.config.portable.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+        )
         write_text(temporary / RECIPE, recipe)
         if folder.exists():
             shutil.rmtree(folder)
@@ -119,15 +135,19 @@ def finish(
 def write_card(folder: Path, card: CheckpointCard) -> None:
     """Write a card into its folder."""
     write_text(
-        folder / CARD, yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+        folder / CARD,
+        yaml.safe_dump(
+            card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110
+        ),
     )
 
 
 def tiles_for(network: nn.Module, chip_px: int) -> CardTiles:
     """Return how to run a network: cores with its reach as halo, or blended tiles.
 
-    Blended tiles are of the size the network was trained on where it pools over the tile, and large ones where it only
-    reaches too far for a halo (SCDnn: 496 px): a trimmed halo would then be most of the work.
+    Blended tiles are of the size the network was trained on where it pools over the tile, and large
+    ones where it only reaches too far for a halo (SCDnn: 496 px): a trimmed halo would then be most
+    of the work.
     """
     reach = getattr(network, "reach_px", None)
     if reach is not None and reach <= _CORE_PX // 2:
@@ -138,14 +158,20 @@ def tiles_for(network: nn.Module, chip_px: int) -> CardTiles:
 
 def scored(test_set: str, counts: Confusion, *, simulated: bool, note: str = "") -> Score:
     """Return a card's score of a test set from its pooled counts."""
-    return _without_nan(Score(test_set=test_set, simulated=simulated, values=counts.as_dict(), note=note))
+    return _without_nan(
+        Score(test_set=test_set, simulated=simulated, values=counts.as_dict(), note=note)
+    )
 
 
 def _without_nan(score: Score) -> Score:
-    return score.model_copy(update={"values": {k: v for k, v in score.values.items() if not math.isnan(v)}})
+    return score.model_copy(
+        update={"values": {k: v for k, v in score.values.items() if not math.isnan(v)}}
+    )
 
 
-def _draft(trained: Trained, facts: Facts, weights_sha256: str, reference_sha256: str) -> CheckpointCard:
+def _draft(
+    trained: Trained, facts: Facts, weights_sha256: str, reference_sha256: str
+) -> CheckpointCard:
     config, progress = trained.config, trained.progress
     names = ", ".join(domain.name for domain in facts.domains)
     record: dict[str, Any] = {
@@ -162,7 +188,9 @@ def _draft(trained: Trained, facts: Facts, weights_sha256: str, reference_sha256
     if progress.best_loss is not None:
         record["best_validation_loss"] = round(progress.best_loss, 6)
     arguments = dict(config.arguments)
-    if config.encoder_weights is not None:  # the card carries its own weights: it must not ask for that file again
+    if (
+        config.encoder_weights is not None
+    ):  # the card carries its own weights: it must not ask for that file again
         record["encoder_weights_sha256"] = sha256(config.encoder_weights)
         del arguments[ENCODER_WEIGHTS]
     return CheckpointCard(
@@ -175,7 +203,8 @@ def _draft(trained: Trained, facts: Facts, weights_sha256: str, reference_sha256
         level=facts.level,
         resolution_m=facts.resolution_m,
         requires=facts.requires,
-        tiles=config.tiles or tiles_for(build(config.architecture, len(trained.bands), **arguments), facts.chip_px),
+        tiles=config.tiles
+        or tiles_for(build(config.architecture, len(trained.bands), **arguments), facts.chip_px),
         normalisation=trained.normalisation,
         threshold=0.5,
         domains=facts.domains,
@@ -188,11 +217,16 @@ def _draft(trained: Trained, facts: Facts, weights_sha256: str, reference_sha256
 
 
 def _decide(stored: Predictor, validation: Chips, trained: Trained) -> CheckpointCard:
-    """Return the card with calibration and threshold from the validation chips, and the F1 they give there."""
+    """Return the card with calibration and threshold from the validation chips, and the F1 they
+    give there.
+    """
     step = max(1, trained.config.batch)
     pairs = []
     for first in range(0, len(validation), step):
-        chips = [arrays(validation, i, len(stored.bands)) for i in range(first, min(first + step, len(validation)))]
+        chips = [
+            arrays(validation, i, len(stored.bands))
+            for i in range(first, min(first + step, len(validation)))
+        ]
         logits = stored.logits(np.stack([x for x, _ in chips]))
         pairs.append((logits, np.stack([y for _, y in chips])))
     empty = np.empty(0)
@@ -201,4 +235,6 @@ def _decide(stored: Predictor, validation: Chips, trained: Trained) -> Checkpoin
     sweep = sum((Sweep.of(calibration.apply(z, fitted), y) for z, y in pairs), Sweep.empty())
     threshold, found = sweep.best()
     f1 = None if math.isnan(found.f1) else found.f1
-    return stored.card.model_copy(update={"calibration": fitted, "threshold": threshold, "validation_f1": f1})
+    return stored.card.model_copy(
+        update={"calibration": fitted, "threshold": threshold, "validation_f1": f1}
+    )

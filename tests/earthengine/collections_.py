@@ -85,7 +85,9 @@ def link_collection(
     def nothing(grid: Grid) -> Any:
         return np.zeros((grid.height, grid.width)), np.zeros((grid.height, grid.width))
 
-    return input.with_bands([*input.bands, *(Band(name, "float64", nothing, native) for name in names)])
+    return input.with_bands(
+        [*input.bands, *(Band(name, "float64", nothing, native) for name in names)]
+    )
 
 
 def set_property(object: Any, key: str, value: Any = None) -> Any:
@@ -105,12 +107,17 @@ def reduce_region(
     maxPixels: float = 1e7,
     **_: Any,
 ) -> dict[str, Any]:
-    """Return the mean of each band over the pixels whose centres lie in a geometry, weighted by the mask."""
+    """Return the mean of each band over the pixels whose centres lie in a geometry, weighted by the
+    mask.
+    """
     if reducer != "mean":
         raise Refused(400, f"Image.reduceRegion: the emulator knows no reducer {reducer}.")
     grid = _region_grid(image.bands[0].native.crs, geometry, float(scale or 1000))
     if grid.height * grid.width > maxPixels and not bestEffort:
-        raise Refused(400, f"Image.reduceRegion: Too many pixels in the region. Found {grid.height * grid.width}.")
+        raise Refused(
+            400,
+            f"Image.reduceRegion: Too many pixels in the region. Found {grid.height * grid.width}.",
+        )
     within = inside(grid, geometry)
     out: dict[str, Any] = {}
     for band in image.bands:
@@ -132,16 +139,24 @@ def _region_grid(crs: str, geometry: BaseGeometry, scale: float) -> Grid:
 def projection_of(image: Image) -> Grid:
     natives = {(band.native.crs, band.native.affine) for band in image.bands}
     if len(natives) > 1:
-        raise Refused(400, "Image.projection: The bands of the specified image do not all have the same projection.")
+        raise Refused(
+            400,
+            "Image.projection: The bands of the specified image do not all have the same "
+            "projection.",
+        )
     return image.bands[0].native
 
 
 def transform_wkt(projection: Grid) -> str:
     names = ("elt_0_0", "elt_0_1", "elt_0_2", "elt_1_0", "elt_1_1", "elt_1_2")
     inner = ", \n  ".join(
-        f'PARAMETER["{name}", {value!r}]' for name, value in zip(names, tuple(projection.affine)[:6], strict=True)
+        f'PARAMETER["{name}", {value!r}]'
+        for name, value in zip(names, tuple(projection.affine)[:6], strict=True)
     )
-    return f'PARAM_MT["Affine", \n  PARAMETER["num_row", 3.0], \n  PARAMETER["num_col", 3.0], \n  {inner}]'
+    return (
+        'PARAM_MT["Affine", \n  PARAMETER["num_row", 3.0], \n  PARAMETER["num_col", 3.0], '
+        f"\n  {inner}]"
+    )
 
 
 def encode(value: Any) -> Any:
@@ -153,7 +168,9 @@ def encode(value: Any) -> Any:
         items = [encode(one) for one in value]
         if isinstance(value, Features):
             if len(items) > ELEMENTS:
-                raise Refused(400, f"Collection query aborted after accumulating over {ELEMENTS} elements.")
+                raise Refused(
+                    400, f"Collection query aborted after accumulating over {ELEMENTS} elements."
+                )
             return {"type": "FeatureCollection", "columns": {}, "features": items}
         return items
     if isinstance(value, dict):
@@ -161,7 +178,9 @@ def encode(value: Any) -> Any:
     return value
 
 
-def mapped(collection: list[Any], baseAlgorithm: Callable[[Any], Any], dropNulls: bool = False) -> list[Any]:
+def mapped(
+    collection: list[Any], baseAlgorithm: Callable[[Any], Any], dropNulls: bool = False
+) -> list[Any]:
     return Features(baseAlgorithm(one) for one in collection)
 
 
@@ -175,7 +194,9 @@ def _polygon(coordinates: Any, crs: Any = None, geodesic: bool = False, **_: Any
     return shape({"type": "Polygon", "coordinates": coordinates})
 
 
-def _multi_polygon(coordinates: Any, crs: Any = None, geodesic: bool = False, **_: Any) -> BaseGeometry:
+def _multi_polygon(
+    coordinates: Any, crs: Any = None, geodesic: bool = False, **_: Any
+) -> BaseGeometry:
     return shape({"type": "MultiPolygon", "coordinates": coordinates})
 
 
@@ -187,15 +208,21 @@ ALGORITHMS: dict[str, Callable[..., Any]] = {
     "AggregateFeatureCollection.array": array,
     "Filter.intersects": intersects,
     "Filter.dateRangeContains": date_range_contains,
-    "Filter.equals": lambda leftField, rightValue: lambda one: _property(one, leftField) == rightValue,
-    "Filter.listContains": lambda leftField, rightValue: lambda one: rightValue in (_property(one, leftField) or []),
+    "Filter.equals": lambda leftField, rightValue: (
+        lambda one: _property(one, leftField) == rightValue
+    ),
+    "Filter.listContains": lambda leftField, rightValue: (
+        lambda one: rightValue in (_property(one, leftField) or [])
+    ),
     "DateRange": date_range,
     "Dictionary.get": lambda dictionary, key: dictionary.get(key),
     "Element.get": lambda object, property: _property(object, property),
     "Element.set": set_property,
     "ErrorMargin": lambda value, unit="meters": value,
     "Feature": lambda geometry=None, metadata=None: Feature(geometry, metadata or {}),
-    "GeometryConstructors.Point": lambda coordinates, crs=None: shape({"type": "Point", "coordinates": coordinates}),
+    "GeometryConstructors.Point": lambda coordinates, crs=None: shape(
+        {"type": "Point", "coordinates": coordinates}
+    ),
     "GeometryConstructors.Polygon": _polygon,
     "GeometryConstructors.MultiPolygon": _multi_polygon,
     "Image.geometry": geometry_of,

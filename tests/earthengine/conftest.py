@@ -1,4 +1,6 @@
-"""A loopback Earth Engine for tests, and a machine that is signed in to it with a real service-account key."""
+"""A loopback Earth Engine for tests, and a machine that is signed in to it with a real
+service-account key.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def _loopback() -> Iterator[Loopback]:
 def loopback(
     _loopback: Loopback, tmp_path: Path, private_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Loopback]:
-    """Return the server; this process's environment points at it and holds a key that it accepts."""
+    """Return the server; this process's environment points at it and holds a key that it
+    accepts.
+    """
     _loopback.reset()
     write_key(tmp_path / "key.json", private_key, _loopback.url)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -88,4 +92,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     widths = [max(len(row[i]) for row in (header, *ROWS)) for i in range(len(header))]
     terminalreporter.section("fault matrix: real client, loopback Earth Engine")
     for row in (header, *ROWS):
-        terminalreporter.write_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+        terminalreporter.write_line(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        )

@@ -1,4 +1,6 @@
-"""The evaluator: walks the graph of a request and nothing else. An algorithm it does not know is refused, not guessed."""
+"""The evaluator: walks the graph of a request and nothing else. An algorithm it does not know is
+refused, not guessed.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +34,30 @@ class Evaluator(Engine):
         return collections_.encode(_Walk(self, expression).result())
 
     def pixels(self, request: dict[str, Any]) -> bytes:
-        """Return an NPY payload: a structured array, each band in its own type, zero where masked."""
+        """Return an NPY payload: a structured array, each band in its own type, zero where
+        masked.
+        """
         image = images.as_image(_Walk(self, request["expression"]).result())
         grid = _grid(request["grid"])
         if max(grid.height, grid.width) > SIDE_PX:
-            raise Refused(400, f"Pixel grid dimensions ({grid.width}x{grid.height}) must be less than {SIDE_PX}.")
-        size = grid.height * grid.width * sum(np.dtype(band.dtype).itemsize + 1 for band in image.bands)
+            raise Refused(
+                400,
+                f"Pixel grid dimensions ({grid.width}x{grid.height}) must be less than {SIDE_PX}.",
+            )
+        size = (
+            grid.height
+            * grid.width
+            * sum(np.dtype(band.dtype).itemsize + 1 for band in image.bands)
+        )
         if size > self.bytes_limit:
             raise Refused(
-                400, f"Total request size ({size} bytes) must be less than or equal to {self.bytes_limit} bytes."
+                400,
+                f"Total request size ({size} bytes) must be less than or equal to "
+                f"{self.bytes_limit} bytes.",
             )
-        table = np.zeros((grid.height, grid.width), [(band.name, band.dtype) for band in image.bands])
+        table = np.zeros(
+            (grid.height, grid.width), [(band.name, band.dtype) for band in image.bands]
+        )
         for band in image.bands:
             values, mask = band.paint(grid)
             table[band.name] = images.to_type(np.where(mask > 0, values, 0), band.dtype)
@@ -53,16 +68,26 @@ class Evaluator(Engine):
     def asset(self, name: str) -> dict[str, Any]:
         """Return an asset's record."""
         if name in self.assets:
-            return {"type": "IMAGE", "name": f"projects/earthengine-public/assets/{name}", "id": name}
+            return {
+                "type": "IMAGE",
+                "name": f"projects/earthengine-public/assets/{name}",
+                "id": name,
+            }
         if any(known.startswith(f"{name}/") for known in self.assets):
-            return {"type": "IMAGE_COLLECTION", "name": f"projects/earthengine-public/assets/{name}", "id": name}
+            return {
+                "type": "IMAGE_COLLECTION",
+                "name": f"projects/earthengine-public/assets/{name}",
+                "id": name,
+            }
         raise Refused(404, f"Asset '{name}' not found.")
 
     def load_image(self, asset_id: str) -> Image:
         """Return one image of the catalogue."""
         if asset_id not in self.assets:
             raise Refused(
-                400, f"Image.load: Image asset '{asset_id}' not found (does not exist or caller does not have access)."
+                400,
+                f"Image.load: Image asset '{asset_id}' not found (does not exist or caller "
+                "does not have access).",
             )
         return self.assets[asset_id]
 
@@ -104,7 +129,9 @@ class _Walk:
             case "arrayValue":
                 return [self._node(item, arguments) for item in content["values"]]
             case "dictionaryValue":
-                return {name: self._node(item, arguments) for name, item in content["values"].items()}
+                return {
+                    name: self._node(item, arguments) for name, item in content["values"].items()
+                }
             case "functionDefinitionValue":
                 names = content["argumentNames"]
                 return lambda *given: self._reference(
@@ -137,4 +164,6 @@ def _grid(stated: dict[str, Any]) -> Grid:
         to.get("shearY", 0), to.get("scaleY", 1), to.get("translateY", 0),
     )  # fmt: skip
     size = stated["dimensions"]
-    return Grid(stated.get("crsCode") or stated["crsWkt"], affine, int(size["height"]), int(size["width"]))
+    return Grid(
+        stated.get("crsCode") or stated["crsWkt"], affine, int(size["height"]), int(size["width"])
+    )

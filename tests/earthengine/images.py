@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earthengine.loopback import Refused
-from earthengine.pictures import EVERYWHERE, Band, Grid, Image, Painted, bilinear, inside, remembered
+from earthengine.pictures import (
+    EVERYWHERE,
+    Band,
+    Grid,
+    Image,
+    Painted,
+    bilinear,
+    inside,
+    remembered,
+)
 
 WIDE = "float64"
 
@@ -32,10 +41,15 @@ def constant(value: Any) -> Image:
     names = ["constant"] if len(numbers) == 1 else [f"constant_{i}" for i in range(len(numbers))]
 
     def painter(number: float) -> Callable[[Grid], Painted]:
-        return lambda grid: (np.full((grid.height, grid.width), float(number)), np.ones((grid.height, grid.width)))
+        return lambda grid: (
+            np.full((grid.height, grid.width), float(number)),
+            np.ones((grid.height, grid.width)),
+        )
 
     kinds = ["int32" if float(number).is_integer() else WIDE for number in numbers]
-    bands = [Band(n, k, painter(v), EVERYWHERE) for n, k, v in zip(names, kinds, numbers, strict=True)]
+    bands = [
+        Band(n, k, painter(v), EVERYWHERE) for n, k, v in zip(names, kinds, numbers, strict=True)
+    ]
     return Image(tuple(bands))
 
 
@@ -43,7 +57,9 @@ def _wider(*dtypes: str) -> str:
     return str(np.result_type(*dtypes))
 
 
-def _unary(function: Callable[[NDArray[np.float64]], NDArray[np.float64]], dtype: str | None = WIDE) -> Any:
+def _unary(
+    function: Callable[[NDArray[np.float64]], NDArray[np.float64]], dtype: str | None = WIDE
+) -> Any:
     def apply(value: Image) -> Image:
         def one(band: Band) -> Band:
             def paint(grid: Grid) -> Painted:
@@ -60,7 +76,9 @@ def _unary(function: Callable[[NDArray[np.float64]], NDArray[np.float64]], dtype
 
 
 def _binary(function: Callable[..., Any], dtype: str | None) -> Any:
-    """Return an operation on matched bands: by name where the names agree, else in order; a single band goes with all."""
+    """Return an operation on matched bands: by name where the names agree, else in order; a single
+    band goes with all.
+    """
 
     def apply(image1: Any, image2: Any) -> Image:
         a, b = as_image(image1), as_image(image2)
@@ -106,7 +124,9 @@ def select(input: Image, bandSelectors: Any, newNames: list[str] | None = None) 
     for name in wanted:
         if isinstance(name, str) and name not in input.names:
             raise Refused(
-                400, f"Image.select: Band pattern '{name}' did not match any bands. Available bands: {input.names}"
+                400,
+                f"Image.select: Band pattern '{name}' did not match any bands. Available "
+                f"bands: {input.names}",
             )
         bands.append(input.bands[name if isinstance(name, int) else input.names.index(name)])
     return rename(input.with_bands(bands), newNames) if newNames else input.with_bands(bands)
@@ -116,7 +136,9 @@ def rename(input: Image, names: list[str]) -> Image:
     if len(names) != len(input.bands):
         raise Refused(400, f"Image.rename: {len(names)} names for {len(input.bands)} bands.")
     pairs = zip(input.bands, names, strict=True)
-    return input.with_bands([Band(name, band.dtype, band.paint, band.native) for band, name in pairs])
+    return input.with_bands(
+        [Band(name, band.dtype, band.paint, band.native) for band, name in pairs]
+    )
 
 
 def add_bands(dstImg: Image, srcImg: Any, names: Any = None, overwrite: bool = False) -> Image:
@@ -135,7 +157,10 @@ def add_bands(dstImg: Image, srcImg: Any, names: Any = None, overwrite: bool = F
 def mask_of(image: Image) -> Image:
     def one(band: Band) -> Band:
         return Band(
-            band.name, WIDE, lambda grid: (band.paint(grid)[1], np.ones((grid.height, grid.width))), band.native
+            band.name,
+            WIDE,
+            lambda grid: (band.paint(grid)[1], np.ones((grid.height, grid.width))),
+            band.native,
         )
 
     return image.with_bands([one(band) for band in image.bands])
@@ -177,7 +202,9 @@ def where(input: Image, test: Any, value: Any) -> Image:
         return Band(band.name, _wider(band.dtype, other.dtype), remembered(paint), band.native)
 
     tests, others = _matched(input, as_image(test)), _matched(input, as_image(value))
-    return input.with_bands([one(band, by, other) for (band, by), (_, other) in zip(tests, others, strict=True)])
+    return input.with_bands(
+        [one(band, by, other) for (band, by), (_, other) in zip(tests, others, strict=True)]
+    )
 
 
 def clamp(input: Image, low: float, high: float) -> Image:
@@ -210,18 +237,24 @@ def reduce(image: Image, reducer: str) -> Image:
         values, masks = (np.stack([pair[i] for pair in painted]) for i in (0, 1))
         known = masks > 0
         filled = np.ma.array(values, mask=~known)
-        return np.ma.filled(function(filled, axis=0).astype(float), 0.0), known.any(axis=0).astype(float)
+        return np.ma.filled(function(filled, axis=0).astype(float), 0.0), known.any(axis=0).astype(
+            float
+        )
 
     return image.with_bands([Band(reducer, WIDE, remembered(paint), image.bands[0].native)])
 
 
 def reduce_neighborhood(image: Image, reducer: str, kernel: int, **_: Any) -> Image:
-    """Return mean or variance over a square, weighted by the mask, where the pixel itself is known; in the output's pixels."""
+    """Return mean or variance over a square, weighted by the mask, where the pixel itself is known;
+    in the output's pixels.
+    """
 
     def one(band: Band) -> Band:
         def paint(grid: Grid) -> Painted:
             values, mask = band.paint(grid.padded(kernel))
-            sums = [_window_sum(np.where(mask > 0, values**power, 0) * mask, kernel) for power in (1, 2)]
+            sums = [
+                _window_sum(np.where(mask > 0, values**power, 0) * mask, kernel) for power in (1, 2)
+            ]
             count = _window_sum(mask, kernel)
             safe = np.where(count > 0, count, 1)
             mean = sums[0] / safe
@@ -245,13 +278,18 @@ def mosaic(collection: list[Image]) -> Image:
     names = collection[0].names
 
     def one(name: str) -> Band:
-        layers = [image.bands[image.names.index(name)] for image in collection if name in image.names]
+        layers = [
+            image.bands[image.names.index(name)] for image in collection if name in image.names
+        ]
 
         def paint(grid: Grid) -> Painted:
             values, mask = layers[0].paint(grid)
             for layer in layers[1:]:
                 over, opacity = layer.paint(grid)
-                values, mask = np.where(opacity > 0, over, values), np.where(opacity > 0, opacity, mask)
+                values, mask = (
+                    np.where(opacity > 0, over, values),
+                    np.where(opacity > 0, opacity, mask),
+                )
             return values, mask
 
         return Band(name, _wider(*(layer.dtype for layer in layers)), remembered(paint), EVERYWHERE)

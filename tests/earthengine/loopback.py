@@ -1,6 +1,8 @@
-"""The server: discovery, algorithms, token, value:compute, computePixels, assets, with the service's limits and with faults.
+"""The server: discovery, algorithms, token, value:compute, computePixels, assets, with the
+service's limits and with faults.
 
-What it proves: client, transport, credentials, grids, names, limits, retries. What it does not: Earth Engine's own numerics.
+What it proves: client, transport, credentials, grids, names, limits, retries. What it does not:
+Earth Engine's own numerics.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class Refused(Exception):
 class Fault:
     """Something that goes wrong with the next `times` requests whose path holds `match`."""
 
-    kind: Literal["status", "silent", "reset", "stall", "truncate", "short", "zeros", "reorder"] = "status"
+    kind: Literal["status", "silent", "reset", "stall", "truncate", "short", "zeros", "reorder"] = (
+        "status"
+    )
     status: int = 503
     message: str = "injected"
     headers: dict[str, str] = field(default_factory=dict)
@@ -90,7 +94,12 @@ class Loopback:
     """A loopback Earth Engine. Use as a context manager."""
 
     def __init__(
-        self, engine: Engine, *, project: str = "ee-test", concurrent: int = 40, per_second: int = 100
+        self,
+        engine: Engine,
+        *,
+        project: str = "ee-test",
+        concurrent: int = 40,
+        per_second: int = 100,
     ) -> None:
         self.engine = engine
         self.project = project
@@ -103,7 +112,9 @@ class Loopback:
         self.reports: dict[str, str] = {}
         """Headers of every good reply."""
         self.free_links = False
-        """Whether a download link is made without waiting: what it costs the real service is not published."""
+        """Whether a download link is made without waiting: what it costs the real service is not
+        published.
+        """
         self.faults: list[Fault] = []
         self.entries: list[Entry] = []
         self.maps: list[dict[str, Any]] = []
@@ -162,14 +173,28 @@ class Loopback:
             status, data, kind, headers = self._answered(handler, path, body, fault, crowded)
             with self._lock:  # before the client can see the answer and ask what was asked
                 self.entries.append(Entry(path, status, len(data), start, time.monotonic()))
-            send(handler, status, data, kind, headers, fault, self.bytes_per_s if counted else 0.0, leave)
+            send(
+                handler,
+                status,
+                data,
+                kind,
+                headers,
+                fault,
+                self.bytes_per_s if counted else 0.0,
+                leave,
+            )
         except (BrokenPipeError, ConnectionResetError):
             handler.close_connection = True
         finally:
             leave()
 
     def _answered(
-        self, handler: BaseHTTPRequestHandler, path: str, body: bytes, fault: Fault | None, crowded: bool
+        self,
+        handler: BaseHTTPRequestHandler,
+        path: str,
+        body: bytes,
+        fault: Fault | None,
+        crowded: bool,
     ) -> tuple[int, bytes, str, dict[str, str]]:
         try:
             if fault and fault.kind == "silent":
@@ -186,11 +211,15 @@ class Loopback:
             return 200, data, kind, self.reports
         except Refused as refused:
             reason = REASONS.get(refused.status, "UNKNOWN")
-            error = {"error": {"code": refused.status, "message": refused.message, "status": reason}}
+            error = {
+                "error": {"code": refused.status, "message": refused.message, "status": reason}
+            }
             return refused.status, json.dumps(error).encode(), JSON, refused.headers
         except Exception as error:  # a gap of the emulator must be loud
             traceback.print_exc()
-            message = {"error": {"code": 400, "message": f"emulator: {type(error).__name__}: {error}"}}
+            message = {
+                "error": {"code": 400, "message": f"emulator: {type(error).__name__}: {error}"}
+            }
             return 400, json.dumps(message).encode(), JSON, {}
 
     def _next_fault(self, path: str) -> Fault | None:
@@ -221,11 +250,15 @@ class Loopback:
             return _discovery(self.url), JSON
         project = path.removeprefix("/v1/projects/").split("/")[0]
         if path.startswith("/v1/projects/") and project not in (self.project, "earthengine-public"):
-            raise Refused(403, f"Caller does not have required permission to use project {project}.")
+            raise Refused(
+                403, f"Caller does not have required permission to use project {project}."
+            )
         if path.endswith("/algorithms"):
             return (CLIENT_TESTS / "algorithms.json").read_bytes(), JSON
         if path.endswith("/value:compute"):
-            return json.dumps({"result": self.engine.value(json.loads(body)["expression"])}).encode(), JSON
+            return json.dumps(
+                {"result": self.engine.value(json.loads(body)["expression"])}
+            ).encode(), JSON
         if path.endswith("/image:computePixels"):
             return self.engine.pixels(json.loads(body)), "application/octet-stream"
         if path.endswith("/thumbnails"):
@@ -233,10 +266,14 @@ class Loopback:
             self._links[name] = json.loads(body)
             return json.dumps({"name": name}).encode(), JSON
         if path.endswith(":getPixels"):
-            return self.engine.download(self._links[path.removeprefix("/v1/").removesuffix(":getPixels")]), "image/tiff"
+            return self.engine.download(
+                self._links[path.removeprefix("/v1/").removesuffix(":getPixels")]
+            ), "image/tiff"
         if path.endswith("/maps"):
             self.maps.append(json.loads(body))
-            return json.dumps({"name": f"{path.removeprefix('/v1/')}/{uuid.uuid4().hex}"}).encode(), JSON
+            return json.dumps(
+                {"name": f"{path.removeprefix('/v1/')}/{uuid.uuid4().hex}"}
+            ).encode(), JSON
         if "/assets/" in path and handler.command == "GET":
             return json.dumps(self.engine.asset(path.split("/assets/")[1])).encode(), JSON
         raise Refused(404, f"no route {path}")
@@ -245,16 +282,24 @@ class Loopback:
         form = parse_qs(body.decode())
         if "assertion" in form:
             claims = form["assertion"][0].split(".")[1]
-            if not json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))).get("scope"):
-                raise Refused(400, "invalid_scope: Invalid OAuth scope or ID token audience provided.")
+            if not json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))).get(
+                "scope"
+            ):
+                raise Refused(
+                    400, "invalid_scope: Invalid OAuth scope or ID token audience provided."
+                )
         token = f"ya29.{uuid.uuid4().hex}"
         self._tokens.add(token)
-        return json.dumps({"access_token": token, "expires_in": self.token_lifetime_s, "token_type": "Bearer"}).encode()
+        return json.dumps(
+            {"access_token": token, "expires_in": self.token_lifetime_s, "token_type": "Bearer"}
+        ).encode()
 
 
 def _discovery(url: str) -> bytes:
     text = (CLIENT_TESTS / "cloud_api_discovery_document.json").read_text(encoding="utf-8")
-    document = json.loads(text.replace("v1alpha", "v1"))  # the client's copy is of the older version
+    document = json.loads(
+        text.replace("v1alpha", "v1")
+    )  # the client's copy is of the older version
     document["rootUrl"] = document["baseUrl"] = f"{url}/"
     return json.dumps(document).encode()
 

@@ -1,6 +1,8 @@
-"""The simulated Earth as Earth Engine would hold it: every overpass of a plan as assets on the sensor's own grids.
+"""The simulated Earth as Earth Engine would hold it: every overpass of a plan as assets on the
+sensor's own grids.
 
-So the same simulated event can be asked for twice: through `--source simulated` and through the client and the loopback.
+So the same simulated event can be asked for twice: through `--source simulated` and through the
+client and the loopback.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ from earthengine.pictures import Image, Raster, asset
 from gee.source import Plan, Pulled, Source
 
 OPTICS, SCORES = "COPERNICUS/S2_HARMONIZED", "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
-CLASSIFIED, DEMS, LAKES = "COPERNICUS/S2_SR_HARMONIZED", "COPERNICUS/DEM/GLO30_2024_1", "JRC/GSW1_4/GlobalSurfaceWater"
+CLASSIFIED, DEMS, LAKES = (
+    "COPERNICUS/S2_SR_HARMONIZED",
+    "COPERNICUS/DEM/GLO30_2024_1",
+    "JRC/GSW1_4/GlobalSurfaceWater",
+)
 SCL = {ObservationClass.CLOUD: 9, ObservationClass.SHADOW: 3, ObservationClass.SNOW: 11}
 
 
@@ -33,7 +39,9 @@ def mirror(source: Source, plan: Plan) -> list[Image]:
         lakes |= alone.observation[scene.when] == ObservationClass.WATER
         images += _assets(scene, alone, grid)
     heights = source.elevation(plan, plan.geobox, 12)
-    images.append(asset(f"{DEMS}/SIM", {"DEM": Raster(heights.values, str(grid.crs), heights.geobox.affine)}))
+    images.append(
+        asset(f"{DEMS}/SIM", {"DEM": Raster(heights.values, str(grid.crs), heights.geobox.affine)})
+    )
     occurrence = Raster(np.where(lakes, 100, 0).astype("uint8"), str(grid.crs), grid.affine)
     images.append(asset(LAKES, {"occurrence": occurrence}))
     return images
@@ -54,7 +62,9 @@ def _assets(scene: Scene, alone: Pulled, grid: GeoBox) -> list[Image]:
     for name, values in alone.bands.items():
         base = name.split("_")[1]
         step = round(BANDS[base].resolution_m / 10)
-        counts: NDArray[np.uint16] = np.nan_to_num(np.round(values[::step, ::step] / 1e-4)).astype("uint16")
+        counts: NDArray[np.uint16] = np.nan_to_num(np.round(values[::step, ::step] / 1e-4)).astype(
+            "uint16"
+        )
         bands[base] = Raster(counts, crs, grid.affine @ Affine.scale(step), imaged[::step, ::step])
     unclear = np.isin(seen, (ObservationClass.CLOUD, ObservationClass.SHADOW))
     scl = np.full(seen.shape, 4, np.uint8)

@@ -1,4 +1,6 @@
-"""Lazy images: each band paints itself, values and mask, on any grid; assets are rasters with their own grid and type."""
+"""Lazy images: each band paints itself, values and mask, on any grid; assets are rasters with their
+own grid and type.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Grid:
     def outline(self, crs: str = "EPSG:4326") -> BaseGeometry:
         corners = box(0, 0, self.width, self.height).segmentize(max(1, self.width / 16))
         to = pyproj.Transformer.from_crs(self.crs, crs, always_xy=True)
-        return transform(corners, lambda x, y: to.transform(*(self.affine @ (x, y))), interleaved=False)
+        return transform(
+            corners, lambda x, y: to.transform(*(self.affine @ (x, y))), interleaved=False
+        )
 
 
 @lru_cache(maxsize=64)
@@ -44,8 +48,12 @@ def _transformer(source: str, target: str) -> pyproj.Transformer:
 
 
 @lru_cache(maxsize=32)
-def pixel_positions(grid: Grid, crs: str, affine: Affine) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (rows, columns) of a grid's pixel centres on another lattice; pixel centres are whole numbers + 0.5."""
+def pixel_positions(
+    grid: Grid, crs: str, affine: Affine
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (rows, columns) of a grid's pixel centres on another lattice; pixel centres are whole
+    numbers + 0.5.
+    """
     columns, rows = np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5)
     x, y = grid.affine @ (columns, rows)
     if crs != grid.crs:
@@ -75,14 +83,21 @@ class Raster:
         return self._take(row, column)
 
     def _take(self, row: NDArray[Any], column: NDArray[Any]) -> Painted:
-        inside = (row >= 0) & (row < self.values.shape[0]) & (column >= 0) & (column < self.values.shape[1])
+        inside = (
+            (row >= 0)
+            & (row < self.values.shape[0])
+            & (column >= 0)
+            & (column < self.values.shape[1])
+        )
         at = np.where(inside, row, 0), np.where(inside, column, 0)
         known = 1.0 if self.mask is None else self.mask[at]
         return self.values[at].astype(np.float64), np.where(inside, known, 0.0)
 
 
 def bilinear(paint: Callable[[Grid], Painted], native: Grid, grid: Grid) -> Painted:
-    """Return an image interpolated from its native lattice, the mask too: it becomes fractional at edges."""
+    """Return an image interpolated from its native lattice, the mask too: it becomes fractional at
+    edges.
+    """
     rows, columns = pixel_positions(grid, native.crs, native.affine)
     top, left = int(np.floor(rows.min())) - 2, int(np.floor(columns.min())) - 2
     height, width = int(np.ceil(rows.max())) + 2 - top, int(np.ceil(columns.max())) + 2 - left
@@ -92,7 +107,12 @@ def bilinear(paint: Callable[[Grid], Painted], native: Grid, grid: Grid) -> Pain
     r, c = np.floor(row).astype(int), np.floor(column).astype(int)
     fr, fc = row - r, column - c
     total, weight = np.zeros(rows.shape), np.zeros(rows.shape)
-    for dr, dc, share in ((0, 0, (1 - fr) * (1 - fc)), (0, 1, (1 - fr) * fc), (1, 0, fr * (1 - fc)), (1, 1, fr * fc)):
+    for dr, dc, share in (
+        (0, 0, (1 - fr) * (1 - fc)),
+        (0, 1, (1 - fr) * fc),
+        (1, 0, fr * (1 - fc)),
+        (1, 1, fr * fc),
+    ):
         m = mask[r + dr, c + dc] * share
         total += values[r + dr, c + dc] * m
         weight += m
@@ -142,10 +162,15 @@ def remembered(paint: Callable[[Grid], Painted]) -> Callable[[Grid], Painted]:
     return once
 
 
-def asset(asset_id: str, rasters: dict[str, Raster], properties: dict[str, Any] | None = None) -> Image:
+def asset(
+    asset_id: str, rasters: dict[str, Raster], properties: dict[str, Any] | None = None
+) -> Image:
     """Return an image of rasters, as the catalogue holds it."""
     first = next(iter(rasters.values()))
-    bands = [Band(name, r.values.dtype.name, r.paint, Grid(r.crs, r.affine)) for name, r in rasters.items()]
+    bands = [
+        Band(name, r.values.dtype.name, r.paint, Grid(r.crs, r.affine))
+        for name, r in rasters.items()
+    ]
     known = {"system:index": asset_id.rsplit("/", 1)[-1], **(properties or {})}
     return Image(tuple(bands), known, first.grid.outline(), asset_id)
 
@@ -154,4 +179,6 @@ def inside(grid: Grid, geometry: BaseGeometry) -> NDArray[np.bool_]:
     """Return which pixel centres lie in a WGS 84 geometry."""
     to = _transformer("EPSG:4326", grid.crs)
     there = transform(geometry.segmentize(0.02), to.transform, interleaved=False)
-    return rasterize([there], (grid.height, grid.width), transform=grid.affine, dtype="uint8").astype(bool)
+    return rasterize(
+        [there], (grid.height, grid.width), transform=grid.affine, dtype="uint8"
+    ).astype(bool)

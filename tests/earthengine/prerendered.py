@@ -1,6 +1,8 @@
-"""An engine for benchmarks: whatever the expression, its bands' pixels are rendered already and only sliced.
+"""An engine for benchmarks: whatever the expression, its bands' pixels are rendered already and
+only sliced.
 
-It knows some algorithms more than the evaluator, as far as other clients need them to describe an image; none of them computes.
+It knows some algorithms more than the evaluator, as far as other clients need them to describe an
+image; none of them computes.
 """
 
 from __future__ import annotations
@@ -27,15 +29,24 @@ TOP_BIT = 0x8000
 
 
 class Prerendered(Evaluator):
-    """Knows one scene; answers questions about it truly and pixels from a bank of random numbers."""
+    """Knows one scene; answers questions about it truly and pixels from a bank of random
+    numbers.
+    """
 
     def __init__(
-        self, scene: str, bands: Sequence[str], crs: str, origin: tuple[float, float], moment_ms: float
+        self,
+        scene: str,
+        bands: Sequence[str],
+        crs: str,
+        origin: tuple[float, float],
+        moment_ms: float,
     ) -> None:
         affine = Affine(10, 0, origin[0], 0, -10, origin[1])
         still = Raster(np.broadcast_to(np.zeros(1, "uint16"), (SIDE_PX, SIDE_PX)), crs, affine)
         index = scene.rsplit("/", 1)[-1]
-        whole = asset(scene, dict.fromkeys(bands, still), {"system:time_start": moment_ms, "system:id": scene})
+        whole = asset(
+            scene, dict.fromkeys(bands, still), {"system:time_start": moment_ms, "system:id": scene}
+        )
         super().__init__(
             [
                 regridded(whole, Grid(crs, affine, SIDE_PX, SIDE_PX)),
@@ -54,7 +65,9 @@ class Prerendered(Evaluator):
         return _describe(_Walk(self, expression).result())
 
     def pixels(self, request: dict[str, Any]) -> bytes:
-        """Return an NPY payload of the expression's bands and types, pixels of which the recipe says that they are clear."""
+        """Return an NPY payload of the expression's bands and types, pixels of which the recipe
+        says that they are clear.
+        """
         image = self._image(request["expression"])
         if wanted := request.get("bandIds"):
             image = images.select(image, wanted)
@@ -81,7 +94,10 @@ class Prerendered(Evaluator):
         types = [(band.name, band.dtype) for band in image.bands]
         size = height * width * sum(np.dtype(kind).itemsize + 1 for _, kind in types)
         if size > limit:
-            raise Refused(400, f"Total request size ({size} bytes) must be less than or equal to {limit} bytes.")
+            raise Refused(
+                400,
+                f"Total request size ({size} bytes) must be less than or equal to {limit} bytes.",
+            )
         key = (id(image), height, width, write)
         with self._lock:
             if key not in self._payloads:
@@ -92,7 +108,9 @@ class Prerendered(Evaluator):
             return self._payloads[key]
 
     def _rendered_band(self, band: Band, height: int, width: int) -> Any:
-        """Return random counts below what the recipe makes of one pixel: a code, or a code's bit on top of it."""
+        """Return random counts below what the recipe makes of one pixel: a code, or a code's bit on
+        top of it.
+        """
         values, _ = band.paint(replace(band.native, height=1, width=1))
         one = np.asarray(values).astype(band.dtype).item()
         if band.dtype == "uint8":
@@ -109,9 +127,16 @@ def _npy(table: Any, native: Grid) -> bytes:
 
 def _geotiff(table: Any, native: Grid) -> bytes:
     names = table.dtype.names
-    profile = {"height": table.shape[0], "width": table.shape[1], "count": len(names), "dtype": table.dtype[0]}
+    profile = {
+        "height": table.shape[0],
+        "width": table.shape[1],
+        "count": len(names),
+        "dtype": table.dtype[0],
+    }
     with rasterio.MemoryFile() as memory:
-        with memory.open(driver="GTiff", crs=native.crs, transform=native.affine, **profile) as file:
+        with memory.open(
+            driver="GTiff", crs=native.crs, transform=native.affine, **profile
+        ) as file:
             for number, name in enumerate(names, 1):
                 file.write(table[name], number)
         return bytes(memory.read())
@@ -140,7 +165,11 @@ def _describe(value: Any) -> Any:
 def _describe_band(band: Band) -> dict[str, Any]:
     native = band.native
     info = np.iinfo(band.dtype) if np.dtype(band.dtype).kind in "iu" else None
-    kind = {"precision": "int", "min": int(info.min), "max": int(info.max)} if info else {"precision": "double"}
+    kind = (
+        {"precision": "int", "min": int(info.min), "max": int(info.max)}
+        if info
+        else {"precision": "double"}
+    )
     return {
         "id": band.name,
         "data_type": {"type": "PixelType", **kind},
@@ -157,7 +186,9 @@ def _reproject(image: Image, crs: Any, crsTransform: Any = None, scale: Any = No
     return regridded(image, replace(native, crs=code, affine=affine))
 
 
-def _clip(input: Image, geometry: Any = None, width: Any = None, height: Any = None, **_: Any) -> Image:
+def _clip(
+    input: Image, geometry: Any = None, width: Any = None, height: Any = None, **_: Any
+) -> Image:
     native = input.bands[0].native
     affine = native.affine
     if geometry is not None:  # a rectangle in pixels of the projection that was set before
@@ -171,11 +202,15 @@ def _slice(image: Image, start: int, end: int | None = None) -> Image:
     return image.with_bands(image.bands[start:end])
 
 
-def _columns(collection: list[Image], reducer: Any, selectors: list[str], **_: Any) -> dict[str, Any]:
+def _columns(
+    collection: list[Image], reducer: Any, selectors: list[str], **_: Any
+) -> dict[str, Any]:
     return {"list": [[one.properties.get(name) for one in collection] for name in selectors]}
 
 
-def _iterate(collection: list[Image], function: Callable[[Any, Any], Any], first: Any = None) -> Any:
+def _iterate(
+    collection: list[Image], function: Callable[[Any, Any], Any], first: Any = None
+) -> Any:
     for one in collection:
         first = function(one, first)
     return first
@@ -185,12 +220,16 @@ DESCRIBING: dict[str, Callable[..., Any]] = {
     "Collection.size": lambda collection: len(collection),
     "Collection.first": lambda collection: collection[0],
     "Collection.reduceColumns": _columns,
-    "Collection.toList": lambda collection, count, offset=0: list(collection)[int(offset) : int(offset) + int(count)],
+    "Collection.toList": lambda collection, count, offset=0: list(collection)[
+        int(offset) : int(offset) + int(count)
+    ],
     "Element.toDictionary": lambda element, properties=None: {},
     "Reducer.toList": lambda **_: "list",
     "Reducer.repeat": lambda reducer, count: reducer,
     "List.get": lambda list, index: list[int(index)],
-    "List.slice": lambda list, start, end=None, step=1: list[int(start) : None if end is None else int(end)],
+    "List.slice": lambda list, start, end=None, step=1: list[
+        int(start) : None if end is None else int(end)
+    ],
     "Image.reproject": _reproject,
     "Image.clipToBoundsAndScale": _clip,
     "Image.slice": _slice,

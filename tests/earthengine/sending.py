@@ -28,8 +28,12 @@ def send(
     bytes_per_s: float,
     leave: Callable[[], None],
 ) -> None:
-    """Send an answer at a connection's pace, damaged as the fault says; `leave` is called before its last bytes."""
-    damage: Callable[[bytes], bytes] | None = _DAMAGES.get(fault.kind) if fault and status == 200 else None
+    """Send an answer at a connection's pace, damaged as the fault says; `leave` is called before
+    its last bytes.
+    """
+    damage: Callable[[bytes], bytes] | None = (
+        _DAMAGES.get(fault.kind) if fault and status == 200 else None
+    )
     if damage:
         data = damage(data)
     handler.send_response(status)
@@ -42,7 +46,9 @@ def send(
         if fault.kind == "stall":
             time.sleep(fault.seconds)
         if fault.kind == "reset":  # a linger of zero sends RST
-            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            handler.connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
             handler.connection.close()
         handler.close_connection = True
         return
@@ -62,7 +68,9 @@ def _zeros(data: bytes) -> bytes:
 
 def _reorder(data: bytes) -> bytes:
     table = np.load(io.BytesIO(data), allow_pickle=False)
-    turned = np.empty(table.shape, [(name, table.dtype[name]) for name in reversed(table.dtype.names)])
+    turned = np.empty(
+        table.shape, [(name, table.dtype[name]) for name in reversed(table.dtype.names)]
+    )
     for name in table.dtype.names:
         turned[name] = table[name]
     file = io.BytesIO()

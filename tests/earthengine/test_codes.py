@@ -1,4 +1,6 @@
-"""The pixel code: one integer that says scene and class, in a byte of its own or on top of eight bands, never zero."""
+"""The pixel code: one integer that says scene and class, in a byte of its own or on top of eight
+bands, never zero.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from gee.earthengine import EarthEngineSource, pixel_codes
 from gee.earthengine.failures import Damaged
 from gee.earthengine.layers import DECIBEL, PERCENT, REFLECTANCE, Travel
 
-TEN = tuple(f"post_{band}" for band in ("B2", "B3", "B4", "B5", "B8", "B8A", "B11", "B12", "B1", "B9"))
+TEN = tuple(
+    f"post_{band}" for band in ("B2", "B3", "B4", "B5", "B8", "B8A", "B11", "B12", "B1", "B9")
+)
 GRID = world.AREA.geobox(10)[0:64, 0:64]
 
 
@@ -36,8 +40,13 @@ def scenes(number: int) -> list[Scene]:
 def test_what_is_packed_comes_out_again(slot: int, kind: ObservationClass, bands: int) -> None:
     code = pixel_codes.first_code(slot) + int(kind)
     random = np.random.default_rng(slot)
-    counts = [random.integers(0, pixel_codes.COUNTS + 1, (5, 4)).astype(np.uint16) for _ in range(bands)]
-    packed = [one | np.uint16(0x8000 if place < 8 and code >> place & 1 else 0) for place, one in enumerate(counts)]
+    counts = [
+        random.integers(0, pixel_codes.COUNTS + 1, (5, 4)).astype(np.uint16) for _ in range(bands)
+    ]
+    packed = [
+        one | np.uint16(0x8000 if place < 8 and code >> place & 1 else 0)
+        for place, one in enumerate(counts)
+    ]
     found = pixel_codes.unpack(packed)
     assert (found == code).all()
     for one, other in zip(packed, counts, strict=True):
@@ -59,7 +68,9 @@ def test_a_code_that_no_scene_has_is_noticed(wrong: int) -> None:
         pixel_codes.check_codes(found, 3)
 
 
-def test_ten_bands_carry_the_code_without_a_byte_more(loopback: Loopback, config: EarthEngineConfig) -> None:
+def test_ten_bands_carry_the_code_without_a_byte_more(
+    loopback: Loopback, config: EarthEngineConfig
+) -> None:
     """The very pixels of a request of three bands, which carries it in a byte of its own."""
     source = EarthEngineSource(config)
     many = source.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, TEN)
@@ -70,10 +81,15 @@ def test_ten_bands_carry_the_code_without_a_byte_more(loopback: Loopback, config
         np.testing.assert_array_equal(ten.bands[name], few.bands[name])
     np.testing.assert_array_equal(ten.observation[When.POST], few.observation[When.POST])
     np.testing.assert_array_equal(ten.date[When.POST], few.date[When.POST])
-    assert {*np.unique(ten.observation[When.POST])} & {ObservationClass.CLEAR, ObservationClass.CLOUD}
+    assert {*np.unique(ten.observation[When.POST])} & {
+        ObservationClass.CLEAR,
+        ObservationClass.CLOUD,
+    }
 
 
-def test_half_a_packed_payload_of_zeros_is_asked_for_again(loopback: Loopback, config: EarthEngineConfig) -> None:
+def test_half_a_packed_payload_of_zeros_is_asked_for_again(
+    loopback: Loopback, config: EarthEngineConfig
+) -> None:
     source = EarthEngineSource(config)
     plan = source.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, TEN)
     clean = source.pull(plan, GRID)

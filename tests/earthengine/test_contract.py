@@ -1,4 +1,6 @@
-"""The live source keeps the contract of all sources: the real client, the loopback Earth Engine, a small Earth of its own."""
+"""The live source keeps the contract of all sources: the real client, the loopback Earth Engine, a
+small Earth of its own.
+"""
 
 from __future__ import annotations
 

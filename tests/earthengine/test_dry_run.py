@@ -1,4 +1,6 @@
-"""`--dry-run` against Earth Engine: scenes, dates, cloud shares, requests and megabytes, and not one pixel."""
+"""`--dry-run` against Earth Engine: scenes, dates, cloud shares, requests and megabytes, and not
+one pixel.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ ASKED = (
 )  # fmt: skip
 
 
-def test_it_tells_what_would_be_pulled(loopback: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_tells_what_would_be_pulled(
+    loopback: Loopback, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as left:
         main([*ASKED, "--json"])
     assert left.value.code == 0
@@ -28,7 +32,9 @@ def test_it_tells_what_would_be_pulled(loopback: Loopback, capsys: pytest.Captur
     assert not loopback.requests("image:computePixels")
     assert len(loopback.requests("value:compute")) == 1
     named = {scene["id"].rsplit("/", 1)[-1]: scene for scene in told["scenes"]}
-    assert {"20180915T012000_T54TXN", "20180920T012000_T54TXN", "20181010T012000_T54TXN"} <= set(named)
+    assert {"20180915T012000_T54TXN", "20180920T012000_T54TXN", "20181010T012000_T54TXN"} <= set(
+        named
+    )
     assert "20181205T012000_T54TXN" not in named  # after --as-of
     for index, scene in named.items():
         assert datetime.fromisoformat(scene["acquired"]).strftime("%Y%m%d") == index[:8]
@@ -37,7 +43,9 @@ def test_it_tells_what_would_be_pulled(loopback: Loopback, capsys: pytest.Captur
     assert 0.5 < told["megabytes"] < 3
 
 
-def test_its_words_name_dates_and_shares(loopback: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_words_name_dates_and_shares(
+    loopback: Loopback, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as left:
         main([*ASKED])
     assert left.value.code == 0
@@ -56,7 +64,9 @@ def test_its_words_name_dates_and_shares(loopback: Loopback, capsys: pytest.Capt
     [(2560, 40, 512), (2560, 8, 768), (7680, 40, 768), (1000, 40, 256), (256, 40, 768)],
 )
 def test_blocks_are_chosen_by_arithmetic(side_px: int, workers: int, expected: int) -> None:
-    """40 connections: one round of 25 beats one of 16 larger blocks; 8: two rounds of large ones beat four of small ones."""
+    """40 connections: one round of 25 beats one of 16 larger blocks; 8: two rounds of large ones
+    beat four of small ones.
+    """
     bands = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
     want = planning.Wanted({When.POST: bands}, {}, False, False)
     area = around(42.7, 141.93, 60)

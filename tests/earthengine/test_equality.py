@@ -1,4 +1,6 @@
-"""The same simulated event through `--source simulated` and through the real client and the loopback: the same stack."""
+"""The same simulated event through `--source simulated` and through the real client and the
+loopback: the same stack.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ BANDS = (
     "slope",
 )
 EVENT = Event(
-    name="sim", time=datetime(2021, 8, 14, 12, 29, tzinfo=UTC), latitude=42.7, longitude=141.95, magnitude=6.6
+    name="sim",
+    time=datetime(2021, 8, 14, 12, 29, tzinfo=UTC),
+    latitude=42.7,
+    longitude=141.95,
+    magnitude=6.6,
 )
 WINDOWS = Windows(
     pre=DateRange(first=date(2021, 6, 20), last=date(2021, 8, 14)),
@@ -55,13 +61,18 @@ def test_the_two_stacks_are_equal(
     with Loopback(Evaluator(mirror(simulated, plan))) as server:
         disconnect()
         monkeypatch.setenv("COSLIDE_EE_URL", server.url)
-        settings = config.model_copy(update={"dem": "glo30", "scenes_per_tile": 40, "deadline_s": 120})
+        settings = config.model_copy(
+            update={"dem": "glo30", "scenes_per_tile": 40, "deadline_s": 120}
+        )
         live = EarthEngineSource(settings)
-        other = assemble(live, live.plan(AREA, GRID, EVENT, WINDOWS, BANDS), BANDS, tmp_path / "live.zarr")
+        other = assemble(
+            live, live.plan(AREA, GRID, EVENT, WINDOWS, BANDS), BANDS, tmp_path / "live.zarr"
+        )
     dry = np.ones(one.shape, bool)
     for when in When:
         a, b = one.observation(when), other.observation(when)
-        # Earth Engine's water is a layer of its own, which clouds do not hide: the one difference that is meant.
+        # Earth Engine's water is a layer of its own, which clouds do not hide: the one difference
+        # that is meant.
         water = b == ObservationClass.WATER
         assert (a[~water] == b[~water]).mean() >= 0.999
         dry &= ~water

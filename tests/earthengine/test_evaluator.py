@@ -1,4 +1,6 @@
-"""The emulator itself: its algorithms against independent numpy answers, its limits, and its refusal to guess."""
+"""The emulator itself: its algorithms against independent numpy answers, its limits, and its
+refusal to guess.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ MASK[5, 5] = 0.5
 
 @pytest.fixture
 def client(loopback: Loopback, config: EarthEngineConfig, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that asks for an image's pixels on the 8 × 8 grid (or another) of a tiny Earth."""
+    """Return a function that asks for an image's pixels on the 8 × 8 grid (or another) of a tiny
+    Earth.
+    """
     rasters = {"a": Raster(VALUES, CRS, FINE, MASK), "b": Raster(HALF, CRS, COARSE)}
     with Loopback(Evaluator([asset("tiny/one", rasters, {"system:time_start": 0})])) as server:
         monkeypatch.setenv("COSLIDE_EE_URL", server.url)
@@ -42,7 +46,9 @@ def client(loopback: Loopback, config: EarthEngineConfig, monkeypatch: pytest.Mo
                 },
                 "crsCode": CRS,
             }  # fmt: skip
-            payload = ee.data.computePixels({"expression": image, "fileFormat": "NPY", "grid": grid})
+            payload = ee.data.computePixels(
+                {"expression": image, "fileFormat": "NPY", "grid": grid}
+            )
             return np.load(io.BytesIO(payload))
 
         yield pixels
@@ -52,7 +58,9 @@ def test_bands_keep_their_types_and_grids(client: Any) -> None:
     table = client(ee.Image("tiny/one"))
     assert table.dtype["a"] == np.int16
     assert table.dtype["b"] == np.float32
-    np.testing.assert_array_equal(table["b"], np.kron(HALF, np.ones((2, 2))))  # nearest, from its own 20 m grid
+    np.testing.assert_array_equal(
+        table["b"], np.kron(HALF, np.ones((2, 2)))
+    )  # nearest, from its own 20 m grid
     assert table["a"][2, 3] == 0  # masked
     assert table["a"][5, 5] == VALUES[5, 5]  # half known is known
 
@@ -66,7 +74,11 @@ def test_masks_are_fractions(client: Any) -> None:
 
 def test_bilinear_is_the_mean_of_four_neighbours(client: Any) -> None:
     shifted = FINE @ Affine.translation(0.5, 0.5)
-    table = client(ee.Image("tiny/one").select("b").resample("bilinear"), COARSE @ Affine.translation(0.5, 0.5), 3)
+    table = client(
+        ee.Image("tiny/one").select("b").resample("bilinear"),
+        COARSE @ Affine.translation(0.5, 0.5),
+        3,
+    )
     expected = (HALF[:-1, :-1] + HALF[1:, :-1] + HALF[:-1, 1:] + HALF[1:, 1:]) / 4
     np.testing.assert_allclose(table["b"], expected)
     known = client(ee.Image("tiny/one").select("a").resample("bilinear").mask(), shifted, 4)
@@ -100,7 +112,9 @@ def test_unmask_and_mosaic(client: Any) -> None:
     assert filled[2, 3] == -7
     outside = Affine(10, 0, 400_000, 0, -10, 4_700_000)
     assert (client(a.unmask(-7, False), outside)["a"] == -7).all()
-    assert (client(a.unmask(-7), outside)["a"] == 0).all()  # its footprint is kept: masked beyond it
+    assert (
+        client(a.unmask(-7), outside)["a"] == 0
+    ).all()  # its footprint is kept: masked beyond it
     top = client(ee.ImageCollection([a.add(100), a.updateMask(a.lt(10))]).mosaic())["a"]
     np.testing.assert_array_equal(top[0], VALUES[0])  # the last image on top where it is not masked
     np.testing.assert_array_equal(top[4], VALUES[4] + 100)

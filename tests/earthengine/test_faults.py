@@ -1,4 +1,6 @@
-"""The fault matrix: whatever goes wrong, the stack equals the clean one, or there is one clear error and nothing half-written."""
+"""The fault matrix: whatever goes wrong, the stack equals the clean one, or there is one clear
+error and nothing half-written.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,13 @@ pytestmark = pytest.mark.faults
 GRID = world.AREA.geobox(2.5)  # 960 px: sixteen blocks of 256
 BANDS = ("post_B4", "dem")
 QUICK = EarthEngineConfig(
-    block_px=256, deadline_s=2, silence_s=0.4, attempts=4, patience_s=2, workers=8, scenes_per_tile=2
+    block_px=256,
+    deadline_s=2,
+    silence_s=0.4,
+    attempts=4,
+    patience_s=2,
+    workers=8,
+    scenes_per_tile=2,
 )
 BLOCKS = 16
 
@@ -71,7 +79,11 @@ def server() -> Iterator[Loopback]:
 
 @pytest.fixture
 def at(
-    server: Loopback, loopback: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private_key: str
+    server: Loopback,
+    loopback: Loopback,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    private_key: str,
 ) -> Loopback:
     """Return the remembering server; this process is signed in to it with short pauses."""
     server.reset()
@@ -98,7 +110,9 @@ def plan_of(source: EarthEngineSource) -> Plan:
 
 
 def test_clean(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path) -> None:
-    source = EarthEngineSource(QUICK.model_copy(update={"deadline_s": 120, "workers": 2}))  # the server computes
+    source = EarthEngineSource(
+        QUICK.model_copy(update={"deadline_s": 120, "workers": 2})
+    )  # the server computes
     plan = plan_of(source)
     start = time.monotonic()
     assemble(source, plan, BANDS, tmp_path / "stack.zarr")
@@ -106,7 +120,9 @@ def test_clean(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path) -> No
     assert np.count_nonzero(clean["post_B4"]) > 0.99 * clean["post_B4"].size
     assert len(at.requests()) == 2 * BLOCKS  # one for the bands, one for the heights
     assert plan.requests == 2 * BLOCKS + 1
-    assert plan.megabytes * 1e6 == pytest.approx(source.account["bytes"], rel=0.05)  # the estimate, and what it took
+    assert plan.megabytes * 1e6 == pytest.approx(
+        source.account["bytes"], rel=0.05
+    )  # the estimate, and what it took
     _row("none", "clean", source, time.monotonic() - start)
 
 
@@ -127,13 +143,26 @@ def _http_date(seconds: float) -> str:
 
 MEMORY, TIMED = "User memory limit exceeded.", "Computation timed out."
 CASES = (
-    Case("429 × 6, Retry-After in seconds", (Fault(status=429, headers={"Retry-After": "0.3"}, times=6),)),
-    Case("429 × 6, Retry-After as a date", (Fault(status=429, headers={"Retry-After": "DATE"}, times=6),)),
+    Case(
+        "429 × 6, Retry-After in seconds",
+        (Fault(status=429, headers={"Retry-After": "0.3"}, times=6),),
+    ),
+    Case(
+        "429 × 6, Retry-After as a date",
+        (Fault(status=429, headers={"Retry-After": "DATE"}, times=6),),
+    ),
     Case("429 × 3, without Retry-After", (Fault(status=429, times=3),)),
     Case(
-        "429 without end", (Fault(status=429, headers={"Retry-After": "0.3"}, times=9999),), "quota is used up", "again"
+        "429 without end",
+        (Fault(status=429, headers={"Retry-After": "0.3"}, times=9999),),
+        "quota is used up",
+        "again",
     ),
-    Case("429, Retry-After beyond patience", (Fault(status=429, headers={"Retry-After": "900"}, times=99),), "quota"),
+    Case(
+        "429, Retry-After beyond patience",
+        (Fault(status=429, headers={"Retry-After": "900"}, times=99),),
+        "quota",
+    ),
     Case("500 × 3", (Fault(status=500, times=3),)),
     Case("502 × 3", (Fault(status=502, times=3),)),
     Case("503 × 3", (Fault(status=503, times=3),)),
@@ -147,7 +176,12 @@ CASES = (
     Case("zeros without end", (Fault("zeros", times=9999),), "damaged pixels", "it goes on", 60),
     Case("bands in another order", (Fault("reorder", times=9999),)),
     Case("memory limit × 3", (Fault(status=400, message=MEMORY, times=3),)),
-    Case("memory limit without end", (Fault(status=400, message=MEMORY, times=9999),), "even a small block", "scenes"),
+    Case(
+        "memory limit without end",
+        (Fault(status=400, message=MEMORY, times=9999),),
+        "even a small block",
+        "scenes",
+    ),
     Case("computation timed out × 2", (Fault(status=400, message=TIMED, times=2),)),
     Case(
         "another 400",
@@ -164,7 +198,11 @@ CASES = (
         16,
     ),
     Case(
-        "401 in the middle", (Fault(status=401, message="Unauthenticated", after=3, times=9999),), "refused", "KEY", 99
+        "401 in the middle",
+        (Fault(status=401, message="Unauthenticated", after=3, times=9999),),
+        "refused",
+        "KEY",
+        99,
     ),
 )
 
@@ -175,7 +213,9 @@ def test_fault(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path, case:
     plan = plan_of(source)
     dated = {"Retry-After": _http_date(1)}
     at.faults = [
-        replace(fault, headers=dated if fault.headers.get("Retry-After") == "DATE" else fault.headers)
+        replace(
+            fault, headers=dated if fault.headers.get("Retry-After") == "DATE" else fault.headers
+        )
         for fault in case.faults
     ]
     start = time.monotonic()
@@ -202,7 +242,9 @@ def test_fault(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path, case:
     _same(clean, tmp_path)
 
 
-def test_a_token_that_expires_is_renewed(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_a_token_that_expires_is_renewed(
+    at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     at.require_token = True
     source = EarthEngineSource(QUICK)
     plan = plan_of(source)
@@ -213,17 +255,28 @@ def test_a_token_that_expires_is_renewed(at: Loopback, clean: dict[str, np.ndarr
     _row("expired token", "identical pixels", source, time.monotonic() - start)
 
 
-def test_a_key_that_is_revoked_stops_at_once(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_a_key_that_is_revoked_stops_at_once(
+    at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     at.require_token = True
     source = EarthEngineSource(QUICK)
     plan = plan_of(source)
     at.revoke_tokens()
-    at.faults = [Fault(status=400, message="invalid_grant: Invalid JWT Signature.", match="/token", times=9999)]
+    at.faults = [
+        Fault(
+            status=400, message="invalid_grant: Invalid JWT Signature.", match="/token", times=9999
+        )
+    ]
     start = time.monotonic()
     with pytest.raises(SourceError, match="credentials are refused"):
         assemble(source, plan, BANDS, tmp_path / "stack.zarr")
     _nothing_half_written(clean, tmp_path)
-    _row("revoked key", "exit 4: the Earth Engine credentials are refused", source, time.monotonic() - start)
+    _row(
+        "revoked key",
+        "exit 4: the Earth Engine credentials are refused",
+        source,
+        time.monotonic() - start,
+    )
 
 
 def test_a_wrong_project(at: Loopback, tmp_path: Path) -> None:
@@ -248,10 +301,17 @@ def test_an_unknown_asset(at: Loopback, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not have an asset"):
         assemble(source, plan, BANDS, tmp_path / "stack.zarr")
     assert len(at.requests()) <= QUICK.workers
-    _row("unknown asset", "exit 4: Earth Engine does not have an asset", source, time.monotonic() - start)
+    _row(
+        "unknown asset",
+        "exit 4: Earth Engine does not have an asset",
+        source,
+        time.monotonic() - start,
+    )
 
 
-def test_a_connection_that_is_refused(at: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_is_refused(
+    at: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Loopback(at.engine) as short_lived:
         monkeypatch.setenv("COSLIDE_EE_URL", short_lived.url)
         source = EarthEngineSource(QUICK)
@@ -260,10 +320,17 @@ def test_a_connection_that_is_refused(at: Loopback, tmp_path: Path, monkeypatch:
     with pytest.raises(SourceError, match="cannot be reached") as failure:
         assemble(source, plan, BANDS, tmp_path / "stack.zarr")
     assert "network" in failure.value.remedy
-    _row("connection refused", "exit 4: Earth Engine cannot be reached", source, time.monotonic() - start)
+    _row(
+        "connection refused",
+        "exit 4: Earth Engine cannot be reached",
+        source,
+        time.monotonic() - start,
+    )
 
 
-def test_sixteen_workers_against_a_cap_of_four(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_sixteen_workers_against_a_cap_of_four(
+    at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     source = EarthEngineSource(QUICK.model_copy(update={"workers": 16, "patience_s": 60}))
     plan = plan_of(source)
     at.concurrent, at.latency_s = 4, 0.05
@@ -273,8 +340,12 @@ def test_sixteen_workers_against_a_cap_of_four(at: Loopback, clean: dict[str, np
     _row("cap of 4, 16 workers", "identical pixels", source, time.monotonic() - start)
 
 
-def test_killed_at_ten_random_moments(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path) -> None:
-    """SIGKILL, ten times; the last call asks only for what is missing and ends with the same pixels."""
+def test_killed_at_ten_random_moments(
+    at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """SIGKILL, ten times; the last call asks only for what is missing and ends with the same
+    pixels.
+    """
     at.latency_s = 0.06
     path = tmp_path / "stack.zarr"
     context = multiprocessing.get_context("forkserver")
@@ -340,7 +411,9 @@ def _nothing_half_written(clean: dict[str, np.ndarray], folder: Path) -> None:
 
 
 def _row(name: str, outcome: str, source: EarthEngineSource, seconds: float) -> None:
-    counts = [str(source.account[key]) for key in ("requests", "rate_limited", "tried_again", "split")]
+    counts = [
+        str(source.account[key]) for key in ("requests", "rate_limited", "tried_again", "split")
+    ]
     ROWS.append((name, outcome, *counts, f"{seconds:.1f}"))
     disconnect()
 

@@ -20,7 +20,9 @@ GRID = world.AREA.geobox(10)
 BANDS = ("pre_B4", "pre_B8", "post_B4", "post_B8", "post_NDVI", "dem", "slope")
 
 
-def test_the_archive_replays_the_live_stack(loopback: Loopback, config: EarthEngineConfig, tmp_path: Path) -> None:
+def test_the_archive_replays_the_live_stack(
+    loopback: Loopback, config: EarthEngineConfig, tmp_path: Path
+) -> None:
     live = EarthEngineSource(config)
     plan = live.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, BANDS)
     original = assemble(live, plan, BANDS, tmp_path / "live.zarr")
@@ -40,7 +42,9 @@ def test_the_archive_replays_the_live_stack(loopback: Loopback, config: EarthEng
         )
 
 
-def test_bands_the_stack_lacks_are_pulled(loopback: Loopback, config: EarthEngineConfig, tmp_path: Path) -> None:
+def test_bands_the_stack_lacks_are_pulled(
+    loopback: Loopback, config: EarthEngineConfig, tmp_path: Path
+) -> None:
     live = EarthEngineSource(config)
     plan = live.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, ("post_NDVI",))
     stack = assemble(live, plan, ("post_NDVI",), tmp_path / "live.zarr")
@@ -49,7 +53,9 @@ def test_bands_the_stack_lacks_are_pulled(loopback: Loopback, config: EarthEngin
     assert sorted(path.name for path in tmp_path.glob(".*")) == []
 
 
-def test_an_existing_folder_is_refused(loopback: Loopback, config: EarthEngineConfig, tmp_path: Path) -> None:
+def test_an_existing_folder_is_refused(
+    loopback: Loopback, config: EarthEngineConfig, tmp_path: Path
+) -> None:
     live = EarthEngineSource(config)
     plan = live.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, ("post_B4",))
     (tmp_path / "frozen").mkdir()

@@ -1,4 +1,6 @@
-"""The gate: halves, comes back, honours Retry-After in both forms, and keeps close to what the quota allows."""
+"""The gate: halves, comes back, honours Retry-After in both forms, and keeps close to what the
+quota allows.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def never() -> None:
 
 def test_retry_after_in_both_forms() -> None:
     assert retry_after_s("2.5") == 2.5
-    assert retry_after_s(formatdate(1_000_030, usegmt=True), lambda: 1_000_000.0) == pytest.approx(30)
+    assert retry_after_s(formatdate(1_000_030, usegmt=True), lambda: 1_000_000.0) == pytest.approx(
+        30
+    )
     assert retry_after_s(formatdate(999_000, usegmt=True), lambda: 1_000_000.0) == 0
     assert retry_after_s("soon") is None
     assert retry_after_s(None) is None
@@ -96,7 +100,9 @@ def test_a_project_has_one_gate() -> None:
 
 
 def test_few_requests_are_wasted_against_a_cap() -> None:
-    """Sixteen workers, a service that serves four at a time: after the first burst hardly anything is refused."""
+    """Sixteen workers, a service that serves four at a time: after the first burst hardly anything
+    is refused.
+    """
     gate, lock, active, served, refused = Gate(), threading.Lock(), [0], [0], [0]
     total = 200
 

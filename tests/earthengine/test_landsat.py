@@ -1,4 +1,6 @@
-"""Landsat-8: bands under their Sentinel names, clear pixels first, pan-sharpening that keeps the radiometry."""
+"""Landsat-8: bands under their Sentinel names, clear pixels first, pan-sharpening that keeps the
+radiometry.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The live service: run on the day somebody has credentials, `pytest -m live`. Everything marked † in the facts is looked at here."""
+"""The live service: run on the day somebody has credentials, `pytest -m live`. Everything marked †
+in the facts is looked at here.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from gee.earthengine.session import find_credentials, find_project
 pytestmark = pytest.mark.live
 
 CONFIG = EarthEngineConfig(block_px=256)
-EVENT = Event(name="iburi", time=datetime(2018, 9, 5, 18, 7, tzinfo=UTC), latitude=42.69, longitude=141.93)
+EVENT = Event(
+    name="iburi", time=datetime(2018, 9, 5, 18, 7, tzinfo=UTC), latitude=42.69, longitude=141.93
+)
 WINDOWS = Windows(
     pre=DateRange(first=date(2018, 6, 1), last=date(2018, 9, 5)),
     post=DateRange(first=date(2018, 9, 5), last=date(2018, 11, 30)),

@@ -1,4 +1,6 @@
-"""Sentinel-2 through the real client: the pixels, dates and classes are those that the small Earth was built with."""
+"""Sentinel-2 through the real client: the pixels, dates and classes are those that the small Earth
+was built with.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def source(loopback: Loopback, config: EarthEngineConfig) -> EarthEngineSource:
     return EarthEngineSource(config)
 
 
-def test_the_plan_is_one_round_trip_and_orders_scenes(source: EarthEngineSource, loopback: Loopback) -> None:
+def test_the_plan_is_one_round_trip_and_orders_scenes(
+    source: EarthEngineSource, loopback: Loopback
+) -> None:
     plan = source.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, BANDS)
     assert len(loopback.requests("value:compute")) == 1
     assert not loopback.requests("computePixels")
@@ -39,7 +43,10 @@ def test_the_plan_is_one_round_trip_and_orders_scenes(source: EarthEngineSource,
     assert clear["20181010"] == 1.0
     assert clear["20180915"] == pytest.approx(0.5, abs=0.05)
     assert clear["20180920"] is None  # no Cloud Score+: not known, and not left out
-    assert plan.details["scenes"]["COPERNICUS/S2_HARMONIZED/20180920T012000_T54TXN"]["clouds"] == "s2cloudless"
+    assert (
+        plan.details["scenes"]["COPERNICUS/S2_HARMONIZED/20180920T012000_T54TXN"]["clouds"]
+        == "s2cloudless"
+    )
     assert plan.requests >= 1
     assert plan.megabytes > 0
 
@@ -53,7 +60,9 @@ def test_each_pixel_is_the_first_clear_one_with_its_date(source: EarthEngineSour
     assert not use_second.all()
     land = pulled.observation[When.POST] == ObservationClass.CLEAR
     for band in ("B4", "B8A", "B1"):
-        expected = np.where(use_second, world.expected_s2(second, band, GRID), world.expected_s2(first, band, GRID))
+        expected = np.where(
+            use_second, world.expected_s2(second, band, GRID), world.expected_s2(first, band, GRID)
+        )
         got = pulled.bands[f"post_{band}"]
         np.testing.assert_allclose(got[land], 1e-4 * expected[land], rtol=0, atol=1e-6)
     expected_days = np.where(use_second, days("2018-09-20"), days("2018-09-15"))
@@ -67,7 +76,9 @@ def test_water_is_water_whatever_the_clouds(source: EarthEngineSource) -> None:
     assert {ObservationClass.CLEAR, ObservationClass.WATER} >= set(np.unique(seen))
 
 
-def test_what_was_seen_instead_of_clear_ground(loopback: Loopback, config: EarthEngineConfig) -> None:
+def test_what_was_seen_instead_of_clear_ground(
+    loopback: Loopback, config: EarthEngineConfig
+) -> None:
     source = EarthEngineSource(config)
     only_first = world.WINDOWS.model_copy(
         update={"post": world.WINDOWS.post.model_copy(update={"last": date(2018, 9, 16)})}
@@ -76,7 +87,9 @@ def test_what_was_seen_instead_of_clear_ground(loopback: Loopback, config: Earth
     pulled = source.pull(plan, GRID)
     seen = pulled.observation[When.POST]
     assert set(pulled.observation) == {When.POST}
-    assert {ObservationClass.CLEAR, ObservationClass.CLOUD, ObservationClass.SHADOW} <= set(np.unique(seen))
+    assert {ObservationClass.CLEAR, ObservationClass.CLOUD, ObservationClass.SHADOW} <= set(
+        np.unique(seen)
+    )
     cloudy = world.cloudy_rows("20180915T012000_T54TXN", GRID)
     assert not (seen[cloudy] == ObservationClass.CLEAR).any()
     assert (pulled.date[When.POST] == days("2018-09-15")).all()
@@ -84,16 +97,25 @@ def test_what_was_seen_instead_of_clear_ground(loopback: Loopback, config: Earth
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("clear_score", 0.95), ("post_policy", "latest"), ("water_percent", 99), ("cloud_probability", 1)],
+    [
+        ("clear_score", 0.95),
+        ("post_policy", "latest"),
+        ("water_percent", 99),
+        ("cloud_probability", 1),
+    ],
 )
 def test_every_option_changes_the_pixels(
     loopback: Loopback, config: EarthEngineConfig, option: str, value: object
 ) -> None:
-    """The server sees only the request's graph: one constant of the recipe changes what comes back."""
+    """The server sees only the request's graph: one constant of the recipe changes what comes
+    back.
+    """
 
     def observed(settings: EarthEngineConfig) -> tuple[np.ndarray, np.ndarray]:
         source = EarthEngineSource(settings)
-        pulled = source.pull(source.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, ("post_B4",)), GRID)
+        pulled = source.pull(
+            source.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, ("post_B4",)), GRID
+        )
         return pulled.observation[When.POST], pulled.date[When.POST]
 
     before, after = observed(config), observed(config.model_copy(update={option: value}))

@@ -1,4 +1,6 @@
-"""Sentinel-1: one orbit for both windows, and the Lee filter against an independent numpy answer."""
+"""Sentinel-1: one orbit for both windows, and the Lee filter against an independent numpy
+answer.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,15 @@ def offset() -> tuple[int, int]:
     return round((top - GRID.affine.f) / 10), round((GRID.affine.c - left) / 10)
 
 
-def test_both_windows_are_of_the_orbit_that_covers_the_area(loopback: Loopback, config: EarthEngineConfig) -> None:
+def test_both_windows_are_of_the_orbit_that_covers_the_area(
+    loopback: Loopback, config: EarthEngineConfig
+) -> None:
     plan = EarthEngineSource(config).plan(world.AREA, GRID, world.EVENT, world.WINDOWS, BANDS)
-    assert [scene.id.rsplit("/", 1)[1] for scene in plan.scenes] == ["S1A_PRE_ASC", "S1A_POST_ASC", "S1A_POST_ASC2"]
+    assert [scene.id.rsplit("/", 1)[1] for scene in plan.scenes] == [
+        "S1A_PRE_ASC",
+        "S1A_POST_ASC",
+        "S1A_POST_ASC2",
+    ]
     assert {facts["orbit"] for facts in plan.details["scenes"].values()} == {"ASCENDING 68"}
 
 
@@ -58,9 +66,13 @@ def test_backscatter_is_filtered_in_power_and_told_in_decibel(
     assert plan.details["settings"]["radar"] == convention
 
 
-def test_optics_and_radar_come_in_one_request(loopback: Loopback, config: EarthEngineConfig) -> None:
+def test_optics_and_radar_come_in_one_request(
+    loopback: Loopback, config: EarthEngineConfig
+) -> None:
     source = EarthEngineSource(config)
-    plan = source.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, ("post_B4", "post_VV", "water"))
+    plan = source.plan(
+        world.AREA, GRID, world.EVENT, world.WINDOWS, ("post_B4", "post_VV", "water")
+    )
     pulled = source.pull(plan, GRID)
     assert len(loopback.requests()) == 1
     assert set(pulled.bands) == {"post_B4", "post_VV", "water"}

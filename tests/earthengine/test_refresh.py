@@ -1,4 +1,6 @@
-"""A refresh against the loopback: what was clear keeps its image, and only what is missing is asked for."""
+"""A refresh against the loopback: what was clear keeps its image, and only what is missing is asked
+for.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def test_a_later_scene_fills_the_gaps_with_less_asked_for(
 ) -> None:
     live = EarthEngineSource(config)
     early = world.WINDOWS.model_copy(update={"as_of": datetime(2018, 9, 16, tzinfo=UTC)})
-    first = assemble(live, live.plan(world.AREA, GRID, world.EVENT, early, BANDS), BANDS, tmp_path / "r001.zarr")
+    first = assemble(
+        live, live.plan(world.AREA, GRID, world.EVENT, early, BANDS), BANDS, tmp_path / "r001.zarr"
+    )
     asked = len(loopback.requests())
     plan = live.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, BANDS)
     second = assemble(live, plan, BANDS, tmp_path / "r002.zarr", before=first)
@@ -35,7 +39,9 @@ def test_a_later_scene_fills_the_gaps_with_less_asked_for(
     assert was.any()
     assert not was.all()
     for when in When:
-        assert np.array_equal(second.date(when), whole.date(when)), "the earliest clear image, kept or asked for anew"
+        assert np.array_equal(second.date(when), whole.date(when)), (
+            "the earliest clear image, kept or asked for anew"
+        )
         assert np.array_equal(second.observation(when), whole.observation(when))
     assert np.array_equal(second.read("post_B4"), whole.read("post_B4"), equal_nan=True)
     assert np.array_equal(second.read("slope"), whole.read("slope"), equal_nan=True)
@@ -43,5 +49,9 @@ def test_a_later_scene_fills_the_gaps_with_less_asked_for(
     assert again < anew, "no heights, and no block that was clear already"
     loopback.reset()
     third = assemble(live, plan, BANDS, tmp_path / "r003.zarr", before=second)
-    assert third.attributes["carried"] == {"blocks": third.attributes["carried"]["blocks"], "asked": 0, "news_px": 0}
+    assert third.attributes["carried"] == {
+        "blocks": third.attributes["carried"]["blocks"],
+        "asked": 0,
+        "news_px": 0,
+    }
     assert not loopback.requests(), "everything is clear: nothing is asked for"

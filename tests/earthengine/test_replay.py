@@ -1,5 +1,6 @@
-"""One simulated event, end to end, three ways: as simulated, through the real client and the loopback, and replayed from the
-archive that `coslide freeze` made of the second. The inventories are the same."""
+"""One simulated event, end to end, three ways: as simulated, through the real client and the
+loopback, and replayed from the archive that `coslide freeze` made of the second. The inventories
+are the same."""
 
 from __future__ import annotations
 
@@ -63,7 +64,9 @@ def respond(out: Path, *more: object) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, private_key: str) -> Iterator[Made]:
-    """Return the three revisions; `capsys` is for functions only, so the answer of `freeze` goes through a file."""
+    """Return the three revisions; `capsys` is for functions only, so the answer of `freeze` goes
+    through a file.
+    """
     folder = tmp_path_factory.mktemp("replay")
     simulated = respond(folder / "simulated", "--source", SIMULATED)
     none: Any = dict.fromkeys(("usgs", "shakemap", "area", "config", "out"))
@@ -72,7 +75,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, private_key: str) -> Iterator
     run = configure(**none, **{**fields, **numbers}, source=SIMULATED)
     source = open_source(run)
     assets = mirror(source, plan_of(run, source, candidates(run, source)))
-    preset = {"format": "coslide/run/1", "source": {"kind": "earthengine", "earthengine": {"dem": "glo30"}}}
+    preset = {
+        "format": "coslide/run/1",
+        "source": {"kind": "earthengine", "earthengine": {"dem": "glo30"}},
+    }
     preset["source"]["earthengine"] |= {"scenes_per_tile": 40, "block_px": 256}  # type: ignore[index]
     (folder / "live.yaml").write_text(yaml.safe_dump(preset), encoding="utf-8")
     with Loopback(Evaluator(assets)) as server, pytest.MonkeyPatch.context() as patch:
@@ -93,16 +99,22 @@ def made(tmp_path_factory: pytest.TempPathFactory, private_key: str) -> Iterator
         )
         assert call("respond", *options, "--json") == 0
         asked = len(server.entries) - asked
-        yield Made(simulated, live, folder / "again" / "quake" / "r001", folder / "archive", asked, server)
+        yield Made(
+            simulated, live, folder / "again" / "quake" / "r001", folder / "archive", asked, server
+        )
         disconnect()
 
 
 def inventory(revision: Path) -> gpd.GeoDataFrame:
-    return gpd.read_file(revision / "landslides.gpkg", layer="landslides").sort_values("id", ignore_index=True)
+    return gpd.read_file(revision / "landslides.gpkg", layer="landslides").sort_values(
+        "id", ignore_index=True
+    )
 
 
 def test_the_live_stack_is_the_simulated_one(made: Made) -> None:
-    one, other = (Stack(revision / "stack" / "stack.zarr") for revision in (made.simulated, made.live))
+    one, other = (
+        Stack(revision / "stack" / "stack.zarr") for revision in (made.simulated, made.live)
+    )
     for when in When:
         np.testing.assert_array_equal(one.observation(when), other.observation(when))
         np.testing.assert_array_equal(one.date(when), other.date(when))
@@ -117,7 +129,9 @@ def test_the_live_inventory_is_the_simulated_one(made: Made) -> None:
     one, other = inventory(made.simulated), inventory(made.live)
     assert len(one) >= 5, "the place has too few landslides to tell anything"
     assert list(one["id"]) == list(other["id"])
-    shared = one.geometry.intersection(other.geometry).area / one.geometry.union(other.geometry).area
+    shared = (
+        one.geometry.intersection(other.geometry).area / one.geometry.union(other.geometry).area
+    )
     assert shared.min() >= 0.98
     for name in ("landslides.tif", "observation.tif"):
         with rasterio.open(made.simulated / name) as a, rasterio.open(made.live / name) as b:
@@ -126,10 +140,14 @@ def test_the_live_inventory_is_the_simulated_one(made: Made) -> None:
 
 def test_the_archive_replays_the_live_run_bit_for_bit(made: Made) -> None:
     assert made.asked_while_replaying == 0
-    one, other = (Stack(revision / "stack" / "stack.zarr") for revision in (made.live, made.replayed))
+    one, other = (
+        Stack(revision / "stack" / "stack.zarr") for revision in (made.live, made.replayed)
+    )
     assert set(one.band_names) == set(other.band_names)
     for name in sorted(one.group.array_keys()):
-        np.testing.assert_array_equal(np.asarray(one.group[name][:]), np.asarray(other.group[name][:]), err_msg=name)
+        np.testing.assert_array_equal(
+            np.asarray(one.group[name][:]), np.asarray(other.group[name][:]), err_msg=name
+        )
     for name in NAMES:
         with rasterio.open(made.live / name) as a, rasterio.open(made.replayed / name) as b:
             np.testing.assert_array_equal(a.read(1), b.read(1), err_msg=name)
@@ -170,7 +188,12 @@ def test_compute_is_told_as_reported_or_unknown(made: Made) -> None:
     ],
 )
 def test_what_cannot_be_frozen_is_refused(
-    made: Made, where: str, what: str, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: Made,
+    where: str,
+    what: str,
+    remedy: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert call("freeze", made.archive.parent / where, "--out", tmp_path / "a", "--json") == 2
     told = json.loads(capsys.readouterr().out)
@@ -189,17 +212,26 @@ def test_a_stack_that_is_gone_or_unfinished_is_refused(
     assert "pull anew" in json.loads(capsys.readouterr().out)["remedy"]
     assert call("freeze", made.live, "--out", made.archive, "--json") == 2
     assert "exists" in json.loads(capsys.readouterr().out)["message"]
-    assert ObservationClass.CLEAR in Stack(made.live / "stack" / "stack.zarr").observation(When.POST)
+    assert ObservationClass.CLEAR in Stack(made.live / "stack" / "stack.zarr").observation(
+        When.POST
+    )
 
 
-def test_a_run_s_layers_are_added_to_a_geemap_map(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_s_layers_are_added_to_a_geemap_map(
+    made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
     geemap = pytest.importorskip("geemap", reason="needs coslide[notebook]")
     from flows.notebook import add_run
 
     board = geemap.Map(ee_initialize=False)
     start = len(board.layers)
     names = add_run(board, made.live)
-    assert [name.split(": ")[1] for name in names] == ["after the event", "observation", "probability", "landslides"]
+    assert [name.split(": ")[1] for name in names] == [
+        "after the event",
+        "observation",
+        "probability",
+        "landslides",
+    ]
     assert len(board.layers) == start + 4
     asked = json.dumps(made.server.maps[-1])
     shown = [
@@ -230,4 +262,6 @@ def test_the_pipeline_never_imports_the_notebook_room() -> None:
     for path in rooms:
         text = path.read_text(encoding="utf-8")
         others = path.name == "notebook.py"
-        assert others or ("geemap" not in text and "flows.notebook" not in text and "import notebook" not in text), path
+        assert others or (
+            "geemap" not in text and "flows.notebook" not in text and "import notebook" not in text
+        ), path

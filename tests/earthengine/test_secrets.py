@@ -28,7 +28,9 @@ def test_the_planted_key_shows_up_nowhere(
     middle = private_key.splitlines()[5]  # a line of the key itself
     with caplog.at_level(logging.DEBUG):
         source = EarthEngineSource(config)
-        plan = source.plan(world.AREA, world.AREA.geobox(10), world.EVENT, world.WINDOWS, ("post_B4", "slope"))
+        plan = source.plan(
+            world.AREA, world.AREA.geobox(10), world.EVENT, world.WINDOWS, ("post_B4", "slope")
+        )
         assemble(source, plan, ("post_B4", "slope"), tmp_path / "out" / "stack.zarr")
         told = [
             repr(source),
@@ -43,7 +45,11 @@ def test_the_planted_key_shows_up_nowhere(
             source.pull(plan, world.AREA.geobox(10))
         told += [str(failure.value), repr(failure.value)]
     told.append(caplog.text)
-    told += [path.read_text("utf-8", "replace") for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    told += [
+        path.read_text("utf-8", "replace")
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    ]
     tokens = tuple(loopback._tokens) or ("ya29.",)
     for text in told:
         for secret in (SECRET, middle, "BEGIN PRIVATE KEY", "ya29.", *tokens):

@@ -1,4 +1,6 @@
-"""Signing in: every kind of credentials, every way in which they may be missing, and the one command that mends it."""
+"""Signing in: every kind of credentials, every way in which they may be missing, and the one
+command that mends it.
+"""
 
 from __future__ import annotations
 
@@ -55,14 +57,18 @@ def test_the_project_is_the_run_s_then_the_environment_s(
     loopback: Loopback, config: EarthEngineConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EE_PROJECT", "other-project")
-    with pytest.raises(SourceError, match="required permission to use project other-project") as failure:
+    with pytest.raises(
+        SourceError, match="required permission to use project other-project"
+    ) as failure:
         connect(config)
     assert "EE_PROJECT" in failure.value.remedy
     disconnect()
     assert connect(config.model_copy(update={"project": "ee-test"})).project == "ee-test"
 
 
-def test_no_credentials(loopback: Loopback, config: EarthEngineConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials(
+    loopback: Loopback, config: EarthEngineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("EE_SERVICE_ACCOUNT_KEY")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     with pytest.raises(SourceError, match="no Earth Engine credentials") as failure:
@@ -74,29 +80,41 @@ def test_no_credentials(loopback: Loopback, config: EarthEngineConfig, monkeypat
 def test_a_broken_key_file_is_named_and_not_quoted(
     loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "bad.json").write_text('{"type": "service_account", "private_key": "-----BEGIN hush')
+    (tmp_path / "bad.json").write_text(
+        '{"type": "service_account", "private_key": "-----BEGIN hush'
+    )
     monkeypatch.setenv("EE_SERVICE_ACCOUNT_KEY", str(tmp_path / "bad.json"))
     with pytest.raises(SourceError, match="is not a service-account key file") as failure:
         find_credentials()
     assert "hush" not in str(failure.value)
 
 
-def test_a_revoked_key_is_told_with_its_remedy(loopback: Loopback, config: EarthEngineConfig) -> None:
-    loopback.faults = [Fault(status=400, message="invalid_grant: Invalid JWT Signature.", match="/token", times=99)]
+def test_a_revoked_key_is_told_with_its_remedy(
+    loopback: Loopback, config: EarthEngineConfig
+) -> None:
+    loopback.faults = [
+        Fault(status=400, message="invalid_grant: Invalid JWT Signature.", match="/token", times=99)
+    ]
     with pytest.raises(SourceError, match="credentials are refused") as failure:
         connect(config)
     assert "EE_SERVICE_ACCOUNT_KEY" in failure.value.remedy
 
 
-def test_a_service_that_stumbles_at_the_start_is_asked_again(loopback: Loopback, config: EarthEngineConfig) -> None:
-    loopback.faults = [Fault(status=503, headers={"Retry-After": "0.1"}, match="discovery", times=1)]
+def test_a_service_that_stumbles_at_the_start_is_asked_again(
+    loopback: Loopback, config: EarthEngineConfig
+) -> None:
+    loopback.faults = [
+        Fault(status=503, headers={"Retry-After": "0.1"}, match="discovery", times=1)
+    ]
     assert connect(config).project == "ee-test"
 
 
 def test_signing_in_opens_nothing_but_the_endpoint(
     loopback: Loopback, config: EarthEngineConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client would fetch the public STAC catalogue without a time-out: it stalls where packets are dropped."""
+    """The client would fetch the public STAC catalogue without a time-out: it stalls where packets
+    are dropped.
+    """
 
     def stall(*_: object, **__: object) -> None:
         raise AssertionError("opened another address")
@@ -171,15 +189,22 @@ def test_doctor_names_what_is_missing(
 
 
 def test_secrets_are_taken_out_of_words() -> None:
-    text = safe(f'refused: Bearer abc.def, "private_key": "{SECRET}" -----BEGIN PRIVATE KEY----- xyz ya29.token-1')
+    text = safe(
+        f'refused: Bearer abc.def, "private_key": "{SECRET}" -----BEGIN PRIVATE KEY----- '
+        "xyz ya29.token-1"
+    )
     for secret in ("abc.def", SECRET, "xyz", "ya29"):
         assert secret not in text
 
 
-def test_what_the_service_reports_is_kept_as_it_said_it(loopback: Loopback, config: EarthEngineConfig) -> None:
+def test_what_the_service_reports_is_kept_as_it_said_it(
+    loopback: Loopback, config: EarthEngineConfig
+) -> None:
     loopback.reports = {"X-Earth-Engine-Quota-Status": "restricted", "X-Earth-Engine-EECU": "12.5"}
     source = EarthEngineSource(config)
-    plan = source.plan(world.AREA, world.AREA.geobox(10)[:32, :32], world.EVENT, world.WINDOWS, ("post_B4",))
+    plan = source.plan(
+        world.AREA, world.AREA.geobox(10)[:32, :32], world.EVENT, world.WINDOWS, ("post_B4",)
+    )
     source.pull(plan, plan.geobox)
     told = source.account.as_plain()
     assert told["eecu"] == "12.5"

@@ -1,6 +1,8 @@
-"""A small Earth for the loopback: a few square kilometres of Hokkaido in every collection that the recipes read.
+"""A small Earth for the loopback: a few square kilometres of Hokkaido in every collection that the
+recipes read.
 
-Values are simple functions of place and scene, so that a test can say what each pixel must be without evaluating anything.
+Values are simple functions of place and scene, so that a test can say what each pixel must be
+without evaluating anything.
 """
 
 from __future__ import annotations
@@ -19,7 +21,12 @@ from earthengine.pictures import Image, Raster, asset
 
 CRS = "EPSG:32654"
 CENTRE = (42.70, 141.93)
-EVENT = Event(name="quake", time=datetime(2018, 9, 5, 18, 7, tzinfo=UTC), latitude=CENTRE[0], longitude=CENTRE[1])
+EVENT = Event(
+    name="quake",
+    time=datetime(2018, 9, 5, 18, 7, tzinfo=UTC),
+    latitude=CENTRE[0],
+    longitude=CENTRE[1],
+)
 WINDOWS = Windows(
     pre=DateRange(first=date(2017, 9, 1), last=date(2018, 9, 5)),
     post=DateRange(first=date(2018, 9, 5), last=date(2018, 11, 30)),
@@ -29,7 +36,8 @@ AREA: Area = around(*CENTRE, 1.2)
 SIDE_M = 6000
 
 S2_SCENES = {
-    # index: (day and time, brightness, share of the ground under cloud from the north, has Cloud Score+)
+    # index: (day and time, brightness, share of the ground under cloud from the north, has Cloud
+    # Score+)
     "20170910T012000_T54TXN": ("2017-09-10T01:20", 1000, 0.0, True),
     "20180601T012000_T54TXN": ("2018-06-01T01:20", 2000, 0.0, True),
     "20180825T012000_T54TXN": ("2018-08-25T01:20", 3000, 0.5, True),
@@ -38,13 +46,26 @@ S2_SCENES = {
     "20181010T012000_T54TXN": ("2018-10-10T01:20", 6000, 0.0, True),
     "20181205T012000_T54TXN": ("2018-12-05T01:20", 7000, 0.0, True),  # after as_of
 }
-NATIVE_M = {"B2": 10, "B3": 10, "B4": 10, "B8": 10, "B5": 20, "B8A": 20, "B11": 20, "B12": 20, "B1": 60, "B9": 60}
+NATIVE_M = {
+    "B2": 10,
+    "B3": 10,
+    "B4": 10,
+    "B8": 10,
+    "B5": 20,
+    "B8A": 20,
+    "B11": 20,
+    "B12": 20,
+    "B1": 60,
+    "B9": 60,
+}
 BAND_STEP = {name: 10 * place for place, name in enumerate(NATIVE_M)}
 
 
 def origin() -> tuple[float, float]:
     """Return the north-west corner of the small Earth (x, y), on a multiple of 60 m."""
-    x, y = pyproj.Transformer.from_crs("EPSG:4326", CRS, always_xy=True).transform(CENTRE[1], CENTRE[0])
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", CRS, always_xy=True).transform(
+        CENTRE[1], CENTRE[0]
+    )
     return round((x - SIDE_M / 2) / 60) * 60.0, round((y + SIDE_M / 2) / 60) * 60.0
 
 
@@ -65,7 +86,9 @@ def expected_s2(index: str, band: str, grid: GeoBox) -> NDArray[np.float64]:
     left, _ = origin()
     columns = (grid.affine.c - left + 10 * (np.arange(grid.shape[1]) + 0.5)) // NATIVE_M[band]
     along = columns * NATIVE_M[band] // 20
-    return np.broadcast_to(S2_SCENES[index][1] + BAND_STEP[band] + along, tuple(grid.shape)).astype(float)
+    return np.broadcast_to(S2_SCENES[index][1] + BAND_STEP[band] + along, tuple(grid.shape)).astype(
+        float
+    )
 
 
 def cloudy_rows(index: str, grid: GeoBox) -> NDArray[np.bool_]:
@@ -82,9 +105,12 @@ def sentinel2(collection: str = "COPERNICUS/S2_HARMONIZED") -> list[Image]:
         rasters = {}
         for band, step in NATIVE_M.items():
             _, affine = lattice(step)
-            rasters[band] = Raster((bright + BAND_STEP[band] + ramp(step)).astype("uint16"), CRS, affine)
+            rasters[band] = Raster(
+                (bright + BAND_STEP[band] + ramp(step)).astype("uint16"), CRS, affine
+            )
         facts = {
-            "system:time_start": datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() * 1000,
+            "system:time_start": datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+            * 1000,
             "CLOUDY_PIXEL_PERCENTAGE": 100 * cloud,
             "MGRS_TILE": "54TXN",
         }
@@ -107,10 +133,16 @@ def _masks(index: str, cloud: float, scored: bool, facts: dict[str, object]) -> 
         scl[:, :20] = 11
     images = [
         asset(f"COPERNICUS/S2_CLOUD_PROBABILITY/{index}", {"probability": probability}, time),
-        asset(f"COPERNICUS/S2_SR_HARMONIZED/{index}", {"SCL": Raster(scl.astype("uint8"), CRS, affine20)}, time),
+        asset(
+            f"COPERNICUS/S2_SR_HARMONIZED/{index}",
+            {"SCL": Raster(scl.astype("uint8"), CRS, affine20)},
+            time,
+        ),
     ]
     if scored:
-        images.append(asset(f"GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED/{index}", {"cs_cdf": score}, time))
+        images.append(
+            asset(f"GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED/{index}", {"cs_cdf": score}, time)
+        )
     return images
 
 
@@ -118,19 +150,34 @@ def water() -> Image:
     """Return surface water: a lake in the south-east corner of the area, 30 m, geographic."""
     step = 1 / 4000
     longitude, latitude = CENTRE[1], CENTRE[0]
-    affine = Affine(step, 0, round((longitude - 0.05) / step) * step, 0, -step, round((latitude + 0.05) / step) * step)
+    affine = Affine(
+        step,
+        0,
+        round((longitude - 0.05) / step) * step,
+        0,
+        -step,
+        round((latitude + 0.05) / step) * step,
+    )
     size = round(0.1 / step)
     x = affine.c + step * (np.arange(size) + 0.5)
     y = affine.f - step * (np.arange(size) + 0.5)
     lake = (x[None, :] > longitude + 0.008) & (y[:, None] < latitude - 0.006)
     return asset(
         "JRC/GSW1_4/GlobalSurfaceWater",
-        {"occurrence": Raster(np.where(lake, 97, 0).astype("uint8"), "EPSG:4326", affine, lake.astype(float))},
+        {
+            "occurrence": Raster(
+                np.where(lake, 97, 0).astype("uint8"), "EPSG:4326", affine, lake.astype(float)
+            )
+        },
     )
 
 
-def arc_second_grid(longitude: float, latitude: float, half_deg: float = 0.06) -> tuple[tuple[int, int], Affine]:
-    """Return (shape, affine) of a 1 arc-second raster around a place, pixel centres on whole arc-seconds, as SRTM's."""
+def arc_second_grid(
+    longitude: float, latitude: float, half_deg: float = 0.06
+) -> tuple[tuple[int, int], Affine]:
+    """Return (shape, affine) of a 1 arc-second raster around a place, pixel centres on whole
+    arc-seconds, as SRTM's.
+    """
     step = 1 / 3600
     left = (round((longitude - half_deg) / step) - 0.5) * step
     top = (round((latitude + half_deg) / step) + 0.5) * step
@@ -193,7 +240,8 @@ def sentinel1() -> list[Image]:
             "angle": Raster(np.full((size, wide), 35.0, "float32"), CRS, affine),
         }
         facts = {
-            "system:time_start": datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() * 1000,
+            "system:time_start": datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+            * 1000,
             "instrumentMode": "IW",
             "transmitterReceiverPolarisation": ["VV", "VH"],
             "orbitProperties_pass": look,
@@ -213,7 +261,9 @@ def landsat8() -> list[Image]:
         size, affine = lattice(30)
         fine, fine_affine = lattice(15)
         rasters = {
-            f"B{number}": Raster(np.full((size, size), bright + 0.01 * number, "float32"), CRS, affine)
+            f"B{number}": Raster(
+                np.full((size, size), bright + 0.01 * number, "float32"), CRS, affine
+            )
             for number in range(1, 8)
         }
         checks = np.indices((fine, fine)).sum(axis=0) % 2
@@ -222,7 +272,8 @@ def landsat8() -> list[Image]:
         quality = np.where(np.broadcast_to(rows, (size, size)), 1 << 3, 1 << 6).astype("uint16")
         rasters["QA_PIXEL"] = Raster(quality, CRS, affine)
         facts = {
-            "system:time_start": datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() * 1000,
+            "system:time_start": datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+            * 1000,
             "CLOUD_COVER": 100 * cloud,
             "WRS_PATH": 107,
             "WRS_ROW": 30,
