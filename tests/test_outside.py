@@ -21,7 +21,6 @@ from configs.run import ModelConfig
 from flows import steps
 from inventory.outline.words import words_of
 from inventory.publish import Published, write_item, write_products
-from models.selection import choose
 from tiles.views import Mean
 
 LINE = "OUT OF DOMAIN"
@@ -87,7 +86,7 @@ def test_a_configuration_can_make_it_refuse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
 ) -> None:
     outside = replace(about().choice, out_of_domain=True)
-    monkeypatch.setattr(choose, "choose", lambda *_, **__: outside)
+    monkeypatch.setattr(steps, "choose_checkpoint", lambda *_, **__: outside)
     run: Any = SimpleNamespace(
         place=None, model=ModelConfig.model_validate({"out_of_domain": wanted})
     )
