@@ -226,6 +226,8 @@ def large(side_km: int, pixels_per_s: float) -> dict[str, str]:
     pulled = requests / config.workers * planning.USUAL_WAIT_S + megabytes * 1e6 / (
         planning.USUAL_BYTES_PER_S * config.workers
     )
+    shards = shards_of(grid)
+    shared = seconds * (1 + seam_share(grid)) / min(20, len(shards))
     return {
         "area": f"{area.km2:,.0f} km²",
         "grid": f"{geobox.shape[1]:,} × {geobox.shape[0]:,} px of {found.card.resolution_m:g} "
@@ -236,10 +238,9 @@ def large(side_km: int, pixels_per_s: float) -> dict[str, str]:
         "pulling, at the pace the planner assumes (not "
         "measured live)": f"{pulled / 60:,.1f} min with {config.workers} requests in flight",
         "free disk asked for before the first pixel": f"{pixels * BYTES_PER_PIXEL / 1e9:,.0f} GB",
-        "shards of mapping": f"{len(shards_of(grid)):,}, {seam_share(grid):.0%} of tiles "
-        "computed twice",
+        "shards of mapping": f"{len(shards):,}, {seam_share(grid):.0%} of tiles computed twice",
         "mapping, one CPU thread": f"{seconds / 3600:,.1f} h",
-        "mapping, twenty workers of one thread": f"{seconds * (1 + seam_share(grid)) / min(20, len(shards_of(grid))) / 3600:,.2f} h",
+        "mapping, twenty workers of one thread": f"{shared / 3600:,.2f} h",
         "Earth Engine's compute (EECU)": "unknown: the service tells it per project, afterwards",
     }
 

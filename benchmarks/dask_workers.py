@@ -31,9 +31,16 @@ class Workers:
         self._file = folder / "scheduler.json"
         self._file.unlink(missing_ok=True)
         self.scheduler = self._start(
-            "scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-            "--scheduler-file", str(self._file),
-        )  # fmt: skip
+            "scheduler",
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--scheduler-file",
+            str(self._file),
+        )
         self._wait(self._file.exists)
         self.engine = "dask://" + json.loads(self._file.read_text())["address"].removeprefix(
             "tcp://"
@@ -48,9 +55,22 @@ class Workers:
         name = f"worker{len(list(self._folder.glob('worker*.log'))) + 1}"
         more = ("--resources", resources) if resources else ()
         self.workers[name] = self._start(
-            name, "worker", "--scheduler-file", str(self._file), "--name", name, "--nthreads", "1", "--no-nanny",
-            "--no-dashboard", "--host", "127.0.0.1", "--local-directory", str(self._folder), *more,
-        )  # fmt: skip
+            name,
+            "worker",
+            "--scheduler-file",
+            str(self._file),
+            "--name",
+            name,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--host",
+            "127.0.0.1",
+            "--local-directory",
+            str(self._folder),
+            *more,
+        )
         return name
 
     def ready(self, name: str) -> None:

@@ -101,9 +101,13 @@ def _key(folder: str, url: str) -> str:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     key = {
-        "type": "service_account", "project_id": "ee-test", "private_key_id": "1", "private_key": pem.decode(),
-        "client_email": "w@ee-test.iam.gserviceaccount.com", "token_uri": f"{url}/token",
-    }  # fmt: skip
+        "type": "service_account",
+        "project_id": "ee-test",
+        "private_key_id": "1",
+        "private_key": pem.decode(),
+        "client_email": "w@ee-test.iam.gserviceaccount.com",
+        "token_uri": f"{url}/token",
+    }
     path = Path(folder) / "key.json"
     path.write_text(json.dumps(key), encoding="utf-8")
     return str(path)

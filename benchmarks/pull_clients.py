@@ -78,10 +78,15 @@ def xee(side: int, workers: int) -> Pull:
         dask.config.set(scheduler="threads", num_workers=workers)
         data = xarray.open_dataset(
             ee.ImageCollection([ee.Image(SCENE).select(list(BANDS))]),
-            engine="ee", crs=CRS, crs_transform=TRANSFORM, shape_2d=(side, side), fast_time_slicing=True,
-            chunks={"time": 1, "x": 512, "y": 512}, io_chunks={"time": 1, "x": 512, "y": 512},
+            engine="ee",
+            crs=CRS,
+            crs_transform=TRANSFORM,
+            shape_2d=(side, side),
+            fast_time_slicing=True,
+            chunks={"time": 1, "x": 512, "y": 512},
+            io_chunks={"time": 1, "x": 512, "y": 512},
             executor_kwargs={"max_workers": workers},
-        )  # fmt: skip
+        )
         data.to_zarr(folder / "xee.zarr", zarr_format=3, consolidated=False)
 
     return pull
@@ -140,8 +145,11 @@ def _sign_in() -> None:
 
 
 CLIENTS: dict[str, Callable[[int, int], Pull]] = {
-    "coslide": coslide, "xee": xee, "geedim": geedim, "geedim in memory": geedim_memory,
-}  # fmt: skip
+    "coslide": coslide,
+    "xee": xee,
+    "geedim": geedim,
+    "geedim in memory": geedim_memory,
+}
 
 
 def main() -> None:

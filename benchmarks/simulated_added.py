@@ -33,8 +33,17 @@ from gee.simulated.truth import truth_mask
 SIDE_PX = 512
 SEED = 1
 BANDS = (
-    "pre_VV", "post_VV", "pre_VH", "post_VH", "post_B4", "post_B5", "post_B7", "river_distance", "fault_distance", "lithology",
-)  # fmt: skip
+    "pre_VV",
+    "post_VV",
+    "pre_VH",
+    "post_VH",
+    "post_B4",
+    "post_B5",
+    "post_B7",
+    "river_distance",
+    "fault_distance",
+    "lithology",
+)
 RANK = {1: 0, 5: 1, 4: 2, 3: 3, 2: 4}
 """Lithology code -> place in the order from alluvium and hard to weak rock, where slides are
 thought likelier.

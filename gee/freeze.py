@@ -207,10 +207,21 @@ def _layer(name: str, file: str) -> Layer:
 
 def _profile(geobox: GeoBox, dtype: str, nodata: float) -> dict[str, Any]:
     return {
-        "driver": "GTiff", "height": int(geobox.shape[0]), "width": int(geobox.shape[1]), "count": 1, "dtype": dtype,
-        "crs": str(geobox.crs), "transform": geobox.affine, "nodata": nodata, "tiled": True, "blockxsize": CHUNK_PX,
-        "blockysize": CHUNK_PX, "compress": "deflate", "predictor": 2 if dtype != "float32" else 3, "bigtiff": "if_safer",
-    }  # fmt: skip
+        "driver": "GTiff",
+        "height": int(geobox.shape[0]),
+        "width": int(geobox.shape[1]),
+        "count": 1,
+        "dtype": dtype,
+        "crs": str(geobox.crs),
+        "transform": geobox.affine,
+        "nodata": nodata,
+        "tiled": True,
+        "blockxsize": CHUNK_PX,
+        "blockysize": CHUNK_PX,
+        "compress": "deflate",
+        "predictor": 2 if dtype != "float32" else 3,
+        "bigtiff": "if_safer",
+    }
 
 
 def _write_bands(

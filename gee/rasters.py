@@ -29,9 +29,14 @@ from gee.derive import spacing
 from gee.resample import Method, cut, footprint, positions, sample
 
 _MAGIC: Final = {
-    b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff",
-    b"\0\0\0\x0c": "JP2OpenJPEG", b"\xffO\xffQ": "JP2OpenJPEG", b"\x89PNG": "PNG",
-}  # fmt: skip
+    b"II*\0": "GTiff",
+    b"MM\0*": "GTiff",
+    b"II+\0": "GTiff",
+    b"MM\0+": "GTiff",
+    b"\0\0\0\x0c": "JP2OpenJPEG",
+    b"\xffO\xffQ": "JP2OpenJPEG",
+    b"\x89PNG": "PNG",
+}
 """First bytes -> GDAL driver: formats that hold pixels and point to no other file (VRT would,
 design 2.12).
 """

@@ -43,8 +43,14 @@ def small_samples(
         ]
     )
     origin = Origin(
-        name=name, title=name, sensor="sentinel-2", level=Level.TOA, resolution_m=10, simulated=simulated, licence="CC0-1.0"
-    )  # fmt: skip
+        name=name,
+        title=name,
+        sensor="sentinel-2",
+        level=Level.TOA,
+        resolution_m=10,
+        simulated=simulated,
+        licence="CC0-1.0",
+    )
     return cut(
         pixels.astype(np.float32),
         GeoBox((SIDE, SIDE), Affine(10, 0, 500_000, 0, -10, 4_700_000), "EPSG:32654"),

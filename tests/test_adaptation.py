@@ -158,10 +158,18 @@ def trained(
     for number, path in enumerate(sets):
         small_samples(path, seed=number, name=path.name)
     recipe = {
-        "name": "adapted", "samples": [{"path": str(path)} for path in sets], "adapt": request.param,
-        "architecture": "resu_net", "arguments": {"width": 16}, "normalisation": "zscore", "batch": 4, "steps": 4,
-        "reference_pixels": 400, "keep": "last", "augmentation": {"mirrors": "none"},
-    }  # fmt: skip
+        "name": "adapted",
+        "samples": [{"path": str(path)} for path in sets],
+        "adapt": request.param,
+        "architecture": "resu_net",
+        "arguments": {"width": 16},
+        "normalisation": "zscore",
+        "batch": 4,
+        "steps": 4,
+        "reference_pixels": 400,
+        "keep": "last",
+        "augmentation": {"mirrors": "none"},
+    }
     return train_card(
         TrainingConfig.model_validate(recipe), sets, "recipe.yaml", folder / "cards"
     ), sets
@@ -205,9 +213,15 @@ def test_a_fine_tuned_card_moves_scenes_to_where_its_parent_does(
     parent, _ = trained
     small_samples(tmp_path / "scene", seed=7, name="scene")
     recipe = {
-        "name": "tuned", "samples": [{"path": "scene"}], "start_from": "adapted", "batch": 2, "steps": 1,
-        "reference_pixels": 400, "keep": "last", "augmentation": {"mirrors": "none"},
-    }  # fmt: skip
+        "name": "tuned",
+        "samples": [{"path": "scene"}],
+        "start_from": "adapted",
+        "batch": 2,
+        "steps": 1,
+        "reference_pixels": 400,
+        "keep": "last",
+        "augmentation": {"mirrors": "none"},
+    }
     config = like_parent(TrainingConfig.model_validate(recipe), parent.card)
     tuned = train_card(config, [tmp_path / "scene"], "recipe.yaml", tmp_path / "cards", parent)
     assert tuned.card.normalisation == parent.card.normalisation
@@ -233,8 +247,23 @@ def run(ground: Path) -> RunLayout:
     """Return a run with a card that adapts, published."""
     make_preset(ground / "run.yaml", ground / "cards", "both")
     with pytest.raises(SystemExit) as left:
-        main(["-q", "respond", *RUN, *AREA, "--config", str(ground / "run.yaml"), "--source",
-              f"archive:{ground / 'archive'}", "--out", str(ground / "out"), "--name", "quake", "--json"])  # fmt: skip
+        main(
+            [
+                "-q",
+                "respond",
+                *RUN,
+                *AREA,
+                "--config",
+                str(ground / "run.yaml"),
+                "--source",
+                f"archive:{ground / 'archive'}",
+                "--out",
+                str(ground / "out"),
+                "--name",
+                "quake",
+                "--json",
+            ]
+        )
     assert left.value.code == 0
     return RunLayout(ground / "out" / "quake" / "r001")
 
@@ -302,8 +331,23 @@ def test_a_run_may_adapt_any_card(
     content = yaml.safe_load(preset.read_text())
     preset.write_text(yaml.safe_dump({**content, "model": {**content["model"], "adapt": "scene"}}))
     with pytest.raises(SystemExit) as left:
-        main(["-q", "respond", *RUN, *AREA, "--config", str(preset), "--source",
-              f"archive:{ground / 'archive'}", "--out", str(ground / "out"), "--name", "asked", "--json"])  # fmt: skip
+        main(
+            [
+                "-q",
+                "respond",
+                *RUN,
+                *AREA,
+                "--config",
+                str(preset),
+                "--source",
+                f"archive:{ground / 'archive'}",
+                "--out",
+                str(ground / "out"),
+                "--name",
+                "asked",
+                "--json",
+            ]
+        )
     assert left.value.code == 0
     asked = probability(json.loads(capsys.readouterr().out))
     trained = probability({"products": {"probability.tif": run.folder / "probability.tif"}})

@@ -36,7 +36,6 @@ X, Y = 580000, 4730000
 
 
 # ---- what lies below
-# ---------------------------------------------------------------------------------------------------
 
 
 def _plane(shape: tuple[int, int], drop_m: float) -> np.ndarray[Any, Any]:
@@ -107,7 +106,6 @@ def test_large_landslides_reach_farther() -> None:
 
 
 # ---- the user's layers
-# -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +300,6 @@ def test_people_off_the_raster_are_unknown_not_none(layers: AffectedConfig) -> N
 
 
 # ---- bad files
-# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -54,13 +54,23 @@ def split() -> Splits:
 def make(out: Path, seed: int = 0, name: str = "there", **changes: Any) -> SampleSet:
     pixels, label = world(seed)
     origin = Origin(
-        name=name, title="A place", sensor="sentinel-2", level=Level.TOA, resolution_m=10, simulated=True,
-        attribution=("contains nothing real",), licence="CC0-1.0", hillshade_azimuth_deg=270,
-    )  # fmt: skip
+        name=name,
+        title="A place",
+        sensor="sentinel-2",
+        level=Level.TOA,
+        resolution_m=10,
+        simulated=True,
+        attribution=("contains nothing real",),
+        licence="CC0-1.0",
+        hillshade_azimuth_deg=270,
+    )
     geobox = GeoBox(SHAPE, Affine(10, 0, 500_000, 0, -10, 4_700_000), "EPSG:32654")
     arguments: dict[str, Any] = {
-        "bands": BANDS, "origin": origin, "chipping": Chipping(chip_px=48, stride_px=24, seed=1), **changes
-    }  # fmt: skip
+        "bands": BANDS,
+        "origin": origin,
+        "chipping": Chipping(chip_px=48, stride_px=24, seed=1),
+        **changes,
+    }
     return cut(pixels, geobox, label, split(), out, **arguments)
 
 
@@ -230,9 +240,16 @@ def test_an_item_does_not_depend_on_those_before_it(samples: SampleSet) -> None:
 def test_domains_mix_by_weight_and_chips_by_share(tmp_path: Path, samples: SampleSet) -> None:
     other = make(tmp_path / "other", seed=7, name="other")
     data = ChipDataset(
-        [Share(samples, ("train",), weight=500), Share(other, ("train", "validation"), weight=200, max_chips=30)],
-        BANDS, crop_px=48, length=700, positive_share=0.5, seed=5,
-    )  # fmt: skip
+        [
+            Share(samples, ("train",), weight=500),
+            Share(other, ("train", "validation"), weight=200, max_chips=30),
+        ],
+        BANDS,
+        crop_px=48,
+        length=700,
+        positive_share=0.5,
+        seed=5,
+    )
     for number in range(2):
         data.set_epoch(number)
         drawn = [data.origin(index) for index in range(700)]

@@ -205,9 +205,12 @@ def bucket() -> Iterator[Bucket]:
     import botocore.session
 
     client = botocore.session.get_session().create_client(
-        "s3", endpoint_url=there["AWS_ENDPOINT_URL"], aws_access_key_id="tester", aws_secret_access_key="not-a-secret",
+        "s3",
+        endpoint_url=there["AWS_ENDPOINT_URL"],
+        aws_access_key_id="tester",
+        aws_secret_access_key="not-a-secret",
         region_name="us-east-1",
-    )  # fmt: skip
+    )
     client.create_bucket(Bucket="shared")
     yield Bucket(there, client)
     client.close()
@@ -252,9 +255,12 @@ def test_a_killed_worker_costs_its_shard_only_and_the_products_are_those_of_a_pl
     arguments = command(ground, tmp_path / "out", "--engine", workers.engine)
     arguments[arguments.index("--config") + 1] = str(ground / "shared.yaml")
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "flows.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=environment(**bucket.environment),
-    )  # fmt: skip
+    )
     while process.poll() is None and not bucket.holds("stack.zarr.blocks/"):
         time.sleep(0.02)
     workers.kill(workers.busy())
@@ -347,9 +353,17 @@ def test_an_engine_is_no_part_of_the_request_and_a_wrong_one_is_refused(
     ground: Path, tmp_path: Path
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *command(ground, tmp_path, "--engine", "spark://there")],
-        capture_output=True, text=True, check=False, env=environment(),
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "flows.cli",
+            *command(ground, tmp_path, "--engine", "spark://there"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
     assert done.returncode == 2
     assert "engine" in json.loads(done.stdout)["message"]
 

@@ -45,8 +45,23 @@ def call(
     preset.write_text(yaml.safe_dump({**content, "model": content["model"] | model}))
     source = f"archive:{ground / 'archive'}"
     with pytest.raises(SystemExit):
-        main(["-q", "respond", *RUN, *AREA, "--config", str(preset), "--source", source,
-              "--out", str(ground / "out"), "--name", name, "--json"])  # fmt: skip
+        main(
+            [
+                "-q",
+                "respond",
+                *RUN,
+                *AREA,
+                "--config",
+                str(preset),
+                "--source",
+                source,
+                "--out",
+                str(ground / "out"),
+                "--name",
+                name,
+                "--json",
+            ]
+        )
     answer: dict[str, Any] = json.loads(capsys.readouterr().out)
     return answer
 
@@ -159,6 +174,22 @@ def test_the_geology_preset_is_one_word_away(
     assert ModelConfig.model_validate(content["model"]).subtract_pre
     assert CleanConfig.model_validate(content["clean"]).max_length_width_ratio == 10
     with pytest.raises(SystemExit) as left:
-        main(["-q", "respond", *RUN, *AREA, "--config", str(preset), "--source", f"archive:{ground / 'archive'}",
-              "--checkpoint", "iburi-post", "--out", str(ground / "out"), "--dry-run", "--json"])  # fmt: skip
+        main(
+            [
+                "-q",
+                "respond",
+                *RUN,
+                *AREA,
+                "--config",
+                str(preset),
+                "--source",
+                f"archive:{ground / 'archive'}",
+                "--checkpoint",
+                "iburi-post",
+                "--out",
+                str(ground / "out"),
+                "--dry-run",
+                "--json",
+            ]
+        )
     assert left.value.code == 0, capsys.readouterr().out

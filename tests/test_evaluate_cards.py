@@ -50,9 +50,20 @@ def test_every_checkpoint_on_every_set_as_scikit_learn_counts(
 ) -> None:
     out = ground / "table"
     code, answer = call(
-        capsys, "--checkpoint", "one", "--checkpoint", str(ground / "cards" / "two"), "--card-dir", str(ground / "cards"),
-        "--samples", str(ground / "valley"), "--samples", str(ground / "hills"), "--out", str(out),
-    )  # fmt: skip
+        capsys,
+        "--checkpoint",
+        "one",
+        "--checkpoint",
+        str(ground / "cards" / "two"),
+        "--card-dir",
+        str(ground / "cards"),
+        "--samples",
+        str(ground / "valley"),
+        "--samples",
+        str(ground / "hills"),
+        "--out",
+        str(out),
+    )
     assert code == 0
     rows = {(row["checkpoint"], row["test set"]): row for row in answer["rows"]}
     assert set(rows) == {

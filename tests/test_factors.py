@@ -98,8 +98,11 @@ def test_segments_never_join_two_lines() -> None:
         ]
     )
     assert segments_of(lines).tolist() == [
-        [[0, 0], [1, 0]], [[1, 0], [2, 0]], [[5, 5], [6, 6]], [[8, 8], [9, 9]],
-    ]  # fmt: skip
+        [[0, 0], [1, 0]],
+        [[1, 0], [2, 0]],
+        [[5, 5], [6, 6]],
+        [[8, 8], [9, 9]],
+    ]
 
 
 @pytest.mark.parametrize("name", ["rivers.gpkg", "rivers.geojson", "rivers.shp"])
@@ -247,10 +250,12 @@ def test_an_archive_names_its_factors_inside_its_folder(tmp_path: Path) -> None:
     written(tmp_path / "b4.tif", values)
     river(tmp_path / "r.gpkg")
     manifest: dict[str, Any] = {
-        "format": "coslide/archive/1", "sensor": "aerial", "level": "L1C",
+        "format": "coslide/archive/1",
+        "sensor": "aerial",
+        "level": "L1C",
         "scenes": [{"id": "a", "acquired": "2018-09-20", "bands": {"B4": {"file": "b4.tif"}}}],
         "factors": {"river_distance": {"file": "r.gpkg"}},
-    }  # fmt: skip
+    }
     (tmp_path / "archive.yaml").write_text(yaml.safe_dump(manifest))
     source = make_source(SourceConfig(kind="archive", archive=str(tmp_path)))
     plan = source.plan(AREA, GRID, EVENT, WINDOWS, ("post_B4", "river_distance"))

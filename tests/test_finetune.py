@@ -163,8 +163,15 @@ def test_a_share_of_the_chips_is_drawn_by_the_seed(
 
 
 def test_the_quick_variant_changes_only_what_it_names(tmp_path: Path) -> None:
-    path = Path(recipe(tmp_path / "whole.yaml", epochs=7, steps=None, arguments={"width": 64},
-                       quick={"steps": 3, "arguments": {"width": 8}, "optimiser": {"name": "sgd"}}))  # fmt: skip
+    path = Path(
+        recipe(
+            tmp_path / "whole.yaml",
+            epochs=7,
+            steps=None,
+            arguments={"width": 64},
+            quick={"steps": 3, "arguments": {"width": 8}, "optimiser": {"name": "sgd"}},
+        )
+    )
     whole = read_training(path)
     quick = whole.quickened()
     assert (quick.name, quick.steps, quick.epochs, quick.arguments) == (

@@ -201,7 +201,7 @@ def test_the_work_pool_file_says_what_the_service_says() -> None:
         "evaluate",
         "tend",
     }
-    source = (REPOSITORY / "flows" / "tracked.py").read_text()
+    source = (REPOSITORY / "flows" / "service" / "flow_runs.py").read_text()
     for name, one in deployments.items():
         path, function = one["entrypoint"].split(":")
         assert path == "flows/service/flow_runs.py"

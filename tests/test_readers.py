@@ -34,8 +34,12 @@ app = QgsApplication([], False)
 app.initQgis()
 package, picture, *names = sys.argv[1:]
 layers = [QgsVectorLayer(f"{package}|layername={name}", name, "ogr") for name in names]
-told = {each.name(): [each.isValid(), each.renderer().type() if each.isValid() else "",
-                      [item.label() for item in each.renderer().legendSymbolItems()] if each.isValid() else []] for each in layers}
+def shown(layer):
+    if not layer.isValid():
+        return [False, "", []]
+    drawn = layer.renderer()
+    return [True, drawn.type(), [item.label() for item in drawn.legendSymbolItems()]]
+told = {each.name(): shown(each) for each in layers}
 settings = QgsMapSettings()
 settings.setLayers(layers)
 settings.setOutputSize(QSize(480, 360))

@@ -108,10 +108,28 @@ def test_from_sample_set_to_inventory(
     preset.write_text(yaml.safe_dump({"format": "coslide/run/1", "source": source, "model": model}))
     with pytest.raises(SystemExit) as left:
         main(
-            ["-q", "respond", "--config", str(preset), "--epicentre", f"{event['latitude']},{event['longitude']}",
-             "--date", f"{event['time']:%Y-%m-%dT%H:%M}", "--magnitude", str(event["magnitude"]), "--radius-km", str(RADIUS_KM),
-             "--as-of", str(run["windows"]["as_of"]), "--out", str(ground / "out"), "--name", recipe, "--json"]
-        )  # fmt: skip
+            [
+                "-q",
+                "respond",
+                "--config",
+                str(preset),
+                "--epicentre",
+                f"{event['latitude']},{event['longitude']}",
+                "--date",
+                f"{event['time']:%Y-%m-%dT%H:%M}",
+                "--magnitude",
+                str(event["magnitude"]),
+                "--radius-km",
+                str(RADIUS_KM),
+                "--as-of",
+                str(run["windows"]["as_of"]),
+                "--out",
+                str(ground / "out"),
+                "--name",
+                recipe,
+                "--json",
+            ]
+        )
     answer = json.loads(capsys.readouterr().out)
     assert left.value.code == 0, answer
     assert answer["checkpoint"] == card.name

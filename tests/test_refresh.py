@@ -54,7 +54,6 @@ def mask(event: EventFolder, number: int) -> np.ndarray[Any, Any]:
 
 
 # ---- clouds that clear over four acquisitions (simulated)
-# ------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +243,6 @@ def test_a_missed_schedule_is_made_up_once(
 
 
 # ---- an archive that grows
-# -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -479,7 +477,6 @@ def test_a_review_is_taken_up_without_a_new_image(
 
 
 # ---- an event that no image shows yet; many events; an older format
-# -------------------------------------------------
 
 
 def test_an_event_without_an_image_gets_its_first_revision_once_there_is_one(

@@ -189,7 +189,6 @@ def test_all_products_are_small_enough_to_mail(report: Path) -> None:
 
 
 # ---- numbers
-# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("alpha", [1.8, 2.4, 3.0])
@@ -238,7 +237,6 @@ def test_the_headline_says_what_was_not_seen(scene: SmallScene) -> None:
 
 
 # ---- in a real browser
-# -------------------------------------------------------------------------------------------------
 
 
 def _chromium() -> str | None:

@@ -54,13 +54,24 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     for name in ("vv", "vh"):
         write(folder / f"{name}.tif", echo, nodata=float("nan"))
     manifest = {
-        "format": "coslide/archive/1", "sensor": "sentinel-2", "level": "L1C", "resolution_m": 10,
+        "format": "coslide/archive/1",
+        "sensor": "sentinel-2",
+        "level": "L1C",
+        "resolution_m": 10,
         "scenes": [
-            {"id": "s2", "acquired": "2018-09-20", "bands": {"B4": {"file": "b4.tif", "scale": 1e-4, "nodata": 0}},
-             "cloud_mask": {"file": "classes.tif", "clear": [1], "cloud": [2], "water": [5]}},
-            {"id": "s1", "acquired": "2018-09-12", "bands": {"VV": {"file": "vv.tif"}, "VH": {"file": "vh.tif"}}},
+            {
+                "id": "s2",
+                "acquired": "2018-09-20",
+                "bands": {"B4": {"file": "b4.tif", "scale": 1e-4, "nodata": 0}},
+                "cloud_mask": {"file": "classes.tif", "clear": [1], "cloud": [2], "water": [5]},
+            },
+            {
+                "id": "s1",
+                "acquired": "2018-09-12",
+                "bands": {"VV": {"file": "vv.tif"}, "VH": {"file": "vh.tif"}},
+            },
         ],
-    }  # fmt: skip
+    }
     (folder / "archive.yaml").write_text(yaml.safe_dump(manifest))
     source = ArchiveSource(folder)
     assert not any("no cloud mask" in line for line in source.offer().warnings)
@@ -108,9 +119,14 @@ def test_only_cards_and_samples_with_radar_may_require_it() -> None:
     with pytest.raises(ValidationError, match="VV or VH"):
         make_card(("post_B4",), requires="radar")
     content = {
-        "name": "a", "title": "a", "run": {}, "bands": ["post_B4"], "requires": "radar",
-        "truth": {"kind": "simulated"}, "licence": "none",
-    }  # fmt: skip
+        "name": "a",
+        "title": "a",
+        "run": {},
+        "bands": ["post_B4"],
+        "requires": "radar",
+        "truth": {"kind": "simulated"},
+        "licence": "none",
+    }
     with pytest.raises(ValidationError, match="VV or VH"):
         SamplingConfig.model_validate(content)
     assert (

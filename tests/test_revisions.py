@@ -190,7 +190,6 @@ def test_ids_are_unique_whatever_happens(story: Story) -> None:
 
 
 # ---- through published folders
-# -------------------------------------------------------------------------------------
 
 
 def _publish(

@@ -56,18 +56,27 @@ def write_archive(folder: Path, image: NDArray[np.uint8], pixel_m: float, **laye
     folder.mkdir(parents=True)
     affine = Affine(pixel_m, 0, WEST, 0, -pixel_m, NORTH)
     with rasterio.open(
-        folder / "rgb.tif", "w", driver="GTiff", height=image.shape[1], width=image.shape[2], count=3, dtype="uint8",
-        crs=CRS, transform=affine,
-    ) as file:  # fmt: skip
+        folder / "rgb.tif",
+        "w",
+        driver="GTiff",
+        height=image.shape[1],
+        width=image.shape[2],
+        count=3,
+        dtype="uint8",
+        crs=CRS,
+        transform=affine,
+    ) as file:
         file.write(image)
     bands = {
         name: {"file": "rgb.tif", "band": n + 1, **layer}
         for n, name in enumerate(("B4", "B3", "B2"))
     }
     content = {
-        "format": "coslide/archive/1", "sensor": "aerial-rgb", "level": "display",
+        "format": "coslide/archive/1",
+        "sensor": "aerial-rgb",
+        "level": "display",
         "scenes": [{"id": "flight", "acquired": "2018-09-20", "bands": bands}],
-    }  # fmt: skip
+    }
     (folder / "archive.yaml").write_text(yaml.safe_dump(content))
     return folder
 
@@ -79,11 +88,15 @@ def write_card(folder: Path, pixel_m: float, **changes: Any) -> Path:
     card = make_card(
         BANDS,
         **{
-            "name": "rgb", "sensor": "aerial-rgb", "level": Level.DISPLAY, "resolution_m": pixel_m,
+            "name": "rgb",
+            "sensor": "aerial-rgb",
+            "level": Level.DISPLAY,
+            "resolution_m": pixel_m,
             "tiles": CardTiles(size=64, mode="core", halo=56),
             "normalisation": Normalisation(method="zscore", statistics=statistics),
-        } | changes,
-    )  # fmt: skip
+        }
+        | changes,
+    )
     save_card(
         card, folder / "rgb", reference=Reference(BANDS, values, block, domain, ("here",), 0.0)
     )
@@ -185,18 +198,28 @@ def test_real_pictures_become_samples(tmp_path: Path, real: Path) -> None:
         CRS, "EPSG:4326", WEST + 4, NORTH - height * 0.8 + 4, WEST + width * 0.8 - 4, NORTH - 4
     )
     config = {
-        "format": "coslide/sampling/1", "name": "bijie-one", "title": "one Bijie picture",
+        "format": "coslide/sampling/1",
+        "name": "bijie-one",
+        "title": "one Bijie picture",
         "run": {
-            "event": {"name": "bijie", "time": "2018-09-05T18:00:00Z", "latitude": (south + north) / 2, "longitude": (west + east) / 2},
+            "event": {
+                "name": "bijie",
+                "time": "2018-09-05T18:00:00Z",
+                "latitude": (south + north) / 2,
+                "longitude": (west + east) / 2,
+            },
             "area": f"{west},{south},{east},{north}",
             "windows": {"as_of": "2018-12-01"},
             "source": {"kind": "archive", "archive": "archive"},
             "resolution_m": 0.8,
         },
-        "bands": list(BANDS), "truth": {"kind": "polygons", "slides": [{"file": "truth.gpkg"}]},
-        "split": {"kind": "blocks", "block_px": 64, "guard_px": 0}, "chip_px": 32, "stride_px": 32,
+        "bands": list(BANDS),
+        "truth": {"kind": "polygons", "slides": [{"file": "truth.gpkg"}]},
+        "split": {"kind": "blocks", "block_px": 64, "guard_px": 0},
+        "chip_px": 32,
+        "stride_px": 32,
         "licence": "research use",
-    }  # fmt: skip
+    }
     (tmp_path / "samples.yaml").write_text(yaml.safe_dump(config))
     card = make_samples(tmp_path / "samples.yaml", tmp_path / "set").card
     assert card.origin.level is Level.DISPLAY

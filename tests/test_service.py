@@ -183,11 +183,11 @@ def test_files_lie_where_the_operator_allowed_and_blocks_are_told(
         " end(evaluate_flow('../../etc', return_state=True)),"
         " end(evaluate_flow('quake/r001', '/etc/passwd', return_state=True))]\n"
         "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Hook; "
-        "from flows.service import telling\n"
+        "from flows.service import hooks\n"
         "Hook(name='duty', url=__import__('os').environ['COSLIDE_TEST_HOOK'], method='POST',"
         " json_data={'said': '{{subject}}: {{body}}'}).save('duty')\n"
         "from configs.service import ServiceConfig\n"
-        "telling.tell(ServiceConfig(notify={'blocks': ['custom-webhook/duty', "
+        "hooks.tell(ServiceConfig(notify={'blocks': ['custom-webhook/duty', "
         "'custom-webhook/none']}), 'by block', 'hello')\n"
         "print(json.dumps(out))"
     )
@@ -207,7 +207,8 @@ from flows.service.tending import tend
 from flows.watch.ledger import Run
 settings = read_service(Path(sys.argv[1] if len(sys.argv) > 1 else %r))
 now = datetime.now(UTC)
-told = [tend(settings, now), tend(settings, now + timedelta(minutes=6)), tend(settings, now + timedelta(minutes=6))]
+later = now + timedelta(minutes=6)
+told = [tend(settings, now), tend(settings, later), tend(settings, later)]
 event = json.dumps({"usgs_id": "us1234abcd"})
 run = Run("us1234abcd.m6", "us1234abcd", "m6", "{}", event, "running", 1, now, None, None, "", now)
 handles = [DeploymentRuns().start(run).handle for _ in range(2)]

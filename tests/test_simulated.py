@@ -20,7 +20,7 @@ from configs.bands import When
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import DateRange, Event, Windows
 from configs.records import Level, ObservationClass
-from gee.simulated import LANDSCAPES, SimulatedSource, fingerprint
+from gee.simulated import LANDSCAPES, SimulatedSource
 from gee.simulated.truth import truth_mask, truth_polygons
 from gee.source import Plan, Pulled
 
@@ -225,8 +225,3 @@ def test_mask_and_polygons_are_one_shape() -> None:
     assert frame.geometry.is_valid.all()
     assert frame.geometry.union_all().area == pytest.approx(mask.sum() * 25.0, rel=0.01)
     assert (frame.geometry.area <= frame.area_m2 + 1e-6).all()
-
-
-def test_the_fingerprint_is_stable_within_a_run() -> None:
-    assert fingerprint() == fingerprint()
-    assert len(fingerprint()) == 16

@@ -103,12 +103,57 @@ def slope_deg(landscape: str, plan: Plan) -> NDArray[np.float64]:
     return steep
 
 
-def test_both_fingerprints_are_frozen() -> None:
-    """The first one decides whether cards and studies still hold; the second names the fields that
-    were added later.
+DRAWN = {
+    "tephra-hills": (
+        [0.13185, 0.11825, 0.08864, 0.29252, 0.17848, 0.10227],
+        [0.12479, -9.98543, 2.7078],
+        3769,
+    ),
+    "alpine-valley": (
+        [0.11008, 0.10739, 0.09757, 0.22157, 0.16709, 0.11792],
+        [0.11897, -9.67915, 2.87919],
+        74,
+    ),
+    "tropical-range": (
+        [0.1329, 0.12195, 0.10291, 0.27352, 0.19596, 0.12426],
+        [0.13245, -12.43654, 4.35924],
+        1976,
+    ),
+    "deep-gorge": (
+        [0.08994, 0.08676, 0.07599, 0.2446, 0.1585, 0.08939],
+        [0.1043, -7.1681, 3.20893],
+        0,
+    ),
+    "loess-basin": (
+        [0.11357, 0.11185, 0.10078, 0.24263, 0.18528, 0.12345],
+        [0.12356, -13.81757, 4.5361],
+        3581,
+    ),
+    "dry-mountains": (
+        [0.11456, 0.11729, 0.11256, 0.25884, 0.22989, 0.15726],
+        [0.1417, -11.96139, 2.52112],
+        443,
+    ),
+}
+"""Landscape → (means of the first six bands, means of B5, VV and lithology, landslide pixels)."""
+
+
+@pytest.mark.parametrize("landscape", DRAWN)
+def test_the_simulated_earth_is_the_one_that_its_marks_name(landscape: str) -> None:
+    """Checkpoints and studies hold for this Earth only. If a mean moves, raise the mark
+    (`fingerprint`, `added_fingerprint`) and train them anew.
     """
-    assert fingerprint() == "6daac6c8bf2e1b84"
-    assert added_fingerprint() == "bb09453393dca101"
+    assert (fingerprint(), added_fingerprint()) == ("6daac6c8bf2e1b84", "bb09453393dca101")
+    source = SimulatedSource(landscape, seed=3)
+    plan = planned(source, (*SIX, *MORE, *ECHOES, *STILL), 0.8)
+    pulled = source.pull(plan, plan.geobox)
+    first, added, truth = DRAWN[landscape]
+    # Means of 25 600 pixels, written with five digits: processors differ in the last bits only.
+    for names, wanted in ((SIX, first), (("post_B5", "post_VV", "lithology"), added)):
+        means = [float(np.nanmean(pulled.bands[name])) for name in names]
+        assert means == pytest.approx(wanted, abs=2e-5)
+    mask = truth_mask(landscape, 3, quake(), plan.geobox)
+    assert int(mask.sum()) == pytest.approx(truth, abs=3)
 
 
 def test_the_first_six_bands_keep_every_bit_beside_others() -> None:

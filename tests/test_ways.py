@@ -158,11 +158,18 @@ def pool(
             )
         )
     made = [Composition(name=one.domain, shares={one.domain: 1}) for one in every]
-    config = StudyConfig.model_validate({
-        "name": "small", "title": "small", "total": 4, "recipe": {"bands": list(BANDS), "precision": "float32"},
-        "domains": [{"name": one.domain, "sets": [one.domain]} for one in every], "compositions": made,
-        "answering": WAYS, "tiles": {"size": 96, "mode": "blend", "halo": 16},
-    })  # fmt: skip
+    config = StudyConfig.model_validate(
+        {
+            "name": "small",
+            "title": "small",
+            "total": 4,
+            "recipe": {"bands": list(BANDS), "precision": "float32"},
+            "domains": [{"name": one.domain, "sets": [one.domain]} for one in every],
+            "compositions": made,
+            "answering": WAYS,
+            "tiles": {"size": 96, "mode": "blend", "halo": 16},
+        }
+    )
     done = []
     for number, composition in enumerate(made):
         card = make_card(BANDS, name=composition.name, arguments={"width": 16})
@@ -183,8 +190,10 @@ def test_ways_are_scored_on_unseen_domains_against_the_plain_answer_and_asked_on
     config, done, every, work = pool
     found = ways(config, done, every, work)
     assert {name: (way.cards, way.answers) for name, way in found.items()} == {
-        "own-light": (2, 2), "all-three": (2, 2), "sure": (1, 1)
-    }  # fmt: skip
+        "own-light": (2, 2),
+        "all-three": (2, 2),
+        "sure": (1, 1),
+    }
     assert set(found["sure"].by_domain) == {"gorge"}, "the card of the hills has seen the hills"
     table = ways_table(found)
     assert "brought to the card" in table

@@ -129,7 +129,8 @@ class Usgs:
             updated = max(updated, version["updateTime"])
             strongest = version["properties"].get("maxmmi", "0")
             version["contents"]["download/grid.xml"] = {
-                "url": f"{self.url}/product/shakemap/{name}/{version['source']}/{version['updateTime']}/{strongest}/grid.xml"
+                "url": f"{self.url}/product/shakemap/{name}/{version['source']}"
+                f"/{version['updateTime']}/{strongest}/grid.xml"
             }
         properties |= {"products": kept, "updated": updated}
         if name in self.renamed and self.renamed[name][0] <= self.now:

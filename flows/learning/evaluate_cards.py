@@ -109,8 +109,28 @@ PATCH_METRICS = ("f1", "iou", "mcc")
 """Means over patches stand beside the pooled values: paper 000 averages so, papers 001 to 004 count
 globally.
 """
-SHOWN = ("checkpoint", "trained on", "test set", "f1", "iou", "precision", "recall", "mcc", "kappa", "oa", "miou", "mpa", "fwiou",
-         "landslide recall", "landslide precision", "boundary f1 2 px", "parameters", "MFLOP/px", "s/Mpx", "peak GB")  # fmt: skip
+SHOWN = (
+    "checkpoint",
+    "trained on",
+    "test set",
+    "f1",
+    "iou",
+    "precision",
+    "recall",
+    "mcc",
+    "kappa",
+    "oa",
+    "miou",
+    "mpa",
+    "fwiou",
+    "landslide recall",
+    "landslide precision",
+    "boundary f1 2 px",
+    "parameters",
+    "MFLOP/px",
+    "s/Mpx",
+    "peak GB",
+)
 """Columns of the Markdown table; the CSV has all."""
 
 
@@ -192,13 +212,14 @@ def row(found: Found, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, 
     probability, peak_gb = _mapped(predictor, samples, labelled)
     called = np.where(labelled, (probability >= card.threshold).astype(np.uint8), np.uint8(IGNORED))
     pooled = Confusion.from_masks(called, truth)
+    about = " (simulated)" if samples.card.origin.simulated else ""
     return {
         "checkpoint": card.name,
         "architecture": card.architecture,
         "trained on": ", ".join(
             f"{d.name}{' (simulated)' if d.simulated else ''}" for d in card.domains
         ),
-        "test set": f"{samples.name}/{'+'.join(splits)}{' (simulated)' if samples.card.origin.simulated else ''}",
+        "test set": f"{samples.name}/{'+'.join(splits)}{about}",
         "threshold": card.threshold,
         **pooled.as_dict(),
         **_patch_means(called, truth, samples.card.chip_px),

@@ -42,6 +42,7 @@ RETRIES = 2
 lost for a moment).
 """
 _POLL_SECONDS = 2
+_FIRST = "FIRST_COMPLETED"
 _GPU = "GPU"
 """The worker resource that stands for a GPU: `dask worker --resources GPU=1`."""
 
@@ -203,11 +204,8 @@ class DaskCluster:
         alone_since: float | None = None
         while True:
             try:
-                return list(
-                    distributed.wait(
-                        running, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED"
-                    ).done
-                )  # type: ignore[no-untyped-call]
+                done = distributed.wait(running, timeout=_POLL_SECONDS, return_when=_FIRST).done  # type: ignore[no-untyped-call]
+                return list(done)
             except TimeoutError:
                 pass
             except CancelledError:

@@ -190,7 +190,5 @@ def _headline(folder: Path) -> str:
     path = folder / "item.json"
     if not path.exists():
         return ""
-    return (
-        ": "
-        f"{json.loads(path.read_text(encoding='utf-8')).get('properties', {}).get('description', '')}"
-    )
+    properties = json.loads(path.read_text(encoding="utf-8")).get("properties", {})
+    return f": {properties.get('description', '')}"

@@ -23,14 +23,18 @@ OPEN: tuple[State, ...] = ("intended", "running", "waiting")
 VERSION = 1
 _TABLES = f"""
 create table if not exists quake (
-    id text primary key, title text not null, updated integer not null, version text, verdict text not null, gone integer not null);
+    id text primary key, title text not null, updated integer not null, version text,
+    verdict text not null, gone integer not null);
 create table if not exists alias (alias text primary key, id text not null);
 create table if not exists run (
-    key text primary key, quake text not null, version text not null, area text not null, event text not null,
-    state text not null check (state in {get_args(State)}), attempt integer not null, due text not null, config text, handle text,
+    key text primary key, quake text not null, version text not null, area text not null,
+    event text not null,
+    state text not null check (state in {get_args(State)}), attempt integer not null,
+    due text not null, config text, handle text,
     message text not null, made text not null, begun text, ended text);
 create table if not exists feed (
-    one integer primary key check (one = 1), failures integer not null, success text, next text, error text not null);
+    one integer primary key check (one = 1), failures integer not null, success text, next text,
+    error text not null);
 """
 
 

@@ -177,7 +177,8 @@ class Watch:
             return self.config.feed
         weakest = min(rule.min_magnitude for rule in self.config.rules)
         since = success.strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self.config.catalogue}&updatedafter={since}&minmagnitude={weakest:g}&includedeleted=true"
+        asked = f"updatedafter={since}&minmagnitude={weakest:g}&includedeleted=true"
+        return f"{self.config.catalogue}&{asked}"
 
     def _meet(self, quake: Quake, now: datetime, turn: Turn) -> bool:
         """Judge one earthquake where it is new or changed; return False where that must be tried

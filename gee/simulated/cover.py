@@ -77,12 +77,24 @@ def place(world: World, grid: Grid) -> Place:
         * (ONE - farmed)
     )
     return Place(
-        world, grid, height, gx, gy, slope, river, patches, variety,
-        fractal(grid, 420.0, 4, world.key("open")), detail, np.exp(np.float32(cover.texture) * crowns),
-        forest, rocky, farmed,
+        world,
+        grid,
+        height,
+        gx,
+        gy,
+        slope,
+        river,
+        patches,
+        variety,
+        fractal(grid, 420.0, 4, world.key("open")),
+        detail,
+        np.exp(np.float32(cover.texture) * crowns),
+        forest,
+        rocky,
+        farmed,
         draw(world, [old_scars(world, r, c) for r, c in cells(grid)], grid),
         None,
-    )  # fmt: skip
+    )
 
 
 def struck(ground: Place, quake: Shaken) -> Place:

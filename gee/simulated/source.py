@@ -177,7 +177,8 @@ class SimulatedSource:
 
 
 def _id(acquisition: Acquisition) -> str:
-    return f"SIM_{acquisition.world.name}_{acquisition.world.epsg}_{acquisition.date:%Y%m%d}_T{acquisition.track}"
+    world = acquisition.world
+    return f"SIM_{world.name}_{world.epsg}_{acquisition.date:%Y%m%d}_T{acquisition.track}"
 
 
 def _by_window(bands: Iterable[str]) -> dict[When, tuple[str, ...]]:

@@ -46,8 +46,9 @@ def _colour(colour: str, alpha: int) -> str:
 
 
 def _style(name: str, line: str, fill: str, width: float = 1.5) -> str:
-    shape = f"<LineStyle><color>{line}</color><width>{width:g}</width></LineStyle><PolyStyle><color>{fill}</color></PolyStyle>"
-    return f"<Style id={quoteattr(name)}>{shape}</Style>"
+    outline = f"<LineStyle><color>{line}</color><width>{width:g}</width></LineStyle>"
+    area = f"<PolyStyle><color>{fill}</color></PolyStyle>"
+    return f"<Style id={quoteattr(name)}>{outline}{area}</Style>"
 
 
 def _styles() -> str:
@@ -122,7 +123,8 @@ def _ground(layer: Layer, style: str, name: str, simplify_m: float, visible: boo
     names = layer.frame[name].tolist() if name in layer.frame.columns else [name] * len(layer.frame)
     for shape, called in zip(_shapes(layer, simplify_m), names, strict=True):
         if not shape.is_empty:
-            head = f"<name>{text(called)}</name><visibility>{int(visible)}</visibility><styleUrl>#{style}</styleUrl>"
+            head = f"<name>{text(called)}</name><visibility>{int(visible)}</visibility>"
+            head += f"<styleUrl>#{style}</styleUrl>"
             yield f"<Placemark>{head}{shape_of(shape)}</Placemark>"
     yield "</Folder>"
 

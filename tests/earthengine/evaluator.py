@@ -160,9 +160,13 @@ class _Walk:
 def _grid(stated: dict[str, Any]) -> Grid:
     to = stated["affineTransform"]
     affine = Affine(
-        to.get("scaleX", 1), to.get("shearX", 0), to.get("translateX", 0),
-        to.get("shearY", 0), to.get("scaleY", 1), to.get("translateY", 0),
-    )  # fmt: skip
+        to.get("scaleX", 1),
+        to.get("shearX", 0),
+        to.get("translateX", 0),
+        to.get("shearY", 0),
+        to.get("scaleY", 1),
+        to.get("translateY", 0),
+    )
     size = stated["dimensions"]
     return Grid(
         stated.get("crsCode") or stated["crsWkt"], affine, int(size["height"]), int(size["width"])

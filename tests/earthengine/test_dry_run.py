@@ -17,9 +17,23 @@ from flows.cli import main
 from gee.earthengine import planning
 
 ASKED = (
-    "respond", "--epicentre", "42.70,141.93", "--date", "2018-09-05T18:07", "--radius-km", "1.2", "--as-of", "2018-12-01",
-    "--pre", "2017-09-01/2018-09-05", "--post", "2018-09-05/2018-11-30", "--source", "earthengine", "--dry-run",
-)  # fmt: skip
+    "respond",
+    "--epicentre",
+    "42.70,141.93",
+    "--date",
+    "2018-09-05T18:07",
+    "--radius-km",
+    "1.2",
+    "--as-of",
+    "2018-12-01",
+    "--pre",
+    "2017-09-01/2018-09-05",
+    "--post",
+    "2018-09-05/2018-11-30",
+    "--source",
+    "earthengine",
+    "--dry-run",
+)
 
 
 def test_it_tells_what_would_be_pulled(

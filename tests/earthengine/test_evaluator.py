@@ -42,10 +42,13 @@ def client(loopback: Loopback, config: EarthEngineConfig, monkeypatch: pytest.Mo
             grid = {
                 "dimensions": {"width": size, "height": size},
                 "affineTransform": {
-                    "scaleX": affine.a, "translateX": affine.c, "scaleY": affine.e, "translateY": affine.f,
+                    "scaleX": affine.a,
+                    "translateX": affine.c,
+                    "scaleY": affine.e,
+                    "translateY": affine.f,
                 },
                 "crsCode": CRS,
-            }  # fmt: skip
+            }
             payload = ee.data.computePixels(
                 {"expression": image, "fileFormat": "NPY", "grid": grid}
             )

@@ -30,9 +30,16 @@ from flows.steps import candidates, open_source, plan_of
 from gee.earthengine import disconnect
 
 ASKED = {
-    "epicentre": "42.7,141.95", "date": "2021-08-14T12:29", "magnitude": "6.6", "radius-km": "1.0", "name": "quake",
-    "pre": "2021-06-20/2021-08-14", "post": "2021-08-14/2021-09-20", "as-of": "2021-09-21", "checkpoint": "sim-tephra",
-}  # fmt: skip
+    "epicentre": "42.7,141.95",
+    "date": "2021-08-14T12:29",
+    "magnitude": "6.6",
+    "radius-km": "1.0",
+    "name": "quake",
+    "pre": "2021-06-20/2021-08-14",
+    "post": "2021-08-14/2021-09-20",
+    "as-of": "2021-09-21",
+    "checkpoint": "sim-tephra",
+}
 SIMULATED = "simulated:tephra-hills"
 NAMES = ("landslides.tif", "probability.tif", "observation.tif")
 
