@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-precision verify-comparison verify-study verify-ood verify-sim-to-real verify-cross-real verify-mmd-unit verify-band-sets verify-ui verify-load verify-kill verify-dask
+.PHONY: help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-precision verify-comparison verify-study verify-ood verify-sim-to-real verify-cross-real verify-band-sets verify-ui verify-load verify-kill verify-dask
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -38,7 +38,7 @@ check-imports: .venv/.dev
 unit: .venv/.dev
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-verify: verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-cross-real verify-selection verify-seams verify-tiling verify-mmd verify-mmd-unit verify-band-sets verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison  ## every larger claim at full size, resumable; writes docs/
+verify: verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-cross-real verify-selection verify-seams verify-tiling verify-mmd verify-band-sets verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison  ## every larger claim at full size, resumable; writes docs/
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
@@ -68,9 +68,6 @@ verify-tiling: .venv/.dev  ## memory and throughput of map_tiles
 
 verify-mmd: .venv/.dev  ## MMD of five cards against ten million pixels
 	@$(BIN)/python -m benchmarks.mmd --write
-
-verify-mmd-unit: .venv/.dev  ## which unit of the joint MMD tells F1: pixels, means or vectors of patches (simulated; after verify-study)
-	@$(BIN)/python -m benchmarks.mmd_unit --write
 
 verify-band-sets: .venv/.dev  ## cards of different bands in one ranking (simulated; after verify-study)
 	@$(BIN)/coslide study post --workers 2 --docs docs/study-post --selection configs/selection.yaml

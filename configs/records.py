@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 from configs.bands import When
 
@@ -145,18 +145,6 @@ class Choice:
     """The cards whose mean maps the scene, the chosen one first, where the run asks for `average`;
     empty otherwise.
     """
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a step cost, for the provenance: filled by the rooms that know, never invented."""
-
-    seconds: float
-    pixels: int = 0
-    bytes: int = 0
-    requests: int = 0
-    peak_memory_bytes: int = 0
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

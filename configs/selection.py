@@ -8,9 +8,8 @@ and only read.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from configs.errors import RequestError
 from configs.event import Frozen
@@ -22,8 +21,6 @@ AGREEMENT = "agreement/others"
 """
 JOINT = "joint"
 """The joint MMD of a ranking (paper 000 eq. 8 over all bands at once)."""
-Unit = Literal["pixel", "patch_mean", "patch_vector"]
-"""What one observation of the joint MMD is (`models.units`)."""
 CALIBRATION = Path(__file__).resolve().parent / "selection.yaml"
 
 
@@ -99,26 +96,10 @@ class SelectionConfig(Frozen):
     """
     halo_px: int = Field(default=32, ge=0, le=256)
     """Context read around it, pixels."""
-    unit: Unit = "pixel"
-    """What one observation of the joint distance is; the default by evidence (docs/mmd-unit.md).
-    Patches are kept beside a card's pixels only by trainings under such a setting; what a study
-    calibrated holds for pixels alone."""
-    unit_px: int = Field(default=8, ge=2, le=64)
-    """Side of a patch, a power of two."""
-    patches: int = Field(default=600, ge=50, le=20_000)
-    """Patches of the scene in the joint distance, and of a card's training areas beside its
-    pixels.
-    """
     bootstraps: int = Field(default=200, ge=20)
     permutations: int = Field(default=500, ge=20)
     seed: int = Field(default=0, ge=0)
     calibrations: tuple[BandSetCalibration, ...] = ()
-
-    @model_validator(mode="after")
-    def _whole_patches(self) -> SelectionConfig:
-        if self.unit_px & (self.unit_px - 1):
-            raise ValueError(f"`unit_px` is {self.unit_px}, not a power of two")
-        return self
 
     def calibration(
         self, bands: tuple[str, ...], simulated: bool = False
@@ -126,8 +107,6 @@ class SelectionConfig(Frozen):
         """Return what is known about cards of a set of bands, in any order; None where nothing
         is.
         """
-        if self.unit != "pixel":
-            return None
         alike = (
             c for c in self.calibrations if set(c.bands) == set(bands) and c.simulated == simulated
         )

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import zarr
@@ -26,6 +27,9 @@ from configs.files import check_format, format_of
 from configs.places import zarr_at
 
 FORMAT = format_of("stack")
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""What days and milliseconds are counted from, in stacks as in the services' answers."""
+EPOCH_DAY: Final = EPOCH.date()
 CHUNK_PX = 256
 """Side of a Zarr chunk. Blocks that are pulled or mapped are whole multiples of it: one writer per
 chunk (design 2.1).

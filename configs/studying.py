@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from configs.checkpoint import Adapt, CardTiles
+from configs.checkpoint import CardTiles
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
@@ -89,43 +89,6 @@ class Composition(Frozen):
         return dict(zip(self.shares, apportioned(total, list(self.shares.values())), strict=True))
 
 
-class Answering(Frozen):
-    """Another way to answer a scene with a card that is there already: no label, no training of
-    cards. One or several of three things, in this order."""
-
-    name: str = Field(pattern=NAME_PATTERN)
-    title: str = ""
-    """What is tried, for the table; the name where empty."""
-    of: tuple[str, ...] = ()
-    """Compositions whose cards answer; all but the trials where empty."""
-    seeds: tuple[int, ...] = ()
-    """Seeds of the cards that answer; all where empty."""
-    adapt: Adapt = "card"
-    """scene, match: the scene is brought to the card's reference
-    (`models.inference.adaptation`).
-    """
-    batch_norm: float = Field(default=0.0, ge=0, le=1)
-    """The scene's part in the network's batch-norm statistics (`models.batchnorm`)."""
-    learn_steps: int = Field(default=0, ge=0)
-    """Steps of learning from the card's own sure answers (`models.selftrain`)."""
-    sure: tuple[float, float] = (0.05, 0.7)
-    """Of learning: calibrated probability up to which a pixel is none, and from which it is a
-    landslide.
-    """
-    learning_rate: float = Field(default=1e-4, gt=0)
-    """Of learning."""
-    tile_px: int = Field(default=200, ge=32, le=1024)
-    """Side of the tiles that batch-norm statistics are taken of, or that are learnt from."""
-
-    @model_validator(mode="after")
-    def _another_way(self) -> Answering:
-        if self.adapt == "card" and not self.batch_norm and not self.learn_steps:
-            raise ValueError(
-                f"the way `{self.name}` changes nothing; set `adapt`, `batch_norm` or `learn_steps`"
-            )
-        return self
-
-
 class StudyConfig(Frozen):
     """A leave-one-domain-out study."""
 
@@ -139,10 +102,6 @@ class StudyConfig(Frozen):
     """Fields of a training recipe (configs/training.py), the same for every card."""
     domains: tuple[StudyDomain, ...] = Field(min_length=2)
     compositions: tuple[Composition, ...] = Field(min_length=1)
-    answering: tuple[Answering, ...] = ()
-    """Ways to answer unseen scenes otherwise, each scored against the plain answer of the same
-    card.
-    """
     tiles: CardTiles | None = None
     """How scenes are run through the cards of the study; as each card says where null. Large tiles
     are cheap.
@@ -167,19 +126,10 @@ class StudyConfig(Frozen):
                     f"the counts of `{made.name}` add up to {sum(made.counts.values())}, "
                     f"not {self.total}"
                 )
-        named = (self.domains, self.compositions, self.answering)
+        named = (self.domains, self.compositions)
         for kind in ([one.name for one in some] for some in named):
             if len(set(kind)) < len(kind):
-                raise ValueError(
-                    "domains, compositions and ways of answering each need names of their own"
-                )
-        for way in self.answering:
-            strange = set(way.of) - {made.name for made in self.compositions}
-            if strange:
-                raise ValueError(
-                    f"the way `{way.name}` names {', '.join(sorted(strange))}, which is no "
-                    "composition"
-                )
+                raise ValueError("domains and compositions each need names of their own")
         self.training(self.compositions[0], self.seeds[0])
         return self
 
@@ -231,7 +181,7 @@ def read_study(name: str) -> tuple[StudyConfig, Path]:
 
 def _like(content: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return a study that names another in its folder with what it takes from it: everything it
-    does not give itself, its recipe field by field, but neither trials nor other ways of answering.
+    does not give itself, its recipe field by field, but no trials.
 
     Raises:
         RequestError: the other is missing or malformed, or is like another itself.
@@ -252,5 +202,5 @@ def _like(content: dict[str, Any], path: Path) -> dict[str, Any]:
         )
     candidates = [made for made in other.get("compositions", ()) if not made.get("trial")]
     recipe = {**other.get("recipe", {}), **content.get("recipe", {})}
-    taken = {**other, "answering": (), "compositions": candidates, **content, "recipe": recipe}
+    taken = {**other, "compositions": candidates, **content, "recipe": recipe}
     return {name: value for name, value in taken.items() if name != "like"}

@@ -130,13 +130,18 @@ class AugmentationConfig(Frozen):
     """
     noise: float = Field(default=0.0, ge=0, le=1)
     """Standard deviation of noise added per pixel to the optical bands after normalisation."""
-    season: float = Field(default=0.0, ge=0, le=1)
-    """Spread of a random light and greenness of each date, drawn apart for the images before and
-    after, on reflectance; indices follow (`models.seasons`)."""
     blur_px: float = Field(default=0.0, ge=0, le=5)
     """Largest standard deviation of a Gaussian blur of the optical bands, drawn anew for every chip
     (paper 003).
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_season(cls, content: Any) -> Any:
+        """Accept recipes that name the variation of seasons, which is gone, where it was off."""
+        if isinstance(content, dict) and content.get("season") == 0:
+            return {name: value for name, value in content.items() if name != "season"}
+        return content
 
 
 class TrainingConfig(Frozen):
@@ -289,9 +294,8 @@ class TrainingConfig(Frozen):
                 del content[later]
         for source in content["samples"]:  # the count says what it comes to
             del source["share"]
-        for later in ("blur_px", "season"):
-            if not getattr(self.augmentation, later):
-                del content["augmentation"][later]
+        if not self.augmentation.blur_px:
+            del content["augmentation"]["blur_px"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

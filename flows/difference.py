@@ -21,15 +21,13 @@ from configs.places import drop, zarr_at
 from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
-from flows.probability import adaptation_before, adaptation_of
+from flows.probability import adaptation_before, adaptation_of, grid_of
 from flows.run.progress import progress
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
-from models.architectures import ARCHITECTURES
 from models.histogram import BandHistogram
 from models.inference.adaptation import Adaptation, Matching
 from models.registry import Candidates, Found
-from tiles.grid import TileGrid
 from tiles.stitch import map_tiles
 from tiles.views import Is, Without
 
@@ -104,7 +102,7 @@ def _map(
     adaptation: Adaptation | None,
 ) -> zarr.Array[Any]:
     shape = (view.shape[1], view.shape[2])
-    grid = TileGrid.for_card(shape, found.card.tiles, ARCHITECTURES[found.card.architecture].stride)
+    grid = grid_of(found.card, shape)
     drop(path)
     array = zarr.create_array(
         zarr_at(path), shape=shape, chunks=(CHUNK_PX, CHUNK_PX), dtype="float32", fill_value=np.nan

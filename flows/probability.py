@@ -122,7 +122,7 @@ def map_card(
     """
     maps = adaptation.as_text() if adaptation else ""
     grid, target = (
-        _grid(found.card, stack),
+        grid_of(found.card, stack.shape),
         _Target.of(found.card, stack, observed.array, where, path, maps),
     )
     done = _kept(target)
@@ -139,8 +139,9 @@ def map_card(
     return array
 
 
-def _grid(card: CheckpointCard, stack: Stack) -> TileGrid:
-    return TileGrid.for_card(stack.shape, card.tiles, ARCHITECTURES[card.architecture].stride)
+def grid_of(card: CheckpointCard, shape: tuple[int, int]) -> TileGrid:
+    """Return the tiles by which a checkpoint maps a raster of a shape (y, x)."""
+    return TileGrid.for_card(shape, card.tiles, ARCHITECTURES[card.architecture].stride)
 
 
 def _map_strips(
@@ -240,7 +241,7 @@ def map_shard(shard: MapShard) -> Report:
     strips = range(*shard.strips)
     done = {strip for strip in strips if _is_done(target, strip)}
     for missing in _runs(strips, done):
-        _map_strips(predictor, _grid(predictor.card, stack), target, missing, shard.batch)
+        _map_strips(predictor, grid_of(predictor.card, stack.shape), target, missing, shard.batch)
     return begun.report(len(strips) - len(done), shard.device)
 
 

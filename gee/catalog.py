@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from configs.area import wrap
 from configs.errors import RequestError
 from configs.event import Event
+from configs.stack import EPOCH
 from gee.fetch import fetch
 
 DETAIL_URL = "https://earthquake.usgs.gov/fdsnws/event/1/query?eventid={id}&format=geojson"
@@ -88,8 +89,7 @@ def parse_event(content: bytes, where: str) -> Event:
         return Event(
             name=identity,
             title=str(properties.get("title") or properties.get("place") or ""),
-            time=datetime(1970, 1, 1, tzinfo=UTC)
-            + timedelta(milliseconds=float(properties["time"])),
+            time=EPOCH + timedelta(milliseconds=float(properties["time"])),
             longitude=_within(float(place[0])),
             latitude=float(place[1]),
             depth_km=float(place[2]) if len(place) > 2 and place[2] is not None else None,

@@ -20,6 +20,7 @@ from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
+from configs.stack import EPOCH_DAY
 from gee.resample import cut, footprint, positions
 from gee.source import Elevation, Plan, Pulled, Source
 
@@ -100,7 +101,7 @@ class FakeSource:
         seen: dict[When, NDArray[np.uint8]] = {}
         dates: dict[When, NDArray[np.int32]] = {}
         for scene in reversed(plan.scenes):
-            day = (scene.acquired.date() - datetime(1970, 1, 1).date()).days
+            day = (scene.acquired.date() - EPOCH_DAY).days
             seen[scene.when] = np.where(
                 inside, self.observation[scene.when][row, column], 0
             ).astype(np.uint8)

@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from configs.errors import RequestError, SourceError
 from configs.event import Event
+from configs.stack import EPOCH
 from configs.watch import ALERTS, Alert
 from gee.catalog import parse_event
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST_FEED_BYTES = 50 * 2**20
 GONE = ("deleted", "delete")
 """`status` of an event that the USGS has withdrawn."""

@@ -27,7 +27,7 @@ from configs.errors import RequestError, from_os_error
 from configs.event import Event, Windows
 from configs.files import format_of, replacing
 from configs.records import Advance, ObservationClass, Scene, silent
-from configs.stack import CHUNK_PX, Stack
+from configs.stack import CHUNK_PX, EPOCH_DAY, Stack
 from gee.archive.manifest import MANIFEST, CloudMask, Layer, Manifest, SceneEntry
 from gee.previous import scenes_of
 from gee.resample import lattice
@@ -40,7 +40,6 @@ logger = logging.getLogger(__name__)
 STRIP_PX: Final = 4 * CHUNK_PX
 ELEVATION_MARGIN_PX: Final = 8
 VOID_M: Final = -32768.0
-_EPOCH: Final = date(1970, 1, 1)
 
 
 def plan_of(stack: Stack) -> Plan:
@@ -167,7 +166,7 @@ def _days(stack: Stack, when: When) -> list[int]:
 def _scene(
     plan: Plan, stack: Stack, when: When, day: int, names: list[str], folder: Path
 ) -> SceneEntry:
-    shown = _EPOCH + timedelta(days=day)
+    shown = EPOCH_DAY + timedelta(days=day)
     scenes = [
         scene for scene in plan.scenes if scene.when is when and scene.acquired.date() == shown
     ]

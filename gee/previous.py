@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from odc.geo.geobox import GeoBox
 from configs.bands import When, parse_band
 from configs.event import as_plain
 from configs.records import ObservationClass, Scene
-from configs.stack import Stack, grid_attributes
+from configs.stack import EPOCH_DAY, Stack, grid_attributes
 from gee.source import Plan, Source
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ FINGERPRINTS: Final = "fingerprints"
 people may change.
 """
 _SETTLED: Final = (ObservationClass.CLEAR, ObservationClass.WATER)
-_EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def kept_scenes(stack: Stack, plan: Plan) -> tuple[Scene, ...]:
 
 
 def _day(scene: Mapping[str, Any]) -> int:
-    return (datetime.fromisoformat(scene["acquired"]).date() - _EPOCH).days
+    return (datetime.fromisoformat(scene["acquired"]).date() - EPOCH_DAY).days
 
 
 def _days(then: Mapping[str, Any], plan: Plan, when: When) -> NDArray[np.int32]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from configs.bands import When
 from configs.records import Scene
-from configs.stack import Rows, Stack
+from configs.stack import EPOCH_DAY, Rows, Stack
 from inventory.colours import OBSERVATION
 from inventory.outline.outline import OUTSIDE, strips
 from inventory.outline.polygons import polygonise
@@ -82,7 +82,7 @@ def not_observed(probability: Rows, observation: Rows, stack: Stack) -> gpd.GeoD
 
 
 def _day(moment: datetime) -> int:
-    return (moment.astimezone(UTC).date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
+    return (moment.astimezone(UTC).date() - EPOCH_DAY).days
 
 
 def _days(stack: Stack, when: When, rows: slice, observation: Rows | None) -> NDArray[np.int32]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from configs.errors import RequestError
-from models.front import Change
 from models.nets.blocks import Segmenter
 from models.nets.cgnet import CGNet
 from models.nets.deeplabv3plus import DeepLabV3PlusMobileNetV2, DeepLabV3PlusResNet50
@@ -114,10 +113,6 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
     """Return the network `name` with fresh weights, drawn from PyTorch's global generator.
 
-    `change`, pairs of channels (before, after), may be given for every network: it then reads their
-    differences (`models.front`). Arguments that number channels (`groups`) count those that come
-    out of it.
-
     Raises:
         RequestError: there is no such network, it has no such argument, or a value is impossible
             for it.
@@ -126,7 +121,6 @@ def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
         raise RequestError(
             f"there is no network {name!r}", f"Choose one of: {', '.join(ARCHITECTURES)}."
         )
-    front = Change.of(arguments.pop("change", ()), in_channels)
     architecture = ARCHITECTURES[name]
     unknown = sorted(arguments.keys() - architecture.defaults.keys())
     if unknown:
@@ -141,9 +135,7 @@ def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
                 f"network {name!r} cannot have {key}={value!r}",
                 f"Give a value like its default, {key}={architecture.defaults[key]!r}.",
             )
-    network = architecture.builder(front.channels, **arguments)  # type: ignore[arg-type]  # checked by name above
-    network.front, network.in_channels = front, in_channels
-    return network
+    return architecture.builder(in_channels, **arguments)  # type: ignore[arg-type]  # checked by name above
 
 
 def _fits(value: object, default: object) -> bool:

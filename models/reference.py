@@ -23,13 +23,12 @@ from configs.errors import RequestError
 from configs.files import check_format, format_of, replacing, sha256
 from configs.records import IGNORED, Advance, silent
 from models.histogram import BandHistogram
-from models.sampling import WINDOW_PX, Blocks, Patches, Pixels, Usable, block_px, sloping, windows
+from models.sampling import WINDOW_PX, Blocks, Pixels, Usable, block_px, sloping, windows
 
 __all__ = ["Pixels", "Reference", "Usable", "block_px", "from_chips", "mixture", "sample"]
 
 KIND = "reference"
 _PARTS = ("values", "block", "domain")
-_PATCH = "patch_"
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,6 @@ class Reference:
     """Of all pixels that could have been drawn; not stored."""
     pixels: int = 0
     """How many pixels could have been drawn; not stored."""
-    patches: Patches | None = field(default=None, compare=False)
-    """Square patches of the same areas, where the settings asked for them (`models.units`)."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -86,8 +83,6 @@ class Reference:
             "block": self.block,
             "domain": self.domain,
         }
-        if self.patches is not None:
-            tensors |= {f"{_PATCH}{part}": getattr(self.patches, part) for part in _PARTS}
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"sample": json.dumps(header)})
             temporary.chmod(0o644)  # safetensors makes files that only their owner can read
@@ -104,10 +99,6 @@ class Reference:
             with safe_open(path, framework="numpy") as file:
                 header: dict[str, str] = file.metadata() or {}
                 values, block, domain = (file.get_tensor(name) for name in _PARTS)
-                held = f"{_PATCH}values" in file.keys()  # noqa: SIM118 (no container)
-                patches = (
-                    Patches(*(file.get_tensor(_PATCH + name) for name in _PARTS)) if held else None
-                )
         except (SafetensorError, OSError) as error:
             raise RequestError(
                 f"the reference sample {path} cannot be read: {error}",
@@ -116,9 +107,7 @@ class Reference:
         sample = json.loads(header.get("sample", "{}"))
         check_format(sample.get("format"), KIND, str(path))
         domains, slope_min_deg = tuple(sample["domains"]), sample["slope_min_deg"]
-        return cls(
-            tuple(sample["bands"]), values, block, domain, domains, slope_min_deg, patches=patches
-        )
+        return cls(tuple(sample["bands"]), values, block, domain, domains, slope_min_deg)
 
 
 def sample(
@@ -242,12 +231,7 @@ def mixture(parts: Sequence[tuple[Reference, float]], count: int, seed: int = 0)
     joined = _mixed([(part.values, part.block) for part, _ in parts], weights, count, seed)
     names = tuple(name for part, _ in parts for name in part.domains)
     bands, slope_min_deg = next(iter(kinds))
-    held = [part.patches for part, _ in parts if part.patches is not None]
-    patches = None
-    if len(held) == len(parts):
-        most = max(map(len, held))
-        patches = Patches(*_mixed([(one.values, one.block) for one in held], weights, most, seed))
-    return Reference(bands, *joined, names, slope_min_deg, patches=patches)
+    return Reference(bands, *joined, names, slope_min_deg)
 
 
 def _mixed(

@@ -1,4 +1,4 @@
-"""Where pixels or patches are drawn from: windows of flat memory, and square blocks that each give
+"""Where pixels are drawn from: windows of flat memory, and square blocks that each give
 their share.
 """
 
@@ -110,21 +110,3 @@ class Blocks:
                         rng.choice(found, min(int(quota[block]), len(found)), replace=False)
                     )
                     yield top + picked // part.shape[1], left + picked % part.shape[1], block
-
-
-@dataclass(frozen=True)
-class Patches:
-    """Square patches of one or several domains, physical values."""
-
-    values: NDArray[np.float32]
-    """`(n, bands, side, side)`, without NaN."""
-    block: NDArray[np.int32]
-    domain: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def side_px(self) -> int:
-        """Return the side of a patch."""
-        return int(self.values.shape[-1])

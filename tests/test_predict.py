@@ -13,7 +13,7 @@ from torch import nn
 from configs.checkpoint import Calibration, CardTiles
 from configs.errors import MachineError, RequestError
 from models.inference.normalise import Normaliser
-from models.inference.predict import Ensemble, Predictor, machine_failures, mirrored, pick_device
+from models.inference.predict import Predictor, machine_failures, mirrored, pick_device
 
 BANDS = ("post_B4", "post_B3", "aspect_sin", "aspect_cos")
 
@@ -76,16 +76,6 @@ def test_a_mirror_turns_directions_but_not_reflectance(batch: np.ndarray) -> Non
     assert torch.equal(north[:, 2], x[:, 2].flip(-2))
     assert torch.equal(north[:, 3], -x[:, 3].flip(-2))
     assert torch.equal(mirrored(mirrored(x, BANDS, (-1,)), BANDS, (-1,)), x)
-
-
-def test_ensemble_is_the_mean_each_member_on_its_own_bands(batch: np.ndarray) -> None:
-    cards = [make_card(BANDS[:2]), make_card(("aspect_cos", "post_B4"))]
-    members = tuple(Predictor(card, make_network(card, i), "cpu") for i, card in enumerate(cards))
-    both = Ensemble(members)
-    assert both.bands == ("post_B4", "post_B3", "aspect_cos")
-    x = batch[:, [0, 1, 3]]
-    expected = (members[0](x[:, :2]) + members[1](x[:, [2, 0]])) / 2
-    assert both(x) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(

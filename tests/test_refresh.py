@@ -496,11 +496,6 @@ def test_an_event_without_an_image_gets_its_first_revision_once_there_is_one(
     )
     with pytest.raises(NothingToSeeError):
         respond(early)
-    event = event_state.register(early)
-    assert refresh(event.folder, as_of=on(9, 10))["action"] == "waiting"
-    assert event.state.exists()
-    answer = refresh(event.folder, as_of=on(9, 25))
-    assert (answer["action"], answer["revision"]) == ("refreshed", 1)
 
 
 def test_one_events_trouble_is_not_anothers(archive: EventFolder) -> None:

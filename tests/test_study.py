@@ -110,7 +110,6 @@ def test_a_study_may_be_like_another(tmp_path: Path) -> None:
     assert (config.name, config.seeds, config.total) == ("post", (0,), standard.total)
     assert config.domains == standard.domains
     assert config.compositions == tuple(made for made in standard.compositions if not made.trial)
-    assert not config.answering
     assert config.recipe == standard.recipe | {"bands": config.recipe["bands"]}
     assert config.recipe["bands"] != standard.recipe["bands"]
     (tmp_path / "third.yaml").write_text("format: coslide/study/1\nlike: post\n", encoding="utf-8")

@@ -217,17 +217,6 @@ def reopen(event: EventFolder) -> EventState:
     return write_state(event, state="open", closed_by="", reason="")
 
 
-def register(run: RunConfig) -> EventFolder:
-    """Note an event that no image shows yet: its refresh makes the first revision as soon as one
-    does.
-    """
-    event = EventFolder(Path(run.out) / run.event.name)
-    event.folder.mkdir(parents=True, exist_ok=True)
-    run.write(event.request)
-    write_state(event, **run.refresh.model_dump(exclude={"policy"}))
-    return event
-
-
 def open_existing(folder: Path) -> EventFolder:
     """Return the folder of an event that is there.
 

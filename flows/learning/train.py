@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from models.registry import Found, installed
 from models.training import loop, state
 from models.training.finetune import Start
 from models.training.write_card import Facts, finish
-from models.units import patches
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
 from tiles.samples import SampleSet
@@ -441,16 +440,6 @@ def reference_of(
             slope_min_deg=slope_min_deg,
             seed=config.seed,
         )
-        alike = patches(
-            samples,
-            bands,
-            usable,
-            settings,
-            resolution_m=resolution_m,
-            slope_min_deg=slope_min_deg,
-            seed=config.seed,
-        )
-        drawn = replace(drawn, patches=alike)
         parts.append(
             (drawn, source.weight * (source.count or count_of(samples, config.splits.training)))
         )

@@ -212,7 +212,7 @@ def _measured(
     scene: Sample, card: Sample, scaling: Scaling, shared: dict[str, float]
 ) -> dict[str, float]:
     compared = Comparison(scene, card, scaling, shared)
-    found = {name: compared.statistic(name) for name in signals.statistics(scene.bands)}
+    found = {name: compared.statistic(name) for name in signals.STATISTICS}
     shares = np.bincount(card.domain)
     return found | {
         signals.NOVELTY: signals.novelty(scene, card),

@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,18 +19,14 @@ from configs.files import write_text
 from configs.selection import AGREEMENT
 from configs.studying import StudyConfig
 from flows.study.figures import draw
-from flows.study.findings import Findings, Tried, Way, ways_table
+from flows.study.findings import Findings, Tried
 from flows.study.pool import Answers
 from models.selection.evidence import by_target, interval
 from models.selection.signals import PLAIN
 
 
 def write_document(
-    config: StudyConfig,
-    found: Findings,
-    done: Sequence[Answers],
-    folder: Path,
-    otherwise: Mapping[str, Way],
+    config: StudyConfig, found: Findings, done: Sequence[Answers], folder: Path
 ) -> Path:
     """Return the document written to a folder, table and figures beside it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +44,6 @@ def write_document(
         calibration(found),
         thresholds(found),
         trials(found),
-        ways_table(otherwise),
         *(f"![{words}](images/{path.name})" for words, path in pictures),
         _made(done),
     ]
@@ -185,17 +180,16 @@ def _choice(config: StudyConfig, found: Findings) -> str:
 
 
 def _statistics(found: Findings) -> str:
-    named = (PLAIN, AGREEMENT, "bands/mean", "whitened/mmd")
+    named = (PLAIN, AGREEMENT, "whitened/mmd")
     shown = [*found.tried[:16], *(one for one in found.tried[16:] if one.words in named)]
     columns = ["Spearman within a domain", "within a scene", "regret", "chosen F1"]
     return (
-        "## Which statistic tells F1\n\n`SPACE/MEASURE` (`models/transfer`): *mmd* joint, "
-        "*nearest* to the nearest domain of the "
-        "mixture, *coverage* the mean distance of a scene's pixel to the card's nearest. "
+        "## Which statistic tells F1\n\n`SPACE/MEASURE`: *mmd* joint, "
+        "*coverage* the mean distance of a scene's pixel to the card's nearest. "
         "The best on all domains together (optimistic: "
         "the rows above are the honest ones), and the paper's. *agreement/others*: how "
         "little a card's landslides agree with those "
-        "of the other unseen cards (`models/agreement`).\n\n"
+        "of the other unseen cards.\n\n"
         + table(["statistic", *columns], map(_tried, shown))
         + "\n\nWhat is known of a card without looking at the scene. *Advantage*: its mean "
         "F1 beyond the other blind cards on "
@@ -271,7 +265,7 @@ def _made(done: Sequence[Answers]) -> str:
 def _csv(config: StudyConfig, found: Findings) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    shown = [PLAIN, "bands/mean", AGREEMENT, found.rule.statistic]
+    shown = [PLAIN, AGREEMENT, found.rule.statistic]
     names = list(dict.fromkeys(shown))
     out.writerow(
         [

@@ -18,7 +18,7 @@ from configs.selection import BandSetCalibration, SelectionConfig, read_selectio
 from configs.studying import StudyConfig, read_study
 from flows.run.journal import Step, plain
 from flows.study.evidence import Votes, judged, rows
-from flows.study.findings import Findings, find, ways
+from flows.study.findings import Findings, find
 from flows.study.pool import (
     Answers,
     Maps,
@@ -85,10 +85,7 @@ def study(
         config, rows(config, done, every, work), judged(done, every), votes
     )
     write_text(work / "findings.json", json.dumps(found.as_plain(), indent=1))
-    otherwise = step(ways, name="ways to answer")(config, done, every, work)
-    written = write_document(
-        config, found, done, work / "report" if docs is None else docs, otherwise
-    )
+    written = write_document(config, found, done, work / "report" if docs is None else docs)
     if selection is not None:
         _write_selection(config, found, done, selection)
     return {

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from odc.geo.geobox import GeoBox
 from configs.bands import RADAR, When, parse_band
 from configs.event import Event
 from configs.records import ObservationClass
+from configs.stack import EPOCH_DAY
 from gee.archive.manifest import CloudMask, SceneEntry
 from gee.rasters import Array, Raster
 from gee.resample import Method
@@ -24,7 +24,6 @@ LITTLE: Final = 0.1
 """Scenes that are clear over less of the area come after all others: what they show is mostly the
 gaps of a cloud mask. Chosen, not measured."""
 YEAR_DAYS: Final = 365.25
-EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -137,5 +136,5 @@ def compose(
         for name, values in pixels.items():
             bands[name][better] = values[better]
         seen[better] = found[better]
-        day[better] = (candidate.entry.acquired.date() - EPOCH).days
+        day[better] = (candidate.entry.acquired.date() - EPOCH_DAY).days
     return bands, seen, day

@@ -9,7 +9,6 @@ arrived as zeros is noticed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Any, Final
 
 import ee
@@ -17,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.records import ObservationClass, Scene
+from configs.stack import EPOCH_DAY
 from gee.earthengine.failures import Damaged
 
 CLASSES: Final = 8
 CODE_BITS: Final = 8
 COUNTS: Final = 0x7FFF
 """Counts that leave the top bit of 16 free."""
-_EPOCH: Final = date(1970, 1, 1)
 
 
 def code_dtype(scenes: int) -> str:
@@ -100,6 +99,8 @@ def read_days(
     """Return the acquisition days of coded pixels since 1970-01-01, 0 where not imaged."""
     table = np.zeros(int(np.iinfo(codes.dtype).max) + 1, np.int32)
     for slot, scene in enumerate(scenes):
-        table[first_code(slot) : first_code(slot) + CLASSES] = (scene.acquired.date() - _EPOCH).days
+        table[first_code(slot) : first_code(slot) + CLASSES] = (
+            scene.acquired.date() - EPOCH_DAY
+        ).days
     read: NDArray[np.int32] = table[codes]
     return read

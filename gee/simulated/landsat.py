@@ -18,7 +18,7 @@ from gee.simulated import sentinel2, spectra
 from gee.simulated.cover import Place
 from gee.simulated.lattice import F32, Grid, spread, white
 from gee.simulated.scene import _blurred, _lit, _taps
-from gee.simulated.sky import EPOCH, Acquisition, acquisitions
+from gee.simulated.sky import Acquisition, acquisitions
 from gee.simulated.world import World
 
 BANDS: Final = ("B1", "B2", "B3", "B4", "B8", "B11", "B12")
@@ -43,12 +43,12 @@ def overpasses(world: World, grid: Grid, first: date, last: date) -> list[Acquis
     first.
     """
     tracks = sorted({one.track for one in acquisitions(world, grid, first, last)})
-    found, start = [], (first - EPOCH).days
+    found, start = [], (first - EPOCH_DAY).days
     for track in tracks:
         begin = start + (world.key("landsat track", track) % REVISIT_DAYS - start) % REVISIT_DAYS
         found += [
             Acquisition(world, track, day)
-            for day in range(begin, (last - EPOCH).days + 1, REVISIT_DAYS)
+            for day in range(begin, (last - EPOCH_DAY).days + 1, REVISIT_DAYS)
         ]
     return sorted(found, key=lambda one: (one.day, one.track))
 

@@ -7,15 +7,16 @@ One orbit serves both windows, the one that covers most of the area, as in the l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.stack import EPOCH, EPOCH_DAY
 from gee.simulated.lattice import F32, F64, TERRAIN_M, Grid, spread
 from gee.simulated.relief import ground as terrain
-from gee.simulated.sky import EPOCH, across_track
+from gee.simulated.sky import across_track
 from gee.simulated.sun import _shifted
 from gee.simulated.world import World
 
@@ -49,12 +50,12 @@ class Pass:
     @property
     def date(self) -> date:
         """Return the local solar day."""
-        return EPOCH + timedelta(days=self.day)
+        return EPOCH_DAY + timedelta(days=self.day)
 
     @property
     def acquired(self) -> datetime:
         """Return the time of 18:00 (ascending) or 6:00 (descending) local solar time, UTC."""
-        midnight = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=self.day)
+        midnight = EPOCH + timedelta(days=self.day)
         hour = 18.0 if self.direction == "ascending" else 6.0
         return midnight + timedelta(hours=hour - self.world.central_meridian / 15)
 
@@ -86,15 +87,17 @@ def passes(world: World, grid: Grid, first: date, last: date) -> list[Pass]:
         for t in range(low, high + 1)
     ]
     track = min(shares)[1]
-    start = (first - EPOCH).days
+    start = (first - EPOCH_DAY).days
     start += (world.key("radar track", track) % REVISIT_DAYS - start) % REVISIT_DAYS
-    return [Pass(world, track, day) for day in range(start, (last - EPOCH).days + 1, REVISIT_DAYS)]
+    return [
+        Pass(world, track, day) for day in range(start, (last - EPOCH_DAY).days + 1, REVISIT_DAYS)
+    ]
 
 
 def from_id(world: World, name: str) -> Pass:
     """Return the overpass that a scene's name (`Pass.id`) names."""
     day, track = name.rsplit("_", 2)[-2:]
-    return Pass(world, int(track[1:]), (date.fromisoformat(day) - EPOCH).days)
+    return Pass(world, int(track[1:]), (date.fromisoformat(day) - EPOCH_DAY).days)
 
 
 def imaged(one: Pass, grid: Grid) -> NDArray[np.bool_]:

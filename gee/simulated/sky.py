@@ -5,12 +5,13 @@ swath.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 
+from configs.stack import EPOCH, EPOCH_DAY
 from gee.simulated.lattice import F32, F64, Grid, fractal, ramp, spread
 from gee.simulated.sun import bands_of, sun_at
 from gee.simulated.world import SUN_BAND_M, World
@@ -24,7 +25,6 @@ that edges are met.
 """
 TILT = 0.21
 """Swaths run 12 degrees off north."""
-EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Acquisition:
     @property
     def date(self) -> date:
         """Return the local solar day."""
-        return EPOCH + timedelta(days=self.day)
+        return EPOCH_DAY + timedelta(days=self.day)
 
     @property
     def acquired(self) -> datetime:
         """Return the time of 10:30 local solar time on the zone's central meridian, UTC."""
-        midnight = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=self.day)
+        midnight = EPOCH + timedelta(days=self.day)
         return midnight + timedelta(hours=10.5 - self.world.central_meridian / 15)
 
     def key(self, *words: str | int) -> int:
@@ -100,11 +100,11 @@ def acquisitions(world: World, grid: Grid, first: date, last: date) -> list[Acqu
     found = []
     for track in range(low, high + 1):
         phase = world.key("track", track) % REVISIT_DAYS
-        start = (first - EPOCH).days
+        start = (first - EPOCH_DAY).days
         start += (phase - start) % REVISIT_DAYS
         found += [
             Acquisition(world, track, day)
-            for day in range(start, (last - EPOCH).days + 1, REVISIT_DAYS)
+            for day in range(start, (last - EPOCH_DAY).days + 1, REVISIT_DAYS)
         ]
     return sorted(found, key=lambda one: (one.day, one.track))
 

@@ -21,6 +21,7 @@ from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
+from configs.stack import EPOCH_DAY
 from gee.simulated import geology, landsat, orbit, radar, sentinel2, spectra
 from gee.simulated.composite import Reach, compose, preferred, reach_of
 from gee.simulated.cover import Place, place, struck
@@ -30,7 +31,7 @@ from gee.simulated.landscapes import LANDSCAPES
 from gee.simulated.lattice import F32, TERRAIN_M, Grid, covering
 from gee.simulated.relief import measured_elevation
 from gee.simulated.scene import render
-from gee.simulated.sky import EPOCH, REVISIT_DAYS, Acquisition, acquisitions, imaged, sky
+from gee.simulated.sky import REVISIT_DAYS, Acquisition, acquisitions, imaged, sky
 from gee.simulated.slides import shaken
 from gee.simulated.world import World, world
 from gee.source import Elevation, Plan, Pulled, Source, beside
@@ -292,7 +293,7 @@ def _radar(
     }
     swath = resample.nearest(orbit.imaged(one, resample.window))
     seen = np.where(swath, ObservationClass.CLEAR, ObservationClass.NOT_IMAGED).astype(np.uint8)
-    days = np.where(swath, (scene.acquired.date() - EPOCH).days, 0).astype(np.int32)
+    days = np.where(swath, (scene.acquired.date() - EPOCH_DAY).days, 0).astype(np.int32)
     return Pulled(bands, {when: seen}, {when: days})
 
 

@@ -166,7 +166,7 @@ def adapted(sample: Reference, normalisation: Normalisation) -> Reference:
     domain by its own statistics.
 
     Distances before and after the adaptation are those of the same pixels. Band histograms are
-    those of the sample; patches are left out.
+    those of the sample.
     """
     values = sample.values.copy()
     for number, name in enumerate(sample.domains):
@@ -177,12 +177,11 @@ def adapted(sample: Reference, normalisation: Normalisation) -> Reference:
             domain=np.zeros(int(of_domain.sum()), np.int32),
             domains=(name,),
             histograms=sample.histograms if len(sample.domains) == 1 else (),
-            patches=None,
         )
         if len(alone):
             maps = Adaptation.of(normalisation, sample.bands, alone)
             values[of_domain] = maps(alone.values.T[:, :, None], sample.bands)[:, :, 0].T
-    return replace(sample, values=values, histograms=(), patches=None)
+    return replace(sample, values=values, histograms=())
 
 
 def _map(normalisation: Normalisation, band: str, seen: BandHistogram) -> Matching:

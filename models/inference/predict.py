@@ -226,25 +226,3 @@ def mirrored(x: Tensor, bands: Sequence[str], axes: tuple[int, ...]) -> Tensor:
         for b in bands
     ]
     return x.flip(axes) * torch.tensor(signs, device=x.device)[:, None, None]
-
-
-@dataclass
-class Ensemble:
-    """The mean probability of several cards over the union of their bands."""
-
-    members: tuple[Predictor, ...]
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Return every band that any member reads, in order of first use."""
-        return tuple(dict.fromkeys(band for member in self.members for band in member.bands))
-
-    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the mean landslide probability `(B, H, W)` of physical tiles `(B, C, H, W)`,
-        channels as in `bands`.
-        """
-        order = {band: i for i, band in enumerate(self.bands)}
-        total = np.zeros((batch.shape[0], *batch.shape[2:]), np.float64)
-        for member in self.members:
-            total += member(batch[:, [order[band] for band in member.bands]])
-        return (total / len(self.members)).astype(np.float32)

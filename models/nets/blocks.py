@@ -8,7 +8,7 @@ one logit) so that all of them answer alike: `(B, C, H, W)` in, `(B, 1, H, W)` l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -29,11 +29,6 @@ class Segmenter(nn.Module):
     cam_layer: ClassVar[str]
     """Dotted name of the last decoder block before the head, where Grad-CAM looks."""
 
-    front: Callable[[Tensor], Tensor] | None
-    """A fixed first step without weights (`models.front`), `(B, in_channels, H, W)` to what the
-    first layer reads.
-    """
-
     reach_px: int | None
     """Halo that makes a tile's core independent of what lies outside, a multiple of `stride`; None
     where the network pools over the whole tile and no halo is enough."""
@@ -46,7 +41,6 @@ class Segmenter(nn.Module):
                 "Give at least one band and `classes: 1` (sigmoid) or `classes: 2` (softmax).",
             )
         self.in_channels = in_channels
-        self.front: Callable[[Tensor], Tensor] | None = None
         self.classes = classes
 
     def scores(self, x: Tensor) -> Tensor:
@@ -63,7 +57,6 @@ class Segmenter(nn.Module):
                 "Give the bands that the card lists, in its order.",
             )
         height, width = x.shape[-2:]
-        x = x if self.front is None else self.front(x)
         scores = self.scores(pad_to_multiple(x, self.stride))
         return landslide_logit(scores)[..., :height, :width]
 

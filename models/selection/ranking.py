@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -22,11 +22,10 @@ from configs.records import Advance, ObservationClass, Ranked, Requires
 from configs.selection import AGREEMENT, JOINT, BandSetCalibration, SelectionConfig
 from configs.stack import Stack
 from models.inference.adaptation import adapted
-from models.mmd import BlockGram, block_sums, mmd2_histograms
+from models.mmd import Blocked, BlockGram, block_sums, mmd2_histograms
 from models.reference import Reference, Usable, sample
 from models.registry import Found
 from models.selection.signals import PLAIN, Comparison, Sample, Scaling, diversity, signal
-from models.units import blocked, patches, spreads
 
 SCORE = "score"
 OWN = "distance of the rule"
@@ -89,7 +88,7 @@ def _scene(
     resolution_m = abs(float(stack.geobox.resolution.x))
 
     def draw(slope: float) -> Reference:
-        drawn = sample(
+        return sample(
             stack,
             bands,
             usable,
@@ -100,10 +99,6 @@ def _scene(
             slope_min_deg=slope,
             seed=settings.seed,
         )
-        alike = patches(
-            stack, bands, usable, settings, resolution_m=resolution_m, slope_min_deg=slope
-        )
-        return replace(drawn, patches=alike)
 
     drawn = draw(slope_min_deg)
     return drawn if drawn.pixels >= _TOO_FEW or slope_min_deg == 0 else draw(0.0)
@@ -146,7 +141,6 @@ def rank(
     were asked.
     """
     spread = _spreads(compared)
-    joint = spread if settings.unit == "pixel" else _unit_spreads(compared, settings)
     common = [
         band
         for band in compared[0].reference.bands
@@ -157,9 +151,7 @@ def rank(
     own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
     ranked, known = [], told(compared, settings, agreed)
     for done, (one, bands) in enumerate(zip(compared, bands_of, strict=True), 1):
-        scene, reference = (
-            blocked(sample, bands, joint, settings) for sample in (one.scene, one.reference)
-        )
+        scene, reference = (_blocked(drawn, bands, spread) for drawn in (one.scene, one.reference))
         width = 2.0 * scene.values.shape[1]
         key = (id(one.scene), bands)
         if key not in own:
@@ -202,10 +194,8 @@ def _after(
     normalisation = one.found.card.normalisation
     if normalisation.adapt == "card":
         return None
-    pixels = settings.model_copy(update={"unit": "pixel"})
     scene, reference = (
-        blocked(adapted(part, normalisation), bands, spread, pixels)
-        for part in (one.scene, one.reference)
+        _blocked(adapted(part, normalisation), bands, spread) for part in (one.scene, one.reference)
     )
     width = 2.0 * len(bands)
     own = block_sums(scene, scene, width, settings.kernels)
@@ -337,13 +327,10 @@ def _spreads(compared: Sequence[Compared]) -> dict[str, float]:
     return spreads
 
 
-def _unit_spreads(compared: Sequence[Compared], settings: SelectionConfig) -> dict[str, float]:
-    """Return the same of the patches that are compared jointly."""
-    found: dict[str, float] = {}
-    for band in dict.fromkeys(band for one in compared for band in one.found.card.bands):
-        holders = [one for one in compared if band in one.found.card.bands]
-        found |= spreads((band,), holders[0].scene, [one.reference for one in holders], settings)
-    return found
+def _blocked(drawn: Reference, bands: Sequence[str], spread: Mapping[str, float]) -> Blocked:
+    """Return the pixels in units of each band's spread, `(n, bands)`, each with its block."""
+    values = drawn.columns(bands).astype(np.float64) / np.array([spread[band] for band in bands])
+    return Blocked.of(values, drawn.block)
 
 
 def _band_distance(one: Compared, band: str, spread: float, settings: SelectionConfig) -> float:

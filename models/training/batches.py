@@ -19,7 +19,6 @@ from configs.errors import RequestError
 from configs.records import IGNORED
 from configs.training import AugmentationConfig
 from models.inference.normalise import Normaliser
-from models.seasons import vary_seasons
 
 _LABELLED_SHARE = 0.3
 """A crop with fewer labelled pixels is drawn again (chosen by trial on the Iburi scene), at most
@@ -153,8 +152,6 @@ class Batches:
         return self._vary(x, rng), y
 
     def _vary(self, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        if self.variation.season:
-            x = vary_seasons(x, self.bands, self.variation.season, rng)
         z = self.normaliser.array(x)
         jitter, noise, blur = self.variation.jitter, self.variation.noise, self.variation.blur_px
         if jitter == 0 and noise == 0 and blur == 0:
