@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from configs.stack import EPOCH_DAY
 from gee.simulated import sentinel2, spectra
 from gee.simulated.cover import Place
 from gee.simulated.lattice import F32, Grid, spread, white
