@@ -4,9 +4,9 @@ worth (simulated).
     python -m benchmarks.band_sets [--write]     # after `coslide study standard` and `coslide study
     post`
 
-Ten-band cards and cards of the later image alone answer the same unseen scenes. Everything a way to
-compare them knows (rules, usual scores, expected F1) comes from other domains than the scene's.
-Writes docs/band-sets.md.
+Ten-band checkpoints and checkpoints of the later image alone answer the same unseen scenes.
+Everything a way to compare them knows (rules, usual scores, expected F1) comes from other domains
+than the scene's. Writes docs/band-sets.md.
 """
 
 from __future__ import annotations
@@ -38,20 +38,22 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Known:
-    """What the other domains say of the cards of one set of bands."""
+    """What the other domains say of the checkpoints of one set of bands."""
 
     rule: Rule
     usual: tuple[float, ...]
-    """Scores of the chosen card, ascending."""
+    """Scores of the chosen checkpoint, ascending."""
     expected: np.ndarray
     """(statistic, F1) points."""
 
     def percentile(self, row: Row) -> float:
-        """Return where a card's score falls in what is usual for its bands."""
+        """Return where a checkpoint's score falls in what is usual for its bands."""
         return usual(self.rule(row), self.usual)
 
     def promise(self, row: Row) -> float:
-        """Return -F1 to be expected of the card by its statistic and by what it did elsewhere."""
+        """Return -F1 to be expected of the checkpoint by its statistic and by what it did
+        elsewhere.
+        """
         usually = np.interp(
             row.statistics[self.rule.statistic], self.expected[:, 0], self.expected[:, 1]
         )
@@ -59,7 +61,7 @@ class Known:
 
 
 def evidence(name: str) -> list[Row]:
-    """Return the rows of a study's cards of one seed.
+    """Return the rows of a study's checkpoints of one seed.
 
     Raises:
         RequestError: the study is not finished.
@@ -72,7 +74,7 @@ def evidence(name: str) -> list[Row]:
     mine = [one for one in done if one.job.seed == SEED and not one.job.made.trial]
     if len(mine) < whole:
         raise RequestError(
-            f"the study `{name}` has {len(mine)} of {whole} cards",
+            f"the study `{name}` has {len(mine)} of {whole} checkpoints",
             f"Run `coslide study {name}` first.",
         )
     return with_advantage(rows(config, mine, every, work))
@@ -101,8 +103,9 @@ WAYS: dict[str, Way] = {
 
 
 def measure() -> tuple[dict[str, tuple[float, float, tuple[float, float], float]], int]:
-    """Return, by way to compare, mean F1 of the chosen card, regret, the interval of the difference
-    to the ten-band choice, and how often a ten-band card was taken; and the number of scenes."""
+    """Return, by way to compare, mean F1 of the chosen checkpoint, regret, the interval of the
+    difference to the ten-band choice, and how often a ten-band checkpoint was taken; and the number
+    of scenes."""
     tables = {name: evidence(name) for name in STUDIES}
     told = {name: known(some) for name, some in tables.items()}
     split = {name: groups(some) for name, some in tables.items()}
@@ -118,8 +121,8 @@ def measure() -> tuple[dict[str, tuple[float, float, tuple[float, float], float]
     )
     found = {}
     for words, f1, share in (
-        (f"only cards of {STUDIES['standard']}", ten, 1.0),
-        (f"only cards of {STUDIES['post']}", post, 0.0),
+        (f"only checkpoints of {STUDIES['standard']}", ten, 1.0),
+        (f"only checkpoints of {STUDIES['post']}", post, 0.0),
         *((words, *_chosen(both, told, way)) for words, way in WAYS.items()),
     ):
         mean = float(by_target(targets, f1).mean())
@@ -179,10 +182,10 @@ def verdict(found: Mapping[str, tuple[float, float, tuple[float, float], float]]
         f"{told} (F1 {ways[told][0]:.3f}, "
         f"{low:+.3f} to {high:+.3f} against the ten-band choice): agreement is one of "
         "maps, whatever they were made from, so here its "
-        "raw score compares well; but cards that are poor alike may agree too, and only "
+        "raw score compares well; but checkpoints that are poor alike may agree too, and only "
         "what their own study saw them reach "
         "tells that. A percentile says how usual a score is for its bands, and nothing of "
-        "how good such cards are."
+        "how good such checkpoints are."
     )
 
 

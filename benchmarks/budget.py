@@ -29,8 +29,8 @@ _TICKS = 1_000_000
 """The schedule counts whole steps; here a step is a millionth of the budget."""
 
 UNNORMED_RATE = 1e-4
-"""Learning rate of networks without batch norm: at 1e-3 their ReLUs die (U-Net of paper 001: IoU 0
-after 300 steps).
+"""Learning rate of networks without batch norm: at 1e-3 their ReLUs die (U-Net of Gao et al. 2021:
+IoU 0 after 300 steps).
 """
 
 Draw = Callable[[np.random.Generator], tuple[NDArray[np.float32], NDArray[np.uint8]]]

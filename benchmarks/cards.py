@@ -1,5 +1,5 @@
-"""The shipped cards, trained again from the recipes in the repository: sample sets first, then one
-training each.
+"""The shipped checkpoints, trained again from the recipes in the repository: sample sets first,
+then one training each.
 
 python -m benchmarks.cards [NAME ...] [--out runs/cards]     # resumable; copies nothing into the
 package python -m benchmarks.cards --unseen                           # after `coslide study
@@ -35,14 +35,14 @@ SHIPPED = ("iburi-post", "iburi-prepost", "sim-tephra", "sim-alpine", "sim-tropi
 
 
 MOST_POINTS = 32
-"""Of the isotonic map that a card carries."""
+"""Of the isotonic map that a checkpoint carries."""
 
 
 def on_unseen(
     config: StudyConfig, found: Found, every: list[Scene]
 ) -> dict[str, tuple[str, LogitCounts]]:
-    """Return scene -> (domain, pixels by the card's calibrated log-odds) of the domains that it has
-    no chip of.
+    """Return scene -> (domain, pixels by the checkpoint's calibrated log-odds) of the domains that
+    it has no chip of.
     """
     homes = {domain.name.removeprefix("sim-").rpartition("-")[0] for domain in found.card.domains}
     predictor = predictor_of(config, found)
@@ -56,8 +56,8 @@ def on_unseen(
 def unseen_advantage(
     found: Found, answers: dict[str, tuple[str, LogitCounts]], mean: dict[str, float]
 ) -> float:
-    """Return a card's mean F1 beyond `mean` (scene -> F1 of the study's blind cards) on domains it
-    has no chip of.
+    """Return a checkpoint's mean F1 beyond `mean` (scene -> F1 of the study's blind checkpoints) on
+    domains it has no chip of.
     """
     f1 = {name: confusion(counts, found.card.threshold).f1 for name, (_, counts) in answers.items()}
     return float(np.mean([np.nan_to_num(value) - mean[name] for name, value in f1.items()]))
@@ -66,8 +66,8 @@ def unseen_advantage(
 def on_held_out_domains(
     found: Found, answers: dict[str, tuple[str, LogitCounts]]
 ) -> tuple[CheckpointCard, str]:
-    """Return the card with a calibration fitted on domains it has not seen, and what that is worth
-    on each left out.
+    """Return the checkpoint with a calibration fitted on domains it has not seen, and what that is
+    worth on each left out.
 
     What it calls a landslide stays what it was: the threshold moves with the probabilities.
     """
@@ -105,8 +105,9 @@ def on_held_out_domains(
 
 
 def write_unseen() -> None:
-    """Measure the shipped simulated cards on the scenes of the standard study, and write into their
-    cards what they did beyond others, and probabilities that hold on domains they have not seen."""
+    """Measure the shipped simulated checkpoints on the scenes of the standard study, and write into
+    their checkpoints what they did beyond others, and probabilities that hold on domains they have
+    not seen."""
     config, folder = read_study("standard")
     work, sets = ROOT / "runs" / "study" / config.name, sample_sets(config, folder)
     every = scenes(config, sets, folder, work)
@@ -129,18 +130,20 @@ def write_unseen() -> None:
         made, told = on_held_out_domains(found, answers)
         gain = unseen_advantage(found, answers, mean)
         write_card(SHELF / name, made.model_copy(update={"unseen_advantage": round(gain, 4)}))
-        print(f"{name}: {gain:+.3f} against the study's cards, {told} (simulated)", flush=True)
+        print(
+            f"{name}: {gain:+.3f} against the study's checkpoints, {told} (simulated)", flush=True
+        )
 
 
 def main() -> None:
-    """Train the named cards, all where none is named."""
+    """Train the named checkpoints, all where none is named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=SHIPPED)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "cards")
     parser.add_argument(
         "--unseen",
         action="store_true",
-        help="measure and calibrate the shipped simulated cards on unseen domains",
+        help="measure and calibrate the shipped simulated checkpoints on unseen domains",
     )
     given = parser.parse_args()
     if given.unseen:

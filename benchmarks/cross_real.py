@@ -1,7 +1,8 @@
-"""Real pixels across data sets: Bijie, Iburi and Landslide4Sense, each card scored on every test
-part, with its distance.
+"""Real pixels across data sets: Bijie, Iburi and Landslide4Sense, each checkpoint scored on every
+test part, with its distance.
 
-    python -m benchmarks.cross_real [--write]     # resumable per card: runs/verify/cross-real.json
+    python -m benchmarks.cross_real [--write]     # resumable per checkpoint:
+    runs/verify/cross-real.json
 
 Post-event red, green, blue on one scale and one pixel size; needs the real data beside the
 repository. No weights are kept: two of the data sets come without a licence to hand on what was
@@ -59,7 +60,7 @@ CARDS: dict[str, tuple[str, ...]] = {
     f"{BIJIE} + {IBURI}": (BIJIE, IBURI),
     FINE: (FINE,),
 }
-"""What each card is trained on, half of every batch from each where there are two."""
+"""What each checkpoint is trained on, half of every batch from each where there are two."""
 
 
 def shown(reflectance: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -158,8 +159,8 @@ class Drawn:
 
 
 def distances(sets: dict[str, Split]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return card -> test part -> joint MMD and its standard error, one scaling for all: the spread
-    of all sets, alike.
+    """Return checkpoint -> test part -> joint MMD and its standard error, one scaling for all: the
+    spread of all sets, alike.
     """
     references = {
         card: [
@@ -189,8 +190,8 @@ def distances(sets: dict[str, Split]) -> dict[str, dict[str, tuple[float, float]
 
 
 def matched(scale: Scale, training: list[Pair], test: list[Pair]) -> Scale:
-    """Return the card's scale moved so that the test images have, band by band, the mean and spread
-    of the training ones: no label is looked at."""
+    """Return the checkpoint's scale moved so that the test images have, band by band, the mean and
+    spread of the training ones: no label is looked at."""
     here, there = Drawn.of(test).values, Drawn.of(training).values
     gain = there.std(axis=0) / np.maximum(here.std(axis=0), 1e-6)
     shift = there.mean(axis=0) - gain * here.mean(axis=0)
@@ -199,7 +200,9 @@ def matched(scale: Scale, training: list[Pair], test: list[Pair]) -> Scale:
 
 
 def measure(card: str, seed: int, sets: dict[str, Split]) -> dict[str, Any]:
-    """Return one card's scores on every test part; the threshold is of its own validation parts."""
+    """Return one checkpoint's scores on every test part; the threshold is of its own validation
+    parts.
+    """
     parts = [sets[name] for name in CARDS[card]]
     training = [pair for part in parts for pair in part.training]
     scale = Scale.of(training)
@@ -250,14 +253,14 @@ def on_record() -> dict[str, Any]:
 
 
 def missing(known: dict[str, Any]) -> str:
-    """Return which cards are not on record, in words."""
+    """Return which checkpoints are not on record, in words."""
     absent = [
         f"{card} (seed {seed})" for seed in SEEDS for card in CARDS if f"{card}/{seed}" not in known
     ]
     return (
         f"Not measured yet: {', '.join(absent)}; the same command goes on."
         if absent
-        else "All cards are there."
+        else "All checkpoints are there."
     )
 
 

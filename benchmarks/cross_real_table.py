@@ -1,5 +1,5 @@
-"""What the scores across real data sets come to: one line a card and test part, and what they say
-in words.
+"""What the scores across real data sets come to: one line a checkpoint and test part, and what they
+say in words.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Scored:
-    """Every card's scores."""
+    """Every checkpoint's scores."""
 
     cards: Mapping[str, tuple[str, ...]]
     """Card -> data sets it was trained on."""
@@ -27,8 +27,8 @@ class Scored:
     region: str
 
     def kind(self, card: str, test: str) -> str:
-        """Return whether the test part is of a data set the card knows, of ground it may know, or
-        unseen.
+        """Return whether the test part is of a data set the checkpoint knows, of ground it may
+        know, or unseen.
         """
         trained = self.cards[card]
         if test in trained:
@@ -42,7 +42,7 @@ class Scored:
         )
 
     def pairs(self) -> Iterator[tuple[str, str, list[dict[str, float]]]]:
-        """Yield card, test part and the scores of the seeds that are on record."""
+        """Yield checkpoint, test part and the scores of the seeds that are on record."""
         for card in self.cards:
             runs = [one for key, one in self.measured.items() if key.rpartition("/")[0] == card]
             for test in self.floor if runs else ():
@@ -93,14 +93,14 @@ def verdict(scored: Scored) -> str:
     f1, best, same_light, floor = (float(np.mean(values)) for values in zip(*unseen, strict=True))
     beyond = sum(one[0] > one[3] for one in unseen)
     words = [
-        f"In their own domain cards reach F1 {np.mean([one[0] for one in own]):.3f} in the "
+        f"In their own domain checkpoints reach F1 {np.mean([one[0] for one in own]):.3f} in the "
         f"mean; on the {len(unseen)} pairs "
         f"of unseen ground {f1:.3f}, where calling everything a landslide gives "
         f"{floor:.3f}: {beyond} of the {len(unseen)} "
         "do better than that.",
         "With the best threshold of each test part, which nobody could know, it would be "
         f"{best:.3f}; with the test images "
-        "moved to the mean and spread of the card's own training images, which needs no "
+        "moved to the mean and spread of the checkpoint's own training images, which needs no "
         f"label, {same_light:.3f}.",
     ]
     if overlap := by.get("*overlapping*"):

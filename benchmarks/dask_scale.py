@@ -1,8 +1,8 @@
 """`make verify-dask`: pulling and mapping by 1, 2 and 4 Dask workers against one process, and what
 large events amount to.
 
-Throughput is measured here, on noise and with a shipped card; bytes, requests and seconds of a 100
-x 100 km and a 500 x 500 km event are computed from the code's own limits and from what was
+Throughput is measured here, on noise and with a shipped checkpoint; bytes, requests and seconds of
+a 100 x 100 km and a 500 x 500 km event are computed from the code's own limits and from what was
 measured. `--write` fills docs/scale.md.
 """
 
@@ -202,8 +202,8 @@ def _square(latitude: float, longitude: float, side_km: float) -> Area:
 
 
 def large(side_km: int, pixels_per_s: float) -> dict[str, str]:
-    """Return what a square event of this side amounts to with the card, live: computed from the
-    code's own limits.
+    """Return what a square event of this side amounts to with the checkpoint, live: computed from
+    the code's own limits.
     """
     found = _found()
     config, source = EarthEngineConfig(), EarthEngineSource()
@@ -259,8 +259,8 @@ def arithmetic(px_per_s: float, gpu_px_per_s: float | None) -> str:
 
 
 def gpu_px_per_s() -> float | None:
-    """Return what a CUDA GPU maps in a second with the card, tiles in memory; None where there is
-    none.
+    """Return what a CUDA GPU maps in a second with the checkpoint, tiles in memory; None where
+    there is none.
     """
     if not torch.cuda.is_available():
         return None

@@ -1,5 +1,5 @@
 """The five-band protocol on the real Iburi scene: every band is once the test band, two seeds, two
-cards, and baselines.
+checkpoints, and baselines.
 
     python -m benchmarks.iburi [--write]        # resumable: finished trainings are kept in
     runs/verify/iburi
@@ -33,7 +33,7 @@ FOLDS, SEEDS, CARDS = range(5), (0, 1), ("iburi-post", "iburi-prepost")
 
 
 def samples_of(card: str) -> SampleSet:
-    """Return a card's sample set, cut where it is not there yet."""
+    """Return a checkpoint's sample set, cut where it is not there yet."""
     folder = WORK / "samples" / card
     return (
         SampleSet.open(folder)
@@ -43,7 +43,7 @@ def samples_of(card: str) -> SampleSet:
 
 
 def trained(card: str, fold: int, seed: int) -> CheckpointCard:
-    """Return the card of one fold and seed, trained where it is not there yet."""
+    """Return the checkpoint of one fold and seed, trained where it is not there yet."""
     name = f"{card}-f{fold}-s{seed}"
     folder = WORK / "cards" / name
     if not folder.exists():
@@ -54,7 +54,7 @@ def trained(card: str, fold: int, seed: int) -> CheckpointCard:
 
 
 def counts_of(card: CheckpointCard) -> Confusion:
-    """Return the counts on a card's one test band."""
+    """Return the counts on a checkpoint's one test band."""
     (score,) = card.scores
     return Confusion(*(int(score.values[key]) for key in ("tp", "fp", "fn", "tn")))
 
@@ -119,8 +119,8 @@ def row(name: str, counts: list[Confusion], note: str = "") -> str:
 
 
 def unobserved_as_none(fold: int, counts: Confusion) -> Confusion:
-    """Return the counts over all imaged, interpreted pixels of the test band; those the card could
-    not see count as "none".
+    """Return the counts over all imaged, interpreted pixels of the test band; those the checkpoint
+    could not see count as "none".
     """
     everything = samples_of("iburi-post")
     label: NDArray[np.uint8] = everything.label(everything.numbers(fold_of(everything, fold).test))
@@ -130,7 +130,7 @@ def unobserved_as_none(fold: int, counts: Confusion) -> Confusion:
 
 
 def rows_of(card: str, seed: int) -> list[str]:
-    """Return one card's lines for one seed, training its folds where they are missing."""
+    """Return one checkpoint's lines for one seed, training its folds where they are missing."""
     cards = [trained(card, fold, seed) for fold in FOLDS]
     counts = [counts_of(one) for one in cards]
     minutes = sum(float(one.training["seconds"]) for one in cards) / 60

@@ -1,5 +1,5 @@
-"""Further figures of the Iburi protocol from the same trained cards: the fallback's fill, and truth
-with deposits.
+"""Further figures of the Iburi protocol from the same trained checkpoints: the fallback's fill, and
+truth with deposits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "samples"
 
 
 def predicted(work: Path, card: str, fold: int, seed: int) -> NDArray[np.bool_]:
-    """Return where a fold's card says landslide on its test band, `(y, x)`; kept on disk."""
+    """Return where a fold's checkpoint says landslide on its test band, `(y, x)`; kept on disk."""
     name = f"{card}-f{fold}-s{seed}"
     path = work / "predictions" / f"{name}.npy"
     if not path.exists():
@@ -39,7 +39,7 @@ def predicted(work: Path, card: str, fold: int, seed: int) -> NDArray[np.bool_]:
 
 
 def filled_counts(work: Path, card: str, fold: int, seed: int) -> Confusion:
-    """Return the counts on a fold's test band: the card where it observes, `iburi-post`
+    """Return the counts on a fold's test band: the checkpoint where it observes, `iburi-post`
     elsewhere.
     """
     whole, own = (SampleSet.open(work / "samples" / name) for name in ("iburi-post", card))

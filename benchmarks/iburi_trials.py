@@ -1,5 +1,5 @@
-"""What might improve the Iburi card: each recipe change trained on every fold and judged on its
-validation band alone.
+"""What might improve the Iburi checkpoint: each recipe change trained on every fold and judged on
+its validation band alone.
 
     python -m benchmarks.iburi_trials [--only TRIAL] [--write]   # resumable per trial and fold:
     runs/verify/iburi/trials.json
@@ -35,7 +35,9 @@ STATE = WORK / "trials.json"
 
 @dataclass(frozen=True)
 class Trial:
-    """One change of the recipe of `configs/train/iburi-post.yaml`, or of how its cards map."""
+    """One change of the recipe of `configs/train/iburi-post.yaml`, or of how its checkpoints
+    map.
+    """
 
     words: str
     changes: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +56,7 @@ TRIALS = {
         {"augmentation": {"mirrors": "none", "jitter": 0.05, "season": 0.1}},
     ),
     "scene": Trial(
-        "imagery brought to the reference by its own mean and spread", {"adapt": "scene"}
+        "imagery adapted to the reference by its own mean and spread", {"adapt": "scene"}
     ),
     "unaveraged": Trial("no averaging of weights", {"average": 0.0}),
     "longer": Trial("twice the steps", {"steps": 300, "validate_every": 300, "average": 0.99}),
@@ -74,8 +76,8 @@ def recipe_of(trial: Trial, name: str, fold: int) -> TrainingConfig:
 
 
 def card_of(name: str, fold: int) -> Found:
-    """Return a trial's card of a fold, trained where it is not there yet; changes of mapping alone
-    train nothing.
+    """Return a trial's checkpoint of a fold, trained where it is not there yet; changes of mapping
+    alone train nothing.
     """
     trial = TRIALS[name]
     if not trial.changes:

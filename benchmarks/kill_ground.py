@@ -1,5 +1,5 @@
 """What the kill tests and the Dask benchmark run on: an archive of noise and smooth hills, a
-shipped card, one request.
+shipped checkpoint, one request.
 """
 
 from __future__ import annotations

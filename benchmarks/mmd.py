@@ -1,11 +1,11 @@
-"""How long MMD takes and how much memory: exact against size, and five cards against a stored
+"""How long MMD takes and how much memory: exact against size, and five checkpoints against a stored
 scene.
 
-    python -m benchmarks.mmd [--write]    # the full size: 10^7 pixels, ten bands, five cards;
+    python -m benchmarks.mmd [--write]    # the full size: 10^7 pixels, ten bands, five checkpoints;
     writes docs/mmd.md python -m benchmarks.mmd --quick      # a hundredth of it
 
-Goals: five ten-band cards against a stored 10^7-pixel scene in <= 20 s including reading, <= 1 GB,
-on two cores.
+Goals: five ten-band checkpoints against a stored 10^7-pixel scene in <= 20 s including reading, <=
+1 GB, on two cores.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def scene(path: Path, side: int) -> Stack:
 def values(
     name: str, rng: np.random.Generator, shape: tuple[int, ...], shift: float = 0.0
 ) -> np.ndarray:
-    """Return plausible values of a band, a card's a little brighter by `shift`."""
+    """Return plausible values of a band, a checkpoint's a little brighter by `shift`."""
     if name == "slope":
         return rng.gamma(3, 8, shape).clip(0, 80)
     if name == "hillshade":
@@ -135,7 +135,7 @@ def values(
 
 
 def card(folder: Path, number: int, count: int) -> Found:
-    """Return a card with a reference sample and no weights: the choice reads none."""
+    """Return a checkpoint with a reference sample and no weights: the choice reads none."""
     rng = np.random.default_rng(100 + number)
     folder.mkdir()
     drawn = np.stack([values(name, rng, (count,), 0.1 * number) for name in BANDS], axis=1).astype(
@@ -177,7 +177,7 @@ def cards_against_a_scene(side: int, count: int = 4000, cards: int = 5) -> str:
         choice = choose.choose(found, stack, settings=SelectionConfig())
         seconds, spent = time.perf_counter() - started, time.process_time() - spent
     return (
-        f"{cards} cards of {len(BANDS)} bands, {count} reference pixels each, against "
+        f"{cards} checkpoints of {len(BANDS)} bands, {count} reference pixels each, against "
         f"{side}² = {side * side:.1e} stored "
         f"pixels: {seconds:.1f} s ({spent:.1f} s of CPU), peak {peak_mb():.0f} MB "
         f"({before:.0f} MB before). {choice.reason}."

@@ -3,9 +3,9 @@ Simulated throughout.
 
     python -m benchmarks.ood [--scenes 20] [--wrong 8] [--write]
 
-Fresh epicentres in the landscapes that shipped simulated cards were trained in; the choice is that
-of a run. The limits come from the leave-one-domain-out study (configs/selection.yaml), which never
-saw any of these kinds.
+Fresh epicentres in the landscapes that shipped simulated checkpoints were trained in; the choice is
+that of a run. The limits come from the leave-one-domain-out study (configs/selection.yaml), which
+never saw any of these kinds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FIRST = 100
 RADIUS_KM = 2.0
 
 NEAREST = "all/mmd"
-"""What the nearest card is found by, as in the study."""
+"""What the nearest checkpoint is found by, as in the study."""
 
 Floats = NDArray[np.float32]
 Image = dict[str, Floats]
@@ -201,7 +201,9 @@ KINDS: dict[str, Callable[[Scene], None]] = {
 def warned(
     cards: list[Found], stack: Stack, settings: SelectionConfig
 ) -> tuple[bool, str, dict[str, float]]:
-    """Return whether a run would warn, which card is the nearest, and that card's signals."""
+    """Return whether a run would warn, which checkpoint is the nearest, and that checkpoint's
+    signals.
+    """
     found = told(compare(cards, stack, None, settings), settings)
     name = min(found, key=lambda one: (found[one][NEAREST], one))
     card = next(one.card for one in cards if one.card.name == name)

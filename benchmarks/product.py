@@ -4,9 +4,9 @@ the cost of a large revision.
     python -m benchmarks.product [--write]     # needs `make verify-iburi` done, and the real data
     beside the repository
 
-The scores come from the predictions that `make verify-iburi` keeps: every band by a card that has
-not seen it. The cost is measured on real pixels too: the Iburi stack repeated to a whole event of
-about 700 km². Writes docs/product.md.
+The scores come from the predictions that `make verify-iburi` keeps: every band by a checkpoint that
+has not seen it. The cost is measured on real pixels too: the Iburi stack repeated to a whole event
+of about 700 km². Writes docs/product.md.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ ACROSS, DOWN = 3, 4
 
 
 def held_out(card: str, seed: int) -> LandslideScores:
-    """Return the landslide-level scores of all five bands together, each mapped by a card that has
-    not seen it.
+    """Return the landslide-level scores of all five bands together, each mapped by a checkpoint
+    that has not seen it.
     """
     samples = samples_of(card)
     truth = np.full(tuple(int(n) for n in samples.geobox.shape), IGNORED, np.uint8)
@@ -94,7 +94,7 @@ def _traced(card: str, samples: SampleSet) -> gpd.GeoDataFrame:
 def scores_table() -> str:
     """Return the table of landslide-level scores."""
     lines = [
-        "| card, seed | recall | precision | one-to-one F1 | the reference's own on this "
+        "| checkpoint, seed | recall | precision | one-to-one F1 | the reference's own on this "
         "grid | landslides traced / mapped |",
         "|---|---|---|---|---|---|",
     ]
@@ -110,7 +110,7 @@ def scores_table() -> str:
 
 
 def sizes_table() -> str:
-    """Return the table by size class, of the first card and seed."""
+    """Return the table by size class, of the first checkpoint and seed."""
     by_size = held_out(CARDS[0], SEEDS[0]).by_size
     lines = ["| size | traced | recall | mapped | precision |", "|---|---|---|---|---|"]
     for row in by_size.to_dict("records"):

@@ -1,10 +1,10 @@
-"""F1 and seams of every shipped card at several tile sizes, on a scene of its own kind.
+"""F1 and seams of every shipped checkpoint at several tile sizes, on a scene of its own kind.
 
     python -m benchmarks.seams [--write]
 
 Seams: mean |Δp| between neighbours across tile borders, divided by that between neighbours inside
-tiles. Real cards are scored on their own test band; simulated ones on an unseen simulated scene.
-Writes docs/seams.md.
+tiles. Real checkpoints are scored on their own test band; simulated ones on an unseen simulated
+scene. Writes docs/seams.md.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Scene:
 
 
 def scene_of(found: Found, folder: Path) -> Scene:
-    """Return a scene that a card has not been trained on."""
+    """Return a scene that a checkpoint has not been trained on."""
     card = found.card
     if not card.simulated:
         samples = samples_of(card.name)
@@ -70,11 +70,11 @@ def scene_of(found: Found, folder: Path) -> Scene:
 
 
 def lines(found: Found, scene: Scene) -> list[str]:
-    """Return one card's lines of the table."""
+    """Return one checkpoint's lines of the table."""
     card, predictor, out = found.card, found.load(), []
     shape = (scene.truth.shape[0], scene.truth.shape[1])
     for size in SIZES:
-        # The overlap keeps its share of the tile; `core` cards keep their reach.
+        # The overlap keeps its share of the tile; `core` checkpoints keep their reach.
         halo = (
             card.tiles.halo * size // card.tiles.size
             if card.tiles.mode == "blend"
@@ -85,7 +85,7 @@ def lines(found: Found, scene: Scene) -> list[str]:
         chance: Any = map_tiles(scene.pixels, grid, predictor, batch=4)
         valid = (scene.truth != IGNORED) & np.isfinite(chance)
         f1 = Confusion.from_masks(chance >= card.threshold, scene.truth == 1, valid).f1
-        own = " (the card's own)" if size == card.tiles.size else ""
+        own = " (the checkpoint's own)" if size == card.tiles.size else ""
         out.append(
             f"| `{card.name}` | {scene.name} | {size}{own} | {tiles.mode} | {f1:.3f} | "
             f"{seams(chance, grid).ratio:.3f} |"
@@ -98,7 +98,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
     write = parser.parse_args().write
-    rows = ["| card | scene | tile px | mode | F1 | seam ratio |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| checkpoint | scene | tile px | mode | F1 | seam ratio |",
+        "|---|---|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         for found in find():
             rows += lines(found, scene_of(found, Path(folder)))

@@ -1,12 +1,12 @@
-"""Selection matters: on unseen simulated epicentres, the card that a run chooses against the best
-one. Simulated throughout.
+"""Selection matters: on unseen simulated epicentres, the checkpoint that a run chooses against the
+best one. Simulated throughout.
 
     python -m benchmarks.selection [--epicentres 5] [--write]   # resumable:
     runs/verify/selection.json
 
-For every landscape, seeded epicentres that no card was trained on: each shipped simulated card maps
-the scene, F1 against the simulated truth stands beside its MMD and its agreement with the others.
-Writes docs/selection.md and docs/selection.csv.
+For every landscape, seeded epicentres that no checkpoint was trained on: each shipped simulated
+checkpoint maps the scene, F1 against the simulated truth stands beside its MMD and its agreement
+with the others. Writes docs/selection.md and docs/selection.csv.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def scenario(landscape: str, number: int) -> RunConfig:
 
 
 def measure(run: RunConfig) -> dict[str, Any]:
-    """Return every card's F1, distance and agreement on one scene, and which one was chosen."""
+    """Return every checkpoint's F1, distance and agreement on one scene, and which one was
+    chosen.
+    """
     with tempfile.TemporaryDirectory() as folder:
         event = EventFolder(Path(folder))
         layout = event.work(run.request_id)
@@ -112,7 +114,7 @@ def measure(run: RunConfig) -> dict[str, Any]:
 
 
 def rule_of() -> str:
-    """Return what cards are ordered by now."""
+    """Return what checkpoints are ordered by now."""
     known = next((one for one in read_selection().calibrations if one.simulated), None)
     if known is None:
         return "the nearest by joint MMD"
@@ -151,8 +153,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         "landscape (simulated)",
         "scenes",
         "chosen",
-        "best card",
-        "average card",
+        "best checkpoint",
+        "average checkpoint",
         *names,
         "chosen = best",
     ]
@@ -172,8 +174,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
-    """Return the comparison with the best single card and with the best card of each scene, in
-    words.
+    """Return the comparison with the best single checkpoint and with the best checkpoint of each
+    scene, in words.
     """
     f1 = np.array([[np.nan_to_num(row["f1"][name]) for name in sorted(row["f1"])] for row in rows])
     chosen = float(np.mean([np.nan_to_num(row["f1"][row["chosen"]]) for row in rows]))
@@ -182,10 +184,11 @@ def verdict(rows: list[dict[str, Any]]) -> str:
         sorted(rows[0]["f1"])[int(f1.mean(axis=0).argmax())],
     )
     return (
-        f"Over all scenes the chosen card reaches F1 {chosen:.3f}; the best single card "
+        f"Over all scenes the chosen checkpoint reaches F1 {chosen:.3f}; the best single "
+        "checkpoint "
         f"(`{name}`, known only afterwards) "
         f"{single:.3f}, a difference of {chosen - single:+.3f} (goal: no worse than "
-        "-0.030). Knowing the best card of every "
+        "-0.030). Knowing the best checkpoint of every "
         f"scene would give {f1.max(axis=1).mean():.3f}, so there is "
         f"{f1.max(axis=1).mean() - chosen:.3f} left to gain by choosing better."
     )

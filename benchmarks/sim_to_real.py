@@ -1,12 +1,12 @@
-"""What simulated training is worth on real pixels: a card of simulated chips alone on the real
-Iburi scene.
+"""What simulated training is worth on real pixels: a checkpoint of simulated chips alone on the
+real Iburi scene.
 
     python -m benchmarks.sim_to_real [--write]     # resumable; needs the real data beside the
     repository
 
 Scored on every labelled pixel of Iburi: no real chip was seen, so there is nothing to keep apart.
-Twice: by cards that take scenes as they are, and by cards that scenes are brought to by their own
-mean and spread, which needs no label.
+Twice: by checkpoints that take scenes as they are, and by checkpoints that adapt scenes by their
+own mean and spread, which needs no label.
 """
 
 from __future__ import annotations
@@ -32,25 +32,26 @@ from tiles.samples import SampleSet
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "runs" / "verify" / "sim-to-real"
 SETS = {"iburi-prepost": "both dates", "iburi-post": "post-event alone"}
-"""Real sample sets and what of their bands the card reads."""
+"""Real sample sets and what of their bands the checkpoint reads."""
 
 
 KINDS: dict[str, Adapt] = {"as they are": "card", "by their own mean and spread": "scene"}
-"""How a card takes scenes, in training and at use."""
+"""How a checkpoint takes scenes, in training and at use."""
 
 
 def card_of(
     config: StudyConfig, folder: Path, real: str, bands: tuple[str, ...], adapt: Adapt
 ) -> Found:
-    """Return the card of six simulated landscapes in the real scene's bands, trained where it is
-    not there yet.
+    """Return the checkpoint of six simulated landscapes in the real scene's bands, trained where it
+    is not there yet.
     """
     changes = {"bands": list(bands), "adapt": adapt}
     made = Composition(
         name=f"sim-for-{real}", shares={d.name: 1.0 for d in config.domains}, changes=changes
     )
     training, sets = config.training(made, 0), sample_sets(config, folder)
-    place = WORK / training.identity / training.name  # another recipe of the study is another card
+    # another recipe of the study is another checkpoint
+    place = WORK / training.identity / training.name
     if not place.exists():
         return train_card(
             training, [sets[s.path].path for s in training.samples], "sim-to-real", place.parent
@@ -102,7 +103,7 @@ COLUMNS = {
 
 
 def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Return one line a card and normalisation."""
+    """Return one line a checkpoint and normalisation."""
     lines = [["bands", "scenes taken", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 2)]
     for real, kinds in found.items():
         lines += [
@@ -131,8 +132,8 @@ def verdict(found: dict[str, dict[str, dict[str, float]]]) -> str:
         )
 
     return (
-        f"Of cards that take scenes as they are the better one reaches {against(plain)}; "
-        "of those that scenes are brought to by "
+        f"Of checkpoints that take scenes as they are the better one reaches {against(plain)}; "
+        "of those that adapt scenes by "
         f"their own mean and spread, {against(moved)}. With the best threshold of the "
         "scene, which nobody could know, it would be "
         f"{best['best']:.3f} at most: so much the order of the probabilities holds. What "

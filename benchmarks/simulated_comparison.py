@@ -4,8 +4,9 @@ their inputs alone. Simulated throughout.
     python -m benchmarks.simulated_comparison [--write]     # resumable per row:
     runs/verify/simulated_comparison.json
 
-FC-DenseNet without and with factors (paper 001); U-Net on twelve optical bands, on all channels,
-and the two-branch U-Net, under cloud (paper 004). Writes docs/simulated-comparison.md.
+FC-DenseNet without and with factors (Gao et al. 2021); U-Net on twelve optical bands, on all
+channels, and the two-branch U-Net, under cloud (Chen et al. 2023). Writes
+docs/simulated-comparison.md.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class Row:
 
 
 def _bands_and_factors(samples: str, cpu_seconds: float) -> tuple[Row, Row]:
-    """Return paper 001's pair on a sample set: FC-DenseNet at a quarter of its growth, without and
-    with factors.
+    """Return Gao et al. 2021's pair on a sample set: FC-DenseNet at a quarter of its growth,
+    without and with factors.
     """
     rest: tuple[dict[str, object], float] = ({"growth": 8}, cpu_seconds)
     return (

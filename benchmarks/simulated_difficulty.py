@@ -46,7 +46,7 @@ BANDS = (
     "hillshade",
     *(f"{when}_{band}" for band in ("B4", "B3", "B2", "NDVI") for when in ("pre", "post")),
 )
-"""The ten bands of paper 000."""
+"""The ten bands of Yang et al. 2024."""
 PLACES = {
     "tephra-hills": (42.7, 141.9),
     "alpine-valley": (33.2, 103.9),

@@ -1,10 +1,10 @@
-"""What a chosen card must beat in every domain of the study: an NDVI-change threshold and
+"""What a chosen checkpoint must beat in every domain of the study: an NDVI-change threshold and
 pixel-wise boosted trees.
 
     python -m benchmarks.study_baselines [--write]     # after `coslide study standard`
 
 The baselines are fitted in the domain itself, which favours them, and for trees also on the other
-domains, as the cards are.
+domains, as the checkpoints are.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def main() -> None:
     ]
     found = measure(given.study)
     lines = [
-        "domain (simulated) | chosen card, unseen | NDVI change, in domain | trees, in "
+        "domain (simulated) | chosen checkpoint, unseen | NDVI change, in domain | trees, in "
         "domain | trees, unseen",
         "--- | --- | --- | --- | ---",
     ]
@@ -135,7 +135,7 @@ def main() -> None:
     beaten = [[reference[name][0] > value for value in values] for name, values in found.items()]
     wins = np.sum(beaten, axis=0)
     verdict = (
-        f"The chosen card is better than the NDVI change in {wins[0]}, than trees fitted "
+        f"The chosen checkpoint is better than the NDVI change in {wins[0]}, than trees fitted "
         f"in the domain in {wins[1]}, and than "
         f"trees fitted as it was in {wins[2]} of {len(found)} domains."
     )

@@ -52,8 +52,8 @@ SIDES = (2048, 8192)
 TILES = (CardTiles(size=256, mode="core", halo=56), CardTiles(size=256, mode="blend", halo=64))
 STRIDE = 8
 MEMORY_WIDTH, SPEED_WIDTH = 4, 32
-"""Base width of the network: small where only memory counts; that of the shipped cards where speed
-does.
+"""Base width of the network: small where only memory counts; that of the shipped checkpoints where
+speed does.
 """
 BATCH, ROUNDS, SPEED_SIDE = 4, 6, 1024
 

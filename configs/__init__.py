@@ -1,3 +1,3 @@
-"""The words everyone speaks: events, areas, windows, bands, cards, runs. No network, no torch, no
-Earth Engine.
+"""The words everyone speaks: events, areas, windows, bands, checkpoints, runs. No network, no
+torch, no Earth Engine.
 """

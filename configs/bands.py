@@ -23,7 +23,7 @@ class When(StrEnum):
 
 @dataclass(frozen=True)
 class Band:
-    """A physical quantity per pixel and the integers it is stored as (design 2.1).
+    """A physical quantity per pixel and the integers it is stored as.
 
     ``value = stored * scale + offset``; the stored value ``nodata`` means "not known here".
     """
@@ -117,7 +117,7 @@ DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "aspect_cos": ("dem",),
     "curvature": ("dem",),
 }
-"""Bands computed on our side by ``gee.derive``, and from what (design 2.3)."""
+"""Bands computed on our side by ``gee.derive``, and from what."""
 
 
 RADAR: Final = ("VV", "VH")

@@ -1,4 +1,4 @@
-"""The card of a checkpoint: everything about it but its weights (design 2.6). Nothing about a
+"""The card of a checkpoint: everything about it but its weights. Nothing about a
 checkpoint lives in code.
 """
 
@@ -51,15 +51,15 @@ class BandTarget(Frozen):
 class Normalisation(Frozen):
     """How physical values become network inputs; unobserved pixels become `fill` afterwards.
 
-    minmax: (x - minimum) / (maximum - minimum), as paper 000 §II-D. zscore: (x - mean) / std, as
-    paper 001 §III-A.
+    minmax: (x - minimum) / (maximum - minimum), as Yang et al. 2024 §II-D. zscore: (x - mean) /
+    std, as Gao et al. 2021 §III-A.
     """
 
     method: Literal["minmax", "zscore", "none"]
     statistics: dict[str, BandStatistics] = Field(default_factory=dict)
     fill: float = 0.0
     adapt: Adapt = "card"
-    """Whether every scene is first brought to the reference by the statistics of its own observed
+    """Whether every scene is first adapted to the reference by the statistics of its own observed
     pixels.
     """
     toward: dict[str, BandTarget] = Field(default_factory=dict)
@@ -73,7 +73,7 @@ class Normalisation(Frozen):
 
 
 class CardTiles(Frozen):
-    """How the card is run over a scene (design 2.15)."""
+    """How the card is run over a scene."""
 
     size: int = Field(ge=64, le=1024)
     mode: Literal["core", "blend"]

@@ -1,8 +1,7 @@
 """Which outlines count as landslides: the rules of cleaning, each with its number and where the
 number comes from.
 
-``null`` turns a rule off. What a rule removes goes to the layer ``rejected`` with the reason
-(design 2.9).
+``null`` turns a rule off. What a rule removes goes to the layer ``rejected`` with the reason.
 """
 
 from __future__ import annotations
@@ -19,13 +18,15 @@ class CleanConfig(Frozen):
         default=None,
         gt=0,
         lt=1,
-        description="Probability from which a pixel is a landslide; the card's own, chosen on "
+        description="Probability from which a pixel is a landslide; the checkpoint's own, "
+        "chosen on "
         "validation data, where null.",
     )
     min_area_m2: float | None = Field(
         default=400.0,
         ge=0,
-        description="Smallest landslide. Paper 003 (section 3.3): 4 to 25 pixels; 4 pixels of "
+        description="Smallest landslide. Xu et al. (preprint) (section 3.3): 4 to 25 pixels; 4 "
+        "pixels of "
         "10 m are also the most\n"
         "frequent size of Malamud et al. (2004).",
     )
@@ -34,7 +35,8 @@ class CleanConfig(Frozen):
         ge=1,
         description="Longest shape, length by width of the minimum rotated rectangle; against "
         "roads and rivers.\n"
-        "Off, as in both studies of paper 003, which gives no number; 8 to 10 is sensible.",
+        "Off, as in both studies of Xu et al. (preprint), which gives no number; 8 to 10 "
+        "is sensible.",
     )
     min_slope_deg: float | None = Field(
         default=5.0,
@@ -87,7 +89,7 @@ class CleanConfig(Frozen):
         le=1,
         description="Mean probability from which a landslide is of high confidence (never in "
         "an out-of-domain run). Chosen:\n"
-        "four of five such pixels are landslide, as far as the card is calibrated.",
+        "four of five such pixels are landslide, as far as the checkpoint is calibrated.",
     )
     confidence_medium: float = Field(
         default=0.6,

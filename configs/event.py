@@ -132,7 +132,7 @@ class Windows(Frozen):
     pre: DateRange
     post: DateRange
     as_of: Moment
-    """Later acquisitions do not exist for this run (design 2.2): the one clock."""
+    """Later acquisitions do not exist for this run: the one clock."""
 
     def holds(self, when: When, acquired: datetime, event: Event) -> bool:
         """Return whether an acquisition belongs to a window: inside it, on its side of the shaking,

@@ -1,5 +1,5 @@
-"""Influencing factors from local files (paper 001): what a run file or an archive's manifest says
-about them.
+"""Influencing factors from local files (Gao et al. 2021): what a run file or an archive's manifest
+says about them.
 
 They become ordinary bands of the stack, whatever the imagery comes from. Terrain and indices need
 no file: `gee.derive`.

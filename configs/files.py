@@ -109,7 +109,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def inside(folder: Path, name: str, what: str) -> Path:
-    """Return `folder/name`, refusing names that lead out of the folder (design 2.12).
+    """Return `folder/name`, refusing names that lead out of the folder.
 
     Raises:
         RequestError: absolute, with ``..``, a GDAL virtual path, or a symbolic link that leaves the

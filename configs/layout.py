@@ -1,4 +1,4 @@
-"""Every path of an event and of a run, in one place (contract; design 2.10). Nobody else puts
+"""Every path of an event and of a run, in one place (contract). Nobody else puts
 folder and name together.
 """
 
@@ -69,7 +69,7 @@ class RunLayout:
 
     @property
     def observed(self) -> Path:
-        """Return the Zarr array of what the chosen card could see."""
+        """Return the Zarr array of what the chosen checkpoint could see."""
         return self.stores / "observed.zarr"
 
     @property
@@ -86,19 +86,19 @@ class RunLayout:
 
     @property
     def probability_before(self) -> Path:
-        """Return the Zarr array of what the card finds in the image from before the event
+        """Return the Zarr array of what the checkpoint finds in the image from before the event
         (`model.subtract_pre`).
         """
         return self.stores / "probability_before.zarr"
 
     @property
     def filled(self) -> Path:
-        """Return the Zarr array of the probability that a post-only card fills in."""
+        """Return the Zarr array of the probability that a post-only checkpoint fills in."""
         return self.stores / "filled.zarr"
 
     def adaptation(self, card: str) -> Path:
-        """Return how the scene is brought to a card that adapts to scenes: the same for every strip
-        and worker.
+        """Return how the scene is adapted to the checkpoint that adapts to scenes: the same for
+        every strip and worker.
         """
         return self.scratch / f"adaptation-{card}.json"
 

@@ -35,12 +35,12 @@ class ObservationClass(IntEnum):
     SNOW = 4
     WATER = 5
     NO_PRE = 6
-    """No clear pre-event pixel; only where the card used needs one."""
+    """No clear pre-event pixel; only where the checkpoint used needs one."""
 
 
 class Level(StrEnum):
-    """Product level of the optical bands: what the numbers mean. Cards and sources must agree on
-    it.
+    """Product level of the optical bands: what the numbers mean. Checkpoints and sources must agree
+    on it.
     """
 
     TOA = "L1C"
@@ -48,19 +48,19 @@ class Level(StrEnum):
     SURFACE = "L2A"
     """Surface reflectance."""
     DISPLAY = "display"
-    """Brightness, 0-1, of pictures made to be looked at (8-bit RGB): no reflectance, so only cards
-    of such pictures fit.
+    """Brightness, 0-1, of pictures made to be looked at (8-bit RGB): no reflectance, so only
+    checkpoints of such pictures fit.
     """
 
 
 class Requires(StrEnum):
-    """What must have been seen of a pixel for a card to say something about it."""
+    """What must have been seen of a pixel for a checkpoint to say something about it."""
 
     CLEAR = "clear"
-    """Every window that the card reads, clear in every instrument."""
+    """Every window that the checkpoint reads, clear in every instrument."""
     RADAR = "radar"
     """The radar bands and the static ones; optical bands are given as they are, cloud or not. Only
-    for cards that learnt so.
+    for checkpoints that learnt so.
     """
 
 
@@ -81,9 +81,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a source can deliver. A card fits when its family and bands do (design 2.6,
-    `registry.candidates`).
-    """
+    """What a source can deliver. A checkpoint fits when its family and bands do."""
 
     source: str
     sensor: str
@@ -99,28 +97,28 @@ class Offer:
 
 @dataclass(frozen=True)
 class Ranked:
-    """One card's distance to a scene, as written to ``selection.csv``: one row a band, and the
-    joint one.
+    """One checkpoint's distance to a scene, as written to ``selection.csv``: one row a band, and
+    the joint one.
     """
 
     card: str
     distance: float
-    """Joint MMD (square root of MMD^2, paper 000 eq. 8)."""
+    """Joint MMD (square root of MMD^2, Yang et al. 2024 eq. 8)."""
     standard_error: float
     per_band: dict[str, float]
     p_value: float | None = None
     validation_f1: float | None = None
     note: str = ""
     score: float = float("nan")
-    """What the ranking is ordered by, smaller is better: found by the study for the card's bands,
-    else the distance.
+    """What the ranking is ordered by, smaller is better: found by the study for the checkpoint's
+    bands, else the distance.
     """
     advantage: float | None = None
-    """What the card reached beyond others on unseen domains, where that was measured."""
+    """What the checkpoint reached beyond others on unseen domains, where that was measured."""
     signals: dict[str, float] = field(default_factory=dict)
-    """Further distances that tell a scene unlike anything a card is known to work on."""
+    """Further distances that tell a scene unlike anything a checkpoint is known to work on."""
     adapted_distance: float | None = None
-    """The same after the scene was brought to the card, of a card that does so
+    """The same after the scene was adapted to the checkpoint, of a checkpoint that does so
     (`models.inference.adaptation`); `distance` is before it.
     """
     agreement: float | None = None
@@ -131,19 +129,19 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which card maps this scene, and why."""
+    """Which checkpoint maps this scene, and why."""
 
     card: str
     fallback: str | None
-    """A post-only card that fills what has no clear pre image, if any."""
+    """A post-only checkpoint that fills what has no clear pre image, if any."""
     ranking: tuple[Ranked, ...]
     out_of_domain: bool
     expected_f1: float | None
     reason: str
     warnings: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
-    """The cards whose mean maps the scene, the chosen one first, where the run asks for `average`;
-    empty otherwise.
+    """The checkpoints whose mean maps the scene, the chosen one first, where the run asks for
+    `average`; empty otherwise.
     """
 
 

@@ -1,5 +1,5 @@
 """What somebody asks for: one flat record that the command line, the REST API and the form of the
-UI share (design 2.11).
+UI share.
 
 Single-field limits are part of the schema, so that a server can refuse them by name;
 `flows.resolve` checks the rest.

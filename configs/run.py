@@ -1,4 +1,4 @@
-"""One run = one `RunConfig` (design 2.2): every default stands here once, and the filled-in file
+"""One run = one `RunConfig`: every default stands here once, and the filled-in file
 travels with the products.
 """
 
@@ -62,8 +62,8 @@ class LookConfig(Frozen):
     once.
     """
     post_days: int = Field(default=90, ge=1, le=3650)
-    """Days after the event; later, re-vegetation and new slides blur the picture (chosen; paper 000
-    used up to 14 months).
+    """Days after the event; later, re-vegetation and new slides blur the picture (chosen; Yang et
+    al. 2024 used up to 14 months).
     """
     shakemap_field: Literal["MMI", "PGA"] = "MMI"
     """Which ShakeMap layer outlines the area."""
@@ -77,25 +77,25 @@ class ModelConfig(Frozen):
     """Which checkpoints may map, and what to do when none is known to work here."""
 
     checkpoint: str = "auto"
-    """auto (chosen by the scene), average (the near-equal best of them map together), or a card's
-    name.
+    """auto (chosen by the scene), average (the near-equal best of them map together), or a
+    checkpoint's name.
     """
     card_dirs: tuple[str, ...] = ()
-    """Further folders with cards of your own (`NAME/card.yaml`)."""
+    """Further folders with checkpoints of your own (`NAME/card.yaml`)."""
     fill_with_post_only: bool = True
-    """Let a post-only card map what has no clear pre-event pixel (design 2.8)."""
+    """Let a post-only checkpoint map what has no clear pre-event pixel."""
     subtract_pre: bool = False
-    """Map the image from before the event with the same post-only card too, and take away what it
-    shows already (paper 003).
+    """Map the image from before the event with the same post-only checkpoint too, and take away
+    what it shows already (Xu et al. (preprint)).
     """
     match_histograms: bool = False
-    """Before that, give the earlier image the later one's distribution, band by band (paper 003:
-    where they differ strongly).
+    """Before that, give the earlier image the later one's distribution, band by band (Xu et al.
+    (preprint): where they differ strongly).
     """
     adapt: Literal["scene", "match"] | None = None
-    """Bring the scene's imagery to the chosen card's reference before it is mapped, whatever the
-    card was trained with: scene, each band its mean and spread; match, its distribution; null, as
-    the card says (docs/adaptation.md)."""
+    """Bring the scene's imagery to the chosen checkpoint's reference before it is mapped, whatever
+    the checkpoint was trained with: scene, each band its mean and spread; match, its distribution;
+    null, as the checkpoint says (docs/adaptation.md)."""
     out_of_domain: Literal["warn", "refuse"] = "warn"
     """warn: go on and say so everywhere; refuse: stop (exit 3)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -113,7 +113,7 @@ class RunConfig(Frozen):
     """Outline in WGS 84 (WKT, lon lat) and where it comes from."""
     windows: Windows
     resolution_m: float | None = Field(default=None, ge=0.1, le=100)
-    """Grid spacing; the card's own where null."""
+    """Grid spacing; the checkpoint's own where null."""
     source: SourceConfig = SourceConfig()
     look: LookConfig = LookConfig()
     model: ModelConfig = ModelConfig()

@@ -1,5 +1,5 @@
-"""From imagery and polygons to a sample set: what `coslide samples CONFIG.yaml` reads (paper 000,
-Table II).
+"""From imagery and polygons to a sample set: what `coslide samples CONFIG.yaml` reads (Yang et al.
+2024, Table II).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class SamplingConfig(Frozen):
     truth: TruthConfig
     split: SplitConfig = SplitConfig()
     chip_px: int = Field(default=88, ge=32, le=512)
-    """Side of the chips; paper 000 uses 88."""
+    """Side of the chips; Yang et al. 2024 uses 88."""
     stride_px: int = Field(default=44, ge=8)
     positive_share: float | None = Field(default=None, gt=0, le=1)
     """Share of chips with a landslide; as they come where null."""

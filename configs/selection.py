@@ -16,66 +16,66 @@ from configs.event import Frozen
 from configs.files import format_of, read_yaml
 
 AGREEMENT = "agreement/others"
-"""1 - agreement of a card's landslides with those of the other candidates
+"""1 - agreement of a checkpoint's landslides with those of the other candidates
 (`models.selection.agreement`).
 """
 JOINT = "joint"
-"""The joint MMD of a ranking (paper 000 eq. 8 over all bands at once)."""
+"""The joint MMD of a ranking (Yang et al. 2024 eq. 8 over all bands at once)."""
 CALIBRATION = Path(__file__).resolve().parent / "selection.yaml"
 
 
 class BandSetCalibration(Frozen):
-    """What leave-one-domain-out experiments say about cards that read one set of bands."""
+    """What leave-one-domain-out experiments say about checkpoints that read one set of bands."""
 
     bands: tuple[str, ...]
     study: str = ""
     """Which study says so."""
     simulated: bool = False
-    """Whether the experiments were made on simulated imagery: they then hold for simulated cards
-    alone.
+    """Whether the experiments were made on simulated imagery: they then hold for simulated
+    checkpoints alone.
     """
     statistic: str = JOINT
-    """What orders the cards, found by the study: of `models.selection.signals`, or
+    """What orders the checkpoints, found by the study: of `models.selection.signals`, or
     `agreement/others`; `joint` is the joint MMD that every ranking shows."""
     distance: float = Field(default=0.0, ge=0)
     """What is added for the joint MMD beside the statistic: so much of the statistic a unit of
     it.
     """
     diversity: float = Field(default=0.0, ge=0)
-    """What a card is credited for the variety of its training: so much of the statistic a unit of
-    entropy.
+    """What a checkpoint is credited for the variety of its training: so much of the statistic a
+    unit of entropy.
     """
     advantage: float = Field(default=0.0, ge=0)
-    """What a card is credited for what it did on other domains it had not seen: so much of the
-    statistic per F1.
+    """What a checkpoint is credited for what it did on other domains it had not seen: so much of
+    the statistic per F1.
     """
     distances: tuple[float, ...] = ()
-    """Score of the chosen card on held-out domains, ascending: what is usual. Cards of different
-    bands are compared by where they fall in it if a study says no F1 to be expected."""
+    """Score of the chosen checkpoint on held-out domains, ascending: what is usual. Checkpoints of
+    different bands are compared by where they fall in it if a study says no F1 to be expected."""
     near: float = Field(default=0.0, ge=0)
     """Cards whose score is within so much of the best one's are averaged where the run asks for
     `average`.
     """
     alarm: float | None = None
-    """Joint MMD of the chosen card beyond which no card is known to work; null: not known, and
-    nothing is claimed.
+    """Joint MMD of the chosen checkpoint beyond which no checkpoint is known to work; null: not
+    known, and nothing is claimed.
     """
     limits: dict[str, float] = Field(default_factory=dict)
-    """Further signals (`models.selection.signals`) and the value of each beyond which no card is
-    known to work.
+    """Further signals (`models.selection.signals`) and the value of each beyond which no checkpoint
+    is known to work.
     """
     expected_f1: tuple[tuple[float, float], ...] = ()
     """(statistic, F1) points, ascending, between which the F1 to be expected is interpolated; a
-    card's own advantage on unseen domains is added. Cards of different bands are compared by it
-    (docs/band-sets.md)."""
+    checkpoint's own advantage on unseen domains is added. Checkpoints of different bands are
+    compared by it (docs/band-sets.md)."""
 
 
 class SelectionConfig(Frozen):
-    """How scenes are compared with the cards' reference samples."""
+    """How scenes are compared with the checkpoints' reference samples."""
 
     format: str = format_of("selection")
     kernels: int = Field(default=5, ge=1, le=15)
-    """Gaussians of the kernel (facts of paper 000's value range; see models/mmd)."""
+    """Gaussians of the kernel (facts of Yang et al. 2024's value range; see models/mmd)."""
     pixels: int = Field(default=3000, ge=100, le=50_000)
     """Pixels of the scene in the joint distance; its error comes from the blocks, more pixels
     hardly change it.
@@ -87,8 +87,8 @@ class SelectionConfig(Frozen):
     fields and towns would.
     """
     windows: int = Field(default=16, ge=1, le=10_000)
-    """Parts of the scene that every candidate maps where the choice goes by how far cards agree; of
-    a smaller scene, all.
+    """Parts of the scene that every candidate maps where the choice goes by how far checkpoints
+    agree; of a smaller scene, all.
     """
     window_px: int = Field(default=192, ge=64, le=512)
     """Side of such a part, pixels: sixteen of them hold more than the scenes that the study learnt
@@ -104,8 +104,8 @@ class SelectionConfig(Frozen):
     def calibration(
         self, bands: tuple[str, ...], simulated: bool = False
     ) -> BandSetCalibration | None:
-        """Return what is known about cards of a set of bands, in any order; None where nothing
-        is.
+        """Return what is known about checkpoints of a set of bands, in any order; None where
+        nothing is.
         """
         alike = (
             c for c in self.calibrations if set(c.bands) == set(bands) and c.simulated == simulated

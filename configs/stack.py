@@ -1,5 +1,5 @@
 """The stack on disk: the noun every wing reads. One Zarr v3 group, one 2-D array a band, scaled
-integers (design 2.1).
+integers.
 
 Arrays are ``(y, x)`` on one grid. Each carries CF attributes (``scale_factor``, ``add_offset``,
 ``_FillValue``, ``units``), so that `xarray.open_zarr` decodes them too. `gee.stack` writes it,
@@ -32,7 +32,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_DAY: Final = EPOCH.date()
 CHUNK_PX = 256
 """Side of a Zarr chunk. Blocks that are pulled or mapped are whole multiples of it: one writer per
-chunk (design 2.1).
+chunk.
 """
 
 

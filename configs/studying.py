@@ -1,9 +1,9 @@
 """One study = one `StudyConfig`: which domains, which mixtures of them, and the one recipe every
-card is trained by.
+checkpoint is trained by.
 
 `coslide study NAME|CONFIG.yaml` reads it. Domains are sample sets (`coslide samples`), anyone's own
 as well as simulated ones; a mixture is given in shares of one total or in counts that add up to it,
-so that every card has seen equally much.
+so that every checkpoint has seen equally much.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ class StudyDomain(Frozen):
     """Folders of sample sets, relative to the study's own file unless absolute. One that is missing
     is cut from ``configs/samples/NAME.yaml`` where there is such a file."""
     scenes: tuple[str, ...] = ()
-    """Folders of sample sets that no card trains on. Without any (and without `simulated`), the
-    domain's own sets: whole for cards that never saw the domain, their test split for the
+    """Folders of sample sets that no checkpoint trains on. Without any (and without `simulated`),
+    the domain's own sets: whole for checkpoints that never saw the domain, their test split for the
     others."""
     simulated: SimulatedScenes | None = None
     """Scenes of the simulated Earth, made as they are needed."""
 
 
 class Composition(Frozen):
-    """What a card is trained on."""
+    """What a checkpoint is trained on."""
 
     name: str = Field(pattern=NAME_PATTERN)
     shares: dict[str, float] = Field(default_factory=dict)
@@ -63,7 +63,7 @@ class Composition(Frozen):
     counts: dict[str, int] = Field(default_factory=dict)
     """Domain -> training chips, instead of shares; they add up to the study's total."""
     changes: dict[str, Any] = Field(default_factory=dict)
-    """Fields of the recipe that are different for this card (a trial of its own)."""
+    """Fields of the recipe that are different for this checkpoint (a trial of its own)."""
     trial: bool = False
     """A trial is scored beside the others, but is never a candidate of the choice."""
     kind: str = ""
@@ -96,15 +96,15 @@ class StudyConfig(Frozen):
     name: str = Field(pattern=NAME_PATTERN)
     title: str
     total: int = Field(ge=1)
-    """Training chips of every card: equal totals (paper 000, Table V: 700)."""
+    """Training chips of every checkpoint: equal totals (Yang et al. 2024, Table V: 700)."""
     seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
     recipe: dict[str, Any]
     """Fields of a training recipe (configs/training.py), the same for every card."""
     domains: tuple[StudyDomain, ...] = Field(min_length=2)
     compositions: tuple[Composition, ...] = Field(min_length=1)
     tiles: CardTiles | None = None
-    """How scenes are run through the cards of the study; as each card says where null. Large tiles
-    are cheap.
+    """How scenes are run through the checkpoints of the study; as each checkpoint says where null.
+    Large tiles are cheap.
     """
     family: Literal["simulated", "real"] = "simulated"
     """What the pixels are; every table says so."""

@@ -1,8 +1,8 @@
 """One recipe = one `TrainingConfig`: what `coslide train CONFIG.yaml` reads. Every default of a
 training stands here once.
 
-The defaults are paper 000's: Dice, Adam at 1e-4, batch 5, the weights of the lowest validation loss
-(§IV-A).
+The defaults are Yang et al. 2024's: Dice, Adam at 1e-4, batch 5, the weights of the lowest
+validation loss (§IV-A).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SampleSource(Frozen):
     share: float | None = Field(default=None, gt=0)
     """Instead of `count`: its part of the recipe's `total`. Shares need not add up to one."""
     weight: float = Field(default=1.0, ge=0)
-    """Mixture weight of the domain in the card's MMD reference sample."""
+    """Mixture weight of the domain in the checkpoint's MMD reference sample."""
 
 
 class SampleLayout(Frozen):
@@ -69,7 +69,7 @@ class LossConfig(Frozen):
     dice: float = Field(default=1.0, ge=0)
     bce: float = Field(default=0.0, ge=0)
     epsilon: float = Field(default=1.0, gt=0)
-    """ε of paper 000 eq. 2 ("tiny"); 1 pixel keeps batches without landslides calm."""
+    """ε of Yang et al. 2024 eq. 2 ("tiny"); 1 pixel keeps batches without landslides calm."""
     smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share by which labels are pulled towards one half in the cross-entropy."""
 
@@ -84,7 +84,9 @@ class OptimiserConfig(Frozen):
     """How the weights move."""
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
-    """adam and adamw with PyTorch's own betas; sgd with Nesterov momentum (paper 003)."""
+    """adam and adamw with PyTorch's own betas; sgd with Nesterov momentum (Xu et al.
+    (preprint)).
+    """
     learning_rate: float = Field(default=1e-4, gt=0)
     """The largest of the schedule."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -99,7 +101,7 @@ class ScheduleConfig(Frozen):
 
     name: Literal["constant", "cosine", "onecycle", "poly"] = "constant"
     """constant; cosine to 0; onecycle (from 1/25 up, then down to 0, both cosine); poly (1 -
-    t)^power (paper 003).
+    t)^power (Xu et al. (preprint)).
     """
     warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps on which the rate rises linearly from 0; for onecycle its rising part (0
@@ -115,9 +117,9 @@ class AugmentationConfig(Frozen):
     """
 
     mirrors: Literal["none", "flips", "paper", "all"] = "paper"
-    """paper: the chip or one of its three mirror images (paper 000 §II-D); flips: west-east and
-    north-south, each or both (paper 003); all: any combination of the three, quarter turns included
-    (paper 004)."""
+    """paper: the chip or one of its three mirror images (Yang et al. 2024 §II-D); flips: west-east
+    and north-south, each or both (Xu et al. (preprint)); all: any combination of the three, quarter
+    turns included (Chen et al. 2023)."""
     hillshade: Literal["as_is", "safe"] = "as_is"
     """safe: only mirrors that leave the light of a hillshade band where it is."""
     shift_px: int = Field(default=0, ge=0)
@@ -132,7 +134,7 @@ class AugmentationConfig(Frozen):
     """Standard deviation of noise added per pixel to the optical bands after normalisation."""
     blur_px: float = Field(default=0.0, ge=0, le=5)
     """Largest standard deviation of a Gaussian blur of the optical bands, drawn anew for every chip
-    (paper 003).
+    (Xu et al. (preprint)).
     """
 
     @model_validator(mode="before")
@@ -149,15 +151,15 @@ class TrainingConfig(Frozen):
 
     format: str = format_of("training")
     name: str = Field(pattern=NAME_PATTERN)
-    """Name of the card that comes out."""
+    """Name of the checkpoint that comes out."""
     title: str = ""
     """One line for people; made from the network and the domains where empty."""
     samples: tuple[SampleSource, ...] = Field(min_length=1)
     total: int | None = Field(default=None, ge=1)
     """Training chips of all sets together, divided by their shares: mixtures of one total have seen
-    equally much (paper 000, Table V). A set that cannot give its part is refused."""
+    equally much (Yang et al. 2024, Table V). A set that cannot give its part is refused."""
     held_out: tuple[str, ...] = ()
-    """Folders of sample sets that the card must never see, so that they can judge it as a new
+    """Folders of sample sets that the checkpoint must never see, so that they can judge it as a new
     domain; relative to the recipe's.
     """
     splits: Splits = Splits()
@@ -170,8 +172,8 @@ class TrainingConfig(Frozen):
     """Arguments of the network, e.g. `width: 32`."""
     normalisation: Literal["minmax", "zscore", "none"] = "minmax"
     adapt: Adapt = "card"
-    """Before that: card, values as they are; scene, every sample set and scene brought to the mean
-    and spread of all together by its own; match, to their distribution. Imagery bands only
+    """Before that: checkpoint, values as they are; scene, every sample set and scene brought to the
+    mean and spread of all together by its own; match, to their distribution. Imagery bands only
     (`models.inference.adaptation`)."""
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
@@ -181,18 +183,20 @@ class TrainingConfig(Frozen):
     steps: int | None = Field(default=None, ge=1)
     """Length in optimiser steps; or give `epochs`."""
     epochs: float | None = Field(default=None, gt=0)
-    """Length in passes over the chips; 50 where neither is given (paper 000 does not say)."""
+    """Length in passes over the chips; 50 where neither is given (Yang et al. 2024 does not
+    say).
+    """
     crop_px: int | None = Field(default=None, ge=16)
     """Random square cut from each chip; the whole chip where null."""
     balance: float | None = Field(default=None, gt=0, le=1)
     """Share of chips with a landslide among those drawn; as they come where null."""
     start_from: str | None = None
-    """Fine-tune this checkpoint: a card's name, or its folder relative to the recipe's. Its
+    """Fine-tune this checkpoint: a checkpoint's name, or its folder relative to the recipe's. Its
     network, bands and normalisation are kept.
     """
     share: float = Field(default=1.0, gt=0, le=1)
-    """Share of the training chips that are used, drawn by the seed: 0.05 to 1 in paper 003's study
-    of a new event.
+    """Share of the training chips that are used, drawn by the seed: 0.05 to 1 in Xu et al.
+    (preprint)'s study of a new event.
     """
     freeze: tuple[str, ...] = ()
     """Layers that stay as they are, statistics included: dotted names as in the network, e.g.
@@ -203,7 +207,9 @@ class TrainingConfig(Frozen):
     the plain weights.
     """
     keep: Literal["best", "last"] = "best"
-    """best: the weights of the lowest validation loss (paper 000); last: those at the end."""
+    """best: the weights of the lowest validation loss (Yang et al. 2024); last: those at the
+    end.
+    """
     validate_every: int | None = Field(default=None, ge=1)
     """Steps between validations; once a pass over the chips where null."""
     save_every: int = Field(default=50, ge=1)
@@ -217,7 +223,7 @@ class TrainingConfig(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(default=0, ge=0)
     tiles: CardTiles | None = None
-    """How the card is to be run; by the network's reach and the chip size where null."""
+    """How the checkpoint is to be run; by the network's reach and the chip size where null."""
     reference_pixels: int = Field(default=4000, ge=100, le=100_000)
     """Size of the MMD reference sample."""
     licence: str = "Apache-2.0"

@@ -1,5 +1,5 @@
 """Layers of vector files that the user names: ``FILE[:LAYER]``, checked before anything is read of
-them (design 2.12).
+them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import pyogrio.errors
 from configs.errors import RequestError
 
 _SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml", ".gml")
-"""Vector files that are opened. Nothing that may point elsewhere, such as OGR's virtual format
-(design 2.12).
+"""Vector files that are opened. Nothing that may point elsewhere, such as OGR's virtual format.
 """
 
 

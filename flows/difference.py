@@ -1,6 +1,6 @@
-"""What was there before is no new landslide: the same post-only card maps the image from before the
-event, and what it finds there is taken away (paper 003, §2.3: post AND NOT pre). Where the earlier
-image is not clear nothing is taken away.
+"""What was there before is no new landslide: the same post-only checkpoint maps the image from
+before the event, and what it finds there is taken away (Xu et al. (preprint), §2.3: post AND NOT
+pre). Where the earlier image is not clear nothing is taken away.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def earlier(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def bands_to_pull(cards: Candidates) -> tuple[str, ...]:
-    """Return what a run needs beside its cards' own bands in order to subtract."""
+    """Return what a run needs beside its checkpoints' own bands in order to subtract."""
     return tuple(dict.fromkeys(band for found in cards for band in earlier(found.card.bands)))
 
 
@@ -51,14 +51,15 @@ def subtractable(cards: Candidates) -> Candidates:
     """Return those of the candidates that read the later image alone.
 
     Raises:
-        RequestError: the named card, or every one, reads the image from before the event itself.
+        RequestError: the named checkpoint, or every one, reads the image from before the event
+            itself.
     """
     alone = tuple(found for found in cards if not found.card.needs_pre)
     if not alone or (cards.named and cards.by_name(cards.named).card.needs_pre):
         name = f"`{cards.named}` reads" if cards.named else "all checkpoints that fit read"
         raise RequestError(
             f"model.subtract_pre: {name} the image from before the event",
-            "Name a post-only card with --checkpoint, or set `model.subtract_pre: false`.",
+            "Name a post-only checkpoint with --checkpoint, or set `model.subtract_pre: false`.",
         )
     return replace(cards, cards=alone)
 
@@ -123,8 +124,8 @@ def _map(
 def matchings(
     stack: Stack, bands: tuple[str, ...], later: Rows, before: Rows
 ) -> tuple[Matching | None, ...]:
-    """Return for each of a card's bands how the earlier image is made to look like the later one;
-    None for static bands.
+    """Return for each of a checkpoint's bands how the earlier image is made to look like the later
+    one; None for static bands.
 
     Fitted to the pixels that are clear in both.
     """

@@ -108,7 +108,7 @@ def _cards() -> Iterator[Finding]:
         yield Finding(
             "checkpoints",
             "missing",
-            "no card is installed",
+            "no checkpoint is installed",
             "Install coslide again, or train one: `coslide train`.",
         )
     for folder, card in found:

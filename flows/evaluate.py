@@ -58,7 +58,7 @@ def evaluate(
         out: folder for ``evaluation.json``, the false and missed landslides as layers and the
             size-frequency plot; beside the revision where None. With several revisions a folder
             each inside it.
-        step: how a room is called.
+        step: how a step is called.
         review: a GeoPackage that an analyst has edited; the inventory is scored as it would be with
             that taken up.
 

@@ -1,7 +1,7 @@
-"""The story: one line, one room. Read this first.
+"""The story: one line, one step. Read this first.
 
-Every room reads its inputs from disk and writes its product there, so a killed run goes on where it
-was (design 2.1).
+Every step reads its inputs from disk and writes its product there, so a killed run goes on where it
+was.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def map_event(
         run: everything the run depends on.
         event: where its revisions live.
         layout: its unfinished work; becomes the revision.
-        step: how a room is called: `plain`, or tracked by Prefect.
+        step: how a step is called: `plain`, or tracked by Prefect.
         insist: make a revision even where no pixel is new against the one before.
     """
     source = step(steps.open_source, name="source")(run)

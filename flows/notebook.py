@@ -8,7 +8,7 @@
     add_run(board, "runs/iburi/r001")
     board
 
-Nothing of coslide imports this room.
+Nothing of coslide imports this step.
 """
 
 from __future__ import annotations

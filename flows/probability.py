@@ -2,8 +2,7 @@
 is missing is mapped.
 
 A strip is done when its marker exists, which is written after its chunks and names the weights and
-the stack. What a shard is depends on the grid alone, so that every engine makes the same pixels
-(design 2.1).
+the stack. What a shard is depends on the grid alone, so that every engine makes the same pixels.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class MapShard:
 
     card: str
     folder: str
-    """Where the card is; empty for one that comes with coslide."""
+    """Where the checkpoint is; empty for one that comes with coslide."""
     weights: str
     device: Device
     stack: str
@@ -69,8 +68,8 @@ class MapShard:
     path: str
     batch: int
     adaptation: str
-    """How the scene is brought to the card (`Adaptation.as_text`); empty for a card that takes it
-    as it is.
+    """How the scene is adapted to the checkpoint (`Adaptation.as_text`); empty for a checkpoint
+    that takes it as it is.
     """
     versions: Mapping[str, str]
     strips: tuple[int, int]
@@ -117,7 +116,7 @@ def map_card(
     progress: Advance,
     adaptation: Adaptation | None = None,
 ) -> zarr.Array[Any]:
-    """Return a card's landslide probability, `(y, x)` float32 on disk, NaN but where the
+    """Return a checkpoint's landslide probability, `(y, x)` float32 on disk, NaN but where the
     observation is `where`.
     """
     maps = adaptation.as_text() if adaptation else ""
@@ -225,7 +224,8 @@ def map_shard(shard: MapShard) -> Report:
     """Map the strips of a shard that are not done, in the shared store. What a worker runs.
 
     Raises:
-        RequestError: the worker has other versions or another card, or does not see the stores.
+        RequestError: the worker has other versions or another checkpoint, or does not see the
+            stores.
         MachineError: memory or the GPU failed.
     """
     begun, path = Begun.now(), place(shard.path)
@@ -247,17 +247,20 @@ def map_shard(shard: MapShard) -> Report:
 
 @lru_cache(maxsize=2)
 def _predictor(card: str, folder: str, weights: str, device: Device) -> Predictor:
-    """Return a card's network, loaded once a process. `weights` is the checksum the run goes by."""
+    """Return a checkpoint's network, loaded once a process. `weights` is the checksum the run goes
+    by.
+    """
     candidate = Path(folder) if folder else registry.SHIPPED / card
     if not candidate.is_dir():
         raise RequestError(
-            f"the worker does not see the card {candidate}",
+            f"the worker does not see the checkpoint {candidate}",
             "Put `model.card_dirs` where all machines see it.",
         )
     found = Found(candidate, read_card(candidate))
     if found.card.weights_sha256 != weights:
         raise RequestError(
-            f"the worker's card `{card}` is another one", "Install the same cards on all machines."
+            f"the worker's checkpoint `{card}` is another one",
+            "Install the same checkpoints on all machines.",
         )
     return found.load(device)
 
@@ -284,8 +287,8 @@ def _markers(path: Path) -> Path:
 
 
 def _kept(target: _Target) -> set[int]:
-    """Return the strips that this very mapping has finished; another card's or stack's are thrown
-    away.
+    """Return the strips that this very mapping has finished; another checkpoint's or stack's are
+    thrown away.
     """
     folder = _markers(target.path)
     found = (
@@ -321,7 +324,9 @@ def _runs(strips: range, done: set[int]) -> Iterator[range]:
 
 
 def all_adapting(cards: Candidates, adapt: Adapt) -> Candidates:
-    """Return the candidates as cards that adapt to scenes, whatever they were trained with."""
+    """Return the candidates as checkpoints that adapt to scenes, whatever they were trained
+    with.
+    """
     made = (Found(one.folder, adapting(one.card, one.reference(), adapt)) for one in cards.cards)
     return replace(cards, cards=tuple(made))
 
@@ -329,10 +334,11 @@ def all_adapting(cards: Candidates, adapt: Adapt) -> Candidates:
 def adaptation_of(
     found: Found, stack: Stack, area: Area | None, layout: RunLayout
 ) -> Adaptation | None:
-    """Return how the scene is brought to a card; None for a card that takes scenes as they are.
+    """Return how the scene is adapted to the checkpoint; None for a checkpoint that takes scenes as
+    they are.
 
     Raises:
-        NothingToSeeError: the card sees no pixel to take statistics of.
+        NothingToSeeError: the checkpoint sees no pixel to take statistics of.
     """
     normalisation = found.card.normalisation
     if normalisation.adapt == "card":
@@ -347,7 +353,8 @@ def adaptation_of(
     if not compared:
         raise NothingToSeeError(
             f"checkpoint `{found.card.name}` sees no pixel to take the scene's statistics of",
-            "Give a longer --post (and --pre), or choose a card that takes scenes as they are.",
+            "Give a longer --post (and --pre), or choose a checkpoint that takes scenes as "
+            "they are.",
         )
     adaptation = Adaptation.of(normalisation, found.card.bands, compared[0].scene)
     write_text(path, json.dumps({"key": key, "maps": json.loads(adaptation.as_text())}))
@@ -362,10 +369,11 @@ def adaptation_of(
 def adaptation_before(
     found: Found, stack: Stack, names: tuple[str, ...], before: Observed
 ) -> Adaptation | None:
-    """Return how the image from before the event is brought to a post-only card, by that image's
-    own clear, sloping pixels.
+    """Return how the image from before the event is brought to a post-only checkpoint, by that
+    image's own clear, sloping pixels.
 
-    `names` are the bands that stand for the card's. None for a card that takes scenes as they are.
+    `names` are the bands that stand for the checkpoint's. None for a checkpoint that takes scenes
+    as they are.
 
     Raises:
         NothingToSeeError: there is no pixel to take statistics of.

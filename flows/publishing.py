@@ -1,6 +1,4 @@
-"""The last room: products written into the work folder, then one rename makes them a revision
-(design 2.10).
-"""
+"""The last step: products written into the work folder, then one rename makes them a revision."""
 
 from __future__ import annotations
 

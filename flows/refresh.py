@@ -56,7 +56,7 @@ def refresh(
         checkpoint: another checkpoint than the latest revision's, or ``auto`` to choose anew.
         review: a GeoPackage that an analyst has edited, to be taken up.
         force: make a revision whatever the event's state and even where nothing new is to be seen.
-        step: how a room is called.
+        step: how a step is called.
         run_it: how the run is made.
 
     Raises:
@@ -200,7 +200,7 @@ def refresh_events(
     Args:
         out: the output folder that the events lie in.
         now: the clock of the refreshed runs; now where None.
-        step: how a room is called.
+        step: how a step is called.
         run_it: how a run is made.
 
     Raises:

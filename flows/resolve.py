@@ -1,5 +1,4 @@
-"""From what somebody asked to a run that says everything: event, area, windows, source (design 2.2,
-2.11).
+"""From what somebody asked to a run that says everything: event, area, windows, source.
 
 What a request leaves open comes from the operator's preset (a run file, or parts of one), then from
 the defaults.

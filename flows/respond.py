@@ -22,7 +22,7 @@ def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str
 
     Args:
         run: what to do.
-        step: how a room is called.
+        step: how a step is called.
         insist: make a revision even where no pixel is new against the one before.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The rooms of the story: each joins wings that do not know each other, and says what it cost."""
+"""The steps of the story: each joins wings that do not know each other, and says what it cost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tiles.views import Filled, Mean
 logger = logging.getLogger(__name__)
 
 ALWAYS = ("dem", "slope")
-"""Bands every inventory needs for its attributes, whatever the card reads."""
+"""Bands every inventory needs for its attributes, whatever the checkpoint reads."""
 WISHED = (
     "post_B4",
     "post_B3",
@@ -84,14 +84,14 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
 
 
 def card_bands(run: RunConfig, cards: Candidates) -> tuple[str, ...]:
-    """Return what the cards read, and what is to be subtracted from it."""
+    """Return what the checkpoints read, and what is to be subtracted from it."""
     before = difference.bands_to_pull(cards) if run.model.subtract_pre else ()
     return tuple(dict.fromkeys((*cards.bands, *before)))
 
 
 def stack_bands(run: RunConfig, source: Source, cards: Candidates) -> tuple[str, ...]:
-    """Return the bands of the run's stack: what the cards read, what attributes need, what readers
-    wish.
+    """Return the bands of the run's stack: what the checkpoints read, what attributes need, what
+    readers wish.
     """
     offered = source.offer().bands
     extra = tuple(band for band in (*ALWAYS, *WISHED) if band in offered)
@@ -165,7 +165,7 @@ def pull(
     insist: bool = True,
 ) -> Stack:
     """Return the stack, assembled on disk or completed there; what the revision before saw clearly
-    is kept (design 2.10).
+    is kept.
 
     Raises:
         NothingNewError: no pixel is new against the revision before, and nobody insists on another
@@ -231,7 +231,8 @@ def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -
     if choice.out_of_domain and run.model.out_of_domain == "refuse":
         raise NothingToSeeError(
             f"no checkpoint is known to work on this scene ({choice.reason})",
-            "Set model.out_of_domain: warn to map it all the same, or train a card nearer to it.",
+            "Set model.out_of_domain: warn to map it all the same, or train a checkpoint "
+            "nearer to it.",
         )
     return choice
 
@@ -239,7 +240,7 @@ def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -
 def observe(
     run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, layout: RunLayout
 ) -> Observed:
-    """Return what the chosen card could see, per pixel.
+    """Return what the chosen checkpoint could see, per pixel.
 
     Raises:
         NothingToSeeError: nothing of the area.
@@ -269,8 +270,8 @@ def map_probability(
     observed: Observed,
     layout: RunLayout,
 ) -> Rows:
-    """Return landslide probability, `(y, x)` on disk; the fallback card fills what has no clear
-    pre-event pixel.
+    """Return landslide probability, `(y, x)` on disk; the fallback checkpoint fills what has no
+    clear pre-event pixel.
 
     Where the choice names several members, it is their mean.
     """
@@ -303,7 +304,9 @@ def map_probability(
 
 
 def threshold_of(run: RunConfig, found: Found) -> float:
-    """Return the probability from which a pixel is a landslide: the run's, else the card's."""
+    """Return the probability from which a pixel is a landslide: the run's, else the
+    checkpoint's.
+    """
     return run.clean.threshold or found.card.threshold
 
 

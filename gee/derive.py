@@ -43,7 +43,8 @@ def index(name: str, bands: Mapping[str, NDArray[np.float32]]) -> NDArray[np.flo
     or their sum is not positive.
 
     Args:
-        name: ``NDVI`` (B8, B4: Rouse et al. 1974; paper 000 eq. 1) or ``MNDWI`` (B3, B11: Xu 2006).
+        name: ``NDVI`` (B8, B4: Rouse et al. 1974; Yang et al. 2024 eq. 1) or ``MNDWI`` (B3, B11: Xu
+            2006).
         bands: base band -> reflectance `(y, x)`.
     """
     first, second = (bands[base].astype(np.float64) for base in DERIVED[name])

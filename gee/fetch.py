@@ -1,5 +1,5 @@
 """Small files from the network: https only, limited in size and time, never where a redirect leads
-out of bounds (design 2.12).
+out of bounds.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What one card could see of the area: observation of the windows it reads, and what of its bands
-is really known (design 2.8).
+"""What one checkpoint could see of the area: observation of the windows it reads, and what of its
+bands is really known.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _STRIP_PX: Final = 4 * CHUNK_PX
 
 @dataclass(frozen=True)
 class Observed:
-    """Per-pixel observation for one card, on disk, and its sums over the area."""
+    """Per-pixel observation for one checkpoint, on disk, and its sums over the area."""
 
     path: Path
     counts: dict[ObservationClass, int]
     """Pixels of the area by class."""
     area_px: int
     unreadable_px: int
-    """Pixels whose windows are clear but where a band the card needs is not known; they count as
-    not imaged.
+    """Pixels whose windows are clear but where a band the checkpoint needs is not known; they count
+    as not imaged.
     """
     radar_only_px: int = 0
-    """Clear pixels that radar alone vouches for: the card requires no more, and an optical window
-    is not clear there.
+    """Clear pixels that radar alone vouches for: the checkpoint requires no more, and an optical
+    window is not clear there.
     """
 
     @property
@@ -53,7 +53,7 @@ class Observed:
 
     @property
     def clear_px(self) -> int:
-        """Return the pixels a card can say something about."""
+        """Return the pixels a checkpoint can say something about."""
         return self.counts[ObservationClass.CLEAR]
 
     @property
@@ -83,13 +83,13 @@ def observe(
     requires: Requires = Requires.CLEAR,
     progress: Advance = silent,
 ) -> Observed:
-    """Return what a card that reads `bands` could see of the area, written to the Zarr array
+    """Return what a checkpoint that reads `bands` could see of the area, written to the Zarr array
     `path`.
 
     CLEAR only where every window the bands need is clear and every band is known. NO_PRE where only
     the pre-event image is missing or unclear. WATER where either window says permanent water. A
-    card that requires radar alone sees wherever its radar and static bands are known; its optical
-    bands are given as they are, and filled where there are none.
+    checkpoint that requires radar alone sees wherever its radar and static bands are known; its
+    optical bands are given as they are, and filled where there are none.
 
     Raises:
         MachineError: the disk is full.
@@ -166,7 +166,7 @@ def _create(path: Path, shape: tuple[int, int]) -> zarr.Array[Any]:
 def _seen(
     stack: Stack, names: tuple[str, ...], rows: slice, columns: slice
 ) -> dict[When, NDArray[np.uint8]]:
-    """Return what was seen in each window that a card reads."""
+    """Return what was seen in each window that a checkpoint reads."""
     windows = {parse_band(name).when for name in names} - {None}
     return {when: stack.observation(when, rows, columns) for when in When if when in windows}
 
@@ -193,8 +193,8 @@ def _classes(
     rows: slice,
     columns: slice,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return a window's classes for a card, and where they would be clear if only its bands were
-    known, `(y, x)` each.
+    """Return a window's classes for a checkpoint, and where they would be clear if only its bands
+    were known, `(y, x)` each.
     """
     shape = _size(rows, columns)
     classes = seen.get(When.POST, np.full(shape, ObservationClass.CLEAR, np.uint8)).copy()

@@ -37,8 +37,7 @@ _MAGIC: Final = {
     b"\xffO\xffQ": "JP2OpenJPEG",
     b"\x89PNG": "PNG",
 }
-"""First bytes -> GDAL driver: formats that hold pixels and point to no other file (VRT would,
-design 2.12).
+"""First bytes -> GDAL driver: formats that hold pixels and point to no other file (VRT would).
 """
 _STRIP_PIXELS: Final = 4_000_000
 """Native pixels read at once when a fine raster is averaged."""

@@ -2,7 +2,7 @@
 
 What can you deliver (`offer`), which scenes would it be (`plan`), and the pixels of one block
 (`pull`, `elevation`). Sources deliver *measured* bands only; every derived band is computed by
-`gee.derive` on our side (design 2.3).
+`gee.derive` on our side.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Which Earth is asked: a source by its configuration, here or on a worker that knows nothing of
-the rest of the house.
+the rest of the code.
 """
 
 from __future__ import annotations

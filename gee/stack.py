@@ -2,7 +2,7 @@
 go on where it stopped.
 
 A block is done when its marker exists; the marker is written after the block's chunks and holds
-their checksum, so that a run killed at any moment asks only for what is missing (design 2.1).
+their checksum, so that a run killed at any moment asks only for what is missing.
 """
 
 from __future__ import annotations

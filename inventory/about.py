@@ -33,7 +33,7 @@ class About:
     attribution: tuple[str, ...] = ()
     """Lines the licences of imagery and training data ask for."""
     bands: tuple[str, ...] = ()
-    """Stack bands the card reads."""
+    """Stack bands the checkpoint reads."""
 
     @property
     def stamp(self) -> str:

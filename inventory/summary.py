@@ -198,8 +198,8 @@ def spoken(affected: Mapping[str, float]) -> list[tuple[str, str, str]]:
 
 
 def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
-    """Return the headline in sentences: that no card is known to work here, where that is so; what
-    was found, how much was seen, how sure it is, who may be affected."""
+    """Return the headline in sentences: that no checkpoint is known to work here, where that is so;
+    what was found, how much was seen, how sure it is, who may be affected."""
     w = words_of(language)["headline"]
     label = w["simulated"] if summary.simulated else ""
     area = {"seen": percent(summary.observed_fraction), "area": number(summary.area_km2)}
@@ -232,7 +232,9 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
 
 
 def _out_of_domain(summary: Summary, w: Mapping[str, str]) -> list[str]:
-    """Return the first line of every product where no card is known to work on the imagery."""
+    """Return the first line of every product where no checkpoint is known to work on the
+    imagery.
+    """
     if not summary.out_of_domain:
         return []
     if summary.expected_f1 is None:

@@ -1,1 +1,1 @@
-"""Networks, cards, training, prediction, and the choice between checkpoints by MMD."""
+"""Networks, checkpoints, training, prediction, and the choice between checkpoints by MMD."""

@@ -1,4 +1,4 @@
-"""The table of networks: one word of a card or recipe names a network, `build` makes it.
+"""The table of networks: one word of a checkpoint or recipe names a network, `build` makes it.
 
 Every network answers alike (see `models.nets.blocks.Segmenter`): `(B, C, H, W)` in, `(B, 1, H, W)`
 landslide logits out.
@@ -69,7 +69,7 @@ class Architecture:
 _NOT_ARGUMENTS = {
     "in_channels",
     "gate",
-}  # `gate` is a constructor function, not a word a card could hold
+}  # `gate` is a constructor function, not a word a checkpoint could hold
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
@@ -139,8 +139,8 @@ def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
 
 
 def _fits(value: object, default: object) -> bool:
-    """Return whether a value from a card or recipe is of its default's kind; numbers of layers and
-    widths start at 1.
+    """Return whether a value from a checkpoint or recipe is of its default's kind; numbers of
+    layers and widths start at 1.
     """
     if isinstance(default, bool):
         return isinstance(value, bool)

@@ -1,7 +1,7 @@
 """Exact distributions of a band in a fixed, small memory: counts by the integers the band is stored
 as.
 
-A stack holds scaled integers (design 2.1), so counting them loses nothing: percentiles, moments and
+A stack holds scaled integers, so counting them loses nothing: percentiles, moments and
 the per-band MMD of ten million pixels come from at most 65 536 counts, and counts of tiles, scenes
 and processes simply add up.
 """

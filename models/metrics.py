@@ -3,8 +3,8 @@ positive.
 
 Counts are whole numbers and add up over tiles, bands and scenes; every ratio is computed from the
 sums in float64. Conventions (the papers are silent): 0/0 is NaN and left out of means over classes
-or patches; MCC with an empty row or column is 0. Paper 000 averages over patches, papers 001-004
-count globally: `mean_over_patches` gives the former.
+or patches; MCC with an empty row or column is 0. Yang et al. 2024 averages over patches, Gao et al.
+2021-004 count globally: `mean_over_patches` gives the former.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ class Confusion:
 
     @property
     def iou(self) -> float:
-        """Return TP / (TP + FP + FN), of the landslide class (paper 000 eq. 5; paper 003 calls it
-        mIoU).
+        """Return TP / (TP + FP + FN), of the landslide class (Yang et al. 2024 eq. 5; Xu et al.
+        (preprint) calls it mIoU).
         """
         return _ratio(self.tp, self.tp + self.fp + self.fn)
 
@@ -128,8 +128,8 @@ class Confusion:
 
     @property
     def mcc(self) -> float:
-        """Return Matthews' correlation; 0 where a row or column is empty. (Paper 000 eq. 7 is
-        misprinted.)
+        """Return Matthews' correlation; 0 where a row or column is empty. (Yang et al. 2024 eq. 7
+        is misprinted.)
         """
         tp, fp, fn, tn = (float(count) for count in (self.tp, self.fp, self.fn, self.tn))
         # Factor by factor: the product of four sums of a large scene leaves the range where float64
@@ -144,7 +144,9 @@ class Confusion:
 
     @property
     def kappa(self) -> float:
-        """Return Cohen's kappa (paper 001 eqs. 6, 7); NaN where chance alone would agree always."""
+        """Return Cohen's kappa (Gao et al. 2021 eqs. 6, 7); NaN where chance alone would agree
+        always.
+        """
         n = self.total
         by_chance = (self.tp + self.fn) * (self.tp + self.fp) + (self.fp + self.tn) * (
             self.fn + self.tn
@@ -153,21 +155,21 @@ class Confusion:
 
     @property
     def miou(self) -> float:
-        """Return the mean IoU of both classes (paper 001 eq. 8, paper 002 eq. 23); a class that
-        never occurs is left out.
+        """Return the mean IoU of both classes (Gao et al. 2021 eq. 8, Li et al. 2024 eq. 23); a
+        class that never occurs is left out.
         """
         return _mean((self.iou, self._iou_background))
 
     @property
     def mpa(self) -> float:
-        """Return the mean of both classes' recall (paper 002 eq. 21); a class absent from the
+        """Return the mean of both classes' recall (Li et al. 2024 eq. 21); a class absent from the
         reference is left out.
         """
         return _mean((self.recall, _ratio(self.tn, self.tn + self.fp)))
 
     @property
     def fwiou(self) -> float:
-        """Return IoU weighted by the classes' share of the reference (paper 002 eq. 24)."""
+        """Return IoU weighted by the classes' share of the reference (Li et al. 2024 eq. 24)."""
         parts = ((self.tp + self.fn, self.iou), (self.tn + self.fp, self._iou_background))
         return _ratio(math.fsum(count * iou for count, iou in parts if count), self.total)
 
@@ -185,8 +187,8 @@ def _known(mask: NDArray[np.generic]) -> NDArray[np.bool_]:
 
 
 def mean_over_patches(patches: Iterable[Confusion]) -> dict[str, float]:
-    """Return each ratio's mean over patches, those where it is undefined left out (paper 000's
-    averaging).
+    """Return each ratio's mean over patches, those where it is undefined left out (Yang et al.
+    2024's averaging).
 
     The mean F1 lies below the F1 of the mean precision and recall; never compare it with a global
     one.

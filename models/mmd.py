@@ -1,5 +1,5 @@
-"""How far apart two samples are: the maximum mean discrepancy (paper 000 eq. 8) with Gaussian
-kernels.
+"""How far apart two samples are: the maximum mean discrepancy (Yang et al. 2024 eq. 8) with
+Gaussian kernels.
 
 The paper names no kernel; its values reach 2.76, which a single Gaussian (at most 1.41) cannot. The
 usual sum of five, `k(x, y) = Σ_u exp(-|x - y|² / b_u)` with `b_u = b · 2^(u - 2)` and unit weights,

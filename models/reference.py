@@ -1,9 +1,9 @@
 """What a domain looks like: pixels drawn evenly from where landslides could be seen, each with its
 block.
 
-A card carries such a sample of its training areas, and a scene is sampled in the same way (design
-2.6): observed, not water, sloping, before any class balancing. Otherwise the distance would measure
-composition, not shift.
+A checkpoint carries such a sample of its training areas, and a scene is sampled in the same way
+(design 2.6): observed, not water, sloping, before any class balancing. Otherwise the distance would
+measure composition, not shift.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Reference:
         except (SafetensorError, OSError) as error:
             raise RequestError(
                 f"the reference sample {path} cannot be read: {error}",
-                "Get the card's folder again.",
+                "Get the checkpoint's folder again.",
             ) from error
         sample = json.loads(header.get("sample", "{}"))
         check_format(sample.get("format"), KIND, str(path))

@@ -1,5 +1,5 @@
-"""Which checkpoints there are, and which of them a source can feed. Cards are folders: shipped ones
-and users' own.
+"""Which checkpoints there are, and which of them a source can feed. Checkpoints are folders:
+shipped ones and users' own.
 """
 
 from __future__ import annotations
@@ -19,21 +19,25 @@ from models.inference.predict import Device, Precision, Predictor
 from models.reference import Reference
 
 SHIPPED = Path(configs.__file__).resolve().parent / "cards"
-"""Folder of the cards that come with coslide."""
+"""Folder of the checkpoints that come with coslide."""
 
 AUTO = "auto"
 AVERAGE = "average"
-"""As `auto`, but the near-equal best cards map the scene together, by their mean probability."""
+"""As `auto`, but the near-equal best checkpoints map the scene together, by their mean
+probability.
+"""
 
 
 class Found(NamedTuple):
-    """A checkpoint on disk: where it is and what its card says. Its weights are read by `load`."""
+    """A checkpoint on disk: where it is and what its checkpoint says. Its weights are read by
+    `load`.
+    """
 
     folder: Path
     card: CheckpointCard
 
     def load(self, device: Device = "auto", precision: Precision = "auto") -> Predictor:
-        """Return the card's network, ready to map.
+        """Return the checkpoint's network, ready to map.
 
         Raises:
             RequestError: the weights are missing, fail their checksum, or do not fit the network.
@@ -43,7 +47,7 @@ class Found(NamedTuple):
         return Predictor(self.card, module, device, precision)
 
     def reference(self) -> Reference:
-        """Return the card's MMD reference sample.
+        """Return the checkpoint's MMD reference sample.
 
         Raises:
             RequestError: it is missing or fails its checksum.
@@ -61,7 +65,7 @@ class Candidates:
 
     cards: tuple[Found, ...]
     named: str | None = None
-    """The card the user asked for (the others then only stand beside it in the ranking), or
+    """The checkpoint the user asked for (the others then only stand beside it in the ranking), or
     `average`.
     """
     warnings: tuple[str, ...] = ()
@@ -74,7 +78,7 @@ class Candidates:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Return every band that any of the cards reads, in order of first use."""
+        """Return every band that any of the checkpoints reads, in order of first use."""
         return tuple(dict.fromkeys(band for found in self.cards for band in found.card.bands))
 
     @property
@@ -107,11 +111,11 @@ class Candidates:
 
 
 def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Found, ...]:
-    """Return every checkpoint, shipped and in `card_dirs`, by name. A user's card hides a shipped
-    one of its name.
+    """Return every checkpoint, shipped and in `card_dirs`, by name. A user's checkpoint hides a
+    shipped one of its name.
 
     Raises:
-        RequestError: a folder of `card_dirs` does not exist, a card is malformed, or two user
+        RequestError: a folder of `card_dirs` does not exist, a checkpoint is malformed, or two user
             folders share a name.
     """
     found = {card.name: Found(folder, card) for folder, card in _cards_in(SHIPPED)}
@@ -119,12 +123,12 @@ def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Found, ...]:
     for directory in map(Path, card_dirs):
         if not directory.is_dir():
             raise RequestError(
-                f"no such folder of cards: {directory}", "Correct `model.card_dirs`."
+                f"no such folder of checkpoints: {directory}", "Correct `model.card_dirs`."
             )
         for folder, card in _cards_in(directory):
             if card.name in own:
                 raise RequestError(
-                    f"two cards are called `{card.name}`: {own[card.name]} and {folder}",
+                    f"two checkpoints are called `{card.name}`: {own[card.name]} and {folder}",
                     "Rename one of them.",
                 )
             own[card.name] = folder
@@ -133,7 +137,7 @@ def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Found, ...]:
 
 
 def installed(name: str, card_dirs: Iterable[str | Path] = ()) -> Found:
-    """Return a card by its name.
+    """Return a checkpoint by its name.
 
     Raises:
         RequestError: there is none of that name.
@@ -142,14 +146,17 @@ def installed(name: str, card_dirs: Iterable[str | Path] = ()) -> Found:
     if name not in every:
         raise RequestError(
             f"there is no checkpoint `{name}`",
-            "Give the folder of a card, add its parent to the card folders, or choose one "
+            "Give the folder of a checkpoint, add its parent to the checkpoint folders, or "
+            "choose one "
             f"of: {', '.join(every)}.",
         )
     return every[name]
 
 
 def _cards_in(directory: Path) -> Iterator[Found]:
-    """Yield the cards of a folder of cards; a folder that is itself a card counts as one."""
+    """Yield the checkpoints of a folder of checkpoints; a folder that is itself a checkpoint counts
+    as one.
+    """
     folders = (
         [directory, *sorted(p for p in directory.iterdir() if p.is_dir())]
         if directory.is_dir()
@@ -161,18 +168,18 @@ def _cards_in(directory: Path) -> Iterator[Found]:
 
 
 def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = ()) -> Candidates:
-    """Return the cards that may map what a source offers: all of one family for `auto` and
+    """Return the checkpoints that may map what a source offers: all of one family for `auto` and
     `average`.
 
-    For a named card: itself first, then those of its family that need no band beyond its own, to
-    rank beside it.
+    For a named checkpoint: itself first, then those of its family that need no band beyond its own,
+    to rank beside it.
 
-    A real event never gets a simulated card by `auto` unless nothing else fits, and then with a
-    warning.
+    A real event never gets a simulated checkpoint by `auto` unless nothing else fits, and then with
+    a warning.
 
     Raises:
-        RequestError: no card of that name, a band the card needs is not offered, or (`auto`) no
-            card fits at all.
+        RequestError: no checkpoint of that name, a band the checkpoint needs is not offered, or
+            (`auto`) no checkpoint fits at all.
     """
     every = find(card_dirs)
     if checkpoint not in (AUTO, AVERAGE):
@@ -186,7 +193,7 @@ def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = 
                 "; ".join(f"{f.card.name}: {_obstacles(f.card, offer)[0]}" for f in every)
                 or "none is installed"
             ),
-            "Offer the missing bands, train a card of your own (`coslide train`), or name "
+            "Offer the missing bands, train a checkpoint of your own (`coslide train`), or name "
             "one with --checkpoint.",
         )
     alike = [found for found in fitting if found.card.simulated == offer.simulated]
@@ -236,7 +243,7 @@ def _kin(a: CheckpointCard, b: CheckpointCard) -> bool:
 
 
 def _obstacles(card: CheckpointCard, offer: Offer) -> list[str]:
-    """Return why a card does not fit an offer, in words; empty where it does."""
+    """Return why a checkpoint does not fit an offer, in words; empty where it does."""
     missing = [band for band in card.bands if band not in offer.bands]
     found = [f"needs {', '.join(missing)}"] if missing else []
     if card.sensor != offer.sensor:
@@ -264,7 +271,7 @@ def _stranger(offer: Offer, fitting: list[Found]) -> str:
 
 
 def _one_family(fitting: list[Found], offer: Offer) -> tuple[Found, ...]:
-    """Return the cards of the pixel size nearest the offer's: one stack has one grid."""
+    """Return the checkpoints of the pixel size nearest the offer's: one stack has one grid."""
     nearest = min(
         (f.card.resolution_m for f in fitting),
         key=lambda metres: (abs(metres - offer.resolution_m), metres),

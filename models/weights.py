@@ -1,6 +1,6 @@
 """Weights on disk: float16 safetensors with a checksum, never pickle; in memory always float32.
 
-Parameters are rounded to float16 (half the size; the scores in a card are measured after that
+Parameters are rounded to float16 (half the size; the scores in a checkpoint are measured after that
 rounding). Buffers, which are the running statistics of batch norm, stay float32: a variance of a
 quiet channel lies below the smallest float16 (6e-8) and that of an unscaled band above the largest
 (65 504), and they are under 1 % of the bytes. The same goes for a parameter that float16 cannot
@@ -61,8 +61,8 @@ def load(module: nn.Module, path: Path, expected_sha256: str, card: str) -> nn.M
     """Return `module` with the stored weights as float32, in evaluation mode.
 
     Raises:
-        RequestError: the file is missing, is not the one the card was made with, or does not fit
-            the network.
+        RequestError: the file is missing, is not the one the checkpoint was made with, or does not
+            fit the network.
     """
     verify_file(path, expected_sha256, card, "weights")
     try:
@@ -73,13 +73,13 @@ def load(module: nn.Module, path: Path, expected_sha256: str, card: str) -> nn.M
     except (SafetensorError, RuntimeError, OSError) as error:
         detail = " ".join(str(error).split())[:300]
         raise RequestError(
-            f"the weights of card `{card}` do not fit its network: {detail}", _remedy(card)
+            f"the weights of checkpoint `{card}` do not fit its network: {detail}", _remedy(card)
         ) from error
     return module.eval()
 
 
 def verify(folder: Path, card: CheckpointCard) -> None:
-    """Check that the weights in a card's folder are those it was made with.
+    """Check that the weights in a checkpoint's folder are those it was made with.
 
     Raises:
         RequestError: they are missing or others.
@@ -88,7 +88,7 @@ def verify(folder: Path, card: CheckpointCard) -> None:
 
 
 def verify_file(path: Path, expected_sha256: str, card: str, what: str) -> None:
-    """Check one file of a card (`what` names it in the message) against the checksum in the
+    """Check one file of a checkpoint (`what` names it in the message) against the checksum in the
     card.
     """
     if not path.is_file():
@@ -96,15 +96,15 @@ def verify_file(path: Path, expected_sha256: str, card: str, what: str) -> None:
     found = sha256(path)
     if found != expected_sha256:
         raise RequestError(
-            f"the {what} of card `{card}` are not those it was made with ({path}: sha256 "
+            f"the {what} of checkpoint `{card}` are not those it was made with ({path}: sha256 "
             f"{found[:12]}…, "
-            f"the card says {expected_sha256[:12]}…)",
+            f"the checkpoint says {expected_sha256[:12]}…)",
             _remedy(card),
         )
 
 
 def _remedy(card: str) -> str:
     return (
-        f"Get the folder of card `{card}` again (`git checkout` or copy it anew), or train "
+        f"Get the folder of checkpoint `{card}` again (`git checkout` or copy it anew), or train "
         "it with `coslide train`."
     )

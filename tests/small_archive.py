@@ -1,4 +1,4 @@
-"""A small archive of a valley with planted scars, and two small cards that can read it.
+"""A small archive of a valley with planted scars, and two small checkpoints that can read it.
 
 The networks are tiny and untrained: tests of the story need products that agree with each other,
 not good maps.
@@ -113,7 +113,7 @@ def make_archive(folder: Path, *, gap: bool = False, **changes: Any) -> Path:
 
 
 def make_cards(folder: Path) -> Path:
-    """Return a folder with two cards, `both` and `post`, with untrained networks."""
+    """Return a folder with two checkpoints, `both` and `post`, with untrained networks."""
     statistics = {
         band: BandStatistics(minimum=0.0, maximum=0.3, mean=0.12, std=0.04)
         for band in BOTH
@@ -147,8 +147,8 @@ def make_cards(folder: Path) -> Path:
 
 
 def make_preset(path: Path, cards: Path, checkpoint: str = "auto", **parts: Any) -> Path:
-    """Return a run file with the cards' folder; rules that a random network need not satisfy are
-    off.
+    """Return a run file with the checkpoints' folder; rules that a random network need not satisfy
+    are off.
     """
     clean = {
         "min_area_m2": None,

@@ -1,5 +1,5 @@
-"""Scenes brought to a card: what the maps promise, that training and use agree, and that a run maps
-with one set of numbers.
+"""Scene adapted to the checkpoint: what the maps promise, that training and use agree, and that a
+run maps with one set of numbers.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def reference(values: np.ndarray, domains: int = 1) -> Reference:
 
 
 def card_that(adapt: Any) -> CheckpointCard:
-    """Return a card that adapts to scenes, towards the pixels of seed 0."""
+    """Return a checkpoint that adapts to scenes, towards the pixels of seed 0."""
     return adapting(make_card(BANDS), reference(pixels(0)), adapt)
 
 
 def answer(card: CheckpointCard, values: np.ndarray) -> np.ndarray:
-    """Return a card's probability of a scene of 64×64 of the pixels, and some not seen."""
+    """Return a checkpoint's probability of a scene of 64×64 of the pixels, and some not seen."""
     tile = values[: 64 * 64].reshape(64, 64, len(BANDS)).transpose(2, 0, 1)[None].copy()
     tile[:, :2, 10:20, 10:20] = np.nan
     return Predictor(card, make_network(card), "cpu").adapted(reference(values))(tile)
@@ -152,7 +152,9 @@ def test_a_scene_must_be_given_and_must_have_pixels() -> None:
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Found, list[Path]]:
-    """Return a card trained on two domains of other light, in four steps, and its sample sets."""
+    """Return a checkpoint trained on two domains of other light, in four steps, and its sample
+    sets.
+    """
     folder = tmp_path_factory.mktemp(request.param)
     sets = [folder / name for name in ("dull", "bright")]
     for number, path in enumerate(sets):
@@ -230,7 +232,7 @@ def test_a_fine_tuned_card_moves_scenes_to_where_its_parent_does(
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an archive and cards that adapt to scenes."""
+    """Return a folder with an archive and checkpoints that adapt to scenes."""
     folder = tmp_path_factory.mktemp("ground")
     make_archive(folder / "archive")
     make_cards(folder / "cards")
@@ -244,7 +246,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(ground: Path) -> RunLayout:
-    """Return a run with a card that adapts, published."""
+    """Return a run with a checkpoint that adapts, published."""
     make_preset(ground / "run.yaml", ground / "cards", "both")
     with pytest.raises(SystemExit) as left:
         main(

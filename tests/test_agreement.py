@@ -1,5 +1,5 @@
-"""Agreement between cards: who sees what the others see comes first, whatever the windows, and
-nobody is asked of what not all can see."""
+"""Agreement between checkpoints: who sees what the others see comes first, whatever the windows,
+and nobody is asked of what not all can see."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_windows_lie_where_something_is_seen_and_where_vegetation_was_lost(tmp_p
 
 @dataclass(frozen=True)
 class Blurred:
-    """A card whose answer at a pixel is the mean of a band over its neighbours: it needs
+    """A checkpoint whose answer at a pixel is the mean of a band over its neighbours: it needs
     context.
     """
 
@@ -220,7 +220,7 @@ def test_three_of_the_same_bands_vote_among_themselves(tmp_path: Path) -> None:
     alone, beside = agreed(post), agreed(post + both)
     assert {
         name: beside[name] for name in alone
-    } == alone  # what cards of other bands call changes nothing
+    } == alone  # what checkpoints of other bands call changes nothing
     assert (
         beside["both0"] != agreed([post[0], *both])["both0"]
     )  # two of a kind are too few: all vote

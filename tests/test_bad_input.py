@@ -24,7 +24,7 @@ from flows.cli import main
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Path:
-    """Return a folder with an archive, cards and a preset, ours to spoil."""
+    """Return a folder with an archive, checkpoints and a preset, ours to spoil."""
     make_archive(tmp_path / "archive")
     make_preset(tmp_path / "preset.yaml", make_cards(tmp_path / "cards"), "post")
     return tmp_path

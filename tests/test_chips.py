@@ -360,7 +360,7 @@ def test_balance_that_cannot_be_had_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_chip_can_be_asked_to_hold_a_landslide(tmp_path: Path) -> None:
-    """Paper 004: each patch with at least one landslide."""
+    """Chen et al. 2023: each patch with at least one landslide."""
     every = make(tmp_path / "every")
     some = make(
         tmp_path / "some", chipping=Chipping(chip_px=48, stride_px=24, positive_share=1.0, seed=1)

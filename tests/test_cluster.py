@@ -51,8 +51,8 @@ SAME = (
 
 
 def _card(folder: Path, mode: Any) -> Found:
-    """Return a card on disk with an untrained network; `blend` shares tiles between strips, `core`
-    does not.
+    """Return a checkpoint on disk with an untrained network; `blend` shares tiles between strips,
+    `core` does not.
     """
     optical = BandStatistics(minimum=0.0, maximum=0.3, mean=0.12, std=0.04)
     statistics = {band: optical for band in POST if "_B" in band} | {
@@ -83,7 +83,9 @@ def _card(folder: Path, mode: Any) -> Found:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a long archive (three strips, three blocks), two cards and a preset."""
+    """Return a folder with a long archive (three strips, three blocks), two checkpoints and a
+    preset.
+    """
     folder = tmp_path_factory.mktemp("ground")
     (folder / "archive").mkdir()
     rng = np.random.default_rng(0)

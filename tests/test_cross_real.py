@@ -74,7 +74,7 @@ def test_pixels_are_drawn_from_labelled_ground_with_their_blocks() -> None:
 
 
 def scored(seeds: int = 1) -> Scored:
-    """Return made-up scores: 0.6 in the card's own domain, 0.2 elsewhere."""
+    """Return made-up scores: 0.6 in the checkpoint's own domain, 0.2 elsewhere."""
     tests = (BIJIE, IBURI, L4S, FINE)
 
     def scores(card: str) -> dict[str, Any]:

@@ -73,8 +73,8 @@ def probability(answer: dict[str, Any]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an archive whose pre image lacks its north, and cards for one and for
-    both dates.
+    """Return a folder with an archive whose pre image lacks its north, and checkpoints for one and
+    for both dates.
     """
     folder = tmp_path_factory.mktemp("ground")
     make_archive(folder / "archive", gap=True)

@@ -1,5 +1,5 @@
-"""Checkpoints × test sets: the table repeats the card's own score, counts as scikit-learn does, and
-refuses what does not fit.
+"""Checkpoints × test sets: the table repeats the checkpoint's own score, counts as scikit-learn
+does, and refuses what does not fit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from models.metrics import RATIOS
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with two cards and two sample sets, one of them simulated."""
+    """Return a folder with two checkpoints and two sample sets, one of them simulated."""
     folder = tmp_path_factory.mktemp("ground")
     for seed, name in enumerate(("one", "two")):
         save_card(make_card(BANDS, name=name, threshold=0.4), folder / "cards" / name, seed)

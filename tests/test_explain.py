@@ -25,8 +25,8 @@ from models.explain.importance import gini_importance
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a plain card, one with two branches, and a sample set whose third band
-    says nothing.
+    """Return a folder with a plain checkpoint, one with two branches, and a sample set whose third
+    band says nothing.
     """
     folder = tmp_path_factory.mktemp("ground")
     save_card(make_card(BANDS, name="plain"), folder / "plain")

@@ -1,5 +1,5 @@
-"""Fine-tuning: what is frozen stands still to the last bit, the rest moves, and the card says where
-it comes from.
+"""Fine-tuning: what is frozen stands still to the last bit, the rest moves, and the checkpoint says
+where it comes from.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def recipe(path: Path, **changes: Any) -> str:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a simulated valley, a real one, and a parent card trained on the
+    """Return a folder with a simulated valley, a real one, and a parent checkpoint trained on the
     first.
     """
     folder = tmp_path_factory.mktemp("ground")

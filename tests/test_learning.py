@@ -1,5 +1,5 @@
-"""From archive and polygons to a card that maps: samples, train, respond, evaluate, as a stranger
-would call them.
+"""From archive and polygons to a checkpoint that maps: samples, train, respond, evaluate, as a
+stranger would call them.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ def test_a_planet_of_pixels_does_not_overflow() -> None:
 
 
 def test_published_rows_follow_from_one_another() -> None:
-    # Paper 000 averages over patches: the mean F1 lies below that of the mean P and R (Table VI:
-    # .8936, .7775 -> .8246).
+    # Yang et al. 2024 averages over patches: the mean F1 lies below that of the mean P and R (Table
+    # VI: .8936, .7775 -> .8246).
     patches = [Confusion(50, 5, 10, 200), Confusion(5, 0, 20, 200), Confusion(0, 0, 0, 225)]
     mean = mean_over_patches(patches)
     assert mean["f1"] == pytest.approx((patches[0].f1 + patches[1].f1) / 2)
@@ -131,7 +131,7 @@ def test_sweep_equals_thresholding_one_by_one() -> None:
     assert Sweep.of(probability, np.zeros_like(labels)).best()[0] == 0.5
 
 
-# Paper 001, tables VII and VIII, %: OA, P, R, F1, kappa, MIoU.
+# Gao et al. 2021, tables VII and VIII, %: OA, P, R, F1, kappa, MIoU.
 PAPER_001 = [
     (95.83, 82.87, 37.74, 51.86, 50.00, 65.37),
     (95.52, 79.11, 33.62, 47.19, 45.24, 63.15),
@@ -168,7 +168,7 @@ def test_paper_003_table_4_from_its_counts() -> None:
     )
 
 
-# Paper 002, table 2 (PA, MPA, MIoU, FWIoU, %) beside table 3 (recall and IoU of landslide and
+# Li et al. 2024, table 2 (PA, MPA, MIoU, FWIoU, %) beside table 3 (recall and IoU of landslide and
 # background, %).
 PAPER_002 = [
     ((88.75, 53.08, 47.64, 79.46), (7.02, 99.14)),

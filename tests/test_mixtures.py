@@ -34,7 +34,7 @@ PAPER = {
     "Ib350J350": (350, 350),
     "Ib500J200": (500, 200),
 }
-"""Table V of paper 000."""
+"""Table V of Yang et al. 2024."""
 
 
 @given(st.integers(1, 5000), st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=8))

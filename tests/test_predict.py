@@ -1,5 +1,5 @@
-"""The predictor: probabilities of the right shape, holes filled, flips and calibration as the card
-says, machine errors.
+"""The predictor: probabilities of the right shape, holes filled, flips and calibration as the
+checkpoint says, machine errors.
 """
 
 from __future__ import annotations

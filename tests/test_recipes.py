@@ -27,8 +27,8 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RECIPES = sorted(path.stem for path in (CONFIGS / "recipes").glob("*.yaml"))
 RADIUS_KM = 1.0
 STEPS = 2
-"""Of the quick variants' 50 to 200: this shows that every part fits the next, not that the card is
-any good.
+"""Of the quick variants' 50 to 200: this shows that every part fits the next, not that the
+checkpoint is any good.
 """
 
 Cut = Callable[[str], SampleSet]
@@ -70,7 +70,7 @@ def cut(ground: Path) -> Cut:
 
 
 def trained(recipe: str, ground: Path, cut: Cut) -> Path:
-    """Return the folder of a recipe's quick card, trained once; a fine-tuning gets its parent
+    """Return the folder of a recipe's quick checkpoint, trained once; a fine-tuning gets its parent
     first.
     """
     config = read_training(CONFIGS / "recipes" / f"{recipe}.yaml")

@@ -201,7 +201,7 @@ def test_landslides_far_from_the_clouds_keep_their_id_and_shape(
         was = mask(event, number - 1)
         with rasterio.open(event.revision(number).folder / "landslides.tif") as file:
             transform = file.transform
-        reach = 60  # pixels: the card's halo
+        reach = 60  # pixels: the checkpoint's halo
         far = []
         for identity, geometry in zip(before["id"], before.geometry, strict=True):
             west, south, east, north = geometry.bounds

@@ -1,5 +1,5 @@
-"""The registry: which cards exist, which a source can feed, and what it says when none or not this
-one.
+"""The registry: which checkpoints exist, which a source can feed, and what it says when none or not
+this one.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def offer(bands: tuple[str, ...] = PRE, **changes: Any) -> Offer:
 
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder of cards: two real, two simulated, one of another sensor, one of another
-    pixel size.
+    """Return a folder of checkpoints: two real, two simulated, one of another sensor, one of
+    another pixel size.
     """
     monkeypatch.setattr(registry, "SHIPPED", tmp_path / "shipped")
     (tmp_path / "shipped").mkdir()
@@ -131,15 +131,15 @@ def test_finds_shipped_and_own_cards_and_refuses_doubles(tmp_path: Path, shelf: 
         "shipped"
     ]
     save_card(make_card(name="real-post"), tmp_path / "more" / "real-post")
-    with pytest.raises(RequestError, match="two cards are called `real-post`"):
+    with pytest.raises(RequestError, match="two checkpoints are called `real-post`"):
         registry.find([shelf, tmp_path / "more"])
-    with pytest.raises(RequestError, match="no such folder of cards"):
+    with pytest.raises(RequestError, match="no such folder of checkpoints"):
         registry.find([tmp_path / "nowhere"])
     (tmp_path / "more" / "real-post" / "card.yaml").write_text("format: coslide/card/1\nname: x\n")
     with pytest.raises(RequestError, match="Field required"):
         registry.find([tmp_path / "more"])
     single = registry.find([shelf / "coarse"])
-    assert "coarse" in [card.name for _, card in single]  # the folder of one card
+    assert "coarse" in [card.name for _, card in single]  # the folder of one checkpoint
 
 
 def test_shipped_cards_are_whole() -> None:
@@ -159,7 +159,7 @@ def test_loads_the_network_and_refuses_tampered_files(shelf: Path) -> None:
     with pytest.raises(RequestError, match="has no reference sample"):
         found.reference()
     (found.folder / "weights.safetensors").write_bytes(b"other")
-    with pytest.raises(RequestError, match="weights of card `real-post` are not those"):
+    with pytest.raises(RequestError, match="weights of checkpoint `real-post` are not those"):
         found.load("cpu")
     with pytest.raises(RequestError, match="`other` is not among the candidates"):
         registry.candidates("auto", offer(), [shelf]).by_name("other")

@@ -1,4 +1,4 @@
-"""Pictures of any resolution (papers 002, 003): an archive of 8-bit red, green, blue goes from
+"""Pictures of any resolution (Li et al. 2024, 003): an archive of 8-bit red, green, blue goes from
 files to inventory.
 """
 

@@ -1,5 +1,5 @@
-"""The choice of a card: nearest wins, ties go to validation, what was not seen never counts, and
-nothing is claimed unknown.
+"""The choice of a checkpoint: nearest wins, ties go to validation, what was not seen never counts,
+and nothing is claimed unknown.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def card_of(
 
 @pytest.fixture
 def cards(tmp_path: Path) -> list[Found]:
-    """Return three post-event cards: one of dark, one of middling, one of bright landscapes."""
+    """Return three post-event checkpoints: one of dark, one of middling, one of bright
+    landscapes.
+    """
     return [
         card_of(tmp_path, name, POST, landscape(i, brightness=b), f1)
         for i, (name, b, f1) in enumerate(
@@ -388,7 +390,7 @@ def test_any_signal_beyond_its_limit_raises_the_alarm(tmp_path: Path, cards: lis
     )
     assert not chosen(
         cards, far, settings=real_only
-    ).out_of_domain  # what simulated cards taught holds for them alone
+    ).out_of_domain  # what simulated checkpoints taught holds for them alone
 
 
 def test_cards_of_different_bands_meet_where_both_are_calibrated(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One contract for every Earth: whatever answers `Source`, the rooms behind it may rely on this."""
+"""One contract for every Earth: whatever answers `Source`, the steps behind it may rely on this."""
 
 from __future__ import annotations
 

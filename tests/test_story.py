@@ -30,7 +30,7 @@ STAMPED = {"provenance.json", "log.jsonl", "run.yaml", "item.json"}
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an archive whose pre image has a gap, two cards and a preset."""
+    """Return a folder with an archive whose pre image has a gap, two checkpoints and a preset."""
     folder = tmp_path_factory.mktemp("ground")
     make_archive(folder / "archive", gap=True)
     make_preset(folder / "preset.yaml", make_cards(folder / "cards"), "auto")

@@ -59,7 +59,7 @@ def test_the_whole_study_runs_and_writes_its_products(found: dict[str, Any], sma
         "Probabilities under shift",
         "stronger light",
         "agreement/others",
-        "One card or several",
+        "One checkpoint or several",
     ):
         assert heading in text
     assert "nan" not in text
@@ -81,7 +81,7 @@ def test_what_it_found_is_what_the_choice_reads(found: dict[str, Any], small: Pa
     assert set(known.limits) == {"all/mmd", "whitened/mmd", "whitened/coverage", "novelty"}
     assert (
         settings.calibration(tuple(config.recipe["bands"])) is None
-    )  # nothing is claimed of real cards
+    )  # nothing is claimed of real checkpoints
 
 
 def test_what_other_studies_said_of_other_bands_stays(
@@ -195,7 +195,9 @@ def test_several_together_start_from_the_chosen_one(found: dict[str, Any], small
     config, every, done, work = opened(small)
     order = groups(rows(config, done, every, work))
     f1 = Votes(Maps(work / "maps"), done, every).together(order)
-    assert f1["the chosen card"] == pytest.approx([some[0].f1 for some in order.values()], abs=0.02)
+    assert f1["the chosen checkpoint"] == pytest.approx(
+        [some[0].f1 for some in order.values()], abs=0.02
+    )
     assert f1["mean of all"].shape == (len(order),)
 
 

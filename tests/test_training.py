@@ -210,7 +210,8 @@ def test_schedules_stay_within_the_peak(name: str) -> None:
         assert rates[20:] == sorted(rates[20:], reverse=True)
         assert rates[-1] < 0.003
     flat = ScheduleConfig(name="poly", power=0.9)
-    assert learning_rate(flat, 0.007, 50, 100) == pytest.approx(0.007 * 0.5**0.9)  # paper 003
+    # Xu et al. (preprint)
+    assert learning_rate(flat, 0.007, 50, 100) == pytest.approx(0.007 * 0.5**0.9)
 
 
 def numbers(order: Order, steps: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Distances between scene and card, what they are worth, and what is trusted under shift."""
+"""Distances between scene and checkpoint, what they are worth, and what is trusted under shift."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def row(
 
 
 def table() -> list[Row]:
-    """Return four domains in which `good` orders the cards as F1 does, `bad` the other way
+    """Return four domains in which `good` orders the checkpoints as F1 does, `bad` the other way
     round.
     """
     rows = []
@@ -115,7 +115,7 @@ def test_the_rule_is_found_without_the_domain_it_is_judged_on() -> None:
     assert {rule.statistic for rule in found.values()} == {"good"}
     assert made.regret == 0
     assert made.spearman == pytest.approx(1)
-    assert "home" not in made.names  # a card that has seen the domain is no candidate
+    assert "home" not in made.names  # a checkpoint that has seen the domain is no candidate
     worst = evidence.choices(rows, lambda _: Rule("bad"))
     assert worst.spearman == pytest.approx(-1)
     assert worst.chosen.mean() < made.average.mean() < made.chosen.mean() == made.best.mean()
@@ -312,7 +312,7 @@ def test_thresholds_without_labels_are_near_the_best_one() -> None:
     for number, one in enumerate(judged):
         best = max(one.f1(one.raw.logits >= z) for z in np.linspace(-10, 10, 81))
         assert f1["expected F1"][number] > best - 0.02
-        assert f1["the card's"][number] < best
+        assert f1["the checkpoint's"][number] < best
 
 
 def test_limits_leave_one_in_twenty_outside_whatever_the_number_of_signals() -> None:

@@ -16,7 +16,7 @@ from flows.cli import answer
     "card_dirs",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A further folder with cards of your own.",
+    help="A further folder with checkpoints of your own.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(card_dirs: tuple[Path, ...], as_json: bool) -> None:

@@ -36,7 +36,9 @@ _PATIENCE_S = 30
     help="Only write all settings, explained, into a new file.",
 )
 @click.option(
-    "--part", type=click.Choice(PARTS), help="Only the runs, or only the watch and the tending."
+    "--part",
+    type=click.Choice(PARTS),
+    help="Only the runs, or only the watch and the clean-up of silent runs.",
 )
 def command(
     config: Path | None,

@@ -29,7 +29,9 @@ from flows.cli import answer
     type=click.Path(path_type=Path),
     help="Write what the choice goes by to this file.",
 )
-@click.option("--so-far", is_flag=True, help="Train nothing; say what the cards that are done say.")
+@click.option(
+    "--so-far", is_flag=True, help="Train nothing; say what the checkpoints that are done say."
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
@@ -63,7 +65,7 @@ def words(found: dict[str, Any]) -> str:
     low, high = found["spearman_interval"]
     return "\n".join(
         [
-            f"study `{found['study']}`: {found['cards']} cards, {found['scenes']} scenes",
+            f"study `{found['study']}`: {found['cards']} checkpoints, {found['scenes']} scenes",
             f"  rule: {found['rule']}",
             f"  Spearman on unseen domains {found['spearman']:.2f} ({low:.2f} to {high:.2f}); "
             f"joint MMD {found['plain_mmd_spearman']:.2f}",

@@ -13,14 +13,17 @@ from flows.cli import answer
 @click.command(short_help="Train a checkpoint from sample sets.")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
-    "--out", default="cards", show_default=True, help="Folder that the card's folder is made in."
+    "--out",
+    default="cards",
+    show_default=True,
+    help="Folder that the checkpoint's folder is made in.",
 )
 @click.option(
     "--samples",
     multiple=True,
     help="Folder of a sample set, instead of the recipe's; once for each, in order.",
 )
-@click.option("--name", help="Name of the card, instead of the recipe's.")
+@click.option("--name", help="Name of the checkpoint, instead of the recipe's.")
 @click.option("--seed", type=int, help="Seed, instead of the recipe's.")
 @click.option(
     "--fold", type=int, help="Of samples split into bands: the test band; the next one validates."
@@ -28,7 +31,9 @@ from flows.cli import answer
 @click.option("--quick", is_flag=True, help="The recipe's quick variant, which a laptop finishes.")
 @click.option("--steps", type=int, help="Length in optimiser steps, instead of the recipe's.")
 @click.option(
-    "--start-from", metavar="CARD", help="Fine-tune this checkpoint: a name, or a card's folder."
+    "--start-from",
+    metavar="CARD",
+    help="Fine-tune this checkpoint: a name, or a checkpoint's folder.",
 )
 @click.option(
     "--share", type=float, help="Share of the training chips that are used, above 0 up to 1."

@@ -1,1 +1,1 @@
-"""From imagery and polygons to cards, and what cards are worth."""
+"""From imagery and polygons to checkpoints, and what checkpoints are worth."""

@@ -1,5 +1,5 @@
-"""Sample sets in a card's terms: the same maps for the chips of a training as for a whole scene at
-use (`models.inference.adaptation`).
+"""Sample sets in a checkpoint's terms: the same maps for the chips of a training as for a whole
+scene at use (`models.inference.adaptation`).
 """
 
 from __future__ import annotations
@@ -71,14 +71,16 @@ def _starts(extent: int, side: int) -> list[int]:
 
 
 def on(predictor: Predictor, samples: SampleSet) -> Predictor:
-    """Return a card at work on a sample set as its scene; itself, where it adapts to none."""
+    """Return a checkpoint at work on a sample set as its scene; itself, where it adapts to none."""
     needs = predictor.card.normalisation.adapt != "card" and predictor.adaptation is None
     return predictor.adapted(scene_of(samples, predictor.bands)) if needs else predictor
 
 
 @dataclass
 class AdaptedChips:
-    """Chips, each in the card's terms by the statistics of the sample set that it comes from."""
+    """Chips, each in the checkpoint's terms by the statistics of the sample set that it comes
+    from.
+    """
 
     chips: ChipDataset
     maps: tuple[Adaptation, ...]

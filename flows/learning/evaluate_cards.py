@@ -1,9 +1,9 @@
-"""Checkpoints × test sets: one table of how good each card is and what it costs, as CSV and
+"""Checkpoints × test sets: one table of how good each checkpoint is and what it costs, as CSV and
 Markdown.
 
 Pixels, landslides and boundaries, over the labelled pixels of the splits asked for. The stored
-weights map the whole set, tiled as a scene would be, with the card's own threshold; nothing is
-chosen here.
+weights map the whole set, tiled as a scene would be, with the checkpoint's own threshold; nothing
+is chosen here.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class _Bands:
 def probability_of(
     predictor: Predictor, samples: SampleSet, where: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Return a card's probability over a sample set, `(y, x)`, NaN but `where`, tiled as the card
-    says.
+    """Return a checkpoint's probability over a sample set, `(y, x)`, NaN but `where`, tiled as the
+    checkpoint says.
 
-    A card that adapts to scenes takes the whole set as one, unless that has been done.
+    A checkpoint that adapts to scenes takes the whole set as one, unless that has been done.
     """
     card, predictor = predictor.card, on(predictor, samples)
     grid = grid_of(card, samples.shape)
@@ -106,8 +106,8 @@ TEST = "test"
 """The split that counts where none is named."""
 TOLERANCES_PX = (1, 2, 3)
 PATCH_METRICS = ("f1", "iou", "mcc")
-"""Means over patches stand beside the pooled values: paper 000 averages so, papers 001 to 004 count
-globally.
+"""Means over patches stand beside the pooled values: Yang et al. 2024 averages so, Gao et al. 2021
+to 004 count globally.
 """
 SHOWN = (
     "checkpoint",
@@ -144,15 +144,15 @@ def evaluate_cards(
     """Return the table's rows, written to ``scores.csv`` and ``scores.md`` in `out`.
 
     Args:
-        checkpoints: names of cards, or folders with a card.
+        checkpoints: names of checkpoints, or folders with a card.
         samples: folders of sample sets.
         out: made where missing.
         splits: names of the splits that count; ``test`` where none is given.
         card_dirs: further folders of cards.
 
     Raises:
-        RequestError: a card, a sample set or a split that is not there, or a set without the card's
-            bands.
+        RequestError: a checkpoint, a sample set or a split that is not there, or a set without the
+            checkpoint's bands.
     """
     cards = [card_named(name, card_dirs) for name in checkpoints]
     sets = [SampleSet.open(folder) for folder in samples]
@@ -173,7 +173,7 @@ def evaluate_cards(
 
 
 def card_named(name: str, card_dirs: Sequence[str] = ()) -> Found:
-    """Return a card by its folder or its name.
+    """Return a checkpoint by its folder or its name.
 
     Raises:
         RequestError: there is none.
@@ -199,7 +199,7 @@ def _fits(card: CheckpointCard, samples: SampleSet) -> None:
 
 
 def row(found: Found, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, Any]:
-    """Return one card's line for one sample set: metrics at three levels, size and cost."""
+    """Return one checkpoint's line for one sample set: metrics at three levels, size and cost."""
     card, predictor = found.card, on(found.load(), samples)
     truth = samples.label(samples.numbers(splits))
     if not (truth != IGNORED).any():
@@ -311,7 +311,7 @@ def _objects(
 
 def megaflops_per_pixel(card: CheckpointCard) -> float:
     """Return the network's floating-point operations per input pixel, in millions, on a tile of the
-    card's size.
+    checkpoint's size.
 
     Convolutions and matrix products, two operations a multiply-accumulate; no weights are needed to
     count them.

@@ -49,14 +49,15 @@ def explain(
     Args:
         samples: folder of a sample set.
         out: folder, made where missing.
-        checkpoint: name or folder of a card; without one only the factors are ranked.
+        checkpoint: name or folder of a checkpoint; without one only the factors are ranked.
         splits: splits whose chips and pixels are looked at; all where none is named.
         chips: how many chips, those with the largest share of landslide.
         seed: of the forest and its pixels.
         card_dirs: further folders of cards.
 
     Raises:
-        RequestError: no such card, sample set or split, or a set without the card's bands.
+        RequestError: no such checkpoint, sample set or split, or a set without the checkpoint's
+            bands.
     """
     opened = SampleSet.open(samples)
     numbers = opened.numbers(splits or tuple(opened.card.split_names.values()))

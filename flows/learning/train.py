@@ -35,8 +35,8 @@ from tiles.samples import SampleSet
 
 
 def parent_of(config: TrainingConfig, places: list[Path]) -> Found:
-    """Return the checkpoint that a recipe goes on from: a folder, or a card's name among those
-    installed.
+    """Return the checkpoint that a recipe goes on from: a folder, or a checkpoint's name among
+    those installed.
 
     Raises:
         RequestError: there is none.
@@ -49,7 +49,7 @@ def parent_of(config: TrainingConfig, places: list[Path]) -> Found:
 
 
 def like_parent(config: TrainingConfig, parent: CheckpointCard) -> TrainingConfig:
-    """Return the recipe with the network and bands of the card it goes on from.
+    """Return the recipe with the network and bands of the checkpoint it goes on from.
 
     Raises:
         RequestError: the recipe asks for others.
@@ -136,8 +136,8 @@ def train(
 ) -> dict[str, Any]:
     """Return what a training made: the checkpoint's folder and its scores.
 
-    An interrupted training goes on. `out` is the folder the card's own folder is made in, default
-    ``cards``.
+    An interrupted training goes on. `out` is the folder the checkpoint's own folder is made in,
+    default ``cards``.
 
     Raises:
         RequestError: a recipe or a sample set that cannot be used, or the checkpoint exists.
@@ -261,7 +261,7 @@ def _check(sets: list[SampleSet], bands: tuple[str, ...]) -> None:
     if len(kinds) > 1:
         raise RequestError(
             f"the sample sets are of {len(kinds)} kinds (sensor, level, resolution)",
-            "Train on sets of one kind: one card reads one.",
+            "Train on sets of one kind: one checkpoint reads one.",
         )
     for samples in sets:
         missing = [band for band in bands if band not in samples.card.bands]
@@ -383,7 +383,7 @@ def kept_apart(config: TrainingConfig, folders: Sequence[Path], folder: Path) ->
         for given in folders:
             if given.resolve() == path or (held and SampleSet.open(given).card.fingerprint == held):
                 raise RequestError(
-                    f"{given} is held out by recipe `{config.name}`: a card trained on it "
+                    f"{given} is held out by recipe `{config.name}`: a checkpoint trained on it "
                     "cannot be judged on it",
                     "Take it out of `samples` (or --samples), or out of `held_out`.",
                 )

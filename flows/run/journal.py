@@ -159,7 +159,7 @@ R = TypeVar("R")
 
 
 class Step(Protocol):
-    """Turn a room's function into a named step; what comes back is called with the same
+    """Turn a step's function into a named step; what comes back is called with the same
     arguments.
     """
 

@@ -1,5 +1,5 @@
-"""Where a run works and how it becomes a revision: unfinished work, locks, free space, publishing
-(design 2.10).
+"""Where a run works and how it becomes a revision: unfinished work, locks, free space,
+publishing.
 """
 
 from __future__ import annotations

@@ -35,11 +35,11 @@ from flows.service.steps import LIMIT
 from flows.service.tending import TAG
 
 Part = Literal["runs", "duties"]
-"""runs: what takes long, `runs.at_once` at the same moment; duties: the watch and the tending,
-which must never queue up.
+"""runs: what takes long, `runs.at_once` at the same moment; duties: the watch and the clean-up of
+silent runs, which must never queue up.
 """
 DUTIES_AT_ONCE = 2
-"""The watch and the tending."""
+"""The watch and the clean-up of silent runs."""
 
 
 def deployments_of(settings: ServiceConfig, part: Part) -> list[RunnerDeployment]:

@@ -2,8 +2,8 @@
 message is the remedy.
 
 Science never imports this; `coslide respond` reaches it only with `--prefect` or where
-PREFECT_API_URL is set. Tasks neither cache nor persist: resuming is the work folder's business
-(design 2.1, 2.10), and Prefect sees paths and small records only.
+PREFECT_API_URL is set. Tasks neither cache nor persist: resuming is the work folder's business, and
+Prefect sees paths and small records only.
 """
 
 from __future__ import annotations

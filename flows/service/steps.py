@@ -33,7 +33,7 @@ flight.
 
 
 def steps_for(config: RunConfig | None, *, strict: bool = False) -> Step:
-    """Return how a run's rooms are called: as Prefect tasks, kept in the journal as `plain` does.
+    """Return how a run's steps are called: as Prefect tasks, kept in the journal as `plain` does.
 
     Args:
         config: the run; None where there is none (training, evaluation).

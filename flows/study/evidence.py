@@ -1,5 +1,5 @@
-"""From the pool's answers to evidence: one row a card, scene and seed, with every distance that
-could have told its F1.
+"""From the pool's answers to evidence: one row a checkpoint, scene and seed, with every distance
+that could have told its F1.
 """
 
 from __future__ import annotations
@@ -34,8 +34,12 @@ from models.selection.evidence import Row
 from models.selection.ranking import thinned
 from models.selection.signals import Comparison, Sample, Scaling
 
-TOGETHER = {"the chosen card": 1, f"mean of the first {MEMBERS}": MEMBERS, "mean of all": None}
-"""Ways to map a scene, and how many cards of the ranking each takes."""
+TOGETHER = {
+    "the chosen checkpoint": 1,
+    f"mean of the first {MEMBERS}": MEMBERS,
+    "mean of all": None,
+}
+"""Ways to map a scene, and how many checkpoints of the ranking each takes."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,11 @@ class Votes:
     every: Sequence[Scene]
 
     def disagreement(self) -> dict[tuple[str, str, int], float]:
-        """Return, by scene, card and seed, 1 - agreement with the other cards of that seed that
-        have not seen the domain.
+        """Return, by scene, checkpoint and seed, 1 - agreement with the other checkpoints of that
+        seed that have not seen the domain.
         """
         found = {}
-        with progress("comparing what cards call", "scene") as advance:
+        with progress("comparing what checkpoints call", "scene") as advance:
             for done, scene in enumerate(self.every, 1):
                 for seed, some in self._seeds():
                     calls = {one.job.made.name: self._called(one, scene) for one in some}
@@ -78,7 +82,7 @@ class Votes:
         self, order: Mapping[tuple[str, int], Sequence[Row]]
     ) -> dict[str, NDArray[np.float64]]:
         """Return, by way to map, the F1 of each scene and seed, in the order of `order`: its unseen
-        cards, the best first.
+        checkpoints, the best first.
 
         Probabilities are averaged, and thresholds, as a run does it.
         """
@@ -195,7 +199,7 @@ def _distances(
     bands = next(iter(references.values())).bands
     cards = {name: thinned(reference, bands) for name, reference in references.items()}
     table: dict[str, dict[str, dict[str, float]]] = {}
-    with progress("comparing scenes with cards", "scene") as advance:
+    with progress("comparing scenes with checkpoints", "scene") as advance:
         for done, scene in enumerate(every, 1):
             here = thinned(scene_sample(scene, bands), bands)
             scaling = Scaling.of(here, list(cards.values()))

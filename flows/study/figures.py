@@ -25,7 +25,12 @@ def draw(config: StudyConfig, found: Findings, folder: Path) -> list[tuple[str, 
     pictures = []
     for name, words, size, plot in (
         ("study-distance.png", "F1 against distance, unseen domains", (9, 4), _distance),
-        ("study-choice.png", "F1 of the chosen, the best and an average card", (7, 4), _choice),
+        (
+            "study-choice.png",
+            "F1 of the chosen, the best and an average checkpoint",
+            (7, 4),
+            _choice,
+        ),
         ("study-reliability.png", "Reliability on unseen domains", (5, 4.5), _reliability),
     ):
         figure = Figure(figsize=size, layout="constrained")
@@ -61,10 +66,10 @@ def _choice(figure: Any, config: StudyConfig, found: Findings) -> None:
     names = sorted(set(made.targets))
     at = np.arange(len(names))
     bars = (
-        ("best card", made.best, "0.75"),
+        ("best checkpoint", made.best, "0.75"),
         ("by the study's rule", made.chosen, "C0"),
         ("by joint MMD", found.plain.chosen, "C1"),
-        ("average card", made.average, "0.5"),
+        ("average checkpoint", made.average, "0.5"),
     )
     for number, (words, values, colour) in enumerate(bars):
         axis.bar(

@@ -42,7 +42,7 @@ class Calibrated:
     out: float
     """Pooled over unseen domains."""
     home: float
-    """Pooled over domains the card has seen."""
+    """Pooled over domains the checkpoint has seen."""
     scene: float
     """Mean over unseen scenes of the scene's own error."""
 
@@ -50,8 +50,8 @@ class Calibrated:
 def references(
     config: StudyConfig, rows: Sequence[Row], chosen: Choices
 ) -> dict[str, tuple[float, float]]:
-    """Return, by domain, the F1 of the chosen cards and of the card trained on that domain
-    alone.
+    """Return, by domain, the F1 of the chosen checkpoints and of the checkpoint trained on that
+    domain alone.
     """
     alone = {
         made.name: made.domains[0]
@@ -89,7 +89,7 @@ def calibrated(
 def thresholds(judged: Sequence[Judged]) -> dict[str, tuple[float, float, float]]:
     unseen = [one for one in judged if not one.seen]
     f1 = domain_check.thresholds(unseen, domain_check.held_out(judged, "platt"))
-    targets, own = tuple(one.target for one in unseen), f1["the card's"]
+    targets, own = tuple(one.target for one in unseen), f1["the checkpoint's"]
     return {
         name: (float(by_target(targets, values).mean()), *interval(targets, values - own))
         for name, values in f1.items()
@@ -98,7 +98,7 @@ def thresholds(judged: Sequence[Judged]) -> dict[str, tuple[float, float, float]
 
 def trials(config: StudyConfig, judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
     """Return, by trial, what it changes on scenes of domains it has not seen, against the plain
-    card of its mixture.
+    checkpoint of its mixture.
     """
     plain = {
         (frozenset(made.domains), seed): made.name
@@ -131,7 +131,7 @@ one that fits by chance.
 
 @dataclass(frozen=True)
 class Tried:
-    """One way to order the cards, over all unseen scenes."""
+    """One way to order the checkpoints, over all unseen scenes."""
 
     words: str
     domain: tuple[float, float, float]
@@ -143,7 +143,7 @@ class Tried:
 
     @classmethod
     def of(cls, words: str, made: Choices) -> Tried:
-        """Return what a way to order the cards has brought."""
+        """Return what a way to order the checkpoints has brought."""
         return cls(
             words, made.domain_spearman, made.spearman, made.regret, float(made.chosen.mean())
         )
@@ -162,21 +162,21 @@ class Findings:
     tried: tuple[Tried, ...]
     """Every statistic alone and at its best weights, the best first."""
     covariates: tuple[Tried, ...]
-    """What is known of a card without looking at the scene."""
+    """What is known of a checkpoint without looking at the scene."""
     plain: Choices
     chosen: Choices
     """By the rule in fixed parts."""
     bare: Choices
-    """By rules fitted without the domain that know of scene and card alone: a statistic, and the
-    joint MMD beside agreement.
+    """By rules fitted without the domain that know of scene and checkpoint alone: a statistic, and
+    the joint MMD beside agreement.
     """
     fitted: Choices
-    """The same where rules may also credit cards for the variety of their training and for what
-    they did elsewhere.
+    """The same where rules may also credit checkpoints for the variety of their training and for
+    what they did elsewhere.
     """
     rows: tuple[Row, ...]
     deviation: float
-    """Of a card's F1 between seeds."""
+    """Of a checkpoint's F1 between seeds."""
     usual: tuple[float, ...]
     near: float
     limits: Mapping[str, float]
@@ -184,21 +184,21 @@ class Findings:
     expected_error: float
     """Mean absolute error of the F1 expected for a held-out domain."""
     reference: Mapping[str, tuple[float, float]]
-    """Domain -> F1 of the chosen unseen cards and of the card trained there."""
+    """Domain -> F1 of the chosen unseen checkpoints and of the checkpoint trained there."""
     calibrated: tuple[Calibrated, ...]
     diagrams: Mapping[str, tuple[Reliability, ...]]
     thresholds: Mapping[str, tuple[float, float, float]]
     """Way to set the threshold -> mean F1 on unseen domains, interval of the difference to the
-    card's own.
+    checkpoint's own.
     """
     together: Mapping[str, tuple[float, float, float]]
-    """Way to map with the cards as ordered -> mean F1 on unseen domains, interval of the difference
-    to the chosen card.
+    """Way to map with the checkpoints as ordered -> mean F1 on unseen domains, interval of the
+    difference to the chosen card.
     """
     together_by_target: Mapping[str, Mapping[str, float]]
     """The same, way -> domain -> mean F1."""
     trials: Mapping[str, Mapping[str, float]]
-    """Trial -> domain -> F1 difference to the plain card of the same mixture and seed."""
+    """Trial -> domain -> F1 difference to the plain checkpoint of the same mixture and seed."""
 
     @property
     def proven(self) -> bool:
@@ -289,14 +289,14 @@ def _is_trial(config: StudyConfig, name: str) -> bool:
 
 
 def of_chosen(rows: Sequence[Row], rule: Rule) -> list[Row]:
-    """Return the row of the card chosen for every scene among those that have not seen its
+    """Return the row of the checkpoint chosen for every scene among those that have not seen its
     domain.
     """
     return [min(some, key=lambda row: (rule(row), row.card)) for some in groups(rows).values()]
 
 
 def expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
-    """Return how F1, less what the card is better than others by, falls with the distance."""
+    """Return how F1, less what the checkpoint is better than others by, falls with the distance."""
     return falling(
         [row.statistics[rule.statistic] for row in taken], [row.f1 - row.advantage for row in taken]
     )
@@ -305,7 +305,7 @@ def expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
 def _together(
     rows: Sequence[Row], rule: Rule, votes: Votes
 ) -> tuple[dict[str, tuple[float, float, float]], dict[str, dict[str, float]]]:
-    """Return what several cards are worth together, in the order of the rule."""
+    """Return what several checkpoints are worth together, in the order of the rule."""
     every = sorted(groups(rows).items())
     order = {key: sorted(some, key=lambda row: (rule(row), row.card)) for key, some in every}
     targets = tuple(some[0].target for _, some in every)
@@ -325,8 +325,8 @@ def _together(
 
 
 def _near(rows: Sequence[Row], rule: Rule) -> float:
-    """Return how far the last of `MEMBERS` cards is behind the first, but for the tenth of scenes
-    where it is furthest.
+    """Return how far the last of `MEMBERS` checkpoints is behind the first, but for the tenth of
+    scenes where it is furthest.
     """
     scores = [sorted(rule(row) for row in some) for some in groups(rows).values()]
     behind = [some[MEMBERS - 1] - some[0] for some in scores if len(some) >= MEMBERS]
@@ -360,7 +360,7 @@ def _tried(rows: Sequence[Row], candidates: Sequence[Rule]) -> tuple[Tried, ...]
 
 
 def _covariates(rows: Sequence[Row]) -> tuple[Tried, ...]:
-    """Return what ordering the cards by what is known without the scene gives: validation,
+    """Return what ordering the checkpoints by what is known without the scene gives: validation,
     advantage, diversity.
     """
     ways = {

@@ -1,8 +1,8 @@
-"""The study's one pool: sample sets, unseen scenes, trainings, and every card's answer to every
-scene. Resumable per card.
+"""The study's one pool: sample sets, unseen scenes, trainings, and every checkpoint's answer to
+every scene. Resumable per card.
 
 What is kept of an answer is small and enough for all that follows (choice, alarm, calibration):
-landslide and other pixels counted by the card's calibrated log-odds.
+landslide and other pixels counted by the checkpoint's calibrated log-odds.
 """
 
 from __future__ import annotations
@@ -82,20 +82,20 @@ logger = logging.getLogger(__name__)
 SCENE_SEED = 1000
 """Earths of scenes are numbered from here: no training has seen any of their ground."""
 _RECIPE = "study:"
-"""Before the key of a training, in its card's record."""
+"""Before the key of a training, in its checkpoint's record."""
 _NEVER = 1e-7
 """Probabilities nearer than this to 0 or 1 count as this far."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What cards are judged on."""
+    """What checkpoints are judged on."""
 
     domain: str
     samples: SampleSet
     own: bool
-    """Whether the domain trains on the same sample set: cards that did are judged on its test split
-    alone.
+    """Whether the domain trains on the same sample set: checkpoints that did are judged on its test
+    split alone.
     """
 
     @property
@@ -109,27 +109,27 @@ class Scene:
         return f"{self.name}@{self.samples.card.fingerprint[:12]}"
 
     def truth(self, seen: bool) -> NDArray[np.uint8]:
-        """Return the labels `(y, x)` that judge a card that has (not) seen the domain."""
+        """Return the labels `(y, x)` that judge a checkpoint that has (not) seen the domain."""
         names = ["test"] if self.own and seen else list(self.samples.card.split_names.values())
         return self.samples.label(self.samples.numbers(names))
 
 
 @dataclass(frozen=True)
 class Job:
-    """One card to be trained and judged."""
+    """One checkpoint to be trained and judged."""
 
     made: Composition
     seed: int
 
     @property
     def name(self) -> str:
-        """Return the card's name."""
+        """Return the checkpoint's name."""
         return f"{self.made.name}-s{self.seed}"
 
 
 @dataclass(frozen=True)
 class Answers:
-    """One card's answers: its folder, and the counts of every scene."""
+    """One checkpoint's answers: its folder, and the counts of every scene."""
 
     job: Job
     found: Found
@@ -173,8 +173,8 @@ def scenes(
             for path in domain.scenes
         ]
         if domain.simulated is not None:
-            # All that the training sets hold, though cards may read less: cards of other bands are
-            # judged on the same pixels.
+            # All that the training sets hold, though checkpoints may read less: checkpoints of
+            # other bands are judged on the same pixels.
             made = simulated_scenes(
                 domain.name, domain.simulated, sets[domain.sets[0]].card.bands, work / "scenes"
             )
@@ -254,7 +254,9 @@ def _sampling(
 def answers(
     config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: list[Scene], work: Path
 ) -> Answers:
-    """Return one card's answers to every scene: trained and asked where that is not done yet."""
+    """Return one checkpoint's answers to every scene: trained and asked where that is not done
+    yet.
+    """
     key = _key(config, job, sets)
     found = _card(config, job, sets, key, work)
     stored = work / "answers" / f"{job.name}.npz"
@@ -276,7 +278,9 @@ def answers(
 
 
 def logit_counts(predictor: Predictor, scene: Scene, truth: NDArray[np.uint8]) -> LogitCounts:
-    """Return a scene's pixels by the calibrated log-odds of a card, against the truth `(y, x)`."""
+    """Return a scene's pixels by the calibrated log-odds of a checkpoint, against the truth `(y,
+    x)`.
+    """
     return _counts(probability_of(predictor, scene.samples, truth != IGNORED), truth)
 
 
@@ -301,7 +305,7 @@ def stored_answers(
 
 
 def predictor_of(config: StudyConfig, found: Found) -> Predictor:
-    """Return a card at work as the study runs it."""
+    """Return a checkpoint at work as the study runs it."""
     card = found.card.model_copy(update={"tiles": config.tiles}) if config.tiles else found.card
     return Found(found.folder, card).load(
         config.recipe.get("device", "auto"), config.recipe.get("precision", "auto")
@@ -363,11 +367,12 @@ def _load(path: Path, key: str, found: Found) -> dict[str, LogitCounts]:
 
 
 def at_once(config: StudyConfig, folder: Path, work: Path, workers: int) -> None:
-    """Train and ask every card that is not there yet, `workers` at a time. Sample sets and scenes
-    are there already.
+    """Train and ask every checkpoint that is not there yet, `workers` at a time. Sample sets and
+    scenes are there already.
 
     Raises:
-        RequestError, MachineError: the first worker that failed; the cards of the others are kept.
+        RequestError, MachineError: the first worker that failed; the checkpoints of the others are
+            kept.
     """
     threads = max(1, (os.cpu_count() or 1) // workers)
     every = jobs(config)

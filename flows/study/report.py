@@ -69,20 +69,20 @@ def _head(config: StudyConfig, found: Findings, done: Sequence[Answers]) -> str:
     return (
         f"<!-- made by `coslide study {config.name} --docs docs` -->\n"
         f"# Choosing and trusting checkpoints: leave one domain out\n\n{kind}\n\n"
-        f"{config.title}. Every card was trained on {config.total} chips by one recipe "
+        f"{config.title}. Every checkpoint was trained on {config.total} chips by one recipe "
         f"(configs/study/{config.name}.yaml), seeds "
-        f"{', '.join(map(str, seeds))}; sets are split into disjoint blocks, and no card "
+        f"{', '.join(map(str, seeds))}; sets are split into disjoint blocks, and no checkpoint "
         "is judged as *unseen* on a domain it "
         f"has chips of. {len({row.scene for row in found.rows})} scenes in "
         f"{len({row.target for row in found.rows})} domains, none of them "
-        f"in any training.{so_far} Every card and scene: [study.csv](study.csv)."
+        f"in any training.{so_far} Every checkpoint and scene: [study.csv](study.csv)."
     )
 
 
 def _mixtures(config: StudyConfig, found: Findings) -> str:
     return (
-        "## Every mixture on every domain: mean F1\n\n**Bold**: the card has seen the domain.\n\n"
-        + _by_domain(config, found, lambda row: row.f1, 3)
+        "## Every mixture on every domain: mean F1\n\n**Bold**: the checkpoint has seen "
+        "the domain.\n\n" + _by_domain(config, found, lambda row: row.f1, 3)
     )
 
 
@@ -118,15 +118,15 @@ def _by_domain(config: StudyConfig, found: Findings, value: object, digits: int)
 def _choice(config: StudyConfig, found: Findings) -> str:
     rows = []
     for words, made in (
-        ("joint MMD (paper 000)", found.plain),
+        ("joint MMD (Yang et al. 2024)", found.plain),
         (
-            "the study's rule: agreement, joint MMD and what the card did elsewhere, in "
+            "the study's rule: agreement, joint MMD and what the checkpoint did elsewhere, in "
             "fixed parts",
             found.chosen,
         ),
-        ("fitted without the domain: a statistic of scene and card alone", found.bare),
+        ("fitted without the domain: a statistic of scene and checkpoint alone", found.bare),
         (
-            "fitted without the domain: with what the card did elsewhere and the variety "
+            "fitted without the domain: with what the checkpoint did elsewhere and the variety "
             "of its training",
             found.fitted,
         ),
@@ -152,28 +152,28 @@ def _choice(config: StudyConfig, found: Findings) -> str:
         "Spearman of −distance and F1 within a domain",
         "within a scene",
         "chosen F1",
-        "best card",
-        "random card",
-        "best card elsewhere",
+        "best checkpoint",
+        "random checkpoint",
+        "best checkpoint elsewhere",
         "regret",
         "chosen − average, 95 %",
     ]
     return (
-        "## What choosing is worth on unseen domains\n\nOver the cards that have not seen "
+        "## What choosing is worth on unseen domains\n\nOver the checkpoints that have not seen "
         "the domain; means over domains, 95 % "
-        "intervals by drawing domains. *Within a domain*: F1 and distance of a card are "
-        "its means over the domain's scenes, as in paper 000; "
-        "*within a scene*: what a run has to go by. *Best card elsewhere* is the one of "
+        "intervals by drawing domains. *Within a domain*: F1 and distance of a checkpoint are "
+        "its means over the domain's scenes, as in Yang et al. 2024; "
+        "*within a scene*: what a run has to go by. *Best checkpoint elsewhere* is the one of "
         "the largest advantage on other unseen "
-        "domains, taken without looking at the scene. A card's F1 differs between seeds "
+        "domains, taken without looking at the scene. A checkpoint's F1 differs between seeds "
         f"by {number(found.deviation)} (standard "
         f"deviation); the goal for the regret is 0.03 more than that.\n\n{table(head, rows)}\n\n"
         f"Fitted without each domain: {rules}. Nothing is fitted in the study's rule but "
         "the units; its parts were "
-        "fixed on an earlier pool of ten-band cards, over the same scenes "
+        "fixed on an earlier pool of ten-band checkpoints, over the same scenes "
         "(`models/selection/rules.py`). It "
         + f"{'chooses' if found.proven else 'does not choose'} better than plain MMD: "
-        f"`configs/selection.yaml` goes by **{found.rule.words}**. What a card did "
+        f"`configs/selection.yaml` goes by **{found.rule.words}**. What a checkpoint did "
         "elsewhere (*advantage*) is never taken "
         "from the scene's domain."
     )
@@ -185,14 +185,14 @@ def _statistics(found: Findings) -> str:
     columns = ["Spearman within a domain", "within a scene", "regret", "chosen F1"]
     return (
         "## Which statistic tells F1\n\n`SPACE/MEASURE`: *mmd* joint, "
-        "*coverage* the mean distance of a scene's pixel to the card's nearest. "
+        "*coverage* the mean distance of a scene's pixel to the checkpoint's nearest. "
         "The best on all domains together (optimistic: "
         "the rows above are the honest ones), and the paper's. *agreement/others*: how "
-        "little a card's landslides agree with those "
+        "little a checkpoint's landslides agree with those "
         "of the other unseen cards.\n\n"
         + table(["statistic", *columns], map(_tried, shown))
-        + "\n\nWhat is known of a card without looking at the scene. *Advantage*: its mean "
-        "F1 beyond the other blind cards on "
+        + "\n\nWhat is known of a checkpoint without looking at the scene. *Advantage*: its mean "
+        "F1 beyond the other blind checkpoints on "
         "unseen scenes of other domains than the scene's.\n\n"
         + table(["ordered by", *columns], map(_tried, found.covariates))
     )
@@ -214,12 +214,15 @@ def _together(found: Findings) -> str:
         for way, (mean, low, high) in found.together.items()
     ]
     return (
-        "## One card or several\n\nThe mean probability of the first cards of the ranking, "
+        "## One checkpoint or several\n\nThe mean probability of the first checkpoints of "
+        "the ranking, "
         "thresholds averaged too, as "
         "`model.checkpoint: average` maps: the first three, without those further behind "
         "the first than the third of nine scenes in "
-        "ten. Each card more costs one more mapping.\n\n"
-        + table(["mapped by", "F1 on unseen domains", "difference to the chosen card, 95 %"], rows)
+        "ten. Each checkpoint more costs one more mapping.\n\n"
+        + table(
+            ["mapped by", "F1 on unseen domains", "difference to the chosen checkpoint, 95 %"], rows
+        )
     )
 
 
@@ -243,7 +246,7 @@ def _reference(config: StudyConfig, found: Findings) -> str:
         *(part for way in ways for part in (way, "ratio")),
     ]
     return (
-        "## The chosen card beside one trained in the domain\n\nSame budget, scenes of "
+        "## The chosen checkpoint beside one trained in the domain\n\nSame budget, scenes of "
         "other epicentres of the domain (goal: 0.85).\n\n" + table(head, rows)
     )
 
@@ -256,7 +259,7 @@ def _made(done: Sequence[Answers]) -> str:
     seconds = sum(float(one.found.card.training.get("seconds", 0)) for one in done)
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return (
-        f"{len(done)} cards, {seconds / 60:.0f} minutes of training in all; "
+        f"{len(done)} checkpoints, {seconds / 60:.0f} minutes of training in all; "
         f"{platform.machine()}, {gpu}, torch {torch.__version__}, "
         f"{datetime.now(UTC):%Y-%m-%d}."
     )
@@ -317,12 +320,12 @@ def alarm(found: Findings) -> str:
     rows = [[name, f"{value:.3f}"] for name, value in found.limits.items()]
     points = ", ".join(f"{x:.2f} → {y:.2f}" for x, y in found.expected)
     return (
-        "## How far is too far\n\nLimits of the signals of the nearest card by joint MMD, "
+        "## How far is too far\n\nLimits of the signals of the nearest checkpoint by joint MMD, "
         "tolerance limits from held-out domains: with 95 % "
         "confidence at most one in twenty such scenes sets off any of them. Tested on "
         "scenes made wrong in eight ways: [ood.md](ood.md).\n\n"
         + table(["signal", "limit"], rows)
-        + f"\n\nF1 to be expected by the chosen card's `{found.rule.statistic}`, before its "
+        + f"\n\nF1 to be expected by the chosen checkpoint's `{found.rule.statistic}`, before its "
         f"advantage is added: {points}. On a domain that had no part in it the expectation "
         "is off by "
         f"{number(found.expected_error)} in the mean."
@@ -352,7 +355,7 @@ def thresholds(found: Findings) -> str:
         "that the calibrated probabilities lead one to "
         "expect; *own share*: after moving them to the share of landslides they themselves "
         "suggest.\n\n"
-        + table(["threshold", "F1 on unseen domains", "difference to the card's, 95 %"], rows)
+        + table(["threshold", "F1 on unseen domains", "difference to the checkpoint's, 95 %"], rows)
     )
 
 
@@ -369,6 +372,6 @@ def trials(found: Findings) -> str:
         for name, one in found.trials.items()
     ]
     return (
-        "## Better than mixing alone?\n\nF1 against the plain card of the same mixture and "
+        "## Better than mixing alone?\n\nF1 against the plain checkpoint of the same mixture and "
         "seed, on domains neither has seen.\n\n" + table(["trial", *domains, "mean"], rows)
     )

@@ -1,5 +1,5 @@
-"""The leave-one-domain-out study: one pool of trainings tells how cards are chosen, when none can
-be trusted, and how probabilities are to be read. It writes `configs/selection.yaml`, which
+"""The leave-one-domain-out study: one pool of trainings tells how checkpoints are chosen, when none
+can be trusted, and how probabilities are to be read. It writes `configs/selection.yaml`, which
 `models.selection.choose` only reads.
 """
 
@@ -47,15 +47,16 @@ def study(
     """Return what a study found; its tables and figures lie in its folder under `out`, and in
     `docs` where given.
 
-    An interrupted study goes on: finished cards and answers are kept.
+    An interrupted study goes on: finished checkpoints and answers are kept.
 
     Args:
         name: a preset of ``configs/study`` or a YAML file.
         out: folder for everything the study makes.
         docs: folder that ``study.md`` and its figures are written to, instead of ``report`` in the
             study's own.
-        selection: file to write what the choice of a card goes by to; only where the study says so.
-        so_far: train nothing; say what the cards that are done say.
+        selection: file to write what the choice of a checkpoint goes by to; only where the study
+            says so.
+        so_far: train nothing; say what the checkpoints that are done say.
         workers: processes that train and answer at the same time, each with its share of the cores.
         step: how each part is called.
 
@@ -77,7 +78,7 @@ def study(
         ]
     if len({one.job.made.name for one in done if not one.job.made.trial}) < 2:
         raise RequestError(
-            f"{work} holds the answers of {len(done)} cards: too few to compare",
+            f"{work} holds the answers of {len(done)} checkpoints: too few to compare",
             "Run the study without --so-far.",
         )
     votes = Votes(Maps(work / "maps"), [one for one in done if not one.job.made.trial], every)
@@ -117,7 +118,7 @@ def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], 
     """
     if not config.writes_selection:
         raise RequestError(
-            f"the study `{config.name}` is not meant to decide how cards are chosen",
+            f"the study `{config.name}` is not meant to decide how checkpoints are chosen",
             "Set `writes_selection: true` in it, or leave --selection out.",
         )
     known = BandSetCalibration(
@@ -143,7 +144,7 @@ def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], 
         calibrations=tuple(sorted((*others, known), key=lambda one: (-len(one.bands), one.bands)))
     )
     head = (
-        "# How cards are chosen, written by `coslide study NAME --selection`, a study a set "
+        "# How checkpoints are chosen, written by `coslide study NAME --selection`, a study a set "
         "of bands. See docs/study.md.\n"
     )
     plain = content.model_dump(mode="json", exclude_defaults=True)

@@ -125,7 +125,7 @@ class Manifest(Frozen):
     folder: str | None = None
     """Where the files are, relative to this manifest; its own folder where not given."""
     sensor: str = Field(min_length=1)
-    """e.g. sentinel-2. Cards are chosen by it."""
+    """e.g. sentinel-2. Checkpoints are chosen by it."""
     level: Level
     """L1C (top of atmosphere), L2A (surface reflectance) or display (8-bit pictures: every band
     states its `scale`).
@@ -185,7 +185,7 @@ class Manifest(Frozen):
         if supplied and "dem" not in self.static:
             found.append(
                 f"{', '.join(supplied)} as supplied by the archive, not derived: it may "
-                "differ from what cards were trained on"
+                "differ from what checkpoints were trained on"
             )
         return tuple(found)
 

@@ -1,5 +1,5 @@
 """Landsat-8 top of atmosphere, pan-sharpened to 15 m, under the names its bands have on Sentinel-2
-(paper 001).
+(Gao et al. 2021).
 
 Visible bands by smoothing-filter-based intensity modulation (Liu 2000, Int. J. Remote Sens.
 21(18)): band × pan / smoothed pan, which leaves the 30 m radiometry alone. The pan band (0.50-0.68

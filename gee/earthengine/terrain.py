@@ -3,7 +3,7 @@ service.
 
 `ee.Terrain` differentiates in the output's projection: asked for at 10 m on a 30 m model it shows
 stair-steps. Heights are pulled on the model's own grid with a margin; `gee.derive` does the rest,
-as for every other source (design 2.3).
+as for every other source.
 """
 
 from __future__ import annotations

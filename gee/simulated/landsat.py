@@ -1,4 +1,4 @@
-"""Landsat-8 over the simulated Earth, as the live wing delivers it: pan-sharpened to 15 m, under
+"""Landsat-8 over the simulated Earth, as the live source delivers it: pan-sharpened to 15 m, under
 Sentinel-2's band names.
 
 The same light, air and ground as `scene` and `sentinel2`, seen on pixels of 30 m and by a pan band

@@ -1,7 +1,7 @@
 """Where Sentinel-1 flies over the simulated Earth, from which side it looks, and what of the ground
 it cannot see.
 
-One orbit serves both windows, the one that covers most of the area, as in the live wing.
+One orbit serves both windows, the one that covers most of the area, as in the live source.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ with speckle.
 
 Backscatter by cover and local incidence, brightened where a slope faces the sensor (a slant-range
 cell holds more ground), unseen in layover and shadow. Speckle has the 4.4 looks of IW GRD and is
-correlated over two pixels. Then, as the live wing does it: Lee filter 5x5 in linear power, decibel.
-One scene a window: the orbit that covers most of the area.
+correlated over two pixels. Then, as the live source does it: Lee filter 5x5 in linear power,
+decibel. One scene a window: the orbit that covers most of the area.
 """
 
 from __future__ import annotations

@@ -106,7 +106,9 @@ EVENT_FIELDS = (
     Field("as_of", "datetime", "Imagery up to this moment was considered, UTC"),
     Field("checkpoint", "text", "Card that mapped the event"),
     Field("threshold", "real", "Probability from which a pixel is a landslide"),
-    Field("out_of_domain", "boolean", "True where no card is known to work on imagery like this"),
+    Field(
+        "out_of_domain", "boolean", "True where no checkpoint is known to work on imagery like this"
+    ),
     Field("simulated", "boolean", "True where the imagery is simulated"),
     Field("landslide_count", "integer", "Number of landslides"),
     Field("landslide_area_km2", "real", "Area of all landslides in square kilometres"),

@@ -128,8 +128,8 @@ def attributed(
     cards: tuple[str, str | None],
     out_of_domain: bool,
 ) -> gpd.GeoDataFrame:
-    """Return patches with every field but `id`, in the order of `FIELDS`; `cards` are the card used
-    and its fallback.
+    """Return patches with every field but `id`, in the order of `FIELDS`; `cards` are the
+    checkpoint used and its fallback.
     """
     sums, least, most = measures.sums, measures.least, measures.most
     relief = most["elevation_high"] - least["elevation_low"]

@@ -1,4 +1,4 @@
-"""Rules with reasons: what of the outlined patches is no landslide, and why (design 2.9). The
+"""Rules with reasons: what of the outlined patches is no landslide, and why. The
 numbers are in `CleanConfig`.
 """
 

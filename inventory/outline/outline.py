@@ -108,7 +108,8 @@ def outline(
         threshold: probability from which a pixel is a landslide.
         stack: the run's stack, on the same grid.
         config: the rules.
-        choice: the card (and fallback) that drew it; an out-of-domain choice caps the confidence.
+        choice: the checkpoint (and fallback) that drew it; an out-of-domain choice caps the
+            confidence.
         fallback_threshold: threshold of pixels of class NO_PRE, drawn by the fallback; default
             `threshold`.
         strip_rows: height of the strips; the result does not depend on it.

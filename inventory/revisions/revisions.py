@@ -2,7 +2,7 @@
 change is named.
 
 Landslides of two revisions are the same where they overlap; of several candidates the largest
-overlap wins. "Gone" is only said where both revisions observed (design 2.10).
+overlap wins. "Gone" is only said where both revisions observed.
 """
 
 from __future__ import annotations

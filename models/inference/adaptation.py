@@ -1,11 +1,11 @@
-"""A scene brought to what a card knows before its network sees it: band by band, by nothing but the
-distribution of its values.
+"""A scene brought to what a checkpoint knows before its network sees it: band by band, by nothing
+but the distribution of its values.
 
-`scene` gives each band the mean and spread of the card's reference (an affine map: the same as a
-z-score by the scene's own statistics), `match` its distribution (histogram matching). Only imagery
-is moved: a slope is a slope everywhere. The statistics are those of the scene's pixels that cards
-are compared on (`models.reference.sample`), and in training those of each sample set, so that a
-network is used as it was trained.
+`scene` gives each band the mean and spread of the checkpoint's reference (an affine map: the same
+as a z-score by the scene's own statistics), `match` its distribution (histogram matching). Only
+imagery is moved: a slope is a slope everywhere. The statistics are those of the scene's pixels that
+checkpoints are compared on (`models.reference.sample`), and in training those of each sample set,
+so that a network is used as it was trained.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ nothing.
 """
 _FINE: tuple[float, ...] = tuple(np.linspace(_TAIL, 100 - _TAIL, 201).tolist())
 SHARES: tuple[float, ...] = tuple(np.linspace(_TAIL, 100 - _TAIL, 34).tolist())
-"""Per cent of the pixels below each quantile that a card keeps of its reference
+"""Per cent of the pixels below each quantile that a checkpoint keeps of its reference
 (`BandTarget.quantiles`).
 """
 
@@ -90,10 +90,10 @@ class Adaptation:
         scene: Reference,
         seen_in: Sequence[str] = (),
     ) -> Adaptation:
-        """Return how a card puts a scene.
+        """Return how a checkpoint puts a scene.
 
         Args:
-            normalisation: the card's.
+            normalisation: the checkpoint's.
             bands: its bands.
             scene: the scene's pixels; its histograms, where it has them, are what counts.
             seen_in: the scene's bands that stand for `bands`, where they have other names.
@@ -111,8 +111,8 @@ class Adaptation:
         )
 
     def __call__(self, x: NDArray[np.float32], bands: Sequence[str]) -> NDArray[np.float32]:
-        """Return values `(..., C, H, W)` in the card's terms, channels as in `bands`; NaN stays
-        NaN.
+        """Return values `(..., C, H, W)` in the checkpoint's terms, channels as in `bands`; NaN
+        stays NaN.
         """
         if not any(band in self.maps for band in bands):
             return x
@@ -142,7 +142,9 @@ class Adaptation:
 
 
 def targets(reference: Reference, bands: Sequence[str]) -> dict[str, BandTarget]:
-    """Return, of the imagery among a card's bands, the distribution in its reference sample."""
+    """Return, of the imagery among a checkpoint's bands, the distribution in its reference
+    sample.
+    """
     moving = [band for band in bands if parse_band(band).when is not None]
     found = {}
     for histogram in map(reference.band_histogram, moving):
@@ -153,7 +155,7 @@ def targets(reference: Reference, bands: Sequence[str]) -> dict[str, BandTarget]
 
 
 def adapting(card: CheckpointCard, reference: Reference, adapt: Adapt) -> CheckpointCard:
-    """Return a card as one that adapts scenes to its reference, whatever it was trained with;
+    """Return a checkpoint as one that adapts scenes to its reference, whatever it was trained with;
     weights are not touched.
     """
     toward = {} if adapt == "card" else targets(reference, card.bands)
@@ -162,8 +164,8 @@ def adapting(card: CheckpointCard, reference: Reference, adapt: Adapt) -> Checkp
 
 
 def adapted(sample: Reference, normalisation: Normalisation) -> Reference:
-    """Return a sample of a scene, or of a card's domains, as the card's network is given it: each
-    domain by its own statistics.
+    """Return a sample of a scene, or of a checkpoint's domains, as the checkpoint's network is
+    given it: each domain by its own statistics.
 
     Distances before and after the adaptation are those of the same pixels. Band histograms are
     those of the sample.
@@ -188,7 +190,7 @@ def _map(normalisation: Normalisation, band: str, seen: BandHistogram) -> Matchi
     if not seen.total:
         raise NothingToSeeError(
             f"the scene has no pixel of {band} to take statistics of",
-            "Give a longer --post (and --pre), or name a card with `adapt: card`.",
+            "Give a longer --post (and --pre), or name a checkpoint with `adapt: card`.",
         )
     target = normalisation.toward[band]
     if normalisation.adapt == "scene":

@@ -1,10 +1,10 @@
-"""Physical values to network inputs, by the statistics that stand in the card: the same for
+"""Physical values to network inputs, by the statistics that stand in the checkpoint: the same for
 training and for use.
 
-Min-max follows paper 000 §II-D. The paper takes each image's own extremes; here they are the 0.1
-and 99.9 percentiles of the training pixels (a reading: one bright cloud edge or one dead pixel must
-not set the scale of a whole band), kept in the card, so that a shift of the scene stays visible
-instead of being scaled away. Values beyond them leave 0-1.
+Min-max follows Yang et al. 2024 §II-D. The paper takes each image's own extremes; here they are the
+0.1 and 99.9 percentiles of the training pixels (a reading: one bright cloud edge or one dead pixel
+must not set the scale of a whole band), kept in the checkpoint, so that a shift of the scene stays
+visible instead of being scaled away. Values beyond them leave 0-1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from configs.records import IGNORED
 from models.histogram import BandHistogram
 
 ROBUST_PERCENTILES = (0.1, 99.9)
-"""What `minimum` and `maximum` of a card mean."""
+"""What `minimum` and `maximum` of a checkpoint mean."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Normaliser:
 
     @classmethod
     def of(cls, normalisation: Normalisation, bands: Sequence[str]) -> Normaliser:
-        """Return the normaliser of a card for its ordered bands. A band that never varied is only
-        shifted.
+        """Return the normaliser of a checkpoint for its ordered bands. A band that never varied is
+        only shifted.
         """
         pairs = [_offset_and_scale(normalisation, name) for name in bands]
         offset, scale = np.array(pairs, np.float32).T[:, :, None, None]
@@ -65,7 +65,7 @@ def _offset_and_scale(normalisation: Normalisation, name: str) -> tuple[float, f
     if name not in normalisation.statistics:
         raise RequestError(
             f"the normalisation has no statistics for {name}",
-            "Name only bands that the card was trained with.",
+            "Name only bands that the checkpoint was trained with.",
         )
     band = normalisation.statistics[name]
     if normalisation.method == "minmax":

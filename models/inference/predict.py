@@ -1,5 +1,5 @@
-"""A card at work: physical tiles in, landslide probability out. One object, called like a function,
-for `map_tiles`.
+"""A checkpoint at work: physical tiles in, landslide probability out. One object, called like a
+function, for `map_tiles`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _repeatable() -> Iterator[None]:
 
 
 class Chance(Protocol):
-    """What `map_tiles` calls: a card or several, by their bands."""
+    """What `map_tiles` calls: a checkpoint or several, by their bands."""
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -107,8 +107,8 @@ class Chance(Protocol):
 
 @dataclass
 class Predictor:
-    """One card's network, ready to map. Deterministic: the same tiles give the same numbers on the
-    same device.
+    """One checkpoint's network, ready to map. Deterministic: the same tiles give the same numbers
+    on the same device.
     """
 
     card: CheckpointCard
@@ -116,8 +116,8 @@ class Predictor:
     device: Device = "auto"
     precision: Precision = "auto"
     adaptation: Adaptation | None = None
-    """How this scene is brought to the card, for a card that does so (`Normalisation.adapt`); see
-    `adapted`.
+    """How this scene is adapted to the checkpoint, for a checkpoint that does so
+    (`Normalisation.adapt`); see `adapted`.
     """
 
     def __post_init__(self) -> None:
@@ -130,12 +130,12 @@ class Predictor:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Return the card's bands, the order of the channels."""
+        """Return the checkpoint's bands, the order of the channels."""
         return self.card.bands
 
     def adapted(self, scene: Reference) -> Predictor:
-        """Return the card at work on one scene, by the statistics of the scene's pixels; itself,
-        where it needs none.
+        """Return the checkpoint at work on one scene, by the statistics of the scene's pixels;
+        itself, where it needs none.
         """
         if self.card.normalisation.adapt == "card" or self.adaptation is not None:
             return self
@@ -173,7 +173,7 @@ class Predictor:
         return self._normaliser.array(self.moved(batch))
 
     def moved(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return physical tiles in the card's terms, checked."""
+        """Return physical tiles in the checkpoint's terms, checked."""
         if batch.ndim != 4 or batch.shape[1] != len(self.bands):
             raise RequestError(
                 f"card `{self.card.name}` reads tiles (B, {len(self.bands)}, H, W), not "
@@ -195,7 +195,7 @@ class Predictor:
         return log_odds.flip(axes) if axes else log_odds
 
     def run(self, network: nn.Module, x: Tensor) -> Tensor:
-        """Return a network's logits `(B, 1, H, W)` of inputs `(B, C, H, W)`, in this card's
+        """Return a network's logits `(B, 1, H, W)` of inputs `(B, C, H, W)`, in this checkpoint's
         precision.
         """
         half = self._dtype != torch.float32

@@ -54,7 +54,7 @@ class Segmenter(nn.Module):
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise RequestError(
                 f"{type(self).__name__} reads (B, {self.in_channels}, H, W), not {tuple(x.shape)}",
-                "Give the bands that the card lists, in its order.",
+                "Give the bands that the checkpoint lists, in its order.",
             )
         height, width = x.shape[-2:]
         scores = self.scores(pad_to_multiple(x, self.stride))

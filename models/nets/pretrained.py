@@ -58,8 +58,8 @@ def load_trunk(trunk: nn.Module, path: str | None) -> None:
             f"{path} does not fit {type(trunk).__name__}: "
             f"{_first('missing', missing)}{_first('unknown', foreign)}"
             f"{_first('misshaped', sorted(misshaped))}".rstrip("; "),
-            remedy
-            + " The first convolution must have as many input channels as the card has bands.",
+            remedy + " The first convolution must have as many input channels as the checkpoint "
+            "has bands.",
         )
     trunk.load_state_dict(
         state, strict=False

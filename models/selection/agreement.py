@@ -1,12 +1,12 @@
-"""How far a card's map of a scene agrees with what the other cards see there: no label is needed,
-and of all that the leave-one-domain-out study tried (docs/study.md) it tells best which card does
-well on a domain none of them has seen.
+"""How far a checkpoint's map of a scene agrees with what the other checkpoints see there: no label
+is needed, and of all that the leave-one-domain-out study tried (docs/study.md) it tells best which
+checkpoint does well on a domain none of them has seen.
 
-Cards trained on different mixtures err in different ways where a scene is strange to them, and
-alike where they are right (Jiang et al. 2022, arXiv:2106.13799; Baek et al. 2022, arXiv:2206.13089:
-agreement tells accuracy under shift). Landslides are rare, so it is not the share of equal pixels
-that counts, but the Dice score of a card's landslides with the share of the others that call each
-pixel one.
+Checkpoints trained on different mixtures err in different ways where a scene is strange to them,
+and alike where they are right (Jiang et al. 2022, arXiv:2106.13799; Baek et al. 2022,
+arXiv:2206.13089: agreement tells accuracy under shift). Landslides are rare, so it is not the share
+of equal pixels that counts, but the Dice score of a checkpoint's landslides with the share of the
+others that call each pixel one.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ Window = tuple[slice, slice]
 
 
 def agreement(calls: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
-    """Return the agreement of each card with the others, 0-1, `(cards,)`.
+    """Return the agreement of each checkpoint with the others, 0-1, `(checkpoints,)`.
 
     Args:
-        calls: what each card calls a landslide, over the same pixels, any one shape.
+        calls: what each checkpoint calls a landslide, over the same pixels, any one shape.
 
-    Where neither a card nor any other calls a single pixel they agree: 1.
+    Where neither a checkpoint nor any other calls a single pixel they agree: 1.
     """
     called = np.stack([np.asarray(one, dtype=bool).ravel() for one in calls])
     return np.array([against(one, np.delete(called, i, axis=0)) for i, one in enumerate(called)])
 
 
 def against(mine: NDArray[np.bool_], others: NDArray[np.bool_]) -> float:
-    """Return the Dice score of one card's landslides `(n,)` with the share of others `(cards, n)`
-    that call each pixel one.
+    """Return the Dice score of one checkpoint's landslides `(n,)` with the share of others
+    `(checkpoints, n)` that call each pixel one.
     """
     share = others.mean(axis=0)
     total = float(mine.sum() + share.sum())
@@ -97,11 +97,11 @@ def calls(
     halo: int,
     advance: Advance = silent,
 ) -> NDArray[np.bool_]:
-    """Return what each card calls a landslide, `(cards, n)`: the usable pixels of all windows, one
-    after the other.
+    """Return what each checkpoint calls a landslide, `(checkpoints, n)`: the usable pixels of all
+    windows, one after the other.
 
     Args:
-        cards: cards at work.
+        checkpoints: checkpoints at work.
         thresholds: each one's probability from which a pixel is a landslide.
         stack: the scene.
         places: windows, the same for all cards.
@@ -143,7 +143,7 @@ def _at_least(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def seen_by_all(sights: Sequence[Usable]) -> Usable:
-    """Return which pixels every one of several cards can see."""
+    """Return which pixels every one of several checkpoints can see."""
 
     def inside(rows: slice, columns: slice) -> NDArray[np.bool_]:
         return np.asarray(np.logical_and.reduce([sight(rows, columns) for sight in sights]))
@@ -152,14 +152,14 @@ def seen_by_all(sights: Sequence[Usable]) -> Usable:
 
 
 VOTERS = 3
-"""Fewer cards than this cannot outvote one: of two, each agrees with the other as much as the other
-with it.
+"""Fewer checkpoints than this cannot outvote one: of two, each agrees with the other as much as the
+other with it.
 """
 
 
 def wanted(compared: Iterable[Compared], settings: SelectionConfig) -> bool:
-    """Return whether the choice goes by agreement: a study knows all the cards' bands, and there
-    are enough cards for it.
+    """Return whether the choice goes by agreement: a study knows all the checkpoints' bands, and
+    there are enough checkpoints for it.
     """
     known = [
         settings.calibration(one.found.card.bands, one.found.card.simulated) for one in compared
@@ -176,14 +176,14 @@ def vote(
     device: Device,
     advance: Advance,
 ) -> dict[str, float]:
-    """Return the agreement of each card with the others on windows of the scene, 0-1; empty where
-    no pixel is seen by all.
+    """Return the agreement of each checkpoint with the others on windows of the scene, 0-1; empty
+    where no pixel is seen by all.
 
     The others are those that read the same bands, as in the study that knows them; all candidates
     where they are too few.
 
     Raises:
-        RequestError: a card's weights cannot be used.
+        RequestError: a checkpoint's weights cannot be used.
         MachineError: out of memory, or the GPU was lost.
     """
     sights = {(one.found.card.needs_pre, one.found.card.requires) for one in compared}
@@ -202,7 +202,7 @@ def vote(
 
 
 def _alike(compared: Sequence[Compared]) -> list[list[int]]:
-    """Return the numbers of the cards that read the same bands, by their bands."""
+    """Return the numbers of the checkpoints that read the same bands, by their bands."""
     found: dict[tuple[frozenset[str], bool], list[int]] = {}
     for number, one in enumerate(compared):
         found.setdefault((frozenset(one.found.card.bands), one.found.card.simulated), []).append(

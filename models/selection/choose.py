@@ -1,6 +1,6 @@
-"""Which card for this scene, and whether any is near enough: ordered by what the
+"""Which checkpoint for this scene, and whether any is near enough: ordered by what the
 leave-one-domain-out study found to tell F1 (`configs/selection.yaml`); where no study knows a
-card's bands, by joint MMD, ties by what cards did on unseen domains."""
+checkpoint's bands, by joint MMD, ties by what checkpoints did on unseen domains."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def choose(
     device: Device = "auto",
     advance: Advance = silent,
 ) -> Choice:
-    """Return which card maps the scene, with the ranking of all.
+    """Return which checkpoint maps the scene, with the ranking of all.
 
     Args:
-        cards: `registry.candidates`; the card they were asked for by name is taken, and ranked with
-            the others.
+        checkpoints: `registry.candidates`; the checkpoint they were asked for by name is taken, and
+            ranked with the others.
         stack: the scene; pixels are compared where it was observed.
         area: leaves out the rest of the stack.
         checkpoint: a name overrules the ranking; the candidates' own `named` where None.
-        fill: name a post-only card for what has no clear pre-event pixel.
+        fill: name a post-only checkpoint for what has no clear pre-event pixel.
         settings: how to compare; with the study's calibration, where there is one, if None.
         device: where candidates map the windows they vote on.
-        advance: told cards, or windows they vote on, done and in all.
+        advance: told checkpoints, or windows they vote on, done and in all.
 
     Raises:
-        NothingToSeeError: no card could see a single pixel.
-        RequestError: no candidate, or a card's reference sample is missing or broken.
+        NothingToSeeError: no checkpoint could see a single pixel.
+        RequestError: no candidate, or a checkpoint's reference sample is missing or broken.
     """
     settings = settings or read_selection()
     found = list(cards)
@@ -110,11 +110,11 @@ def _known(found: Found, settings: SelectionConfig) -> BandSetCalibration | None
 
 
 def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
-    """Return the nearest card; among those within the standard error of it, the one that did best
-    on unseen domains.
+    """Return the nearest checkpoint; among those within the standard error of it, the one that did
+    best on unseen domains.
 
-    Validation F1 decides only between cards equally near: it says nothing about unseen domains
-    (docs/study.md).
+    Validation F1 decides only between checkpoints equally near: it says nothing about unseen
+    domains (docs/study.md).
     """
     nearest = ranking[0]
 
@@ -164,8 +164,8 @@ def _verdict(
 
 
 def _nearest(mine: Ranked, ranking: Sequence[Ranked], cards: Mapping[str, Found]) -> Ranked:
-    """Return the nearest of the cards that read what the chosen one reads: where even that one is
-    far, none can be trusted.
+    """Return the nearest of the checkpoints that read what the chosen one reads: where even that
+    one is far, none can be trusted.
     """
 
     def family(one: Ranked) -> tuple[frozenset[str], bool]:
@@ -189,15 +189,15 @@ def beyond_known(mine: Ranked, known: BandSetCalibration) -> list[str]:
 def _alarmed(chosen: str, beyond: Sequence[str], expected: float | None) -> str:
     words = (
         f"out of domain: this scene is farther from what `{chosen}` and its like were "
-        "trained on than any card is known to work at"
+        "trained on than any checkpoint is known to work at"
     )
     tail = "" if expected is None else f"; at best F1 {expected:.2f} is to be expected"
     return f"{words} ({'; '.join(beyond)}){tail}"
 
 
 def _averaged(choice: Choice, found: Sequence[Found], settings: SelectionConfig) -> Choice:
-    """Return the choice with the near-equal best of the chosen card's bands beside it, at most
-    `MEMBERS`.
+    """Return the choice with the near-equal best of the chosen checkpoint's bands beside it, at
+    most `MEMBERS`.
     """
     cards = {one.card.name: one for one in found}
     mine = next(one for one in choice.ranking if one.card == choice.card)
@@ -233,7 +233,7 @@ def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked
         next_ = f"`{seen[1].card}` {seen[1].agreement or 0:.2f}, MMD {seen[1].distance:.2f}"
         known = any(one.advantage for one in seen)
         by = (
-            "agreement, distance and what cards did on other domains"
+            "agreement, distance and what checkpoints did on other domains"
             if known
             else "agreement and distance"
         )
@@ -269,10 +269,10 @@ FIELDS = (
 
 
 def write_ranking(path: Path, choice: Choice) -> None:
-    """Write ``selection.csv``: one row a card and band, and the joint one (which alone has an error
-    and a p-value).
+    """Write ``selection.csv``: one row a checkpoint and band, and the joint one (which alone has an
+    error and a p-value).
 
-    A card that scenes are brought to has a second joint row, of the distance after it.
+    A checkpoint that adapt scenes has a second joint row, of the distance after it.
     """
     text = io.StringIO()
     table = csv.DictWriter(text, FIELDS, lineterminator="\n")

@@ -1,8 +1,8 @@
 """Whether probabilities, thresholds and distances still mean under shift what they meant at home.
 
-Everything is fitted on other domains than the one it is judged on. `Judged` keeps a card's answer
-to a scene as counts by log-odds, so that any calibration and any threshold can be tried after the
-fact.
+Everything is fitted on other domains than the one it is judged on. `Judged` keeps a checkpoint's
+answer to a scene as counts by log-odds, so that any calibration and any threshold can be tried
+after the fact.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ METHODS: tuple[Method, ...] = ("temperature", "platt", "isotonic")
 
 @dataclass(frozen=True)
 class Judged:
-    """A card's answer to a scene of a domain it has (not) seen."""
+    """A checkpoint's answer to a scene of a domain it has (not) seen."""
 
     card: str
     seed: int
@@ -36,9 +36,9 @@ class Judged:
     raw: LogitCounts
     """Pixels by the network's own log-odds."""
     home: Calibration
-    """The card's own, fitted on validation chips of its training domains."""
+    """The checkpoint's own, fitted on validation chips of its training domains."""
     threshold: float
-    """The card's own, on its calibrated probability."""
+    """The checkpoint's own, on its calibrated probability."""
 
     def f1(self, called: NDArray[np.bool_]) -> float:
         """Return the F1 of calling the pixels of some log-odds bins landslide; 0 where none is
@@ -49,7 +49,7 @@ class Judged:
         return 2 * hits / (2 * hits + wrong) if hits else 0.0
 
     def own_f1(self) -> float:
-        """Return the F1 by the card's own calibration and threshold."""
+        """Return the F1 by the checkpoint's own calibration and threshold."""
         return self.f1(apply(self.raw.logits, self.home) >= self.threshold)
 
 
@@ -161,7 +161,7 @@ def thresholds(
         homes[target] = float(pool.positives.sum() / (pool.positives.sum() + pool.negatives.sum()))
         fixed[target] = _best_fixed(others, fitted[target])
     ways: dict[str, list[float]] = {
-        "the card's": [],
+        "the checkpoint's": [],
         "one for all": [],
         "expected F1": [],
         "expected F1, own share": [],
@@ -169,7 +169,7 @@ def thresholds(
     for one in judged:
         calibration = fitted[one.target]
         moved = prior_shifted(one, calibration, homes[one.target])
-        ways["the card's"].append(one.own_f1())
+        ways["the checkpoint's"].append(one.own_f1())
         ways["one for all"].append(one.f1(apply(one.raw.logits, calibration) >= fixed[one.target]))
         ways["expected F1"].append(one.f1(by_expectation(one, calibration)))
         ways["expected F1, own share"].append(one.f1(by_expectation(one, moved)))

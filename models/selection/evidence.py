@@ -1,4 +1,4 @@
-"""What the study's table says: how well an order of the cards is that of their F1, and what
+"""What the study's table says: how well an order of the checkpoints is that of their F1, and what
 choosing by it costs.
 
 Intervals come from drawing target domains with replacement, scenes and seeds with them.
@@ -19,7 +19,7 @@ Score = Callable[["Row"], float]
 
 @dataclass(frozen=True)
 class Row:
-    """One card's answer to one scene of a domain it has (not) seen."""
+    """One checkpoint's answer to one scene of a domain it has (not) seen."""
 
     scene: str
     target: str
@@ -38,12 +38,12 @@ class Row:
     """Logarithm of the effective number of domains trained on."""
     validation_f1: float
     advantage: float = 0.0
-    """What the card reached beyond the other blind cards on unseen domains but the scene's own, in
-    the mean (`with_advantage`); 0 where nothing is known."""
+    """What the checkpoint reached beyond the other blind checkpoints on unseen domains but the
+    scene's own, in the mean (`with_advantage`); 0 where nothing is known."""
 
 
 def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
-    """Return the unseen cards of every scene and seed."""
+    """Return the unseen checkpoints of every scene and seed."""
     found: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
         if not row.seen:
@@ -66,9 +66,9 @@ def _ranked(f1: Sequence[float], distance: Sequence[float]) -> float:
 
 
 def within_domains(rows: Iterable[Row], rule: Callable[[str], Score]) -> dict[str, float]:
-    """Return each unseen domain's rank correlation of -score and F1 over cards, both the means over
-    the domain's scenes (a table of paper 000: one F1 and one distance a card and target); the mean
-    over seeds, NaN where no order was told."""
+    """Return each unseen domain's rank correlation of -score and F1 over checkpoints, both the
+    means over the domain's scenes (a table of Yang et al. 2024: one F1 and one distance a
+    checkpoint and target); the mean over seeds, NaN where no order was told."""
     cards: dict[tuple[str, int], dict[str, list[Row]]] = {}
     for row in rows:
         if not row.seen:
@@ -96,20 +96,20 @@ class Choices:
     chosen: NDArray[np.float64]
     best: NDArray[np.float64]
     average: NDArray[np.float64]
-    """Mean F1 of the candidates: what a card taken at random reaches."""
+    """Mean F1 of the candidates: what a checkpoint taken at random reaches."""
     single: NDArray[np.float64]
-    """F1 of the card of the largest advantage: the choice without looking at the scene. NaN where
-    none is known.
+    """F1 of the checkpoint of the largest advantage: the choice without looking at the scene. NaN
+    where none is known.
     """
     correlation: NDArray[np.float64]
     names: tuple[str, ...]
-    """Which card was chosen."""
+    """Which checkpoint was chosen."""
     by_domain: Mapping[str, float]
     """Correlation within each domain (`within_domains`)."""
 
     @property
     def regret(self) -> float:
-        """Return the mean F1 lost against the best card of each scene."""
+        """Return the mean F1 lost against the best checkpoint of each scene."""
         return float(np.mean(self.best - self.chosen))
 
     @property
@@ -153,8 +153,8 @@ def interval(
 
 
 def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
-    """Return what choosing among unseen cards gives; `rule` answers a target domain with the score
-    used there.
+    """Return what choosing among unseen checkpoints gives; `rule` answers a target domain with the
+    score used there.
     """
     every = groups(rows)
     targets, chosen, best, average, single, correlation, names = [], [], [], [], [], [], []
@@ -184,11 +184,11 @@ def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
 
 
 def with_advantage(rows: Sequence[Row], without: str | None = None) -> list[Row]:
-    """Return the rows with each card's advantage, found on unseen scenes of neither the row's own
-    domain nor `without`.
+    """Return the rows with each checkpoint's advantage, found on unseen scenes of neither the row's
+    own domain nor `without`.
 
-    A card that has seen all other domains is credited with what its like did: cards of as various a
-    training.
+    A checkpoint that has seen all other domains is credited with what its like did: checkpoints of
+    as various a training.
     """
     table: dict[str, dict[str, list[float]]] = {}
     for some in groups(rows).values():
@@ -217,12 +217,12 @@ def with_advantage(rows: Sequence[Row], without: str | None = None) -> list[Row]
 
 
 def _variety(row: Row) -> float:
-    """Return what makes cards alike: the variety of their training to a tenth."""
+    """Return what makes checkpoints alike: the variety of their training to a tenth."""
     return round(row.diversity, 1)
 
 
 def seed_deviation(rows: Sequence[Row]) -> float:
-    """Return the standard deviation of a card's F1 on a scene between seeds, pooled."""
+    """Return the standard deviation of a checkpoint's F1 on a scene between seeds, pooled."""
     pairs: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         pairs.setdefault((row.scene, row.card), []).append(row.f1)

@@ -1,9 +1,10 @@
-"""How far a scene is from what each card was trained on (paper 000 eq. 8, tables XI-XII).
+"""How far a scene is from what each checkpoint was trained on (Yang et al. 2024 eq. 8, tables
+XI-XII).
 
-One ranking uses one physical scaling and one set of bandwidths for all cards: every band in units
-of its spread over scene and cards together, bandwidth 2 per band (the mean pairwise squared
-distance in those units) and 2 d jointly. Per band the distance is of every observed pixel, jointly
-of a sample spread over blocks, whose error is the blocks'.
+One ranking uses one physical scaling and one set of bandwidths for all checkpoints: every band in
+units of its spread over scene and checkpoints together, bandwidth 2 per band (the mean pairwise
+squared distance in those units) and 2 d jointly. Per band the distance is of every observed pixel,
+jointly of a sample spread over blocks, whose error is the blocks'.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from models.selection.signals import PLAIN, Comparison, Sample, Scaling, diversi
 
 SCORE = "score"
 OWN = "distance of the rule"
-"""The rule's statistic without a card's credits: what the F1 to be expected goes by."""
+"""The rule's statistic without a checkpoint's credits: what the F1 to be expected goes by."""
 _TOO_FEW = 200
 """Usable pixels below which flat ground is let in as well: a distance of fewer says little."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A card beside the scene as that card would see it."""
+    """A checkpoint beside the scene as that checkpoint would see it."""
 
     found: Found
     reference: Reference
@@ -46,7 +47,9 @@ class Compared:
 def compare(
     found: Sequence[Found], stack: Stack, area: Area | None, settings: SelectionConfig
 ) -> list[Compared]:
-    """Return the cards that see something, each beside the scene masked as its reference was."""
+    """Return the checkpoints that see something, each beside the scene masked as its reference
+    was.
+    """
     scenes: dict[tuple[bool, Requires, float], Reference] = {}
     references = [one.reference() for one in found]
     for one, reference in zip(found, references, strict=True):
@@ -70,7 +73,7 @@ def compare(
 
 
 def _key(one: Found, reference: Reference, stack: Stack) -> tuple[bool, Requires, float]:
-    """Return what decides which pixels of the scene a card is compared on."""
+    """Return what decides which pixels of the scene a checkpoint is compared on."""
     slope = reference.slope_min_deg if "slope" in stack.band_names else 0.0
     return one.card.needs_pre, one.card.requires, slope
 
@@ -105,10 +108,10 @@ def _scene(
 
 
 def observed(stack: Stack, area: Area | None, needs_pre: bool, requires: Requires) -> Usable:
-    """Return which pixels of the area are clear in every window the card reads; water and snow are
-    other classes.
+    """Return which pixels of the area are clear in every window the checkpoint reads; water and
+    snow are other classes.
 
-    A card that requires radar alone is compared wherever its bands are known, but on water.
+    A checkpoint that requires radar alone is compared wherever its bands are known, but on water.
     """
 
     def dry(rows: slice, columns: slice) -> NDArray[np.bool_]:
@@ -134,11 +137,11 @@ def rank(
     advance: Advance,
     agreed: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Ranked]:
-    """Return each card's distance to its scene: jointly with error and p-value, band by band, and
-    what the study found.
+    """Return each checkpoint's distance to its scene: jointly with error and p-value, band by band,
+    and what the study found.
 
-    `agreed` is how far each card agrees with the others (`models.selection.agreement`), where they
-    were asked.
+    `agreed` is how far each checkpoint agrees with the others (`models.selection.agreement`), where
+    they were asked.
     """
     spread = _spreads(compared)
     common = [
@@ -188,8 +191,8 @@ def rank(
 def _after(
     one: Compared, bands: Sequence[str], spread: dict[str, float], settings: SelectionConfig
 ) -> float | None:
-    """Return the joint distance once the scene is brought to the card, in the ranking's scaling;
-    None where it is not.
+    """Return the joint distance once the scene is adapted to the checkpoint, in the ranking's
+    scaling; None where it is not.
     """
     normalisation = one.found.card.normalisation
     if normalisation.adapt == "card":
@@ -207,12 +210,13 @@ def told(
     settings: SelectionConfig,
     agreed: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
-    """Return, by card, its score and signals as the study's calibration of its bands asks for them.
+    """Return, by checkpoint, its score and signals as the study's calibration of its bands asks for
+    them.
 
-    Without a calibration a card has no score of its own, nor where its calibration goes by
-    agreement and nobody voted. Cards of different bands have one if all are calibrated: how much F1
-    is to be expected of them, less is worse (docs/band-sets.md); where a calibration says no F1,
-    where their score falls in what is usual for their bands.
+    Without a calibration a checkpoint has no score of its own, nor where its calibration goes by
+    agreement and nobody voted. Checkpoints of different bands have one if all are calibrated: how
+    much F1 is to be expected of them, less is worse (docs/band-sets.md); where a calibration says
+    no F1, where their score falls in what is usual for their bands.
     """
     found: dict[str, dict[str, float]] = {one.found.card.name: {} for one in compared}
     alike: dict[tuple[frozenset[str], bool, int], list[Compared]] = {}
@@ -245,7 +249,7 @@ def told(
 def _scores(
     some: Sequence[Compared], known: BandSetCalibration, agreed: Mapping[str, float]
 ) -> list[dict[str, float]]:
-    """Return score and signals of cards that read the same bands, in one scaling."""
+    """Return score and signals of checkpoints that read the same bands, in one scaling."""
     bands = some[0].found.card.bands
     scene, cards = thinned(some[0].scene, bands), [thinned(one.reference, bands) for one in some]
     scaling, shared = Scaling.of(scene, cards), dict[str, float]()
@@ -269,8 +273,8 @@ def _scores(
 def _own(
     compared: Comparison, name: str, statistic: str, agreed: Mapping[str, float]
 ) -> float | None:
-    """Return the statistic of the rule; None where plain joint MMD is the rule, or the cards were
-    not asked.
+    """Return the statistic of the rule; None where plain joint MMD is the rule, or the checkpoints
+    were not asked.
     """
     if statistic == AGREEMENT:
         return 1 - agreed[name] if name in agreed else None
@@ -283,8 +287,8 @@ def thinned(reference: Reference, bands: Sequence[str]) -> Sample:
 
 
 def expected_f1(known: BandSetCalibration, own: float, advantage: float | None) -> float | None:
-    """Return the F1 that a study lets one expect of a card with such a statistic of its own; None
-    where it says nothing.
+    """Return the F1 that a study lets one expect of a checkpoint with such a statistic of its own;
+    None where it says nothing.
     """
     if not known.expected_f1 or math.isnan(own):
         return None
@@ -312,8 +316,8 @@ def _note(one: Compared, bands: Sequence[str], mixed: bool) -> str:
 
 
 def _spreads(compared: Sequence[Compared]) -> dict[str, float]:
-    """Return each band's standard deviation over scene and cards together: half the scene, half the
-    cards, equally.
+    """Return each band's standard deviation over scene and checkpoints together: half the scene,
+    half the checkpoints, equally.
     """
     spreads = {}
     for band in dict.fromkeys(band for one in compared for band in one.found.card.bands):
@@ -334,7 +338,7 @@ def _blocked(drawn: Reference, bands: Sequence[str], spread: Mapping[str, float]
 
 
 def _band_distance(one: Compared, band: str, spread: float, settings: SelectionConfig) -> float:
-    """Return MMD of one band: every usable pixel of the scene against the card's sample."""
+    """Return MMD of one band: every usable pixel of the scene against the checkpoint's sample."""
     scene, reference = one.scene.band_histogram(band), one.reference.band_histogram(band)
     squared = mmd2_histograms(
         scene.counts,

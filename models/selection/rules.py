@@ -1,10 +1,10 @@
-"""Which rule orders the cards of a scene.
+"""Which rule orders the checkpoints of a scene.
 
 The study's rule takes three signals in fixed parts (`in_parts`): with half a dozen domains fitted
 weights change with every domain left out, and parts that nobody fitted do as well or better (Dawes
 1979, doi:10.1037/0003-066X.34.7.571). Fitted ones stand beside it: found on some domains, credited
-on another (leave one domain out), by how they order *all* cards of a scene: the F1 of the one card
-taken hangs on one card a scene.
+on another (leave one domain out), by how they order *all* checkpoints of a scene: the F1 of the one
+checkpoint taken hangs on one checkpoint a scene.
 """
 
 from __future__ import annotations
@@ -36,30 +36,32 @@ SKILLS = (0.0, 0.5, 1.0, 2.0)
 """Weights of the advantage that are tried, in the same units."""
 DISTANCE, SKILL = 0.5, 1.0
 """Parts of joint MMD and advantage to one of agreement: those that ordered best on an earlier pool
-of the study, 30 cards that take scenes as they are (Spearman 0.63 within a domain; 0, a half and
-one were tried of each). They held on the present pool and on shipped cards over other scenes, and
-were kept before there were cards of the later image alone to try them on."""
+of the study, 30 checkpoints that take scenes as they are (Spearman 0.63 within a domain; 0, a half
+and one were tried of each). They held on the present pool and on shipped checkpoints over other
+scenes, and were kept before there were checkpoints of the later image alone to try them on."""
 DISTANCES = (0.0, 0.5, 1.0)
 """Weights of the joint MMD beside agreement that are tried, in the same units."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How cards are ordered: by a statistic, with so much of the joint MMD beside it, less credits
-    for what a card did elsewhere and for the diversity of what it was trained on."""
+    """How checkpoints are ordered: by a statistic, with so much of the joint MMD beside it, less
+    credits for what a checkpoint did elsewhere and for the diversity of what it was trained on."""
 
     statistic: str
     weight: float = 0.0
     """Of diversity, in units of the statistic a unit of entropy."""
     skill: float = 0.0
-    """Of a card's advantage on other domains it had not seen, in units of the statistic per F1."""
+    """Of a checkpoint's advantage on other domains it had not seen, in units of the statistic per
+    F1.
+    """
     distance: float = 0.0
-    """Of the joint MMD beside the statistic, in units of the statistic: where cards agree alike,
-    the nearer one.
+    """Of the joint MMD beside the statistic, in units of the statistic: where checkpoints agree
+    alike, the nearer one.
     """
 
     def __call__(self, row: Row) -> float:
-        """Return the score of a card for a scene, smaller is better."""
+        """Return the score of a checkpoint for a scene, smaller is better."""
         beside = self.distance * row.statistics[PLAIN] if self.distance else 0.0
         return (
             row.statistics[self.statistic]
@@ -106,8 +108,8 @@ def rules(
 
 
 def _deviations(rows: Sequence[Row], name: str) -> tuple[float, float, float, float]:
-    """Return the standard deviations over unseen cards of a statistic, diversity, advantage and
-    joint MMD.
+    """Return the standard deviations over unseen checkpoints of a statistic, diversity, advantage
+    and joint MMD.
     """
     unseen = [row for row in rows if not row.seen]
     columns = (
@@ -126,8 +128,8 @@ def _per(weight: float, deviation: float) -> float:
 
 
 def best_rule(rows: Sequence[Row], candidates: Sequence[Rule], without: str | None = None) -> Rule:
-    """Return the rule that orders the cards best within the scenes of every domain but one: by
-    Spearman's correlation, the mean over domains, to a thousandth; among equals the one of least
+    """Return the rule that orders the checkpoints best within the scenes of every domain but one:
+    by Spearman's correlation, the mean over domains, to a thousandth; among equals the one of least
     regret."""
     every = [some for some in groups(rows).values() if some[0].target != without]
     targets = [some[0].target for some in every]

@@ -24,7 +24,7 @@ POINTS = 600
 same everywhere.
 """
 PLAIN = "all/mmd"
-"""What paper 000 proposes, over all bands at once."""
+"""What Yang et al. 2024 proposes, over all bands at once."""
 NOVELTY = "novelty"
 SHRINKAGE = 1e-3
 """Share of the mean variance added to the covariance before it is inverted: bands that hardly
@@ -43,7 +43,7 @@ STATISTICS = tuple(f"{space}/{measure}" for space in SPACES for measure in MEASU
 
 @dataclass(frozen=True)
 class Sample:
-    """Pixels of a scene or of a card's training areas."""
+    """Pixels of a scene or of a checkpoint's training areas."""
 
     bands: tuple[str, ...]
     values: Floats
@@ -81,8 +81,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Scaling:
-    """One physical scaling for a whole ranking: the spread of scene and cards together, half and
-    half.
+    """One physical scaling for a whole ranking: the spread of scene and checkpoints together, half
+    and half.
     """
 
     spread: Floats
@@ -126,8 +126,8 @@ def placed(sample: Sample, space: str, scaling: Scaling) -> Floats:
 
 @dataclass
 class Comparison:
-    """A scene beside one card, in one scaling; each kernel is computed once, when a statistic first
-    asks for it.
+    """A scene beside one checkpoint, in one scaling; each kernel is computed once, when a statistic
+    first asks for it.
     """
 
     scene: Sample
@@ -167,8 +167,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Kernels:
-    """The kernel between scene and card and within the card, bandwidth 2 d; pairs from one block
-    are left out within (see `models.mmd`)."""
+    """The kernel between scene and checkpoint and within the checkpoint, bandwidth 2 d; pairs from
+    one block are left out within (see `models.mmd`)."""
 
     across: Floats
     within: Floats
@@ -176,7 +176,9 @@ class _Kernels:
     scene: float
     """Mean of the kernel within the scene."""
     distance: Floats
-    """`(n,)`: of each pixel of the scene to the nearest of the card, per root of the dimension."""
+    """`(n,)`: of each pixel of the scene to the nearest of the checkpoint, per root of the
+    dimension.
+    """
 
     @classmethod
     def of(cls, x: Floats, y: Floats, card: Sample, scene: float) -> _Kernels:
@@ -208,9 +210,9 @@ def _within(x: Floats, block: NDArray[np.int32], width: float) -> float:
 
 
 def novelty(scene: Sample, card: Sample, beyond: float = 0.99) -> float:
-    """Return the share of a scene's pixels farther (whitened by the card) from the card's nearest
-    pixel than all but `1 - beyond` of the card's own pixels are from the nearest pixel of another
-    block."""
+    """Return the share of a scene's pixels farther (whitened by the checkpoint) from the
+    checkpoint's nearest pixel than all but `1 - beyond` of the checkpoint's own pixels are from the
+    nearest pixel of another block."""
     matrix = whitening(card.moments[1])
     x, y = scene.values @ matrix, card.values @ matrix
     own = cdist(y, y)

@@ -1,5 +1,5 @@
-"""Going on from another card's weights: what is taken over from it, and which layers stand still
-(paper 003, fine-tuning).
+"""Going on from another checkpoint's weights: what is taken over from it, and which layers stand
+still (Xu et al. (preprint), fine-tuning).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from configs.errors import RequestError
 
 @dataclass(frozen=True)
 class Start:
-    """The card that a training goes on from, and its weights."""
+    """The checkpoint that a training goes on from, and its weights."""
 
     card: CheckpointCard
     weights: Mapping[str, Tensor]
@@ -23,7 +23,9 @@ class Start:
 
     @property
     def normalisation(self) -> Normalisation:
-        """Return the card's normalisation: its weights have only ever seen inputs made with it."""
+        """Return the checkpoint's normalisation: its weights have only ever seen inputs made with
+        it.
+        """
         return self.card.normalisation
 
 

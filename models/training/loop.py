@@ -91,8 +91,8 @@ def train(
     was cut off.
 
     `folder` receives the state, ``curves.jsonl`` and ``curves.png``. With a `start` weights and
-    normalisation are that card's to begin with; otherwise weights are drawn, and `normalisation` is
-    fitted to the training samples where none is given.
+    normalisation are that checkpoint's to begin with; otherwise weights are drawn, and
+    `normalisation` is fitted to the training samples where none is given.
 
     Raises:
         RequestError: no samples, a recipe that does not fit them or an unfinished one, or a loss

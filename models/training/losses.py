@@ -1,5 +1,5 @@
-"""What training minimises: Dice (paper 000 eq. 2), binary cross-entropy, or a weighted sum, over
-labelled pixels only.
+"""What training minimises: Dice (Yang et al. 2024 eq. 2), binary cross-entropy, or a weighted sum,
+over labelled pixels only.
 
 Both are functions of five sums over pixels, so the loss of a whole validation set is exact whatever
 its batches were.

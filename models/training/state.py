@@ -114,5 +114,5 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
 
 
 def forget(folder: Path) -> None:
-    """Remove the state of a training that has become a card; its curves stay."""
+    """Remove the state of a training that has become a checkpoint; its curves stay."""
     (folder / STATE).unlink(missing_ok=True)

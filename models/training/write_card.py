@@ -1,7 +1,7 @@
 """From a finished training to a checkpoint: stored weights, threshold, calibration, scores,
 reference sample, card.
 
-Everything a card says is measured on the weights as they are stored, in float16, not on those
+Everything a checkpoint says is measured on the weights as they are stored, in float16, not on those
 training ended with.
 """
 
@@ -54,7 +54,7 @@ less.
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card says that the weights do not know."""
+    """What a checkpoint says that the weights do not know."""
 
     sensor: str
     level: Level
@@ -86,17 +86,17 @@ def finish(
 
     Args:
         trained: what `training.train` returned.
-        folder: of the card, by custom called like it.
-        facts: what else the card says.
-        reference: MMD sample of the training areas (`models.reference`), bands as the card's.
+        folder: of the checkpoint, by custom called like it.
+        facts: what else the checkpoint says.
+        reference: MMD sample of the training areas (`models.reference`), bands as the checkpoint's.
         validation: chips that choose the threshold and fit the calibration; 0.5 and none without.
         score: measures the stored weights on test sets, each once; called with threshold and
             calibration in place.
-        overwrite: replace a card that is there already.
+        overwrite: replace a checkpoint that is there already.
         device: where to measure.
 
     Raises:
-        RequestError: there is a card already, or the reference has other bands.
+        RequestError: there is a checkpoint already, or the reference has other bands.
     """
     if folder.exists() and not overwrite:
         raise RequestError(
@@ -118,7 +118,7 @@ def finish(
         )
         stored = Found(temporary, card).load(device)
         if validation is not None and len(validation):
-            # The chips come as the training got them: already in the card's terms.
+            # The chips come as the training got them: already in the checkpoint's terms.
             card = _decide(replace(stored, adaptation=Adaptation()), validation, trained)
         predictor = Predictor(card, stored.module, device)
         scores = tuple(_without_nan(one) for one in score(predictor)) if score is not None else ()
@@ -133,7 +133,7 @@ def finish(
 
 
 def write_card(folder: Path, card: CheckpointCard) -> None:
-    """Write a card into its folder."""
+    """Write a checkpoint into its folder."""
     write_text(
         folder / CARD,
         yaml.safe_dump(
@@ -157,7 +157,7 @@ def tiles_for(network: nn.Module, chip_px: int) -> CardTiles:
 
 
 def scored(test_set: str, counts: Confusion, *, simulated: bool, note: str = "") -> Score:
-    """Return a card's score of a test set from its pooled counts."""
+    """Return a checkpoint's score of a test set from its pooled counts."""
     return _without_nan(
         Score(test_set=test_set, simulated=simulated, values=counts.as_dict(), note=note)
     )
@@ -190,7 +190,7 @@ def _draft(
     arguments = dict(config.arguments)
     if (
         config.encoder_weights is not None
-    ):  # the card carries its own weights: it must not ask for that file again
+    ):  # the checkpoint carries its own weights: it must not ask for that file again
         record["encoder_weights_sha256"] = sha256(config.encoder_weights)
         del arguments[ENCODER_WEIGHTS]
     return CheckpointCard(
@@ -217,8 +217,8 @@ def _draft(
 
 
 def _decide(stored: Predictor, validation: Chips, trained: Trained) -> CheckpointCard:
-    """Return the card with calibration and threshold from the validation chips, and the F1 they
-    give there.
+    """Return the checkpoint with calibration and threshold from the validation chips, and the F1
+    they give there.
     """
     step = max(1, trained.config.batch)
     pairs = []
