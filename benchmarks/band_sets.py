@@ -107,23 +107,23 @@ def measure() -> tuple[dict[str, tuple[float, float, tuple[float, float], float]
     difference to the ten-band choice, and how often a ten-band checkpoint was taken; and the number
     of scenes."""
     tables = {name: evidence(name) for name in STUDIES}
-    told = {name: known(some) for name, some in tables.items()}
+    scored = {name: known(some) for name, some in tables.items()}
     split = {name: groups(some) for name, some in tables.items()}
     every = sorted(split["standard"])
     targets = tuple(split["standard"][key][0].target for key in every)
     both = [[(name, row) for name in STUDIES for row in split[name][key]] for key in every]
     best = np.array([max(row.f1 for _, row in some) for some in both])
     ten = np.array(
-        [_taken([o for o in some if o[0] == "standard"], told, _BY_RULE)[1].f1 for some in both]
+        [_taken([o for o in some if o[0] == "standard"], scored, _BY_RULE)[1].f1 for some in both]
     )
     post = np.array(
-        [_taken([o for o in some if o[0] == "post"], told, _BY_RULE)[1].f1 for some in both]
+        [_taken([o for o in some if o[0] == "post"], scored, _BY_RULE)[1].f1 for some in both]
     )
     found = {}
     for words, f1, share in (
         (f"only checkpoints of {STUDIES['standard']}", ten, 1.0),
         (f"only checkpoints of {STUDIES['post']}", post, 0.0),
-        *((words, *_chosen(both, told, way)) for words, way in WAYS.items()),
+        *((words, *_chosen(both, scored, way)) for words, way in WAYS.items()),
     ):
         mean = float(by_target(targets, f1).mean())
         found[words] = (mean, float(np.mean(best - f1)), interval(targets, f1 - ten), share)
@@ -131,19 +131,19 @@ def measure() -> tuple[dict[str, tuple[float, float, tuple[float, float], float]
 
 
 def _chosen(
-    both: Sequence[Sequence[tuple[str, Row]]], told: Mapping[str, Mapping[str, Known]], way: Way
+    both: Sequence[Sequence[tuple[str, Row]]], scored: Mapping[str, Mapping[str, Known]], way: Way
 ) -> tuple[np.ndarray, float]:
-    taken = [_taken(some, told, way) for some in both]
+    taken = [_taken(some, scored, way) for some in both]
     return np.array([row.f1 for _, row in taken]), float(
         np.mean([name == "standard" for name, _ in taken])
     )
 
 
 def _taken(
-    some: Sequence[tuple[str, Row]], told: Mapping[str, Mapping[str, Known]], way: Way
+    some: Sequence[tuple[str, Row]], scored: Mapping[str, Mapping[str, Known]], way: Way
 ) -> tuple[str, Row]:
     def key(one: tuple[str, Row]) -> tuple[float, float, str]:
-        its = told[one[0]][one[1].target]
+        its = scored[one[0]][one[1].target]
         return way(one[1], its), its.rule(one[1]), one[1].card
 
     return min(some, key=key)
@@ -175,11 +175,11 @@ def verdict(found: Mapping[str, tuple[float, float, tuple[float, float], float]]
     """Return in words which way to compare costs least, beside the raw ones."""
     ways = {words: one for words, one in found.items() if words in WAYS}
     best = min(ways, key=lambda words: ways[words][1])
-    *_, told = WAYS
-    low, high = ways[told][2]
+    *_, scored = WAYS
+    low, high = ways[scored][2]
     return (
         f"Least is lost by the {best} (regret {ways[best][1]:.3f}). coslide goes by the "
-        f"{told} (F1 {ways[told][0]:.3f}, "
+        f"{scored} (F1 {ways[scored][0]:.3f}, "
         f"{low:+.3f} to {high:+.3f} against the ten-band choice): agreement is one of "
         "maps, whatever they were made from, so here its "
         "raw score compares well; but checkpoints that are poor alike may agree too, and only "

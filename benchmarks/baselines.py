@@ -46,7 +46,7 @@ def boosted_trees(
     known = np.flatnonzero(training.ravel() != IGNORED)
     known = rng.choice(known, min(TRAINING_PIXELS, len(known)), replace=False)
     trees = HistGradientBoostingClassifier(random_state=seed).fit(x[known], training.ravel()[known])
-    chance = trees.predict_proba(x)[:, 1].reshape(training.shape)
-    threshold, _ = Sweep.of(chance, validation).best()
-    predicted: NDArray[np.bool_] = chance >= threshold
+    probability = trees.predict_proba(x)[:, 1].reshape(training.shape)
+    threshold, _ = Sweep.of(probability, validation).best()
+    predicted: NDArray[np.bool_] = probability >= threshold
     return predicted

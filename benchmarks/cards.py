@@ -25,7 +25,7 @@ from flows.study.pool import Scene, logit_counts, predictor_of, sample_sets, sce
 from flows.study.study import whole_seeds
 from models.inference.calibration import LogitCounts, apply, fit
 from models.registry import SHIPPED as SHELF
-from models.registry import Found
+from models.registry import Checkpoint
 from models.selection.domain_check import Judged, held_out, pooled, pooled_error
 from models.training.write_card import write_card
 
@@ -39,7 +39,7 @@ MOST_POINTS = 32
 
 
 def on_unseen(
-    config: StudyConfig, found: Found, every: list[Scene]
+    config: StudyConfig, found: Checkpoint, every: list[Scene]
 ) -> dict[str, tuple[str, LogitCounts]]:
     """Return scene -> (domain, pixels by the checkpoint's calibrated log-odds) of the domains that
     it has no chip of.
@@ -54,7 +54,7 @@ def on_unseen(
 
 
 def unseen_advantage(
-    found: Found, answers: dict[str, tuple[str, LogitCounts]], mean: dict[str, float]
+    found: Checkpoint, answers: dict[str, tuple[str, LogitCounts]], mean: dict[str, float]
 ) -> float:
     """Return a checkpoint's mean F1 beyond `mean` (scene -> F1 of the study's blind checkpoints) on
     domains it has no chip of.
@@ -64,7 +64,7 @@ def unseen_advantage(
 
 
 def on_held_out_domains(
-    found: Found, answers: dict[str, tuple[str, LogitCounts]]
+    found: Checkpoint, answers: dict[str, tuple[str, LogitCounts]]
 ) -> tuple[CheckpointCard, str]:
     """Return the checkpoint with a calibration fitted on domains it has not seen, and what that is
     worth on each left out.
@@ -98,10 +98,10 @@ def on_held_out_domains(
         fitted = fitted.model_copy(update={"points": tuple(fitted.points[i] for i in kept)})
     at = (logit(found.card.threshold) - home.shift) / home.scale
     threshold = float(np.clip(apply(np.array([at]), fitted)[0], 0.001, 0.999))
-    told = f"calibration error on unseen domains left out {before:.4f} -> {after:.4f}"
+    scored = f"calibration error on unseen domains left out {before:.4f} -> {after:.4f}"
     return found.card.model_copy(
         update={"calibration": fitted, "threshold": round(threshold, 4)}
-    ), told
+    ), scored
 
 
 def write_unseen() -> None:
@@ -125,13 +125,13 @@ def write_unseen() -> None:
         card = read_card(SHELF / name)
         if not card.simulated or card.calibration.method == "isotonic":
             continue
-        found = Found(SHELF / name, card)
+        found = Checkpoint(SHELF / name, card)
         answers = on_unseen(config, found, every)
-        made, told = on_held_out_domains(found, answers)
+        made, scored = on_held_out_domains(found, answers)
         gain = unseen_advantage(found, answers, mean)
         write_card(SHELF / name, made.model_copy(update={"unseen_advantage": round(gain, 4)}))
         print(
-            f"{name}: {gain:+.3f} against the study's checkpoints, {told} (simulated)", flush=True
+            f"{name}: {gain:+.3f} against the study's checkpoints, {scored} (simulated)", flush=True
         )
 
 

@@ -94,7 +94,7 @@ class Ground:
             pulled = time.perf_counter()
             observed = observe(stack, found.card.bands, self.run.place, layout.observed)
             begins = time.perf_counter()
-            chance = map_card(
+            probability = map_card(
                 found,
                 self.run.model,
                 stack,
@@ -104,7 +104,7 @@ class Ground:
                 silent,
             )
             mapped = time.perf_counter()
-        values = np.asarray(chance[:])
+        values = np.asarray(probability[:])
         shutil.rmtree(event.folder)
         measured = Measured(name, pulled - begun, mapped - begins, os.getloadavg()[0], values)
         print(
@@ -130,7 +130,7 @@ def warm_up(number: int) -> Report:
     return begun.report(number)
 
 
-def _found() -> registry.Found:
+def _found() -> registry.Checkpoint:
     return next(one for one in registry.find() if one.card.name == CARD)
 
 

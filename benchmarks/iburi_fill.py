@@ -16,7 +16,7 @@ from configs.vectors import Layer
 from flows.learning.evaluate_cards import probability_of
 from flows.learning.train import fold_of
 from models.metrics import Confusion
-from models.registry import Found
+from models.registry import Checkpoint
 from tiles import labels
 from tiles.samples import SampleSet
 
@@ -29,11 +29,11 @@ def predicted(work: Path, card: str, fold: int, seed: int) -> NDArray[np.bool_]:
     path = work / "predictions" / f"{name}.npy"
     if not path.exists():
         samples = SampleSet.open(work / "samples" / card)
-        found = Found(work / "cards" / name, read_card(work / "cards" / name))
+        found = Checkpoint(work / "cards" / name, read_card(work / "cards" / name))
         where = samples.label(samples.numbers(fold_of(samples, fold).test)) != IGNORED
-        chance = probability_of(found.load(), samples, where)
+        probability = probability_of(found.load(), samples, where)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, where & (chance >= found.card.threshold), allow_pickle=False)
+        np.save(path, where & (probability >= found.card.threshold), allow_pickle=False)
     mask: NDArray[np.bool_] = np.load(path, allow_pickle=False)
     return mask
 

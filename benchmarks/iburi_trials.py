@@ -27,7 +27,7 @@ from configs.records import IGNORED
 from configs.training import TrainingConfig, read_training
 from flows.learning.train import fold_of, probability_of, train_card
 from models.metrics import Confusion, Sweep
-from models.registry import Found
+from models.registry import Checkpoint
 
 CARD, SEED = "iburi-post", 0
 STATE = WORK / "trials.json"
@@ -75,7 +75,7 @@ def recipe_of(trial: Trial, name: str, fold: int) -> TrainingConfig:
     return TrainingConfig.model_validate(content | own)
 
 
-def card_of(name: str, fold: int) -> Found:
+def card_of(name: str, fold: int) -> Checkpoint:
     """Return a trial's checkpoint of a fold, trained where it is not there yet; changes of mapping
     alone train nothing.
     """
@@ -84,11 +84,11 @@ def card_of(name: str, fold: int) -> Found:
         card = trained(CARD, fold, SEED)
         folder = WORK / "cards" / card.name
         tiles = card.tiles.model_copy(update={"flips": trial.flips})
-        return Found(folder, card.model_copy(update={"tiles": tiles}))
+        return Checkpoint(folder, card.model_copy(update={"tiles": tiles}))
     config = recipe_of(trial, name, fold)
     folder = WORK / "cards" / config.name
     if folder.exists():
-        return Found(folder, read_card(folder))
+        return Checkpoint(folder, read_card(folder))
     return train_card(config, [samples_of(CARD).path], f"{CARD} {name}", WORK / "cards")
 
 
@@ -98,8 +98,10 @@ def validated(name: str, fold: int) -> dict[str, float]:
     """
     samples = samples_of(CARD)
     truth = samples.label(samples.numbers(fold_of(samples, fold).validation))
-    chance = probability_of(card_of(name, fold).load("cpu", "bfloat16"), samples, truth != IGNORED)
-    threshold, counts = Sweep.of(np.nan_to_num(chance), truth).best()
+    probability = probability_of(
+        card_of(name, fold).load("cpu", "bfloat16"), samples, truth != IGNORED
+    )
+    threshold, counts = Sweep.of(np.nan_to_num(probability), truth).best()
     return {
         "threshold": threshold,
         "tp": counts.tp,
@@ -113,8 +115,12 @@ def tested(name: str, fold: int, threshold: float) -> Confusion:
     """Return the counts on a fold's test band at the threshold of its validation band."""
     samples = samples_of(CARD)
     truth = samples.label(samples.numbers(fold_of(samples, fold).test))
-    chance = probability_of(card_of(name, fold).load("cpu", "bfloat16"), samples, truth != IGNORED)
-    return Confusion.from_masks(np.nan_to_num(chance) >= threshold, truth == 1, truth != IGNORED)
+    probability = probability_of(
+        card_of(name, fold).load("cpu", "bfloat16"), samples, truth != IGNORED
+    )
+    return Confusion.from_masks(
+        np.nan_to_num(probability) >= threshold, truth == 1, truth != IGNORED
+    )
 
 
 Record = dict[str, dict[str, dict[str, float]]]

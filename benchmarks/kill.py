@@ -42,12 +42,12 @@ def strike_all(folder: Path, kinds: list[str], moments: int, seed: int = 0) -> l
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     book = folder / "moments.jsonl"
-    told = _read(book)
+    scored = _read(book)
     for kind in kinds:
         todo = [
             n
             for n in range(moments)
-            if not any((one["kind"], one["number"]) == (kind, n) for one in told)
+            if not any((one["kind"], one["number"]) == (kind, n) for one in scored)
         ]
         if not todo:
             continue
@@ -58,26 +58,26 @@ def strike_all(folder: Path, kinds: list[str], moments: int, seed: int = 0) -> l
                 while struck is None:  # a run that had ended before is no kill: draw again
                     shutil.rmtree(out, ignore_errors=True)
                     struck = strike(out, round(draw.uniform(0.02, 1.0) * seconds, 2))
-                told.append(
+                scored.append(
                     {"kind": kind, "number": number, "of_s": round(seconds, 1), **asdict(struck)}
                 )
                 with book.open("a") as file:
-                    file.write(json.dumps(told[-1]) + "\n")
-                print(told[-1], flush=True)
-    return [one for one in told if one["kind"] in kinds and one["number"] < moments]
+                    file.write(json.dumps(scored[-1]) + "\n")
+                print(scored[-1], flush=True)
+    return [one for one in scored if one["kind"] in kinds and one["number"] < moments]
 
 
 def _read(book: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in book.read_text().splitlines()] if book.exists() else []
 
 
-def table(told: list[dict[str, Any]]) -> str:
+def table(scored: list[dict[str, Any]]) -> str:
     """Return the moments as a Markdown table."""
     lines = [
         "| killed | at, s of | during | what became of the run | same products | left running |",
         "|---|---|---|---|---|---|",
     ]
-    for one in told:
+    for one in scored:
         same = "yes" if one["same"] else "**no**"
         lines.append(
             f"| {one['kind']} | {one['at_s']:.1f} of {one['of_s']:.0f} | {one['step']} | "
@@ -103,20 +103,20 @@ def main() -> None:
         signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
     )  # ends what it started
     kinds = [kind for kind in options.kinds if programs() or "PostgreSQL" not in kind]
-    told = _read(options.folder / "moments.jsonl")
-    if not options.told:
-        told = strike_all(options.folder, kinds, options.moments, options.seed)
-    print(table(told))
-    good = sum(one["same"] and not one["left_running"] for one in told)
+    scored = _read(options.folder / "moments.jsonl")
+    if not options.scored:
+        scored = strike_all(options.folder, kinds, options.moments, options.seed)
+    print(table(scored))
+    good = sum(one["same"] and not one["left_running"] for one in scored)
     if options.write:
         fill(
             "kill",
-            table=table(told),
-            moments=str(len(told)),
+            table=table(scored),
+            moments=str(len(scored)),
             good=str(good),
             seed=str(options.seed),
         )
-    sys.exit(0 if good == len(told) else 1)
+    sys.exit(0 if good == len(scored) else 1)
 
 
 if __name__ == "__main__":

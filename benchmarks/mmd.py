@@ -39,7 +39,7 @@ from configs.selection import SelectionConfig
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
 from models.mmd import mmd2
 from models.reference import Reference
-from models.registry import Found
+from models.registry import Checkpoint
 from models.selection import choose
 
 LARGEST_OF_LIBRARY = 4000
@@ -134,7 +134,7 @@ def values(
     return rng.gamma(5, 0.02 * (1 + shift), shape).clip(0.001, 1)
 
 
-def card(folder: Path, number: int, count: int) -> Found:
+def card(folder: Path, number: int, count: int) -> Checkpoint:
     """Return a checkpoint with a reference sample and no weights: the choice reads none."""
     rng = np.random.default_rng(100 + number)
     folder.mkdir()
@@ -145,7 +145,7 @@ def card(folder: Path, number: int, count: int) -> Found:
     block = np.sort(rng.integers(0, 80, count)).astype(np.int32)
     sample = Reference(BANDS, drawn, block, np.zeros(count, np.int32), ("d",), 5.0)
     any_statistics = BandStatistics(minimum=0, maximum=1, mean=0, std=1)
-    return Found(
+    return Checkpoint(
         folder,
         CheckpointCard(
             name=f"card-{number}",

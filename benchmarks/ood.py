@@ -28,9 +28,9 @@ from configs.studying import read_study
 from flows.study.pool import simulated_scenes
 from gee.simulated import fingerprint
 from models import registry
-from models.registry import Found
+from models.registry import Checkpoint
 from models.selection import choose
-from models.selection.ranking import OWN, SCORE, compare, told
+from models.selection.ranking import OWN, SCORE, compare, scored
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -199,12 +199,12 @@ KINDS: dict[str, Callable[[Scene], None]] = {
 
 
 def warned(
-    cards: list[Found], stack: Stack, settings: SelectionConfig
+    cards: list[Checkpoint], stack: Stack, settings: SelectionConfig
 ) -> tuple[bool, str, dict[str, float]]:
     """Return whether a run would warn, which checkpoint is the nearest, and that checkpoint's
     signals.
     """
-    found = told(compare(cards, stack, None, settings), settings)
+    found = scored(compare(cards, stack, None, settings), settings)
     name = min(found, key=lambda one: (found[one][NEAREST], one))
     card = next(one.card for one in cards if one.card.name == name)
     known = settings.calibration(card.bands, card.simulated)

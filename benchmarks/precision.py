@@ -124,8 +124,8 @@ def without_instructions(name: str) -> Cost:
     of its own.
     """
     words = [sys.executable, "-m", "benchmarks.precision", "--older", name]
-    told = {**os.environ, "ONEDNN_MAX_CPU_ISA": OLDER}
-    done = subprocess.run(words, env=told, cwd=ROOT, check=True, capture_output=True, text=True)
+    scored = {**os.environ, "ONEDNN_MAX_CPU_ISA": OLDER}
+    done = subprocess.run(words, env=scored, cwd=ROOT, check=True, capture_output=True, text=True)
     return Cost(**json.loads(done.stdout))
 
 

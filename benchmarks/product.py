@@ -186,11 +186,11 @@ def large_revision() -> dict[str, str]:
         target.mkdir()
         threshold = read_inventory(revision / "landslides.gpkg").threshold
         begun = time.process_time()
-        slides = outline(
+        landslides = outline(
             probability, observed, threshold, stack, CleanConfig(), choice=about.choice
         )
         traced = time.process_time()
-        done = write_products(target, slides, probability, observed, stack, about)
+        done = write_products(target, landslides, probability, observed, stack, about)
         write_item(target, done)
         written = time.process_time()
         small = (revision / "report.html").stat().st_size / 1e6

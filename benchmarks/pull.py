@@ -91,8 +91,8 @@ def measure(case: Case, python: str) -> dict[str, Any]:
         )
         if done.returncode:
             raise SystemExit(f"{case.name}: {' '.join(done.stderr.strip().splitlines()[-3:])}")
-        told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        return {**told, **service.counts(), "load": os.getloadavg()[0]}
+        scored: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return {**scored, **service.counts(), "load": os.getloadavg()[0]}
 
 
 def _key(folder: str, url: str) -> str:

@@ -38,7 +38,7 @@ def coslide(side: int, workers: int) -> Pull:
     from configs.event import DateRange, Event, Windows
     from configs.records import Scene
     from gee.earthengine import EarthEngineSource, connect, planning
-    from gee.earthengine.scenes import Found
+    from gee.earthengine.scenes import Checkpoint
     from gee.stack import assemble
 
     grid = GeoBox((side, side), Affine(*TRANSFORM), CRS)
@@ -50,7 +50,7 @@ def coslide(side: int, workers: int) -> Pull:
     config = EarthEngineConfig(workers=workers)
     source = EarthEngineSource(config)
     scene = Scene(SCENE, When.POST, day, "COPERNICUS/S2_HARMONIZED")
-    found = Found(scene, area.polygon, "54TWN", {"clouds": "cloud-score-plus", "scl": False})
+    found = Checkpoint(scene, area.polygon, "54TWN", {"clouds": "cloud-score-plus", "scl": False})
     want = planning.wanted(names, source.offer())
     windows = Windows(pre=days, post=days, as_of=day)
     plan = planning.plan_of(
@@ -161,14 +161,14 @@ def main() -> None:
         pull(Path(folder))
         seconds, after = time.monotonic() - start, os.times()
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    told = {
+    scored = {
         "version": version(name.split()[0]),
         "seconds": seconds,
         "cpu_s": after.user + after.system - before.user - before.system,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
         "disk_mb": size / 1e6,
     }
-    print(json.dumps(told))
+    print(json.dumps(scored))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from flows.learning.evaluate_cards import sample_rows
 from gee.simulated.truth import simulated_mask
 from models.architectures import ARCHITECTURES
 from models.metrics import Confusion
-from models.registry import Found, find
+from models.registry import Checkpoint, find
 from tiles.grid import TileGrid
 from tiles.seams import seams
 from tiles.stitch import map_tiles
@@ -46,7 +46,7 @@ class Scene:
     name: str
 
 
-def scene_of(found: Found, folder: Path) -> Scene:
+def scene_of(found: Checkpoint, folder: Path) -> Scene:
     """Return a scene that a checkpoint has not been trained on."""
     card = found.card
     if not card.simulated:
@@ -69,7 +69,7 @@ def scene_of(found: Found, folder: Path) -> Scene:
     )
 
 
-def lines(found: Found, scene: Scene) -> list[str]:
+def lines(found: Checkpoint, scene: Scene) -> list[str]:
     """Return one checkpoint's lines of the table."""
     card, predictor, out = found.card, found.load(), []
     shape = (scene.truth.shape[0], scene.truth.shape[1])
@@ -82,13 +82,13 @@ def lines(found: Found, scene: Scene) -> list[str]:
         )
         tiles = card.tiles.model_copy(update={"size": size, "halo": halo})
         grid = TileGrid.for_card(shape, tiles, ARCHITECTURES[card.architecture].stride)
-        chance: Any = map_tiles(scene.pixels, grid, predictor, batch=4)
-        valid = (scene.truth != IGNORED) & np.isfinite(chance)
-        f1 = Confusion.from_masks(chance >= card.threshold, scene.truth == 1, valid).f1
+        probability: Any = map_tiles(scene.pixels, grid, predictor, batch=4)
+        valid = (scene.truth != IGNORED) & np.isfinite(probability)
+        f1 = Confusion.from_masks(probability >= card.threshold, scene.truth == 1, valid).f1
         own = " (the checkpoint's own)" if size == card.tiles.size else ""
         out.append(
             f"| `{card.name}` | {scene.name} | {size}{own} | {tiles.mode} | {f1:.3f} | "
-            f"{seams(chance, grid).ratio:.3f} |"
+            f"{seams(probability, grid).ratio:.3f} |"
         )
     return out
 

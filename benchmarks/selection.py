@@ -95,12 +95,12 @@ def measure(run: RunConfig) -> dict[str, Any]:
         for found in cards:
             named = type(choice)(**{**choice.__dict__, "card": found.card.name, "fallback": None})
             observed = steps.observe(run, cards, named, stack, layout)
-            chance = np.asarray(
+            probability = np.asarray(
                 steps.map_probability(run, cards, named, stack, observed, layout)[:, :]
             )
-            valid = (truth != IGNORED) & np.isfinite(chance)
+            valid = (truth != IGNORED) & np.isfinite(probability)
             f1[found.card.name] = Confusion.from_masks(
-                chance >= found.card.threshold, truth == 1, valid
+                probability >= found.card.threshold, truth == 1, valid
             ).f1
     return {
         "event": run.event.model_dump(mode="json"),

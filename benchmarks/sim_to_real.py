@@ -26,7 +26,7 @@ from flows.learning.train import probability_of, train_card
 from flows.study.pool import sample_sets
 from gee.simulated import fingerprint
 from models.metrics import Confusion, Sweep
-from models.registry import Found
+from models.registry import Checkpoint
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +41,7 @@ KINDS: dict[str, Adapt] = {"as they are": "card", "by their own mean and spread"
 
 def card_of(
     config: StudyConfig, folder: Path, real: str, bands: tuple[str, ...], adapt: Adapt
-) -> Found:
+) -> Checkpoint:
     """Return the checkpoint of six simulated landscapes in the real scene's bands, trained where it
     is not there yet.
     """
@@ -56,7 +56,7 @@ def card_of(
         return train_card(
             training, [sets[s.path].path for s in training.samples], "sim-to-real", place.parent
         )
-    return Found(place, read_card(place))
+    return Checkpoint(place, read_card(place))
 
 
 def measure(config: StudyConfig, folder: Path, real: str) -> dict[str, dict[str, float]]:
@@ -72,13 +72,13 @@ def measure(config: StudyConfig, folder: Path, real: str) -> dict[str, dict[str,
     return {kind: _scores(one, samples, truth) for kind, one in cards.items()}
 
 
-def _scores(found: Found, samples: SampleSet, truth: NDArray[np.uint8]) -> dict[str, float]:
+def _scores(found: Checkpoint, samples: SampleSet, truth: NDArray[np.uint8]) -> dict[str, float]:
     known = truth != IGNORED
-    chance = probability_of(found.load("cpu", "bfloat16"), samples, known)
-    valid = known & np.isfinite(chance)
-    as_it_is = Confusion.from_masks(chance >= found.card.threshold, truth == 1, valid)
+    probability = probability_of(found.load("cpu", "bfloat16"), samples, known)
+    valid = known & np.isfinite(probability)
+    as_it_is = Confusion.from_masks(probability >= found.card.threshold, truth == 1, valid)
     _, best = Sweep.of(
-        np.nan_to_num(chance), np.where(valid, truth, IGNORED).astype(np.uint8)
+        np.nan_to_num(probability), np.where(valid, truth, IGNORED).astype(np.uint8)
     ).best()
     everything = Confusion.from_masks(np.ones_like(known), truth == 1, valid)
     return {

@@ -129,9 +129,9 @@ def measure(row: Row, seed: int) -> dict[str, Any]:
     network = build(row.network, len(bands), **row.arguments)
     spent = train_for(network, draw, row.cpu_seconds, seed)
     pixels = normaliser.array(np.stack([samples.read(band) for band in bands]))
-    chance = probability(network, pixels[None])[0]
-    threshold, _ = Sweep.of(chance, samples.label(samples.numbers(("validation",)))).best()
-    counts = Confusion.from_masks(chance >= threshold, samples.label(samples.numbers(("test",))))
+    mapped = probability(network, pixels[None])[0]
+    threshold, _ = Sweep.of(mapped, samples.label(samples.numbers(("validation",)))).best()
+    counts = Confusion.from_masks(mapped >= threshold, samples.label(samples.numbers(("test",))))
     return {
         "parameters": sum(p.numel() for p in network.parameters()),
         "channels": len(bands),

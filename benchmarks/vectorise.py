@@ -51,7 +51,7 @@ def tile() -> NDArray[np.float32]:
     touching.
     """
     rng = np.random.default_rng(0)
-    chance = np.full((SIDE_PX, SIDE_PX), 0.05, np.float32)
+    probability = np.full((SIDE_PX, SIDE_PX), 0.05, np.float32)
     side = int(np.sqrt(SLIDES)) + 1
     cell = SIDE_PX // side
     rows, columns = np.mgrid[:cell, :cell] - cell // 2
@@ -71,8 +71,8 @@ def tile() -> NDArray[np.float32]:
             else np.hypot(rows, columns) < 2
         )
         one[[0, -1]], one[:, [0, -1]] = False, False
-        chance[y : y + cell, x : x + cell][one] = 0.55 + 0.4 * rng.random()
-    return chance
+        probability[y : y + cell, x : x + cell][one] = 0.55 + 0.4 * rng.random()
+    return probability
 
 
 def prepare(folder: Path, tiles: int) -> None:
@@ -82,34 +82,34 @@ def prepare(folder: Path, tiles: int) -> None:
     group = zarr.open_group(folder / "stack.zarr", mode="w")
     group.attrs.update({"format": FORMAT, "grid": grid_attributes(grid), "bands": ["slope", "dem"]})
     options: dict[str, Any] = {"shape": (side, side), "chunks": (CHUNK_PX, CHUNK_PX)}
-    chance = zarr.create_array(folder / "probability.zarr", dtype="float32", **options)
+    probability = zarr.create_array(folder / "probability.zarr", dtype="float32", **options)
     seen = zarr.create_array(folder / "observation.zarr", dtype="uint8", fill_value=1, **options)
     bands = {name: group.create_array(name, dtype="int16", **options) for name in ("slope", "dem")}
     columns = np.arange(side, dtype=np.float32)
     for first in range(0, side, CHUNK_PX):
         rows = slice(first, min(first + CHUNK_PX, side))
         at = np.arange(rows.start, rows.stop)
-        chance[rows] = np.tile(one[at % SIDE_PX], (1, tiles))
+        probability[rows] = np.tile(one[at % SIDE_PX], (1, tiles))
         wave = np.sin(columns / 90)[None] * np.cos(at / 70)[:, None]
         bands["slope"][rows] = encode(20 + 15 * wave, "slope")
         bands["dem"][rows] = encode(800 + 300 * wave, "dem")
-    assert seen.shape == chance.shape
+    assert seen.shape == probability.shape
 
 
 def _open(folder: Path) -> tuple[zarr.Array, zarr.Array, Stack]:  # type: ignore[type-arg]
-    chance, seen = (
+    probability, seen = (
         zarr.open_array(folder / f"{name}.zarr", mode="r")
         for name in ("probability", "observation")
     )
-    return chance, seen, Stack(folder / "stack.zarr")
+    return probability, seen, Stack(folder / "stack.zarr")
 
 
 def ours_polygons(folder: Path) -> gpd.GeoDataFrame:
     """Return the polygons coslide traces."""
-    chance, _, stack = _open(folder)
-    tracer = Tracer(chance.shape[1])
-    for first in range(0, chance.shape[0], 512):
-        tracer.add(np.asarray(chance[first : first + 512]) >= 0.5)
+    probability, _, stack = _open(folder)
+    tracer = Tracer(probability.shape[1])
+    for first in range(0, probability.shape[0], 512):
+        tracer.add(np.asarray(probability[first : first + 512]) >= 0.5)
     return gpd.GeoDataFrame(
         geometry=tracer.finish(stack.geobox.affine).geometry, crs=str(stack.geobox.crs)
     )
@@ -117,8 +117,8 @@ def ours_polygons(folder: Path) -> gpd.GeoDataFrame:
 
 def theirs_polygons(folder: Path) -> gpd.GeoDataFrame:
     """Return the polygons rasterio finds, made valid."""
-    chance, _, stack = _open(folder)
-    return _theirs(np.asarray(chance[:]) >= 0.5, stack)
+    probability, _, stack = _open(folder)
+    return _theirs(np.asarray(probability[:]) >= 0.5, stack)
 
 
 def _theirs(mask: NDArray[np.bool_], stack: Stack) -> gpd.GeoDataFrame:
@@ -132,17 +132,17 @@ def _theirs(mask: NDArray[np.bool_], stack: Stack) -> gpd.GeoDataFrame:
 
 def ours_attributes(folder: Path) -> gpd.GeoDataFrame:
     """Return the landslides coslide outlines, with all their fields."""
-    chance, seen, stack = _open(folder)
-    return outline(chance, seen, 0.5, stack, EVERYTHING).landslides
+    probability, seen, stack = _open(folder)
+    return outline(probability, seen, 0.5, stack, EVERYTHING).landslides
 
 
 def theirs_attributes(folder: Path) -> gpd.GeoDataFrame:
     """Return the landslides with the same fields by the usual means: burnt ids and statistics by
     label.
     """
-    chance, seen, stack = _open(folder)
-    probability = np.asarray(chance[:])
-    mask = (probability >= 0.5) & (np.asarray(seen[:]) == 1)
+    probability, seen, stack = _open(folder)
+    values = np.asarray(probability[:])
+    mask = (values >= 0.5) & (np.asarray(seen[:]) == 1)
     frame = _theirs(mask, stack)
     boxes = shapely.get_coordinates(shapely.oriented_envelope(frame.geometry.to_numpy())).reshape(
         -1, 5, 2
@@ -157,8 +157,8 @@ def theirs_attributes(folder: Path) -> gpd.GeoDataFrame:
     labels = rasterize(pairs, out_shape=mask.shape, transform=stack.geobox.affine, dtype="int32")
     index = np.arange(1, len(frame) + 1)
     slope, dem = stack.read("slope"), stack.read("dem")
-    frame["probability_mean"] = ndimage.mean(probability, labels, index)
-    frame["probability_max"] = ndimage.maximum(probability, labels, index)
+    frame["probability_mean"] = ndimage.mean(values, labels, index)
+    frame["probability_max"] = ndimage.maximum(values, labels, index)
     frame["slope_mean_deg"] = ndimage.mean(slope, labels, index)
     frame["relief_m"] = ndimage.maximum(dem, labels, index) - ndimage.minimum(dem, labels, index)
     return frame.sort_values("area_m2", ascending=False, kind="stable").reset_index(drop=True)
@@ -184,12 +184,12 @@ def digest(frame: gpd.GeoDataFrame) -> dict[str, float]:
     """Return what the other side must agree with: count, area, and the mean of every field both
     make.
     """
-    told = {
+    scored = {
         "count": float(len(frame)),
         "total_m2": float(frame.area.sum()),
         "valid": float(frame.is_valid.all()),
     }
-    return told | {name: float(frame[name].mean()) for name in COMPARED if name in frame.columns}
+    return scored | {name: float(frame[name].mean()) for name in COMPARED if name in frame.columns}
 
 
 def check(one: dict[str, float], other: dict[str, float]) -> None:

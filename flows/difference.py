@@ -27,7 +27,7 @@ from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from models.histogram import BandHistogram
 from models.inference.adaptation import Adaptation, Matching
-from models.registry import Candidates, Found
+from models.registry import Candidates, Checkpoint
 from tiles.stitch import map_tiles
 from tiles.views import Is, Without
 
@@ -65,9 +65,14 @@ def subtractable(cards: Candidates) -> Candidates:
 
 
 def subtract(
-    run: RunConfig, found: Found, stack: Stack, observed: Observed, chance: Rows, layout: RunLayout
+    run: RunConfig,
+    found: Checkpoint,
+    stack: Stack,
+    observed: Observed,
+    probability: Rows,
+    layout: RunLayout,
 ) -> Rows:
-    """Return `chance` `(y, x)` with 0 where the earlier image shows a landslide already.
+    """Return `probability` `(y, x)` with 0 where the earlier image shows a landslide already.
 
     Raises:
         RequestError: the images share no clear pixel, and are to be matched.
@@ -91,12 +96,12 @@ def subtract(
         adaptation = adaptation_before(found, stack, names, before)
     mapped = _map(run, found, view, before, layout.probability_before, adaptation)
     threshold = run.clean.threshold or found.card.threshold
-    return Without(chance, mapped, threshold)
+    return Without(probability, mapped, threshold)
 
 
 def _map(
     run: RunConfig,
-    found: Found,
+    found: Checkpoint,
     view: Rows,
     before: Observed,
     path: Path,

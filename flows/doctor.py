@@ -17,7 +17,7 @@ LOW_DISK_GIB = 5.0
 
 def examine(out: Path) -> list[Finding]:
     """Return all findings, in the order a person would mend them."""
-    rooms: tuple[Callable[[], Iterator[Finding]], ...] = (
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         _geodata,
         lambda: _disk(out),
         _gpu,
@@ -27,9 +27,9 @@ def examine(out: Path) -> list[Finding]:
         _service,
     )
     findings: list[Finding] = []
-    for room in rooms:
+    for check in checks:
         try:
-            findings += room()
+            findings += check()
         except CoslideError as error:
             findings.append(Finding(error.kind, "missing", error.message, error.remedy))
     return findings

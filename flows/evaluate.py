@@ -94,11 +94,11 @@ def evaluate_one(
         )
     run = read_run(layout.config)
     predicted, geobox = read_mask(folder / "landslides.tif")
-    truth, slides = truth_of(run, geobox, reference, extent, ignore)
+    truth, landslides = truth_of(run, geobox, reference, extent, ignore)
     found = read_inventory(folder / "landslides.gpkg")
     if review is not None:
         found, predicted = as_reviewed(found, predicted, read_review(review))
-    objects = compare_landslides(found.landslides, slides, predicted, truth, geobox)
+    objects = compare_landslides(found.landslides, landslides, predicted, truth, geobox)
     scores: dict[str, Any] = {
         "revision": str(folder),
         "simulated": run.source.kind == "simulated",

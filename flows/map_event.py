@@ -31,10 +31,12 @@ def map_event(
     stack = step(steps.pull, name="pull")(run, event, source, cards, plan, layout, insist)
     choice = step(steps.choose, name="choose")(run, cards, stack, layout)
     observed = step(steps.observe, name="observe")(run, cards, choice, stack, layout)
-    chance = step(steps.map_probability, name="map")(run, cards, choice, stack, observed, layout)
-    slides = step(steps.outline_landslides, name="outline")(
-        run, cards, choice, stack, observed, chance
+    probability = step(steps.map_probability, name="map")(
+        run, cards, choice, stack, observed, layout
+    )
+    inventory = step(steps.outline_landslides, name="outline")(
+        run, cards, choice, stack, observed, probability
     )
     return step(publish, name="publish")(
-        run, event, layout, source, cards, plan, choice, stack, observed, chance, slides
+        run, event, layout, source, cards, plan, choice, stack, observed, probability, inventory
     )

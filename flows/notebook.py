@@ -83,12 +83,14 @@ def add_run(board: Any, revision: Path | str) -> list[str]:
                 str(file.crs),
                 f"{title}: {name}",
             )
-    slides = gpd.read_file(
+    landslides = gpd.read_file(
         layout.folder / "landslides.gpkg", layer="landslides", columns=list(SHOWN)
     ).to_crs(4326)
-    if len(slides):
+    if len(landslides):
         style = {"color": "#e4002b", "weight": 2, "fillOpacity": 0.1}
-        board.add_gdf(slides, layer_name=f"{title}: landslides", style=style, zoom_to_layer=False)
+        board.add_gdf(
+            landslides, layer_name=f"{title}: landslides", style=style, zoom_to_layer=False
+        )
     board.set_center(run.event.longitude, run.event.latitude, 12)
     return [layer.name for layer in board.layers[before:]]
 
@@ -125,11 +127,11 @@ def _observed(file: Any, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.moveaxis(table[classes], -1, 0)
 
 
-def _likely(file: Any, chance: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _likely(file: Any, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return probability as colours, `(rgba, y, x)`; nothing where it is faint or not known."""
     del file
-    known = np.isfinite(chance) & (chance >= FAINT)
-    colours = mpl.colormaps["plasma"](np.where(known, chance, 0.0), bytes=True)
+    known = np.isfinite(probability) & (probability >= FAINT)
+    colours = mpl.colormaps["plasma"](np.where(known, probability, 0.0), bytes=True)
     colours[..., 3] = np.where(known, 200, 0)
     return np.moveaxis(colours, -1, 0)
 

@@ -24,10 +24,10 @@ LONGEST = 4000
 """Characters of a message; chat services cut or refuse longer ones."""
 
 
-def tell(service: ServiceConfig, subject: str, body: str) -> list[str]:
+def send(service: ServiceConfig, subject: str, body: str) -> list[str]:
     """Return what could not be told, after telling everybody in `notify` by webhook and mail."""
     failed = []
-    for name, send in _ways(service):
+    for name, send in _senders(service):
         try:
             send(subject, body[:LONGEST])
         except (RequestError, SourceError) as error:
@@ -46,7 +46,7 @@ def check(notify: Notify, hosts: tuple[str, ...]) -> None:
         _address(name, hosts)
 
 
-def _ways(service: ServiceConfig) -> Iterator[tuple[str, Callable[[str, str], None]]]:
+def _senders(service: ServiceConfig) -> Iterator[tuple[str, Callable[[str, str], None]]]:
     for name in service.notify.webhooks:
         yield name, partial(_webhook, name, service.allow.webhooks)
     if service.notify.email is not None:

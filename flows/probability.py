@@ -32,14 +32,14 @@ from configs.selection import read_selection
 from configs.stack import CHUNK_PX, Rows, Stack
 from flows.run import engine
 from flows.run.engine import Cluster, Report
-from flows.run.shards import Begun, check_worker, tell, versions
+from flows.run.shards import Begun, check_worker, report_workers, versions
 from gee.observation import Observed
 from models import registry
 from models.architectures import ARCHITECTURES
 from models.inference.adaptation import Adaptation, adapting
 from models.inference.predict import Device, Predictor
 from models.reference import sample
-from models.registry import Candidates, Found
+from models.registry import Candidates, Checkpoint
 from models.selection.ranking import compare
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles
@@ -107,7 +107,7 @@ class _Target(NamedTuple):
 
 
 def map_card(
-    found: Found,
+    found: Checkpoint,
     model: ModelConfig,
     stack: Stack,
     observed: Observed,
@@ -178,7 +178,7 @@ def shards_of(grid: TileGrid) -> list[range]:
 
 def _shards(
     cluster: Cluster,
-    found: Found,
+    found: Checkpoint,
     model: ModelConfig,
     stack: Stack,
     observed: Observed,
@@ -217,7 +217,7 @@ def _by_workers(
         reports.append(report)
         mapped += rows[number]
         progress(mapped * len(grid.columns), sum(rows) * len(grid.columns))
-    tell(reports)
+    report_workers(reports)
 
 
 def map_shard(shard: MapShard) -> Report:
@@ -256,7 +256,7 @@ def _predictor(card: str, folder: str, weights: str, device: Device) -> Predicto
             f"the worker does not see the checkpoint {candidate}",
             "Put `model.card_dirs` where all machines see it.",
         )
-    found = Found(candidate, read_card(candidate))
+    found = Checkpoint(candidate, read_card(candidate))
     if found.card.weights_sha256 != weights:
         raise RequestError(
             f"the worker's checkpoint `{card}` is another one",
@@ -327,12 +327,14 @@ def all_adapting(cards: Candidates, adapt: Adapt) -> Candidates:
     """Return the candidates as checkpoints that adapt to scenes, whatever they were trained
     with.
     """
-    made = (Found(one.folder, adapting(one.card, one.reference(), adapt)) for one in cards.cards)
+    made = (
+        Checkpoint(one.folder, adapting(one.card, one.reference(), adapt)) for one in cards.cards
+    )
     return replace(cards, cards=tuple(made))
 
 
 def adaptation_of(
-    found: Found, stack: Stack, area: Area | None, layout: RunLayout
+    found: Checkpoint, stack: Stack, area: Area | None, layout: RunLayout
 ) -> Adaptation | None:
     """Return how the scene is adapted to the checkpoint; None for a checkpoint that takes scenes as
     they are.
@@ -367,7 +369,7 @@ def adaptation_of(
 
 
 def adaptation_before(
-    found: Found, stack: Stack, names: tuple[str, ...], before: Observed
+    found: Checkpoint, stack: Stack, names: tuple[str, ...], before: Observed
 ) -> Adaptation | None:
     """Return how the image from before the event is brought to a post-only checkpoint, by that
     image's own clear, sloping pixels.

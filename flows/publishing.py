@@ -64,8 +64,8 @@ def publish(
     choice: Choice,
     stack: Stack,
     observed: Observed,
-    chance: Rows,
-    slides: Inventory,
+    probability: Rows,
+    inventory: Inventory,
 ) -> Finished:
     """Return the run as the event's next revision. Until the last line nothing of it is in the
     event's folder.
@@ -81,8 +81,8 @@ def publish(
         provenance |= _reviewed(review)
         published = write_products(
             layout.folder,
-            slides,
-            chance,
+            inventory,
+            probability,
             observed.array,
             stack,
             about,

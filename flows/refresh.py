@@ -18,10 +18,10 @@ from flows import steps
 from flows.events import reviews
 from flows.events import state as event_state
 from flows.events.state import (
+    Decision,
+    EventStatus,
     Refresh,
-    Standing,
     Stop,
-    Verdict,
     Wait,
     is_look_due,
     is_refresh_due,
@@ -85,36 +85,36 @@ def _turn(
 ) -> dict[str, Any]:
     """Return what became of one look for new images. The caller holds the event's refresh lock."""
     run = next_run(event, now, checkpoint)
-    verdict = Refresh("asked for with --force") if force else verdict_of(event, run)
-    logger.info("%s: %s", run.event.name, verdict.reason)
-    if isinstance(verdict, Stop):
+    decision = Refresh("asked for with --force") if force else decision_of(event, run)
+    logger.info("%s: %s", run.event.name, decision.reason)
+    if isinstance(decision, Stop):
         with workspace.waiting(event.lock):
-            state = event_state.stop(event, verdict).state
-        return told(state, event, run, verdict.reason)
+            state = event_state.stop(event, decision).state
+        return told(state, event, run, decision.reason)
     with workspace.waiting(event.lock):
         event_state.write_state(event, checked=run.windows.as_of)
-    if isinstance(verdict, Wait):
-        return told("waiting", event, run, verdict.reason)
+    if isinstance(decision, Wait):
+        return told("waiting", event, run, decision.reason)
     try:
         answer = run_it(run, step, force or reviews.waiting(event) is not None)
     except NothingNewError as error:
-        return told("waiting", event, run, f"{verdict.reason}, but {error.message}")
+        return told("waiting", event, run, f"{decision.reason}, but {error.message}")
     except NothingToSeeError as error:
         if event.revisions():
             raise
         return told("waiting", event, run, error.message)
-    return answer | {"action": "refreshed", "reason": verdict.reason, **_after(event)}
+    return answer | {"action": "refreshed", "reason": decision.reason, **_after(event)}
 
 
-def verdict_of(event: EventFolder, run: RunConfig) -> Verdict:
+def decision_of(event: EventFolder, run: RunConfig) -> Decision:
     """Return whether an event is to be refreshed, after asking the source what it has where that
     matters.
     """
-    stands = event_state.standing(event, run.windows.post.last, reviews.waiting(event) is not None)
+    stands = event_state.status(event, run.windows.post.last, reviews.waiting(event) is not None)
     return settled(stands) or is_refresh_due(stands, _on_offer(run, stands), run.windows.as_of)
 
 
-def _on_offer(run: RunConfig, stands: Standing) -> tuple[Scene, ...]:
+def _on_offer(run: RunConfig, stands: EventStatus) -> tuple[Scene, ...]:
     """Return the scenes that a run would use; none where there is no imagery (yet)."""
     source = steps.open_source(run)
     try:
@@ -161,7 +161,7 @@ def _after(event: EventFolder) -> dict[str, Any]:
     """Return what became of the event: closed at once where the new revision has reached the
     target.
     """
-    stop = settled(event_state.standing(event, event_state.latest_run(event).windows.post.last))
+    stop = settled(event_state.status(event, event_state.latest_run(event).windows.post.last))
     with workspace.waiting(event.lock):
         state = event_state.stop(event, stop) if stop else event_state.read_state(event)
     return {"event_state": state.state, "event_reason": state.reason}

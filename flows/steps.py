@@ -25,10 +25,10 @@ from gee.observation import observe as observe_stack
 from gee.source import Plan, Source
 from gee.sources import make_source
 from gee.stack import assemble, fill_blocks
-from inventory.exposure.user_layers import Given
+from inventory.exposure.user_layers import UserLayers
 from inventory.outline.outline import Inventory, outline
 from models import registry
-from models.registry import Candidates, Found
+from models.registry import Candidates, Checkpoint
 from models.selection.choose import choose as choose_checkpoint
 from models.selection.choose import write_ranking
 from tiles.views import Filled, Mean
@@ -106,7 +106,7 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
         NothingToSeeError: no imagery; where the swapped epicentre would hit it, the message says
             so.
     """
-    Given.open(run.affected)  # a file that cannot be used is told now, not after hours of work
+    UserLayers.open(run.affected)  # a file that cannot be used is told now, not after hours of work
     area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
     wanted = stack_bands(run, source, cards)
     read = {parse_band(name).when for name in card_bands(run, cards)}
@@ -276,12 +276,12 @@ def map_probability(
     Where the choice names several members, it is their mean.
     """
 
-    def by(found: Found, where: ObservationClass, path: Path) -> Rows:
+    def by(found: Checkpoint, where: ObservationClass, path: Path) -> Rows:
         with progress(f"mapping with {found.card.name}", "tile") as advance:
             adaptation = adaptation_of(found, stack, run.place, layout)
             return map_card(found, run.model, stack, observed, where, path, advance, adaptation)
 
-    chance: Rows = by(cards.by_name(choice.card), ObservationClass.CLEAR, layout.probability)
+    probability: Rows = by(cards.by_name(choice.card), ObservationClass.CLEAR, layout.probability)
     if choice.members:
         beside = [
             by(
@@ -291,19 +291,19 @@ def map_probability(
             )
             for name in choice.members[1:]
         ]
-        chance = Mean((chance, *beside))
+        probability = Mean((probability, *beside))
     if choice.fallback and observed.counts[ObservationClass.NO_PRE]:
         fill = by(cards.by_name(choice.fallback), ObservationClass.NO_PRE, layout.filled)
-        chance = Filled(chance, fill)
+        probability = Filled(probability, fill)
     if run.model.subtract_pre:
-        chance = difference.subtract(
-            run, cards.by_name(choice.card), stack, observed, chance, layout
+        probability = difference.subtract(
+            run, cards.by_name(choice.card), stack, observed, probability, layout
         )
     journal.note(pixels=int(np.prod(stack.shape)))
-    return chance
+    return probability
 
 
-def threshold_of(run: RunConfig, found: Found) -> float:
+def threshold_of(run: RunConfig, found: Checkpoint) -> float:
     """Return the probability from which a pixel is a landslide: the run's, else the
     checkpoint's.
     """
@@ -316,7 +316,7 @@ def outline_landslides(
     choice: Choice,
     stack: Stack,
     observed: Observed,
-    chance: Rows,
+    probability: Rows,
 ) -> Inventory:
     """Return the landslides and what the rules rejected."""
     fallback = threshold_of(run, cards.by_name(choice.fallback)) if choice.fallback else None
@@ -325,8 +325,8 @@ def outline_landslides(
             [threshold_of(run, cards.by_name(name)) for name in choice.members or (choice.card,)]
         )
     )
-    slides = outline(
-        chance,
+    inventory = outline(
+        probability,
         observed.array,
         threshold,
         stack,
@@ -334,5 +334,5 @@ def outline_landslides(
         choice=choice,
         fallback_threshold=fallback,
     )
-    journal.note(landslides=len(slides.landslides), rejected=len(slides.rejected))
-    return slides
+    journal.note(landslides=len(inventory.landslides), rejected=len(inventory.rejected))
+    return inventory

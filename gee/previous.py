@@ -86,7 +86,7 @@ class Earlier:
 
     def still_to_ask(self, plan: Plan, kept: Kept, inside: NDArray[np.bool_]) -> Plan:
         """Return the plan with only those measured bands of a block that are not known yet."""
-        asked = []
+        requested = []
         for name in plan.bands:
             when = parse_band(name).when
             if when is None:
@@ -98,16 +98,16 @@ class Earlier:
                     and bool(kept.settled[when][inside].all())
                 )
             if not known:
-                asked.append(name)
-        return replace(plan, bands=tuple(asked))
+                requested.append(name)
+        return replace(plan, bands=tuple(requested))
 
-    def knows(self, name: str, kept: Kept, asked: Plan) -> bool:
+    def knows(self, name: str, kept: Kept, requested: Plan) -> bool:
         """Return whether a band of the stack needs nothing of what is asked for."""
         when = parse_band(name).when
         if when is None:
             return self.static and name in kept.stored
         return when in kept.settled and all(
-            parse_band(band).when is not when for band in asked.bands
+            parse_band(band).when is not when for band in requested.bands
         )
 
 

@@ -30,7 +30,15 @@ from gee.chunks import HANDS
 from gee.derive import MARGIN_PX, hillshade_attributes, index, terrain
 from gee.previous import Earlier, Policy, earlier, merge, news
 from gee.source import Plan, Pulled, Source
-from gee.store import Block, blocks_of, finish, is_done, open_or_create, stored_names, write_block
+from gee.store import (
+    Block,
+    blocks_of,
+    is_done,
+    mark_complete,
+    open_or_create,
+    stored_names,
+    write_block,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +139,7 @@ def assemble(
             )
         for done, _ in enumerate(fill(source, filling, missing), len(blocks) - len(missing) + 1):
             progress(done, len(blocks))
-        finish(path, blocks)
+        mark_complete(path, blocks)
     except (OSError, MemoryError) as error:
         raise from_os_error(error) from error
     return Stack(path)
@@ -204,13 +212,16 @@ def _block(
         stored, implausible = _values(source, plan, names, block)
         return stored, {"implausible": implausible}
     kept = filling.earlier.on(block, names)
-    asked = filling.earlier.still_to_ask(plan, kept, inside)
-    known = {name for name in names if filling.earlier.knows(name, kept, asked)}
+    requested = filling.earlier.still_to_ask(plan, kept, inside)
+    known = {name for name in names if filling.earlier.knows(name, kept, requested)}
     stored, implausible = _values(
-        source, asked, tuple(name for name in names if name not in known), block
+        source, requested, tuple(name for name in names if name not in known), block
     )
     for when in When:
-        if all(parse_band(name).when is not when for name in asked.bands) and when in kept.settled:
+        if (
+            all(parse_band(name).when is not when for name in requested.bands)
+            and when in kept.settled
+        ):
             stored |= {
                 name: values for name, values in kept.stored.items() if name.startswith(f"{when}_")
             }
@@ -219,7 +230,7 @@ def _block(
         merge(kept, filling.earlier.policy, when, stored)
     notes = {
         "implausible": implausible,
-        "asked": bool(asked.bands),
+        "asked": bool(requested.bands),
         "news_px": news(kept, stored, inside),
     }
     return {name: stored[name] for name in stored_names(names)}, notes

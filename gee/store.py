@@ -258,7 +258,7 @@ def is_done(path: Path, block: Block, key: str, names: tuple[str, ...]) -> bool:
         return False
 
 
-def finish(path: Path, blocks: list[Block]) -> None:
+def mark_complete(path: Path, blocks: list[Block]) -> None:
     """Write into the group what is only known at the end."""
     counts: dict[str, int] = {}
     carried = {"blocks": 0, "asked": 0, "news_px": 0}

@@ -17,7 +17,7 @@ from configs.product import AffectedConfig, ProductConfig
 from configs.stack import Rows, Stack
 from inventory.about import About
 from inventory.exposure.affected import Affected, assess
-from inventory.exposure.user_layers import Given
+from inventory.exposure.user_layers import UserLayers
 from inventory.footprints import not_observed, scene_footprints
 from inventory.formats.cog import write_rasters
 from inventory.formats.exports import Exported, write_exports
@@ -35,7 +35,7 @@ from inventory.formats.stac import write_stac_item
 from inventory.outline.outline import Inventory
 from inventory.report.pictures import write_preview
 from inventory.report.report import Page, write_report
-from inventory.revisions.reconcile import GEOPACKAGE, MASK, Earlier, Since, measured, since
+from inventory.revisions.reconcile import GEOPACKAGE, MASK, Earlier, Reconciled, measured, reconcile
 from inventory.revisions.review import (
     DISMISSED,
     counted,
@@ -91,8 +91,8 @@ def _concerned(
     """
     if not concern.asked:
         return inventory, None, about
-    given, elsewhere = Given.open(concern).in_area(about.area)
-    inventory, affected = assess(inventory, stack, given, concern)
+    user_layers, elsewhere = UserLayers.open(concern).in_area(about.area)
+    inventory, affected = assess(inventory, stack, user_layers, concern)
     warnings = dict.fromkeys((*about.warnings, *elsewhere, *affected.warnings))
     return inventory, affected, replace(about, warnings=tuple(warnings))
 
@@ -141,7 +141,7 @@ def write_products(
     """
     products = write_rasters(folder, inventory, probability, observation, _tags(about))
     kept, rules = stack.attributes.get("policy") == "keep", manner.rules
-    told = since(
+    told = reconcile(
         inventory,
         manner.earlier,
         folder / MASK,
@@ -194,7 +194,7 @@ def write_products(
 def _geopackage(
     folder: Path,
     inventory: Inventory,
-    told: Since,
+    told: Reconciled,
     summary: Summary,
     about: About,
     own: list[Layer],

@@ -28,7 +28,7 @@ probability.
 """
 
 
-class Found(NamedTuple):
+class Checkpoint(NamedTuple):
     """A checkpoint on disk: where it is and what its checkpoint says. Its weights are read by
     `load`.
     """
@@ -63,14 +63,14 @@ class Candidates:
     serves them all.
     """
 
-    cards: tuple[Found, ...]
+    cards: tuple[Checkpoint, ...]
     named: str | None = None
     """The checkpoint the user asked for (the others then only stand beside it in the ranking), or
     `average`.
     """
     warnings: tuple[str, ...] = ()
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[Checkpoint]:
         return iter(self.cards)
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class Candidates:
         """Return the family's product level."""
         return self.cards[0].card.level
 
-    def by_name(self, name: str) -> Found:
+    def by_name(self, name: str) -> Checkpoint:
         """Return one of the cards.
 
         Raises:
@@ -110,7 +110,7 @@ class Candidates:
         )
 
 
-def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Found, ...]:
+def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Checkpoint, ...]:
     """Return every checkpoint, shipped and in `card_dirs`, by name. A user's checkpoint hides a
     shipped one of its name.
 
@@ -118,7 +118,7 @@ def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Found, ...]:
         RequestError: a folder of `card_dirs` does not exist, a checkpoint is malformed, or two user
             folders share a name.
     """
-    found = {card.name: Found(folder, card) for folder, card in _cards_in(SHIPPED)}
+    found = {card.name: Checkpoint(folder, card) for folder, card in _cards_in(SHIPPED)}
     own: dict[str, Path] = {}
     for directory in map(Path, card_dirs):
         if not directory.is_dir():
@@ -132,11 +132,11 @@ def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Found, ...]:
                     "Rename one of them.",
                 )
             own[card.name] = folder
-            found[card.name] = Found(folder, card)
+            found[card.name] = Checkpoint(folder, card)
     return tuple(found[name] for name in sorted(found))
 
 
-def installed(name: str, card_dirs: Iterable[str | Path] = ()) -> Found:
+def installed(name: str, card_dirs: Iterable[str | Path] = ()) -> Checkpoint:
     """Return a checkpoint by its name.
 
     Raises:
@@ -153,7 +153,7 @@ def installed(name: str, card_dirs: Iterable[str | Path] = ()) -> Found:
     return every[name]
 
 
-def _cards_in(directory: Path) -> Iterator[Found]:
+def _cards_in(directory: Path) -> Iterator[Checkpoint]:
     """Yield the checkpoints of a folder of checkpoints; a folder that is itself a checkpoint counts
     as one.
     """
@@ -164,7 +164,7 @@ def _cards_in(directory: Path) -> Iterator[Found]:
     )
     for folder in folders:
         if (folder / CARD).is_file():
-            yield Found(folder, read_card(folder))
+            yield Checkpoint(folder, read_card(folder))
 
 
 def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = ()) -> Candidates:
@@ -203,7 +203,7 @@ def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = 
     )
 
 
-def _named(name: str, every: tuple[Found, ...], offer: Offer) -> Candidates:
+def _named(name: str, every: tuple[Checkpoint, ...], offer: Offer) -> Candidates:
     chosen = next((found for found in every if found.card.name == name), None)
     if chosen is None:
         raise RequestError(
@@ -257,7 +257,7 @@ def _obstacles(card: CheckpointCard, offer: Offer) -> list[str]:
     return found
 
 
-def _stranger(offer: Offer, fitting: list[Found]) -> str:
+def _stranger(offer: Offer, fitting: list[Checkpoint]) -> str:
     names = ", ".join(_names(fitting))
     if offer.simulated:
         return (
@@ -270,7 +270,7 @@ def _stranger(offer: Offer, fitting: list[Found]) -> str:
     )
 
 
-def _one_family(fitting: list[Found], offer: Offer) -> tuple[Found, ...]:
+def _one_family(fitting: list[Checkpoint], offer: Offer) -> tuple[Checkpoint, ...]:
     """Return the checkpoints of the pixel size nearest the offer's: one stack has one grid."""
     nearest = min(
         (f.card.resolution_m for f in fitting),
@@ -279,5 +279,5 @@ def _one_family(fitting: list[Found], offer: Offer) -> tuple[Found, ...]:
     return tuple(found for found in fitting if found.card.resolution_m == nearest)
 
 
-def _names(every: Iterable[Found]) -> list[str]:
+def _names(every: Iterable[Checkpoint]) -> list[str]:
     return [found.card.name for found in every]

@@ -36,7 +36,7 @@ from gee.observation import Observed
 from models.inference.adaptation import Adaptation, adapted, adapting, targets
 from models.inference.predict import Predictor
 from models.reference import Reference
-from models.registry import Found
+from models.registry import Checkpoint
 from tiles.chips import ChipDataset, Share
 
 ROUNDING = 5e-3
@@ -151,7 +151,7 @@ def test_a_scene_must_be_given_and_must_have_pixels() -> None:
 @pytest.fixture(scope="module", params=["scene", "match"])
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Found, list[Path]]:
+) -> tuple[Checkpoint, list[Path]]:
     """Return a checkpoint trained on two domains of other light, in four steps, and its sample
     sets.
     """
@@ -178,7 +178,7 @@ def trained(
 
 
 def test_training_and_use_give_a_scene_the_same_numbers(
-    trained: tuple[Found, list[Path]], tmp_path: Path
+    trained: tuple[Checkpoint, list[Path]], tmp_path: Path
 ) -> None:
     found, _ = trained
     samples = small_samples(tmp_path / "scene", seed=7, name="scene")
@@ -198,7 +198,7 @@ def test_training_and_use_give_a_scene_the_same_numbers(
 
 
 def test_a_whole_sample_set_is_adapted_once_and_by_itself(
-    trained: tuple[Found, list[Path]], tmp_path: Path
+    trained: tuple[Checkpoint, list[Path]], tmp_path: Path
 ) -> None:
     found, _ = trained
     samples = small_samples(tmp_path / "scene", seed=7, name="scene")
@@ -210,7 +210,7 @@ def test_a_whole_sample_set_is_adapted_once_and_by_itself(
 
 
 def test_a_fine_tuned_card_moves_scenes_to_where_its_parent_does(
-    trained: tuple[Found, list[Path]], tmp_path: Path
+    trained: tuple[Checkpoint, list[Path]], tmp_path: Path
 ) -> None:
     parent, _ = trained
     small_samples(tmp_path / "scene", seed=7, name="scene")
@@ -238,7 +238,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_cards(folder / "cards")
     make_preset(folder / "preset.yaml", folder / "cards")
     for name, adapt in (("both", "scene"), ("post", "match")):
-        found = Found(folder / "cards" / name, read_card(folder / "cards" / name))
+        found = Checkpoint(folder / "cards" / name, read_card(folder / "cards" / name))
         content = adapting(found.card, found.reference(), adapt).model_dump(mode="json")  # type: ignore[arg-type]
         (found.folder / CARD).write_text(yaml.safe_dump(content))
     return folder
@@ -288,7 +288,7 @@ class Backwards:
 def test_a_run_is_adapted_once_and_workers_and_resumed_runs_map_the_same_pixels(
     ground: Path, run: RunLayout, tmp_path: Path
 ) -> None:
-    found = Found(ground / "cards" / "both", read_card(ground / "cards" / "both"))
+    found = Checkpoint(ground / "cards" / "both", read_card(ground / "cards" / "both"))
     stack, observed = Stack(run.stack), Observed(run.observed, {}, 0, 0)
     assert run.adaptation("both").exists()
     stored = adaptation_of(found, stack, None, run)

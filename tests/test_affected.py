@@ -16,7 +16,7 @@ import pytest
 import rasterio
 import shapely
 import zarr
-from hypothesis import given, settings
+from hypothesis import settings, user_layers
 from hypothesis import strategies as st
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 from small_scene import SmallScene, about, small_scene
@@ -27,7 +27,7 @@ from configs.product import AffectedConfig
 from flows.cli import main
 from inventory.exposure.affected import assess
 from inventory.exposure.runout import below, reach_angles_deg
-from inventory.exposure.user_layers import Given
+from inventory.exposure.user_layers import UserLayers
 from inventory.outline.words import words_of
 from inventory.publish import Manner, Published, write_products
 
@@ -81,7 +81,7 @@ def test_the_limit_ends_the_path() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.floats(6, 40), st.floats(6, 40))
+@user_layers(st.integers(0, 2**32 - 1), st.floats(6, 40), st.floats(6, 40))
 def test_a_steeper_angle_never_reaches_farther(seed: int, one: float, other: float) -> None:
     rng = np.random.default_rng(seed)
     ground = _plane((40, 40), 4.0) + rng.normal(0, 2, (40, 40))
@@ -261,7 +261,7 @@ def test_without_elevation_only_what_lies_within_is_told(
         "post_B2",
     ]
     flat = replace(flat, stack=type(flat.stack)(flat.stack.path))
-    _, affected = assess(flat.outline(), flat.stack, Given.open(layers), layers)
+    _, affected = assess(flat.outline(), flat.stack, UserLayers.open(layers), layers)
     assert affected.totals["buildings_below"] == 0
     assert any("no elevation" in warning for warning in affected.warnings)
 
@@ -276,16 +276,18 @@ def test_one_layer_alone_is_enough(
 
 
 def test_a_layer_of_another_place_is_not_silence(layers: AffectedConfig) -> None:
-    there, warnings = Given.open(layers).in_area(Area(shapely.box(10, 45, 10.1, 45.1), "elsewhere"))
-    assert there == Given(None, None, None)
+    there, warnings = UserLayers.open(layers).in_area(
+        Area(shapely.box(10, 45, 10.1, 45.1), "elsewhere")
+    )
+    assert there == UserLayers(None, None, None)
     assert len(warnings) == 3
-    here, none = Given.open(layers).in_area(about().area)
+    here, none = UserLayers.open(layers).in_area(about().area)
     assert here.roads is not None
     assert none == ()
 
 
 def test_people_off_the_raster_are_unknown_not_none(layers: AffectedConfig) -> None:
-    people = Given.open(layers).people
+    people = UserLayers.open(layers).people
     assert people is not None
     boxes = np.array(
         [
@@ -341,7 +343,7 @@ def test_a_bad_file_is_named_with_a_remedy(
         with rasterio.open(tmp_path / file, "w", count=count, crs=crs, **options):
             pass
     with pytest.raises(RequestError, match=named) as caught:
-        Given.open(AffectedConfig.model_validate({field: str(tmp_path / name)}))
+        UserLayers.open(AffectedConfig.model_validate({field: str(tmp_path / name)}))
     assert f"affected.{field}" in caught.value.message
     assert caught.value.remedy
     assert caught.value.code == 2

@@ -17,7 +17,7 @@ from configs.records import ObservationClass
 from configs.selection import AGREEMENT, BandSetCalibration, SelectionConfig
 from configs.stack import Stack
 from models.inference.adaptation import adapting
-from models.registry import Found
+from models.registry import Checkpoint
 from models.selection.agreement import agreement, calls, seen_by_all, windows
 
 
@@ -187,7 +187,7 @@ def test_two_cards_cannot_outvote_one_another(tmp_path: Path) -> None:
 
 
 def test_cards_of_different_bands_vote_together_on_what_both_see(tmp_path: Path) -> None:
-    cards: list[Found] = [
+    cards: list[Checkpoint] = [
         card_of(tmp_path, name, bands, landscape(i))
         for i, (name, bands) in enumerate([("a", POST), ("b", BOTH), ("c", POST)])
     ]
@@ -211,7 +211,7 @@ def test_three_of_the_same_bands_vote_among_themselves(tmp_path: Path) -> None:
     both = [card_of(tmp_path, f"both{i}", BOTH, landscape(i)) for i in range(2)]
     stack = make_stack(tmp_path / "s.zarr", landscape(9))
 
-    def agreed(cards: list[Found]) -> dict[str, float | None]:
+    def agreed(cards: list[Checkpoint]) -> dict[str, float | None]:
         return {
             one.card: one.agreement
             for one in chosen(cards, stack, settings=by_agreement(POST, BOTH)).ranking
@@ -228,7 +228,7 @@ def test_three_of_the_same_bands_vote_among_themselves(tmp_path: Path) -> None:
 
 def test_a_card_that_adapts_votes_with_the_scene_brought_to_it(tmp_path: Path) -> None:
     made = [card_of(tmp_path, f"c{i}", POST, landscape(i)) for i in range(3)]
-    cards = [Found(one.folder, adapting(one.card, one.reference(), "scene")) for one in made]
+    cards = [Checkpoint(one.folder, adapting(one.card, one.reference(), "scene")) for one in made]
     world = landscape(9)
     bright = {key: 1.5 * band + 0.05 if key != "slope" else band for key, band in world.items()}
     plain = chosen(cards, make_stack(tmp_path / "s.zarr", world), settings=by_agreement(POST))

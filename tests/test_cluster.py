@@ -36,7 +36,7 @@ from flows.run.shards import check_worker, versions
 from gee.observation import Observed
 from models.inference.predict import Device
 from models.reference import Reference
-from models.registry import Found
+from models.registry import Checkpoint
 from tiles.grid import TileGrid
 
 HEIGHT, WIDTH = 1100, 200
@@ -50,7 +50,7 @@ SAME = (
 )
 
 
-def _card(folder: Path, mode: Any) -> Found:
+def _card(folder: Path, mode: Any) -> Checkpoint:
     """Return a checkpoint on disk with an untrained network; `blend` shares tiles between strips,
     `core` does not.
     """
@@ -78,7 +78,7 @@ def _card(folder: Path, mode: Any) -> Found:
     save_card(card, folder / mode, reference=reference)
     from configs.checkpoint import read_card
 
-    return Found(folder / mode, read_card(folder / mode))
+    return Checkpoint(folder / mode, read_card(folder / mode))
 
 
 @pytest.fixture(scope="module")
@@ -317,7 +317,7 @@ def test_shards_in_any_order_make_the_pixels_of_one_go_and_do_again_only_what_is
     stack, observed = Stack(published.stack), Observed(published.observed, {}, 0, 0)
     from configs.checkpoint import read_card
 
-    found = Found(ground / "cards" / mode, read_card(ground / "cards" / mode))
+    found = Checkpoint(ground / "cards" / mode, read_card(ground / "cards" / mode))
     model, clear = ModelConfig(device="cpu"), ObservationClass.CLEAR
     whole = map_card(found, model, stack, observed, clear, tmp_path / "whole.zarr", silent)[:]
     assert np.isfinite(whole).any()

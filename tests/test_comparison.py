@@ -43,8 +43,8 @@ def test_a_budget_of_processor_time_is_kept_and_used_to_learn() -> None:
     assert spent.steps > 1
     assert 2.0 <= spent.cpu_seconds < 5.0
     assert np.isfinite(spent.loss)
-    chance = probability(network, scale(images[0][0])[None])[0]
-    assert chance[images[0][1] == 1].mean() > chance[images[0][1] == 0].mean()
+    mapped = probability(network, scale(images[0][0])[None])[0]
+    assert mapped[images[0][1] == 1].mean() > mapped[images[0][1] == 0].mean()
 
 
 def test_networks_without_batch_norm_learn_more_slowly() -> None:

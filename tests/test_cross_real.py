@@ -58,11 +58,11 @@ def test_small_images_are_seen_as_they_were_in_training_and_come_back_in_their_s
     torch.manual_seed(0)
     network = build("resu_senet", 3, width=16)
     x = np.random.default_rng(0).normal(size=(3, 11, 23)).astype(np.float32)
-    chance = cross_real.predicted(network, x)
-    assert chance.shape == (11, 23)
+    probability = cross_real.predicted(network, x)
+    assert probability.shape == (11, 23)
     filled = np.zeros((3, CROP_PX, CROP_PX), np.float32)
     filled[:, :11, :23] = x
-    assert (cross_real.predicted(network, filled)[:11, :23] == chance).all()
+    assert (cross_real.predicted(network, filled)[:11, :23] == probability).all()
 
 
 def test_pixels_are_drawn_from_labelled_ground_with_their_blocks() -> None:

@@ -126,10 +126,10 @@ def test_the_earlier_bands_stand_for_the_later_ones() -> None:
 
 
 def test_zero_where_the_other_reaches_the_threshold_only() -> None:
-    chance = np.array([[0.9, 0.9, 0.9, np.nan]], np.float32)
+    probability = np.array([[0.9, 0.9, 0.9, np.nan]], np.float32)
     other = np.array([[0.5, 0.4, np.nan, 0.9]], np.float32)
     np.testing.assert_array_equal(
-        Without(chance, other, 0.5)[:, :], np.array([[0, 0.9, 0.9, np.nan]], np.float32)
+        Without(probability, other, 0.5)[:, :], np.array([[0, 0.9, 0.9, np.nan]], np.float32)
     )
 
 

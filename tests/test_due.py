@@ -10,11 +10,19 @@ import pytest
 from configs.bands import When
 from configs.records import Scene
 from configs.refresh import EventState
-from flows.events.state import Refresh, Standing, Stop, Wait, is_look_due, is_refresh_due, settled
+from flows.events.state import (
+    EventStatus,
+    Refresh,
+    Stop,
+    Wait,
+    is_look_due,
+    is_refresh_due,
+    settled,
+)
 
 QUAKE = datetime(2018, 9, 5, 18, tzinfo=UTC)
 OPEN = EventState(coverage_target=0.9, age_limit_days=60, latest_revision=1, observed_fraction=0.5)
-STANDING = Standing(
+STANDING = EventStatus(
     state=OPEN,
     name="quake",
     event_time=QUAKE,
@@ -32,13 +40,13 @@ def on(day: float) -> datetime:
     return QUAKE + timedelta(days=day)
 
 
-def state(**changes: object) -> Standing:
+def state(**changes: object) -> EventStatus:
     return replace(STANDING, state=OPEN.model_copy(update=changes))
 
 
 def test_a_new_image_makes_it_due_and_is_named() -> None:
-    verdict = is_refresh_due(STANDING, [scene(5), scene(15), scene(20)], on(21))
-    assert verdict == Refresh("2 new images (2018-09-20 to 2018-09-25)")
+    decision = is_refresh_due(STANDING, [scene(5), scene(15), scene(20)], on(21))
+    assert decision == Refresh("2 new images (2018-09-20 to 2018-09-25)")
 
 
 def test_nothing_new_waits() -> None:
@@ -56,8 +64,8 @@ def test_an_image_that_shows_nothing_is_not_news_one_of_unknown_share_is() -> No
 
 
 def test_the_coverage_target_stops_it_whatever_is_on_offer() -> None:
-    verdict = is_refresh_due(state(observed_fraction=0.9), [scene(15)], on(21))
-    assert verdict == Stop(
+    decision = is_refresh_due(state(observed_fraction=0.9), [scene(15)], on(21))
+    assert decision == Stop(
         "coverage target reached: 90.0% of the area seen, 90% wanted", "coverage"
     )
     assert isinstance(is_refresh_due(state(observed_fraction=0.899), [scene(15)], on(21)), Refresh)
@@ -75,10 +83,10 @@ def test_the_age_limit_stops_it_the_day_after() -> None:
         2018, 11, 4, 23, 59, tzinfo=UTC
     )  # 60 days after the earthquake's day, the whole day through
     assert isinstance(is_refresh_due(STANDING, [], last), Wait)
-    verdict = is_refresh_due(STANDING, [], last + timedelta(minutes=2))
-    assert isinstance(verdict, Stop)
-    assert verdict.closed_by == "age"
-    assert "2018-11-04" in verdict.reason
+    decision = is_refresh_due(STANDING, [], last + timedelta(minutes=2))
+    assert isinstance(decision, Stop)
+    assert decision.closed_by == "age"
+    assert "2018-11-04" in decision.reason
 
 
 def test_images_beyond_the_age_limit_are_not_wanted() -> None:

@@ -60,11 +60,11 @@ def test_a_pixel_is_a_landslide_exactly_when_its_centre_lies_in_a_polygon(
 
 def test_strips_are_labelled_as_the_whole() -> None:
     rng = np.random.default_rng(1)
-    slides = frame(
+    landslides = frame(
         *(Point(500_000 + x, 4_700_000 - y).buffer(37) for x, y in rng.random((30, 2)) * (500, 600))
     )
-    whole = burn(GRID, slides)
-    parts = [burn(GRID[rows : min(rows + 7, 60), :], slides) for rows in range(0, 60, 7)]
+    whole = burn(GRID, landslides)
+    parts = [burn(GRID[rows : min(rows + 7, 60), :], landslides) for rows in range(0, 60, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
@@ -73,12 +73,12 @@ def test_holes_stay_holes_overlaps_count_once_and_ignore_wins() -> None:
         box(500_050, 4_699_600, 500_250, 4_699_900).exterior,
         [box(500_100, 4_699_700, 500_150, 4_699_800).exterior],
     )
-    slides = frame(ring, box(500_050, 4_699_600, 500_100, 4_699_650))
+    landslides = frame(ring, box(500_050, 4_699_600, 500_100, 4_699_650))
     inside = frame(
         box(500_000, 4_699_500, 500_200, 4_700_000), box(500_100, 4_699_500, 500_300, 4_700_000)
     )
     ignore = frame(box(500_050, 4_699_850, 500_060, 4_699_900))
-    label = burn(GRID, slides, inside=inside, ignore=ignore)
+    label = burn(GRID, landslides, inside=inside, ignore=ignore)
     assert label.dtype == np.uint8
     assert (label == 1).sum() == 20 * 30 - 5 * 10 - 5
     assert (label == 255).sum() == 50 * 60 - 30 * 50 + 5
@@ -87,13 +87,13 @@ def test_holes_stay_holes_overlaps_count_once_and_ignore_wins() -> None:
 
 def test_truth_from_files_in_another_crs(tmp_path: Path) -> None:
     file = tmp_path / "truth.gpkg"
-    slides = frame(box(500_100, 4_699_700, 500_200, 4_699_900), kind=["slide"])
+    landslides = frame(box(500_100, 4_699_700, 500_200, 4_699_900), kind=["slide"])
     extent = frame(
         box(500_000, 4_699_400, 500_500, 4_700_000),
         box(0, 0, 1, 1),
         kind=["interpreted", "cloud_gap"],
     )
-    slides.to_crs("EPSG:4326").to_file(file, layer="slides")
+    landslides.to_crs("EPSG:4326").to_file(file, layer="slides")
     extent.to_file(file, layer="extent")
     frame(Point(500_150, 4_699_750).buffer(15)).to_file(
         tmp_path / "uncertain.geojson", driver="GeoJSON"

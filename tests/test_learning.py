@@ -36,7 +36,7 @@ from configs.checkpoint import read_card
 from configs.files import sha256
 from flows.cli import main
 from models.nets.vgg import VGG16Trunk
-from models.registry import Found
+from models.registry import Checkpoint
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def test_a_card_asks_no_more_for_the_file_its_encoder_started_from(
     given = sha256(ground / "pretrained" / "vgg.safetensors")
     shutil.rmtree(ground / "pretrained")
     folder = ground / "cards" / "valley-card"
-    found = Found(folder, read_card(folder))
+    found = Checkpoint(folder, read_card(folder))
     assert found.card.training["encoder_weights_sha256"] == given
     assert (
         str(ground)

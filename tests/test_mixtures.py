@@ -21,7 +21,7 @@ from configs.errors import RequestError
 from configs.mixing import apportioned
 from configs.training import TrainingConfig, read_training
 from flows.learning.train import Overrides, train
-from models.registry import Found
+from models.registry import Checkpoint
 from tiles.samples import PIXELS
 
 torch.set_num_threads(1)
@@ -127,7 +127,7 @@ def weights(made: dict[str, Any]) -> bytes:
 
 def test_the_same_recipe_trains_on_anyones_sets_in_the_shares_it_says(ground: Path) -> None:
     made = train(str(recipe_of(ground, "mixed")), str(ground / "cards"))
-    found = Found(Path(made["folder"]), read_card(Path(made["folder"])))
+    found = Checkpoint(Path(made["folder"]), read_card(Path(made["folder"])))
     assert [(one.name, one.samples, one.simulated) for one in found.card.domains] == [
         ("mine-a", 4, False),
         ("mine-b", 10, False),

@@ -47,13 +47,13 @@ def test_a_webhook_is_told_only_where_its_host_is_allowed(
     monkeypatch.setenv("HOOK", f"{listener.url}/very-secret-path")
     wanted = {"notify": {"webhooks": ["HOOK"]}}
     caplog.set_level(logging.DEBUG, "flows")
-    refused = notify.tell(
+    refused = notify.send(
         settings(**wanted, allow={"webhooks": ["elsewhere.example"]}), "quake done", "3 landslides"
     )
     assert refused == [f"HOOK: HOOK: {HOST} is not an allowed host"]
     assert listener.asked == []
     assert (
-        notify.tell(settings(**wanted, allow={"webhooks": [HOST]}), "quake done", "3 landslides")
+        notify.send(settings(**wanted, allow={"webhooks": [HOST]}), "quake done", "3 landslides")
         == []
     )
     assert "quake done" in listener.asked[0]
@@ -121,7 +121,7 @@ def test_a_mailbox_is_told() -> None:
             "sender": "a@b.example",
             "to": ["c@d.example"],
         }
-        failed = notify.tell(
+        failed = notify.send(
             settings(notify={"email": email}), "quake\nBcc: all@x.example", "3 landslides"
         )
         server.shutdown()
@@ -135,7 +135,7 @@ def test_a_mailbox_is_told() -> None:
 
 def test_a_mailbox_that_is_away_fails_no_run() -> None:
     email = {"host": "127.0.0.1", "port": 9, "sender": "a@b.example", "to": ["c@d.example"]}
-    assert len(notify.tell(settings(notify={"email": email}), "x", "y")) == 1
+    assert len(notify.send(settings(notify={"email": email}), "x", "y")) == 1
 
 
 def test_files_of_served_runs_lie_in_allowed_folders(tmp_path: Path) -> None:

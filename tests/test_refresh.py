@@ -44,7 +44,7 @@ def sums(folder: Path) -> dict[str, str]:
     return {path.name: sha256(path) for path in folder.iterdir() if path.is_file()}
 
 
-def slides(event: EventFolder, number: int, layer: str = "landslides") -> gpd.GeoDataFrame:
+def landslides(event: EventFolder, number: int, layer: str = "landslides") -> gpd.GeoDataFrame:
     return gpd.read_file(event.revision(number).folder / "landslides.gpkg", layer=layer)
 
 
@@ -156,9 +156,9 @@ def test_ids_last_and_changes_speak_of_what_was_observed(
     event, _ = story
     given: set[str] = set()
     for number in (2, 3, 4):
-        before, after = slides(event, number - 1), slides(event, number)
+        before, after = landslides(event, number - 1), landslides(event, number)
         given |= set(before["id"])
-        changes = slides(event, number, "changes").set_index("id")
+        changes = landslides(event, number, "changes").set_index("id")
         assert set(changes["change"]) <= {
             "new",
             "grown",
@@ -197,7 +197,7 @@ def test_landslides_far_from_the_clouds_keep_their_id_and_shape(
     """
     event, _ = story
     for number in (2, 3, 4):
-        before, after = slides(event, number - 1), slides(event, number).set_index("id")
+        before, after = landslides(event, number - 1), landslides(event, number).set_index("id")
         was = mask(event, number - 1)
         with rasterio.open(event.revision(number).folder / "landslides.tif") as file:
             transform = file.transform
@@ -340,8 +340,8 @@ def test_an_image_that_adds_nothing_makes_no_revision_but_with_force(archive: Ev
     assert not list((archive.folder / ".work").glob("*/run.yaml"))
     forced = refresh(archive.folder, as_of=on(10, 5), force=True)
     assert (forced["action"], forced["revision"]) == ("refreshed", 2)
-    assert slides(archive, 2)["id"].tolist() == slides(archive, 1)["id"].tolist()
-    assert len(slides(archive, 2, "changes")) == 0
+    assert landslides(archive, 2)["id"].tolist() == landslides(archive, 1)["id"].tolist()
+    assert len(landslides(archive, 2, "changes")) == 0
 
 
 def test_latest_takes_the_newest_image_instead(archive: EventFolder) -> None:
@@ -373,7 +373,7 @@ def test_without_the_earlier_stack_it_works_all_the_same(archive: EventFolder) -
     answer = refresh(archive.folder, as_of=on(10, 5))
     assert answer["observed_fraction"] > 0.9
     assert not archive.revision(2).scratch.exists()
-    assert set(slides(archive, 1)["id"]) & set(slides(archive, 2)["id"])
+    assert set(landslides(archive, 1)["id"]) & set(landslides(archive, 2)["id"])
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[Any, dict[str, Any]]:
@@ -457,7 +457,7 @@ def test_a_review_is_taken_up_without_a_new_image(
     capsys.readouterr()
     code, answer = run(["review", str(archive.folder)], capsys)
     assert (code, answer["review"]) == (0, str(archive.review))
-    identity = slides(archive, 1)["id"].iloc[0]
+    identity = landslides(archive, 1)["id"].iloc[0]
     frame = gpd.read_file(archive.review, layer="landslides")
     frame.loc[frame["id"] == identity, "status"] = "dismissed"
     frame.to_file(archive.review, layer="landslides", driver="GPKG", engine="pyogrio")
@@ -467,8 +467,8 @@ def test_a_review_is_taken_up_without_a_new_image(
         "refreshed",
         "an analyst's review is to be taken up",
     )
-    assert answer["landslide_count"] == len(slides(archive, 1)) - 1
-    assert slides(archive, 2).set_index("id").loc[identity, "status"] == "dismissed"
+    assert answer["landslide_count"] == len(landslides(archive, 1)) - 1
+    assert landslides(archive, 2).set_index("id").loc[identity, "status"] == "dismissed"
     assert json.loads(archive.revision(2).provenance.read_text())["review"]["edits"] == 1
     assert (
         run(["refresh", str(archive.folder), "--as-of", "2018-10-05"], capsys)[1]["action"]
@@ -554,6 +554,6 @@ def test_an_event_of_the_first_format_is_refreshed_and_keeps_its_ids(tmp_path: P
     assert refresh(folder, as_of=on(12, 2))["action"] == "waiting"
     answer = refresh(folder, as_of=on(12, 2), force=True)
     assert answer["revision"] == 2
-    assert slides(event, 2)["id"].tolist() == slides(event, 1)["id"].tolist()
+    assert landslides(event, 2)["id"].tolist() == landslides(event, 1)["id"].tolist()
     assert sums(folder / "r001") == before
     assert event_state.read_state(event).format == "coslide/event/1"

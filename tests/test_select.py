@@ -23,7 +23,7 @@ from configs.selection import BandSetCalibration, SelectionConfig, read_selectio
 from configs.stack import Stack
 from models import reference
 from models.reference import Reference
-from models.registry import Found
+from models.registry import Checkpoint
 from models.selection import choose
 
 POST = ("post_B4", "post_B3", "slope")
@@ -51,14 +51,16 @@ def card_of(
     bands: tuple[str, ...],
     world: dict[str, np.ndarray],
     f1: float | None = None,
-) -> Found:
+) -> Checkpoint:
     stack = make_stack(folder / f"{name}.zarr", world)
     card = make_card(bands, name=name, validation_f1=f1)
-    return Found(folder / name, save_card(card, folder / name, reference=sampled(stack, bands)))
+    return Checkpoint(
+        folder / name, save_card(card, folder / name, reference=sampled(stack, bands))
+    )
 
 
 @pytest.fixture
-def cards(tmp_path: Path) -> list[Found]:
+def cards(tmp_path: Path) -> list[Checkpoint]:
     """Return three post-event checkpoints: one of dark, one of middling, one of bright
     landscapes.
     """
@@ -70,7 +72,7 @@ def cards(tmp_path: Path) -> list[Found]:
     ]
 
 
-def chosen(cards: list[Found], stack: Stack, **options: Any) -> Choice:
+def chosen(cards: list[Checkpoint], stack: Stack, **options: Any) -> Choice:
     return choose.choose(cards, stack, settings=options.pop("settings", QUICK), **options)
 
 
@@ -78,7 +80,7 @@ def chosen(cards: list[Found], stack: Stack, **options: Any) -> Choice:
     ("brightness", "nearest"), [(0.08, "dark"), (0.15, "middle"), (0.3, "bright")]
 )
 def test_the_nearest_card_is_chosen(
-    tmp_path: Path, cards: list[Found], brightness: float, nearest: str
+    tmp_path: Path, cards: list[Checkpoint], brightness: float, nearest: str
 ) -> None:
     choice = chosen(cards, make_stack(tmp_path / "scene.zarr", landscape(9, brightness=brightness)))
     assert choice.card == nearest == choice.ranking[0].card
@@ -105,7 +107,7 @@ def test_ties_within_the_error_go_to_the_better_validated(tmp_path: Path) -> Non
 
 
 def test_a_named_card_is_taken_and_the_ranking_computed_all_the_same(
-    tmp_path: Path, cards: list[Found]
+    tmp_path: Path, cards: list[Checkpoint]
 ) -> None:
     choice = chosen(
         cards,
@@ -119,7 +121,7 @@ def test_a_named_card_is_taken_and_the_ranking_computed_all_the_same(
 
 
 def test_the_order_of_the_cards_and_a_second_run_change_nothing(
-    tmp_path: Path, cards: list[Found]
+    tmp_path: Path, cards: list[Checkpoint]
 ) -> None:
     stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.11))
     first = chosen(cards, stack)
@@ -129,7 +131,7 @@ def test_the_order_of_the_cards_and_a_second_run_change_nothing(
     assert again.ranking[0].distance == pytest.approx(first.ranking[0].distance, abs=1e-9)
 
 
-def test_pixels_that_were_not_observed_never_enter(tmp_path: Path, cards: list[Found]) -> None:
+def test_pixels_that_were_not_observed_never_enter(tmp_path: Path, cards: list[Checkpoint]) -> None:
     world = landscape(9, brightness=0.15)
     covered = np.full((384, 384), ObservationClass.CLEAR, np.uint8)
     covered[:, :128] = ObservationClass.CLOUD
@@ -147,7 +149,7 @@ def test_pixels_that_were_not_observed_never_enter(tmp_path: Path, cards: list[F
     assert level.ranking[0].distance == pytest.approx(clean.ranking[0].distance, abs=0.05)
 
 
-def test_an_area_leaves_out_the_rest(tmp_path: Path, cards: list[Found]) -> None:
+def test_an_area_leaves_out_the_rest(tmp_path: Path, cards: list[Checkpoint]) -> None:
     world = landscape(9, brightness=0.15)
     for name in ("post_B4", "post_B3"):
         world[name][:, 192:] = 0.9
@@ -196,7 +198,7 @@ def test_no_clear_pre_image_leaves_the_post_only_card(tmp_path: Path) -> None:
 
 
 def test_alarm_and_expectation_only_where_they_were_measured(
-    tmp_path: Path, cards: list[Found]
+    tmp_path: Path, cards: list[Checkpoint]
 ) -> None:
     near = make_stack(tmp_path / "near.zarr", landscape(9, brightness=0.08))
     far = make_stack(tmp_path / "far.zarr", landscape(9, brightness=0.7))
@@ -215,7 +217,9 @@ def test_alarm_and_expectation_only_where_they_were_measured(
     assert outside.expected_f1 < inside.expected_f1 < 0.7
 
 
-def test_the_ranking_is_written_one_row_a_card_and_band(tmp_path: Path, cards: list[Found]) -> None:
+def test_the_ranking_is_written_one_row_a_card_and_band(
+    tmp_path: Path, cards: list[Checkpoint]
+) -> None:
     choice = chosen(cards, make_stack(tmp_path / "scene.zarr", landscape(9)))
     choose.write_ranking(tmp_path / "selection.csv", choice)
     rows = list(csv.DictReader((tmp_path / "selection.csv").read_text().splitlines()))
@@ -231,7 +235,7 @@ def test_the_ranking_is_written_one_row_a_card_and_band(tmp_path: Path, cards: l
 
 def test_the_ranking_says_what_a_card_did_elsewhere_where_it_is_known(tmp_path: Path) -> None:
     known = card_of(tmp_path, "known", POST, landscape(2))
-    known = Found(known.folder, known.card.model_copy(update={"unseen_advantage": 0.125}))
+    known = Checkpoint(known.folder, known.card.model_copy(update={"unseen_advantage": 0.125}))
     plain = card_of(tmp_path, "other", POST, landscape(1))
     choose.write_ranking(
         tmp_path / "s.csv", chosen([plain, known], make_stack(tmp_path / "s.zarr", landscape(9)))
@@ -345,7 +349,7 @@ def studied(**changes: Any) -> SelectionConfig:
     return QUICK.model_copy(update={"calibrations": (known,)})
 
 
-def test_a_study_decides_what_cards_are_ordered_by(tmp_path: Path, cards: list[Found]) -> None:
+def test_a_study_decides_what_cards_are_ordered_by(tmp_path: Path, cards: list[Checkpoint]) -> None:
     stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.15))
     plain = chosen(cards, stack, settings=studied())
     assert plain.card == "middle"
@@ -363,7 +367,7 @@ def test_variety_of_training_counts_as_the_study_says(tmp_path: Path) -> None:
         for i in range(3)
     ]
     mixed = reference.mixture([(part, 1) for part in parts], 600)
-    several = Found(
+    several = Checkpoint(
         tmp_path / "several",
         save_card(make_card(POST, name="several"), tmp_path / "several", reference=mixed),
     )
@@ -372,7 +376,9 @@ def test_variety_of_training_counts_as_the_study_says(tmp_path: Path) -> None:
     assert chosen([one, several], stack, settings=studied(diversity=0.5)).card == "several"
 
 
-def test_any_signal_beyond_its_limit_raises_the_alarm(tmp_path: Path, cards: list[Found]) -> None:
+def test_any_signal_beyond_its_limit_raises_the_alarm(
+    tmp_path: Path, cards: list[Checkpoint]
+) -> None:
     near = make_stack(tmp_path / "near.zarr", landscape(9, brightness=0.08))
     far = make_stack(tmp_path / "far.zarr", landscape(9, brightness=0.7))
     limits = {"whitened/mmd": 5.0, "novelty": 0.5}
@@ -438,7 +444,7 @@ def test_cards_of_different_bands_are_ordered_by_the_f1_to_be_expected(tmp_path:
 
 
 def test_the_average_takes_the_near_equal_best_of_the_same_bands(
-    tmp_path: Path, cards: list[Found]
+    tmp_path: Path, cards: list[Checkpoint]
 ) -> None:
     stack = make_stack(tmp_path / "scene.zarr", landscape(9, brightness=0.11))
     alone = chosen(cards, stack, checkpoint="average", settings=studied(near=1e-6))

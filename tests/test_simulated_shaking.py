@@ -41,10 +41,10 @@ def test_displacement_and_failure_are_jibson() -> None:
     moved = shaking.newmark_displacement_cm(np.array([0.2]), np.array([0.4]))[0]
     assert math.log10(moved) == pytest.approx(0.215 - 0.903 * math.log10(2), abs=1e-9)
     assert shaking.newmark_displacement_cm(np.array([0.5]), np.array([0.4]))[0] == 0
-    chance = shaking.failure_probability(np.array([0.0, 5.0, 1e3]))
-    assert chance[0] == 0
-    assert chance[1] == pytest.approx(0.335 * (1 - math.exp(-0.048 * 5**1.565)))
-    assert chance[2] == pytest.approx(0.335)
+    probability = shaking.failure_probability(np.array([0.0, 5.0, 1e3]))
+    assert probability[0] == 0
+    assert probability[1] == pytest.approx(0.335 * (1 - math.exp(-0.048 * 5**1.565)))
+    assert probability[2] == pytest.approx(0.335)
 
 
 def test_numbers_areas_and_lengths_of_an_earthquake() -> None:

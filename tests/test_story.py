@@ -126,11 +126,11 @@ def test_the_rasters_are_valid_cogs_and_agree_with_the_polygons(
         assert valid, (name, errors, warnings)
     with rasterio.open(folder / "landslides.tif") as file:
         mask, transform = file.read(1), file.transform
-    slides = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
+    landslides = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
     pixel_m2 = abs(transform.a * transform.e)
-    assert slides.area_m2.sum() == pytest.approx((mask == 1).sum() * pixel_m2, rel=0.01)
+    assert landslides.area_m2.sum() == pytest.approx((mask == 1).sum() * pixel_m2, rel=0.01)
     assert set(np.unique(mask)) <= {0, 1, 255}
-    assert first[1]["landslide_area_km2"] == pytest.approx(slides.area_m2.sum() / 1e6, abs=0.01)
+    assert first[1]["landslide_area_km2"] == pytest.approx(landslides.area_m2.sum() / 1e6, abs=0.01)
 
 
 def test_what_has_no_pre_image_is_filled_and_told(first: tuple[Path, dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from configs.errors import RequestError
 from configs.selection import SelectionConfig, read_selection
 from configs.studying import PRESETS, Composition, StudyConfig, read_study
 from flows.study import pool as study_pool
-from flows.study.evidence import Votes, rows
+from flows.study.evidence import Agreements, rows
 from flows.study.pool import Maps
 from flows.study.study import study
 from models.selection.agreement import agreement
@@ -174,13 +174,14 @@ def opened(
 
 def test_cards_agree_as_their_maps_say(found: dict[str, Any], small: Path) -> None:
     _, every, done, work = opened(small)
-    votes = Votes(Maps(work / "maps"), done, every)
-    apart = votes.disagreement()
+    agreements = Agreements(Maps(work / "maps"), done, every)
+    apart = agreements.disagreement()
     asked = 0
     for scene in every:
         blind = [one for one in done if scene.domain not in one.job.made.domains]
         calls = [
-            votes.maps.chance(one.job.name, scene.name) >= one.found.card.threshold for one in blind
+            agreements.maps.probability(one.job.name, scene.name) >= one.found.card.threshold
+            for one in blind
         ]
         expected = agreement(calls).tolist() if len(calls) > 1 else list[float]()
         for one, value in zip(blind, expected, strict=False):
@@ -194,7 +195,7 @@ def test_cards_agree_as_their_maps_say(found: dict[str, Any], small: Path) -> No
 def test_several_together_start_from_the_chosen_one(found: dict[str, Any], small: Path) -> None:
     config, every, done, work = opened(small)
     order = groups(rows(config, done, every, work))
-    f1 = Votes(Maps(work / "maps"), done, every).together(order)
+    f1 = Agreements(Maps(work / "maps"), done, every).together(order)
     assert f1["the chosen checkpoint"] == pytest.approx(
         [some[0].f1 for some in order.values()], abs=0.02
     )

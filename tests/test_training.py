@@ -25,7 +25,7 @@ from models.reference import Reference, from_chips
 from models.training import curves, state
 from models.training.batches import Batches, Order
 from models.training.loop import Trained, learning_rate, pick_training_precision, train
-from models.training.write_card import Facts, finish, scored
+from models.training.write_card import Facts, scored, write_checkpoint
 
 BANDS = ("post_B4", "slope")
 
@@ -370,7 +370,7 @@ def test_a_card_says_what_its_stored_weights_do(tmp_path: Path) -> None:
             scored("none", Confusion(0, 0, 0, 9), simulated=False),
         ]
 
-    found = finish(
+    found = write_checkpoint(
         trained,
         tmp_path / "made",
         FACTS,
@@ -408,7 +408,7 @@ def test_no_half_a_card_is_left_behind(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        finish(
+        write_checkpoint(
             trained,
             tmp_path / "made",
             FACTS,
@@ -418,11 +418,13 @@ def test_no_half_a_card_is_left_behind(tmp_path: Path) -> None:
             device="cpu",
         )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["work"]
-    first = finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None, device="cpu")
+    first = write_checkpoint(
+        trained, tmp_path / "made", FACTS, reference_of(chips()), None, device="cpu"
+    )
     assert (first.card.threshold, first.card.validation_f1) == (0.5, None)
     with pytest.raises(RequestError, match="already a checkpoint"):
-        finish(trained, tmp_path / "made", FACTS, reference_of(chips()), None)
-    again = finish(
+        write_checkpoint(trained, tmp_path / "made", FACTS, reference_of(chips()), None)
+    again = write_checkpoint(
         trained, tmp_path / "made", FACTS, reference_of(chips()), None, overwrite=True, device="cpu"
     )
     assert again.card == first.card
@@ -430,7 +432,7 @@ def test_no_half_a_card_is_left_behind(tmp_path: Path) -> None:
         [(x[:1], y) for x, y in chips()], BANDS[:1], domain="d", count=9, slope_min_deg=0
     )
     with pytest.raises(RequestError, match="reference sample has bands post_B4"):
-        finish(trained, tmp_path / "other", FACTS, other, None)
+        write_checkpoint(trained, tmp_path / "other", FACTS, other, None)
 
 
 @pytest.mark.parametrize(

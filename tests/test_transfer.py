@@ -279,9 +279,9 @@ def test_calibration_of_other_domains_halves_the_error() -> None:
 def test_isotonic_never_falls_and_is_never_certain() -> None:
     counts = answers(2.0)[0].raw
     fitted = calibration.fit(counts, "isotonic")
-    chance = calibration.apply(np.linspace(-30, 30, 500), fitted)
-    assert (np.diff(chance) >= 0).all()
-    assert 0 < chance.min() < chance.max() < 1
+    probability = calibration.apply(np.linspace(-30, 30, 500), fitted)
+    assert (np.diff(probability) >= 0).all()
+    assert 0 < probability.min() < probability.max() < 1
     assert counts.calibration_error(fitted) < 0.01
     with pytest.raises(ValueError, match="points"):
         Calibration(method="isotonic")

@@ -273,8 +273,8 @@ JAPAN = Rule(name="Japan", region=(128, 30, 147, 46), min_magnitude=5.8, min_pag
 )
 def test_rules_one_by_one(changes: dict[str, Any], qualifies: bool, words: str) -> None:
     config = WatchConfig(rules=(JAPAN, Rule(name="everywhere")))
-    verdict = screen(quake(**changes), config, START, begun=False)
-    assert (verdict.qualifies, words in verdict.reason) == (qualifies, True), verdict
+    decision = screen(quake(**changes), config, START, begun=False)
+    assert (decision.qualifies, words in decision.reason) == (qualifies, True), decision
     if "older" in words:
         assert screen(quake(pager="red", **changes), config, START, begun=True).qualifies
 

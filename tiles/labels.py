@@ -82,7 +82,7 @@ def covers(geobox: GeoBox, polygons: gpd.GeoDataFrame) -> NDArray[np.bool_]:
 
 def burn(
     geobox: GeoBox,
-    slides: gpd.GeoDataFrame,
+    landslides: gpd.GeoDataFrame,
     *,
     inside: gpd.GeoDataFrame | None = None,
     ignore: gpd.GeoDataFrame | None = None,
@@ -91,7 +91,7 @@ def burn(
 
     All polygons are in the grid's CRS; overlapping ones count once. `ignore` wins over landslides.
     """
-    label = covers(geobox, slides).astype(np.uint8)
+    label = covers(geobox, landslides).astype(np.uint8)
     if inside is not None:
         label[~covers(geobox, inside)] = IGNORED
     if ignore is not None:
@@ -101,24 +101,24 @@ def burn(
 
 def truth(
     geobox: GeoBox,
-    slides: Sequence[Layer],
+    landslides: Sequence[Layer],
     *,
     inside: Layer | None = None,
     ignore: Sequence[Layer] = (),
 ) -> NDArray[np.uint8]:
-    """Return the labels of a grid `(y, x)` from vector files, as `burn` does; several `slides`
+    """Return the labels of a grid `(y, x)` from vector files, as `burn` does; several `landslides`
     layers are united.
 
     Raises:
         RequestError: a layer that cannot be read, or truth that lies elsewhere than the grid.
     """
     crs = geobox.crs
-    united = _united([read_layer(layer, crs) for layer in slides])
+    united = _united([read_layer(layer, crs) for layer in landslides])
     extent = read_layer(inside, crs) if inside else None
     left_out = (
         _united([read_layer(layer, crs, may_be_empty=True) for layer in ignore]) if ignore else None
     )
-    for where, frame in ((", ".join(map(str, slides)), united), (str(inside), extent)):
+    for where, frame in ((", ".join(map(str, landslides)), united), (str(inside), extent)):
         if frame is not None and not _meets(geobox, frame):
             raise RequestError(
                 f"{where} lies outside the imagery: {_bounds(frame)} against "

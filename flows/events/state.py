@@ -25,7 +25,7 @@ from configs.run import RunConfig, as_request_error, read_run
 
 
 @dataclass(frozen=True)
-class Standing:
+class EventStatus:
     """What an event has: its state, and what its latest revision knew."""
 
     state: EventState
@@ -71,13 +71,13 @@ class Wait:
     reason: str
 
 
-Verdict = Refresh | Stop | Wait
+Decision = Refresh | Stop | Wait
 
 
-def settled(standing: Standing) -> Stop | None:
+def settled(status: EventStatus) -> Stop | None:
     """Return why an event is to be left alone whatever images there are; None where they decide."""
-    state = standing.state
-    if standing.review and state.closed_by != "operator":
+    state = status.state
+    if status.review and state.closed_by != "operator":
         return None
     if state.state == "closed":
         return Stop(state.reason or "closed", state.closed_by or "operator")
@@ -89,39 +89,39 @@ def settled(standing: Standing) -> Stop | None:
     return None
 
 
-def is_refresh_due(standing: Standing, scenes: Iterable[Scene], now: datetime) -> Verdict:
+def is_refresh_due(status: EventStatus, scenes: Iterable[Scene], now: datetime) -> Decision:
     """Return whether an event's inventory is to be refreshed now.
 
     Images that came before the age limit are still used when the look for them is late: a missed
     schedule is made up once.
 
     Args:
-        standing: the event's state and what its latest revision knew.
+        status: the event's state and what its latest revision knew.
         scenes: what the source has to offer now for both windows.
         now: the clock; acquisitions after it do not exist.
     """
-    if (stop := settled(standing)) is not None:
+    if (stop := settled(status)) is not None:
         return stop
-    if standing.review:
+    if status.review:
         return Refresh("an analyst's review is to be taken up")
     fresh = [
         scene
         for scene in scenes
-        if scene.id not in standing.known
+        if scene.id not in status.known
         and scene.acquired <= now
-        and scene.acquired.date() <= standing.last_day
+        and scene.acquired.date() <= status.last_day
         and scene.clear_fraction != 0
     ]
-    if fresh and (standing.as_of is None or standing.as_of <= now):
+    if fresh and (status.as_of is None or status.as_of <= now):
         return Refresh(_in_words(fresh))
-    end = datetime.combine(standing.last_day, time.max, now.tzinfo)
+    end = datetime.combine(status.last_day, time.max, now.tzinfo)
     if now > end:
-        age = (now - standing.event_time).days
+        age = (now - status.event_time).days
         return Stop(
             f"age limit reached: {age} days after the earthquake, images up to {end.date()} wanted",
             "age",
         )
-    since = f" since revision {standing.state.latest_revision}" if standing.as_of else ""
+    since = f" since revision {status.state.latest_revision}" if status.as_of else ""
     return Wait(f"no new image{since}")
 
 
@@ -206,10 +206,10 @@ def close(
     return write_state(event, state="closed", closed_by=closed_by, reason=reason)
 
 
-def stop(event: EventFolder, verdict: Stop) -> EventState:
+def stop(event: EventFolder, decision: Stop) -> EventState:
     """Close an event for the reason that the verdict gives, unless it is closed already."""
     state = read_state(event)
-    return state if state.state == "closed" else close(event, verdict.reason, verdict.closed_by)
+    return state if state.state == "closed" else close(event, decision.reason, decision.closed_by)
 
 
 def reopen(event: EventFolder) -> EventState:
@@ -243,7 +243,7 @@ def latest_run(event: EventFolder) -> RunConfig:
     return read_run(revisions[max(revisions)].config if revisions else event.request)
 
 
-def standing(event: EventFolder, post_last: date, review: bool = False) -> Standing:
+def status(event: EventFolder, post_last: date, review: bool = False) -> EventStatus:
     """Return what an event has.
 
     Args:
@@ -255,7 +255,7 @@ def standing(event: EventFolder, post_last: date, review: bool = False) -> Stand
     has = state.latest_revision > 0
     known = known_scenes(event.revision(state.latest_revision)) if has else frozenset[str]()
     as_of = run.windows.as_of if has else None
-    return Standing(state, run.event.name, run.event.time, as_of, post_last, known, review)
+    return EventStatus(state, run.event.name, run.event.time, as_of, post_last, known, review)
 
 
 def _provenance(revision: RunLayout) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from models.inference.adaptation import Adaptation, targets
 from models.inference.normalise import fit
 from models.inference.predict import Predictor
 from models.reference import Reference, sample
-from models.registry import Found
+from models.registry import Checkpoint
 from tiles.chips import ChipDataset
 from tiles.samples import SampleSet
 
@@ -108,7 +108,9 @@ class Adapting:
     """Whether band statistics are there, or have to be fitted."""
 
     @classmethod
-    def of(cls, config: TrainingConfig, reference: Reference, parent: Found | None) -> Adapting:
+    def of(
+        cls, config: TrainingConfig, reference: Reference, parent: Checkpoint | None
+    ) -> Adapting:
         """Return what a recipe asks for: towards all domains together, or what the parent's network
         knows.
 

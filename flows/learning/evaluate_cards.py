@@ -36,7 +36,7 @@ from inventory.outline.polygons import polygonise
 from models.architectures import build
 from models.inference.predict import Predictor
 from models.metrics import Confusion, mean_over_patches
-from models.registry import Found, installed
+from models.registry import Checkpoint, installed
 from models.training.write_card import scored
 from tiles.samples import SampleSet
 from tiles.stitch import map_tiles
@@ -172,14 +172,14 @@ def evaluate_cards(
     }
 
 
-def card_named(name: str, card_dirs: Sequence[str] = ()) -> Found:
+def card_named(name: str, card_dirs: Sequence[str] = ()) -> Checkpoint:
     """Return a checkpoint by its folder or its name.
 
     Raises:
         RequestError: there is none.
     """
     if (Path(name) / CARD).is_file():
-        return Found(Path(name), read_card(Path(name)))
+        return Checkpoint(Path(name), read_card(Path(name)))
     return installed(name, card_dirs)
 
 
@@ -198,7 +198,7 @@ def _fits(card: CheckpointCard, samples: SampleSet) -> None:
         )
 
 
-def row(found: Found, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, Any]:
+def row(found: Checkpoint, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, Any]:
     """Return one checkpoint's line for one sample set: metrics at three levels, size and cost."""
     card, predictor = found.card, on(found.load(), samples)
     truth = samples.label(samples.numbers(splits))

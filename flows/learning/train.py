@@ -25,16 +25,16 @@ from flows.learning.evaluate_cards import probability_of, scores
 from flows.run.journal import Step, plain
 from flows.run.progress import progress
 from models.reference import Reference, Usable, mixture, sample
-from models.registry import Found, installed
+from models.registry import Checkpoint, installed
 from models.training import loop, state
 from models.training.finetune import Start
-from models.training.write_card import Facts, finish
+from models.training.write_card import Facts, write_checkpoint
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
 from tiles.samples import SampleSet
 
 
-def parent_of(config: TrainingConfig, places: list[Path]) -> Found:
+def parent_of(config: TrainingConfig, places: list[Path]) -> Checkpoint:
     """Return the checkpoint that a recipe goes on from: a folder, or a checkpoint's name among
     those installed.
 
@@ -44,7 +44,7 @@ def parent_of(config: TrainingConfig, places: list[Path]) -> Found:
     wanted = str(config.start_from)
     for folder in (place / wanted for place in places):
         if (folder / CARD).is_file():
-            return Found(folder, read_card(folder))
+            return Checkpoint(folder, read_card(folder))
     return installed(wanted)
 
 
@@ -70,7 +70,7 @@ def like_parent(config: TrainingConfig, parent: CheckpointCard) -> TrainingConfi
     return config.model_copy(update={**kept, **inputs})
 
 
-def inherited(parent: Found | None) -> tuple[TrainingDomain, ...]:
+def inherited(parent: Checkpoint | None) -> tuple[TrainingDomain, ...]:
     """Return the domains a fine-tuned network has seen before; they have no part in its reference
     sample.
     """
@@ -81,7 +81,7 @@ def inherited(parent: Found | None) -> tuple[TrainingDomain, ...]:
     )
 
 
-def tuned(config: TrainingConfig, parent: Found | None) -> dict[str, str | int | float | bool]:
+def tuned(config: TrainingConfig, parent: Checkpoint | None) -> dict[str, str | int | float | bool]:
     """Return what the training record says about a fine-tuning; nothing for a training from
     scratch.
     """
@@ -212,8 +212,12 @@ def fold_of(samples: SampleSet, fold: int) -> Splits:
 
 
 def train_card(
-    config: TrainingConfig, folders: list[Path], recipe: str, out: Path, parent: Found | None = None
-) -> Found:
+    config: TrainingConfig,
+    folders: list[Path],
+    recipe: str,
+    out: Path,
+    parent: Checkpoint | None = None,
+) -> Checkpoint:
     """Return the checkpoint of a recipe, trained, finished and scored; its working files lie beside
     it until then.
     """
@@ -244,7 +248,7 @@ def train_card(
             start=Start(parent.card, parent.load("cpu").module.state_dict()) if parent else None,
             advance=advance,
         )
-    found = finish(
+    found = write_checkpoint(
         trained,
         folder,
         _facts(config, sets, recipe, parent),
@@ -334,7 +338,7 @@ def _augment(config: TrainingConfig, sets: list[SampleSet]) -> _Augment | None:
 
 
 def _facts(
-    config: TrainingConfig, sets: list[SampleSet], recipe: str, parent: Found | None
+    config: TrainingConfig, sets: list[SampleSet], recipe: str, parent: Checkpoint | None
 ) -> Facts:
     origins = [samples.card.origin for samples in sets]
     domains = tuple(

@@ -29,7 +29,7 @@ _audience: ContextVar[Audience | None] = ContextVar("audience", default=None)
 
 
 @contextmanager
-def told_to(audience: Audience) -> Iterator[None]:
+def shown_to(audience: Audience) -> Iterator[None]:
     """Tell the audience too, while the block runs."""
     token = _audience.set(audience)
     try:

@@ -122,7 +122,7 @@ def by_workers(cluster: Cluster, config: SourceConfig) -> Fill:
             reports.append(report)
             _add(source, report)
             yield from groups[number]
-        tell(reports)
+        report_workers(reports)
 
     return fill
 
@@ -141,7 +141,7 @@ def pull_shard(shard: PullShard) -> Report:
     return begun.report(done, account=_account(source))
 
 
-def tell(reports: Sequence[Report]) -> None:
+def report_workers(reports: Sequence[Report]) -> None:
     """Keep who worked on a step in the journal, and warn where that may have moved the last
     digits.
     """

@@ -65,14 +65,14 @@ def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> Non
         name = client.read_flow_run(
             flow_run.id
         ).name  # the run has named itself after its event meanwhile
-    tell(service(), f"{flow.name} {name}: {state.name}", state.message or f"flow run {flow_run.id}")
+    send(service(), f"{flow.name} {name}: {state.name}", state.message or f"flow run {flow_run.id}")
 
 
-def tell(settings: ServiceConfig, subject: str, body: str) -> None:
+def send(settings: ServiceConfig, subject: str, body: str) -> None:
     """Tell everybody in `notify`: webhooks, mailbox, Prefect's notification blocks. Never
     raises.
     """
-    notify.tell(settings, subject, body)
+    notify.send(settings, subject, body)
     for name in settings.notify.blocks:
         try:
             cast(_Notifier, Block.load(name)).notify(body[: notify.LONGEST], subject)

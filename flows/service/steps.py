@@ -45,7 +45,7 @@ def steps_for(config: RunConfig | None, *, strict: bool = False) -> Step:
         work = plain(function, name=name)
         if name == "pull" and config is not None and config.source.kind == "earthengine":
             work = _sharing(work, config.source.earthengine.workers, strict)
-        return task(name=name, cache_policy=NO_CACHE, persist_result=False)(_telling(work))
+        return task(name=name, cache_policy=NO_CACHE, persist_result=False)(_with_progress(work))
 
     return step
 
@@ -63,7 +63,7 @@ def _sharing(work: Callable[P, R], requests: int, strict: bool) -> Callable[P, R
     return called
 
 
-def _telling(work: Callable[P, R]) -> Callable[P, R]:
+def _with_progress(work: Callable[P, R]) -> Callable[P, R]:
     """Return the work, its progress told in the UI."""
 
     @functools.wraps(work)
@@ -85,7 +85,7 @@ def shown(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    with progress.told_to(_Artifacts()):
+    with progress.shown_to(_Artifacts()):
         yield
 
 

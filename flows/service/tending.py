@@ -92,5 +92,5 @@ def _end(
         client.set_flow_run_state(run.id, Crashed(message=words), force=True)
     logger.warning("%s: %s", run.name, words)
     if settings.notify.failed:
-        hooks.tell(settings, f"{run.name}: silent", words)
+        hooks.send(settings, f"{run.name}: silent", words)
     return f"{run.name}: {words}"

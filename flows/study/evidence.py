@@ -25,7 +25,7 @@ from flows.study.pool import Answers, Maps, Scene
 from models.inference.calibration import LogitCounts
 from models.metrics import Confusion
 from models.reference import Reference, sample
-from models.registry import Found
+from models.registry import Checkpoint
 from models.selection import signals
 from models.selection.agreement import against
 from models.selection.choose import MEMBERS
@@ -43,7 +43,7 @@ TOGETHER = {
 
 
 @dataclass(frozen=True)
-class Votes:
+class Agreements:
     """The candidates' maps of the scenes."""
 
     maps: Maps
@@ -76,7 +76,7 @@ class Votes:
             yield seed, [one for one in self.candidates if one.job.seed == seed]
 
     def _called(self, one: Answers, scene: Scene) -> NDArray[np.bool_]:
-        return self.maps.chance(one.job.name, scene.name) >= one.found.card.threshold
+        return self.maps.probability(one.job.name, scene.name) >= one.found.card.threshold
 
     def together(
         self, order: Mapping[tuple[str, int], Sequence[Row]]
@@ -91,12 +91,12 @@ class Votes:
         found: dict[str, list[float]] = {name: [] for name in TOGETHER}
         for (name, seed), rows in order.items():
             scene, some = scenes[name], [cards[row.card, seed] for row in rows]
-            chances = np.stack([self.maps.chance(one.job.name, name) for one in some])
+            probabilities = np.stack([self.maps.probability(one.job.name, name) for one in some])
             thresholds = np.array([one.found.card.threshold for one in some])
             labels = scene.truth(False)
             truth = labels[labels != IGNORED] == 1
             for way, many in TOGETHER.items():
-                called = chances[:many].mean(axis=0) >= thresholds[:many].mean()
+                called = probabilities[:many].mean(axis=0) >= thresholds[:many].mean()
                 found[way].append(_f1(called, truth))
         return {way: np.array(values) for way, values in found.items()}
 
@@ -145,7 +145,7 @@ def rows(
     """Return the evidence of all candidates that have answered."""
     candidates = [one for one in done if not one.job.made.trial]
     distances = _distances(candidates, every, work)
-    apart = Votes(Maps(work / "maps"), candidates, every).disagreement()
+    apart = Agreements(Maps(work / "maps"), candidates, every).disagreement()
     found = []
     for one in candidates:
         seen = one.job.made.domains
@@ -181,7 +181,7 @@ def _distances(
     candidates: Sequence[Answers], every: Sequence[Scene], work: Path
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return scene -> composition -> statistic, computed once for all seeds and kept."""
-    first: dict[str, Found] = {}
+    first: dict[str, Checkpoint] = {}
     for one in candidates:
         first.setdefault(one.job.made.name, one.found)
     scenes = sorted((s.name, s.samples.card.fingerprint) for s in every)

@@ -14,7 +14,7 @@ import numpy as np
 from configs.checkpoint import Calibration
 from configs.selection import AGREEMENT
 from configs.studying import StudyConfig
-from flows.study.evidence import Votes
+from flows.study.evidence import Agreements
 from models.inference.calibration import Reliability
 from models.selection import domain_check
 from models.selection.choose import MEMBERS
@@ -241,7 +241,7 @@ def _plain(value: Any) -> Any:
 
 
 def find(
-    config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], votes: Votes
+    config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], agreements: Agreements
 ) -> Findings:
     """Return the findings of all evidence there is."""
     rows = with_advantage(rows)
@@ -255,7 +255,7 @@ def find(
     taken = of_chosen(rows, rule)
     plain = [one for one in judged if not _is_trial(config, one.card)]
     calibrations, diagrams = calibrated(plain)
-    together, together_by_target = _together(rows, rule, votes)
+    together, together_by_target = _together(rows, rule, agreements)
     return Findings(
         rule=rule,
         held_out=held_out,
@@ -303,13 +303,13 @@ def expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
 
 
 def _together(
-    rows: Sequence[Row], rule: Rule, votes: Votes
+    rows: Sequence[Row], rule: Rule, agreements: Agreements
 ) -> tuple[dict[str, tuple[float, float, float]], dict[str, dict[str, float]]]:
     """Return what several checkpoints are worth together, in the order of the rule."""
     every = sorted(groups(rows).items())
     order = {key: sorted(some, key=lambda row: (rule(row), row.card)) for key, some in every}
     targets = tuple(some[0].target for _, some in every)
-    f1 = votes.together(order)
+    f1 = agreements.together(order)
     alone = next(iter(f1.values()))
     means = {way: by_target(targets, values) for way, values in f1.items()}
     return (

@@ -37,7 +37,7 @@ from flows.learning.train import probability_of, train_card
 from flows.run.progress import progress
 from models.inference.calibration import LogitCounts
 from models.inference.predict import Predictor
-from models.registry import Found
+from models.registry import Checkpoint
 from tiles.samples import SampleSet
 
 _STEPS = 250
@@ -60,17 +60,19 @@ class Maps:
         with np.load(path, allow_pickle=False) as stored:
             return bool(stored["key"].tolist() == list(key))
 
-    def save(self, card: str, scene: str, key: Sequence[str], chance: NDArray[np.float32]) -> None:
+    def save(
+        self, card: str, scene: str, key: Sequence[str], probability: NDArray[np.float32]
+    ) -> None:
         """Keep the probabilities, 0-1, of the pixels that are judged, in reading order; NaN counts
         as 0.
         """
         path = self._path(card, scene)
         path.parent.mkdir(parents=True, exist_ok=True)
-        steps = np.rint(np.nan_to_num(chance) * _STEPS).astype(np.uint8)
+        steps = np.rint(np.nan_to_num(probability) * _STEPS).astype(np.uint8)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, key=np.array(list(key)), chance=steps)
+            np.savez_compressed(file, key=np.array(list(key)), probability=steps)
 
-    def chance(self, card: str, scene: str) -> NDArray[np.float32]:
+    def probability(self, card: str, scene: str) -> NDArray[np.float32]:
         """Return what was kept, `(n,)`."""
         with np.load(self._path(card, scene), allow_pickle=False) as stored:
             steps: NDArray[np.uint8] = stored["chance"]
@@ -132,7 +134,7 @@ class Answers:
     """One checkpoint's answers: its folder, and the counts of every scene."""
 
     job: Job
-    found: Found
+    found: Checkpoint
     counts: dict[str, LogitCounts]
     """Scene -> pixels by calibrated log-odds."""
 
@@ -269,9 +271,9 @@ def answers(
         predictor = predictor_of(config, found)
         for scene in fresh:
             judged = scene.truth(False) != IGNORED
-            chance = probability_of(predictor, scene.samples, judged)
-            known[scene.key] = _counts(chance, scene.truth(scene.domain in job.made.domains))
-            maps.save(job.name, scene.name, [*mapped, scene.key], chance[judged])
+            probability = probability_of(predictor, scene.samples, judged)
+            known[scene.key] = _counts(probability, scene.truth(scene.domain in job.made.domains))
+            maps.save(job.name, scene.name, [*mapped, scene.key], probability[judged])
         _save(stored, key, found, known)
         logger.info("%s has answered %d scenes", job.name, len(fresh))
     return Answers(job, found, {scene.name: known[scene.key] for scene in every})
@@ -284,8 +286,8 @@ def logit_counts(predictor: Predictor, scene: Scene, truth: NDArray[np.uint8]) -
     return _counts(probability_of(predictor, scene.samples, truth != IGNORED), truth)
 
 
-def _counts(chance: NDArray[np.float32], truth: NDArray[np.uint8]) -> LogitCounts:
-    return LogitCounts.of(logit(np.clip(chance, _NEVER, 1 - _NEVER)), truth)
+def _counts(probability: NDArray[np.float32], truth: NDArray[np.uint8]) -> LogitCounts:
+    return LogitCounts.of(logit(np.clip(probability, _NEVER, 1 - _NEVER)), truth)
 
 
 def stored_answers(
@@ -296,7 +298,7 @@ def stored_answers(
     for job in jobs(config):
         folder, key = work / "cards" / job.name, _key(config, job, sets)
         if folder.exists() and _made_by(folder) == key:
-            found = Found(folder, read_card(folder))
+            found = Checkpoint(folder, read_card(folder))
             known = _load(work / "answers" / f"{job.name}.npz", key, found)
             maps, mapped = Maps(work / "maps"), [key, found.card.weights_sha256]
             if all(s.key in known and maps.has(job.name, s.name, [*mapped, s.key]) for s in every):
@@ -304,10 +306,10 @@ def stored_answers(
     return done
 
 
-def predictor_of(config: StudyConfig, found: Found) -> Predictor:
+def predictor_of(config: StudyConfig, found: Checkpoint) -> Predictor:
     """Return a checkpoint at work as the study runs it."""
     card = found.card.model_copy(update={"tiles": config.tiles}) if config.tiles else found.card
-    return Found(found.folder, card).load(
+    return Checkpoint(found.folder, card).load(
         config.recipe.get("device", "auto"), config.recipe.get("precision", "auto")
     )
 
@@ -325,11 +327,13 @@ def _key(config: StudyConfig, job: Job, sets: dict[str, SampleSet]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _card(config: StudyConfig, job: Job, sets: dict[str, SampleSet], key: str, work: Path) -> Found:
+def _card(
+    config: StudyConfig, job: Job, sets: dict[str, SampleSet], key: str, work: Path
+) -> Checkpoint:
     folder = work / "cards" / job.name
     if folder.exists():
         if _made_by(folder) == key:
-            return Found(folder, read_card(folder))
+            return Checkpoint(folder, read_card(folder))
         raise RequestError(
             f"{folder} was trained by another recipe or on other samples",
             "Give the study another name or --out, or remove that card.",
@@ -343,7 +347,7 @@ def _made_by(folder: Path) -> str:
     return str(read_card(folder).training.get("configuration", "")).removeprefix(_RECIPE)
 
 
-def _save(path: Path, key: str, found: Found, known: dict[str, LogitCounts]) -> None:
+def _save(path: Path, key: str, found: Checkpoint, known: dict[str, LogitCounts]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         f"{name}|{part}": getattr(counts, part) for name, counts in known.items() for part in _PARTS
@@ -355,7 +359,7 @@ def _save(path: Path, key: str, found: Found, known: dict[str, LogitCounts]) -> 
 _PARTS = ("positives", "negatives")
 
 
-def _load(path: Path, key: str, found: Found) -> dict[str, LogitCounts]:
+def _load(path: Path, key: str, found: Checkpoint) -> dict[str, LogitCounts]:
     """Return the answers of a file; none where it is of another card."""
     if not path.exists():
         return {}

@@ -17,7 +17,7 @@ from configs.files import format_of, write_text
 from configs.selection import BandSetCalibration, SelectionConfig, read_selection
 from configs.studying import StudyConfig, read_study
 from flows.run.journal import Step, plain
-from flows.study.evidence import Votes, judged, rows
+from flows.study.evidence import Agreements, judged, rows
 from flows.study.findings import Findings, find
 from flows.study.pool import (
     Answers,
@@ -81,9 +81,11 @@ def study(
             f"{work} holds the answers of {len(done)} checkpoints: too few to compare",
             "Run the study without --so-far.",
         )
-    votes = Votes(Maps(work / "maps"), [one for one in done if not one.job.made.trial], every)
+    agreements = Agreements(
+        Maps(work / "maps"), [one for one in done if not one.job.made.trial], every
+    )
     found = step(find, name="evidence")(
-        config, rows(config, done, every, work), judged(done, every), votes
+        config, rows(config, done, every, work), judged(done, every), agreements
     )
     write_text(work / "findings.json", json.dumps(found.as_plain(), indent=1))
     written = write_document(config, found, done, work / "report" if docs is None else docs)

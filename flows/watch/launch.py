@@ -174,14 +174,14 @@ class Debts:
         launcher: Launcher,
         preset: Mapping[str, Any],
         clock: Callable[[], datetime],
-        tell: Callable[[str, str], None],
+        send: Callable[[str, str], None],
     ) -> None:
         self._config, self._book, self._launcher, self._clock, self._tell = (
             config,
             book,
             launcher,
             clock,
-            tell,
+            send,
         )
         self._preset = {key: value for key, value in preset.items() if key not in UNSUITED}
 

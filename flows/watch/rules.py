@@ -14,14 +14,14 @@ from gee.feed import Detail, Quake
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """Whether an earthquake qualifies, and why (not)."""
 
     qualifies: bool
     reason: str
 
 
-def screen(quake: Quake, config: WatchConfig, now: datetime, *, begun: bool) -> Verdict:
+def screen(quake: Quake, config: WatchConfig, now: datetime, *, begun: bool) -> Decision:
     """Return what the feed alone says: kind, age, magnitude by region, depth, losses.
 
     Args:
@@ -31,29 +31,29 @@ def screen(quake: Quake, config: WatchConfig, now: datetime, *, begun: bool) -> 
         begun: it was mapped before; then its age does not matter.
     """
     if quake.kind != "earthquake":
-        return Verdict(False, f"it is a {quake.kind}")
+        return Decision(False, f"it is a {quake.kind}")
     if not begun and now - quake.time > timedelta(days=config.oldest_days):
-        return Verdict(False, f"it is older than {config.oldest_days:g} days")
+        return Decision(False, f"it is older than {config.oldest_days:g} days")
     rule = rule_for(quake, config)
     if rule is None:
-        return Verdict(False, "it lies in no rule's region")
+        return Decision(False, "it lies in no rule's region")
     if quake.magnitude is None:
-        return Verdict(False, "its magnitude is not known yet")
+        return Decision(False, "its magnitude is not known yet")
     if quake.magnitude < rule.min_magnitude:
-        return Verdict(
+        return Decision(
             False, f"M {quake.magnitude:g} is below {rule.min_magnitude:g} ({rule.name})"
         )
     if quake.depth_km is not None and quake.depth_km > rule.max_depth_km:
-        return Verdict(
+        return Decision(
             False,
             f"it is {quake.depth_km:g} km deep, more than {rule.max_depth_km:g} ({rule.name})",
         )
     if below := _below(quake.pager, rule.min_pager, "PAGER"):
-        return Verdict(False, f"{below} ({rule.name})")
-    return Verdict(True, f"M {quake.magnitude:g} meets the rule `{rule.name}`")
+        return Decision(False, f"{below} ({rule.name})")
+    return Decision(True, f"M {quake.magnitude:g} meets the rule `{rule.name}`")
 
 
-def judge(detail: Detail, area: Area, steep: float | None, config: WatchConfig) -> Verdict:
+def judge(detail: Detail, area: Area, steep: float | None, config: WatchConfig) -> Decision:
     """Return what the detail adds: the landslide alert, land, relief.
 
     Args:
@@ -66,14 +66,14 @@ def judge(detail: Detail, area: Area, steep: float | None, config: WatchConfig) 
     if rule is not None and (
         below := _below(detail.landslide_alert, rule.min_landslide_alert, "landslide")
     ):
-        return Verdict(False, f"{below} ({rule.name})")
+        return Decision(False, f"{below} ({rule.name})")
     land = land_fraction(area)
     if land < config.min_land or land == 0:
-        return Verdict(False, f"the shaken area lies in the sea (land: {land:.1%})")
+        return Decision(False, f"the shaken area lies in the sea (land: {land:.1%})")
     if steep is not None and steep < config.min_steep:
-        return Verdict(False, f"the shaken land is flat (steep: {steep:.1%})")
+        return Decision(False, f"the shaken land is flat (steep: {steep:.1%})")
     words = "relief not known" if steep is None else f"steep {steep:.0%}"
-    return Verdict(True, f"{area.km2:,.0f} km² ({area.origin}), land {land:.0%}, {words}")
+    return Decision(True, f"{area.km2:,.0f} km² ({area.origin}), land {land:.0%}, {words}")
 
 
 def rule_for(quake: Quake, config: WatchConfig) -> Rule | None:

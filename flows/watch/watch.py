@@ -93,7 +93,7 @@ def open_watch(
             preset=preset,
             hosts=service.allow.hosts,
             clock=lambda: moment or datetime.now(UTC),
-            tell=lambda subject, body: None if dry else announce(service, subject, body),
+            send=lambda subject, body: None if dry else announce(service, subject, body),
         )
 
 
@@ -101,7 +101,7 @@ def announce(service: ServiceConfig, subject: str, body: str) -> None:
     """Send how a run of the watch ended to everybody who wants to know."""
     wanted = service.notify.done if subject.endswith("done") else service.notify.failed
     if wanted:
-        notify.tell(service, subject, body)
+        notify.send(service, subject, body)
 
 
 class Watch:
@@ -117,13 +117,13 @@ class Watch:
         hosts: Collection[str],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         ask: Fetch = fetch,
-        tell: Callable[[str, str], None] = _silence,
+        send: Callable[[str, str], None] = _silence,
     ) -> None:
         self.config, self.book = config, book
-        self._debts = Debts(config, book, launcher, preset, clock, tell)
+        self._debts = Debts(config, book, launcher, preset, clock, send)
         self._look = LookConfig.model_validate(preset.get("look", {}))
         self._out = Path(str(preset.get("out", "runs")))
-        self._hosts, self._clock, self._ask, self._tell = tuple(hosts), clock, ask, tell
+        self._hosts, self._clock, self._ask, self._tell = tuple(hosts), clock, ask, send
 
     def turn(self, *, dry: bool = False) -> Turn:
         """Return what one turn did. A feed that is down is no failure: it is asked again later,
@@ -192,9 +192,9 @@ class Watch:
             self._withdraw(name, quake.ids, quake.title, quake.updated, now, turn)
             return True
         begun = bool(self.book.runs(name))
-        verdict = screen(quake, self.config, now, begun=begun)
-        if not verdict.qualifies:
-            self.book.note(name, quake.ids, quake.title, quake.updated, verdict.reason, None)
+        decision = screen(quake, self.config, now, begun=begun)
+        if not decision.qualifies:
+            self.book.note(name, quake.ids, quake.title, quake.updated, decision.reason, None)
             return True
         try:
             self._examine(name, quake, now, turn)
@@ -212,13 +212,13 @@ class Watch:
         event = detail.event.model_copy(update={"name": check_name(name)})
         try:
             area, steep = self._survey(event, turn)
-            verdict = judge(detail, area, steep, self.config)
-            reason = verdict.reason
+            decision = judge(detail, area, steep, self.config)
+            reason = decision.reason
         except NothingToSeeError as error:
-            area, verdict, reason = None, None, error.message
+            area, decision, reason = None, None, error.message
         with self.book.together():
             self.book.note(name, quake.ids, quake.title, quake.updated, reason, detail.version)
-            if area is not None and verdict is not None and verdict.qualifies:
+            if area is not None and decision is not None and decision.qualifies:
                 self._owe(name, detail, event, area, now, turn)
             else:
                 turn.notes.append(f"{name}: {reason}")

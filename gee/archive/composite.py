@@ -43,13 +43,13 @@ def groups(names: Iterable[str], scenes: Iterable[SceneEntry]) -> list[tuple[str
     """Return bands of one window as they are to be composited: together where a scene has them all,
     else optical, then radar.
     """
-    asked = tuple(names)
+    requested = tuple(names)
     if any(
-        {parse_band(name).band.name for name in asked} <= scene.bands.keys() for scene in scenes
+        {parse_band(name).band.name for name in requested} <= scene.bands.keys() for scene in scenes
     ):
-        return [asked]
-    radar = tuple(name for name in asked if parse_band(name).band.name in RADAR)
-    optical = tuple(name for name in asked if name not in radar)
+        return [requested]
+    radar = tuple(name for name in requested if parse_band(name).band.name in RADAR)
+    optical = tuple(name for name in requested if name not in radar)
     return [group for group in (optical, radar) if group]
 
 

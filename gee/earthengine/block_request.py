@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Asked:
+class BlockRequest:
     """What is asked for in a block."""
 
     image: Any
@@ -38,7 +38,7 @@ class Asked:
     """Prefix of its layers -> recipe: ``post_``, ``pre_radar_``."""
 
     @classmethod
-    def of(cls, recipes: Mapping[str, Recipe], water: bool) -> Asked:
+    def of(cls, recipes: Mapping[str, Recipe], water: bool) -> BlockRequest:
         """Return the question that some recipes, and water where it is wanted, amount to."""
         images = [
             recipe.image.rename([f"{key}{name}" for name in recipe.types])

@@ -61,8 +61,8 @@ def _look(
         )
         return Finding(what, "warn" if never else "missing", error.message, error.remedy)
     except Exception as error:
-        verdict = judge(error)
-        return Finding(what, "missing", verdict.error.message, verdict.error.remedy)
+        handling = judge(error)
+        return Finding(what, "missing", handling.error.message, handling.error.remedy)
 
 
 def _client(config: EarthEngineConfig) -> str:

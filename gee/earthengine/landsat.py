@@ -21,7 +21,7 @@ from configs.records import ObservationClass, Scene
 from gee.earthengine import assets, terrain
 from gee.earthengine.layers import CODE, REFLECTANCE, Recipe, clear_first
 from gee.earthengine.pixel_codes import first_code
-from gee.earthengine.scenes import Found, between, features, read_features, region_of
+from gee.earthengine.scenes import Checkpoint, between, features, read_features, region_of
 
 NAMES: Final = {
     "B1": "B1",
@@ -49,7 +49,7 @@ def listing(area: Area, days: DateRange) -> Any:
     return features(between(assets.LANDSAT8, region_of(area), days), properties)
 
 
-def read_listing(answer: Mapping[str, Any], when: When, area: Area) -> list[Found]:
+def read_listing(answer: Mapping[str, Any], when: When, area: Area) -> list[Checkpoint]:
     """Return the scenes of a window, path and row as their tile."""
     return read_features(answer, assets.LANDSAT8, when, "{WRS_PATH}/{WRS_ROW}", area)
 

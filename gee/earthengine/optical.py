@@ -23,7 +23,7 @@ from gee.earthengine import assets, terrain
 from gee.earthengine.layers import CODE, REFLECTANCE, Recipe, clear_first
 from gee.earthengine.pixel_codes import first_code
 from gee.earthengine.scenes import (
-    Found,
+    Checkpoint,
     between,
     features,
     read_features,
@@ -70,7 +70,7 @@ def listing(config: EarthEngineConfig, area: Area, days: DateRange) -> dict[str,
 
 def read_listing(
     answer: Mapping[str, Any], config: EarthEngineConfig, when: When, area: Area
-) -> list[Found]:
+) -> list[Checkpoint]:
     """Return the scenes of a window, each with the cloud mask it has (``clouds``) and whether it is
     classified (``scl``).
     """

@@ -128,28 +128,28 @@ class Puller:
             except CoslideError:
                 raise
             except Exception as error:
-                verdict = judge(error)
+                handling = judge(error)
                 late += isinstance(error, TimeoutError)
-                if verdict.cure is Cure.WAIT:
+                if handling.cure is Cure.WAIT:
                     self.account.add("rate_limited")
-                    self._gate.refused(ticket, verdict.retry_after)
+                    self._gate.refused(ticket, handling.retry_after)
             finally:
                 self._gate.leave()
-            if verdict.cure is Cure.SPLIT or late >= MOST_LATE:
-                raise _TooMuchError(verdict.error)
-            tried += verdict.cure is Cure.AGAIN
-            waited = self._gate.refused_for_s if verdict.cure is Cure.WAIT else 0.0
+            if handling.cure is Cure.SPLIT or late >= MOST_LATE:
+                raise _TooMuchError(handling.error)
+            tried += handling.cure is Cure.AGAIN
+            waited = self._gate.refused_for_s if handling.cure is Cure.WAIT else 0.0
             if (
-                verdict.cure is Cure.STOP
+                handling.cure is Cure.STOP
                 or tried >= self._config.attempts
                 or waited > self._config.patience_s
             ):
-                raise self._halt(verdict.error)
-            if verdict.cure is Cure.AGAIN:
+                raise self._halt(handling.error)
+            if handling.cure is Cure.AGAIN:
                 self.account.add("tried_again")
-                logger.info("Earth Engine: %s; trying again", verdict.error.message)
+                logger.info("Earth Engine: %s; trying again", handling.error.message)
                 pause = min(LONGEST_PAUSE_S, PAUSE_S * 2 ** (tried - 1)) * random.uniform(0.5, 1.0)
-                self._stop.wait(max(pause, verdict.retry_after or 0.0))
+                self._stop.wait(max(pause, handling.retry_after or 0.0))
 
     def _stopped(self) -> SourceError | None:
         """Return the error that keeps requests from starting, if any."""

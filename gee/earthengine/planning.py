@@ -21,7 +21,7 @@ from configs.records import Offer, Scene
 from gee.earthengine import assets, landsat, optical, radar, terrain
 from gee.earthengine.pixel_codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
-from gee.earthengine.scenes import Found, best_first, few_per_tile, usable
+from gee.earthengine.scenes import Checkpoint, best_first, few_per_tile, usable
 from gee.source import Plan
 
 RECIPE: Final = "coslide/recipe/2"
@@ -84,25 +84,25 @@ def question(
     want: Wanted, dem: str, config: EarthEngineConfig, area: Area, windows: Windows
 ) -> Any:
     """Return everything a plan must know as one computed object."""
-    asked: dict[str, Any] = {}
+    requested: dict[str, Any] = {}
     for key, when in want.windows.items():
         days = windows.pre if when is When.PRE else windows.post
         if key.startswith("radar"):
-            asked[key] = radar.listing(area, days)
+            requested[key] = radar.listing(area, days)
         elif config.sensor == "landsat-8":
-            asked[key] = landsat.listing(area, days)
+            requested[key] = landsat.listing(area, days)
         else:
-            asked[key] = optical.listing(config, area, days)
+            requested[key] = optical.listing(config, area, days)
     if want.elevation:
-        asked["dem"] = terrain.listing(dem, area)
-    return ee.Dictionary(asked)
+        requested["dem"] = terrain.listing(dem, area)
+    return ee.Dictionary(requested)
 
 
 def read_answer(
     answer: Mapping[str, Any], want: Wanted, config: EarthEngineConfig, area: Area
-) -> list[Found]:
+) -> list[Checkpoint]:
     """Return all scenes the service has in the windows asked for."""
-    found: list[Found] = []
+    found: list[Checkpoint] = []
     for key, when in want.windows.items():
         if key.startswith("radar"):
             found += radar.read_listing(answer[key], when, area)
@@ -117,13 +117,13 @@ def read_answer(
 class Chosen:
     """The scenes a run uses, best first per window, and what was left."""
 
-    found: tuple[Found, ...]
+    found: tuple[Checkpoint, ...]
     left_out: Mapping[str, int]
     """Reason -> number of scenes."""
 
 
 def choose(
-    found: Iterable[Found],
+    found: Iterable[Checkpoint],
     want: Wanted,
     config: EarthEngineConfig,
     area: Area,
@@ -145,7 +145,7 @@ def choose(
     ]
     if want.radar:
         radars = radar.one_orbit(radars, want.radar, area)
-    chosen: list[Found] = []
+    chosen: list[Checkpoint] = []
     for group, whens, instrument in (
         (judged, want.optical, config.sensor),
         (radars, want.radar, "sentinel-1"),

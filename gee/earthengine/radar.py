@@ -21,7 +21,7 @@ from configs.records import ObservationClass, Scene
 from gee.earthengine import assets
 from gee.earthengine.layers import CODE, DECIBEL, Recipe, layered
 from gee.earthengine.pixel_codes import first_code
-from gee.earthengine.scenes import Found, between, covered, features, read_features, region_of
+from gee.earthengine.scenes import Checkpoint, between, covered, features, read_features, region_of
 
 BANDS: Final = ("VV", "VH")
 LOOKS: Final = 4.4
@@ -44,17 +44,17 @@ def listing(area: Area, days: DateRange) -> Any:
     return features(scenes, ("orbitProperties_pass", "relativeOrbitNumber_start"))
 
 
-def read_listing(answer: Mapping[str, Any], when: When, area: Area) -> list[Found]:
+def read_listing(answer: Mapping[str, Any], when: When, area: Area) -> list[Checkpoint]:
     """Return the scenes of a window, the orbit as their tile."""
     return read_features(answer, assets.S1_POWER, when, ORBIT, area)
 
 
-def one_orbit(found: Iterable[Found], windows: Iterable[When], area: Area) -> list[Found]:
+def one_orbit(found: Iterable[Checkpoint], windows: Iterable[When], area: Area) -> list[Checkpoint]:
     """Return the scenes of the one orbit that covers most of the area in every window; ties: the
     earliest after the event.
     """
     wanted = tuple(windows)
-    orbits: dict[str, list[Found]] = defaultdict(list)
+    orbits: dict[str, list[Checkpoint]] = defaultdict(list)
     for one in found:
         orbits[one.tile].append(one)
 

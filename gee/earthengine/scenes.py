@@ -31,7 +31,7 @@ USELESS_CLEAR: Final = 0.005
 
 
 @dataclass(frozen=True)
-class Found:
+class Checkpoint:
     """A scene that the service has."""
 
     scene: Scene
@@ -98,7 +98,7 @@ def features(collection: Any, properties: Sequence[str]) -> Any:
 
 def read_features(
     answer: Mapping[str, Any], asset: str, when: When, tile: str, area: Area
-) -> list[Found]:
+) -> list[Checkpoint]:
     """Return the scenes in a listing.
 
     Args:
@@ -122,7 +122,7 @@ def read_features(
             cloud / 100 if cloud is not None else None,
         )
         outline = nearest_turn(shape(feature["geometry"]).convex_hull, area)
-        found.append(Found(scene, outline, tile.format(**facts), facts))
+        found.append(Checkpoint(scene, outline, tile.format(**facts), facts))
     return found
 
 
@@ -147,14 +147,16 @@ def season_distance_days(first: datetime, second: datetime) -> float:
     return min(days, YEAR_DAYS - days)
 
 
-def best_first(found: Iterable[Found], event: Event, config: EarthEngineConfig) -> list[Found]:
+def best_first(
+    found: Iterable[Checkpoint], event: Event, config: EarthEngineConfig
+) -> list[Checkpoint]:
     """Return scenes of one window in the order in which they are looked at for a clear pixel.
 
     After the event: the earliest (or latest: `post_policy`). Before: the nearest in the calendar,
     age counting less, because an image of another season shows changes that are none.
     """
 
-    def key(one: Found) -> tuple[float, str]:
+    def key(one: Checkpoint) -> tuple[float, str]:
         after_s = (one.scene.acquired - event.time).total_seconds()
         if one.scene.when is When.POST:
             return after_s if config.post_policy == "earliest" else -after_s, one.scene.id
@@ -166,11 +168,11 @@ def best_first(found: Iterable[Found], event: Event, config: EarthEngineConfig) 
     return sorted(found, key=key)
 
 
-def few_per_tile(ordered: Sequence[Found], most: int) -> list[Found]:
+def few_per_tile(ordered: Sequence[Checkpoint], most: int) -> list[Checkpoint]:
     """Return the first `most` scenes of each tile, those without a clear pixel only where nothing
     else is left.
     """
-    by_tile: dict[str, list[Found]] = defaultdict(list)
+    by_tile: dict[str, list[Checkpoint]] = defaultdict(list)
     for one in ordered:
         by_tile[one.tile].append(one)
     kept: set[str] = set()
@@ -186,7 +188,9 @@ def few_per_tile(ordered: Sequence[Found], most: int) -> list[Found]:
     return [one for one in ordered if one.scene.id in kept]
 
 
-def usable(found: Iterable[Found], area: Area, event: Event, windows: Windows) -> list[Found]:
+def usable(
+    found: Iterable[Checkpoint], area: Area, event: Event, windows: Windows
+) -> list[Checkpoint]:
     """Return the scenes that touch the area and lie in their window, on their side of the shaking,
     not after `as_of`.
     """
@@ -198,7 +202,7 @@ def usable(found: Iterable[Found], area: Area, event: Event, windows: Windows) -
     ]
 
 
-def covered(found: Iterable[Found], area: Area) -> float:
+def covered(found: Iterable[Checkpoint], area: Area) -> float:
     """Return the share of the area that scenes' outlines cover, 0-1."""
     union = unary_union([one.outline for one in found])
     return float(union.intersection(area.polygon).area / area.polygon.area)

@@ -239,10 +239,10 @@ def _sign_in(config: EarthEngineConfig, session: Session, credentials: Credentia
         except CoslideError:
             raise
         except Exception as error:
-            verdict = judge(error)
-            if verdict.cure is Cure.STOP or not left:
-                raise verdict.error from error
-            time.sleep(verdict.retry_after or 1.0)
+            handling = judge(error)
+            if handling.cure is Cure.STOP or not left:
+                raise handling.error from error
+            time.sleep(handling.retry_after or 1.0)
 
 
 _SIGN_IN: Final = (

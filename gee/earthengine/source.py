@@ -21,7 +21,7 @@ from configs.earthengine import EarthEngineConfig
 from configs.event import Event, Windows
 from configs.records import Level, Offer, Scene
 from gee.earthengine import assets, landsat, optical, planning, radar, terrain
-from gee.earthengine.block_request import Asked
+from gee.earthengine.block_request import BlockRequest
 from gee.earthengine.layers import Recipe
 from gee.earthengine.pixels import Puller
 from gee.earthengine.rate_limit import gate_for
@@ -49,7 +49,7 @@ class EarthEngineSource:
         self.account = Account()
         """What this source has cost so far."""
         self._asking = threading.Lock()
-        self._known: dict[str, Asked] = {}
+        self._known: dict[str, BlockRequest] = {}
 
     def offer(self) -> Offer:
         """Return the bands of the configured optical sensor, Sentinel-1 beside it, and terrain."""
@@ -100,11 +100,11 @@ class EarthEngineSource:
             SourceError: nothing helped; every later call gets the same error at once.
         """
         puller = self._puller  # signs in: expressions cannot be built before
-        asked = self._asked(plan, block)
-        if not asked.types:
+        requested = self._asked(plan, block)
+        if not requested.types:
             return Pulled({}, {}, {})
-        read = puller.fetch(asked.image, asked.types, block, asked.check)
-        return asked.pulled(plan.bands, read)
+        read = puller.fetch(requested.image, requested.types, block, requested.check)
+        return requested.pulled(plan.bands, read)
 
     def image(self, plan: Plan) -> Any:
         """Return `ee.Image` of all that a plan shows, bands under their stack names, in the
@@ -140,7 +140,7 @@ class EarthEngineSource:
         self.account.reported = session.reported
         return Puller(self.config, gate_for(session.project, session.url), self.account)
 
-    def _asked(self, plan: Plan, block: GeoBox) -> Asked:
+    def _asked(self, plan: Plan, block: GeoBox) -> BlockRequest:
         """Return what is asked for in a block: one expression for all blocks that the same scenes
         reach.
         """
@@ -153,7 +153,7 @@ class EarthEngineSource:
         with self._asking:
             if key not in self._known:
                 want = planning.wanted(plan.bands, self.offer())
-                self._known[key] = Asked.of(self._recipes(reaching, facts, want), want.water)
+                self._known[key] = BlockRequest.of(self._recipes(reaching, facts, want), want.water)
             return self._known[key]
 
     def _recipes(

@@ -95,13 +95,13 @@ def render(
         window: where.
         names: of `BANDS`.
     """
-    asked = list(names)
+    requested = list(names)
     fine = Grid(RESOLUTION_M, 0, 0, 1, 1).around(window, RESOLUTION_M)
     coarse = Grid(30.0, 0, 0, 1, 1).around(fine.grown(1), 30.0)
     native = Grid(
         window.step_m, coarse.row * 3, coarse.column * 3, coarse.height * 3, coarse.width * 3
     )
-    lit = _seen(ground, acquisition, native, {*asked, *PAN})
+    lit = _seen(ground, acquisition, native, {*requested, *PAN})
     halves = Grid(
         RESOLUTION_M, coarse.row * 2, coarse.column * 2, coarse.height * 2, coarse.width * 2
     )
@@ -113,7 +113,7 @@ def render(
         _smooth(pan[fine.grown(1).inside(halves)]), np.float32(1e-3)
     )
     found = {}
-    for name in asked:
+    for name in requested:
         own = (
             sentinel2.blocks(lit[name], 3)
             + white(coarse, acquisition.key("noise oli", name)) * NOISE

@@ -158,8 +158,12 @@ class SimulatedSource:
             world(self.landscape, self.seed, block.crs),
             Resampler(native_window(block), block),
         )
-        asked = _by_window(plan.bands)
-        found = _seen(earth, plan, asked, resample, self._landsat) if asked else Pulled({}, {}, {})
+        requested = _by_window(plan.bands)
+        found = (
+            _seen(earth, plan, requested, resample, self._landsat)
+            if requested
+            else Pulled({}, {}, {})
+        )
         quake = shaken(earth, plan.event)
         still = {
             name: geology.layer(name, quake, resample)
@@ -195,16 +199,16 @@ def _by_window(bands: Iterable[str]) -> dict[When, tuple[str, ...]]:
 def _seen(
     earth: World,
     plan: Plan,
-    asked: Mapping[When, tuple[str, ...]],
+    requested: Mapping[When, tuple[str, ...]],
     resample: Resampler,
     of_landsat: bool,
 ) -> Pulled:
     """Return what the instruments saw of a block."""
-    fine = any(set(names) & set(sentinel2.BANDS) for names in asked.values())
+    fine = any(set(names) & set(sentinel2.BANDS) for names in requested.values())
     reach = landsat.reach if of_landsat else reach_of(sentinel2.ALIGN if fine else 2)
     before = place(earth, reach(resample.window))
     found = Pulled({}, {}, {})
-    for when, names in asked.items():
+    for when, names in requested.items():
         ground = struck(before, shaken(earth, plan.event)) if when is When.POST else before
         found = beside(found, _optical(ground, plan, when, names, resample, reach, of_landsat))
         found = beside(found, _radar(ground, plan, when, names, resample))
@@ -253,15 +257,15 @@ def _optical(
     """Return the optical bands of one window on the block's grid; nothing where none is asked
     for.
     """
-    asked = [name for name in names if name in OPTICAL]
-    if not asked:
+    requested = [name for name in names if name in OPTICAL]
+    if not requested:
         return Pulled({}, {}, {})
-    first = [name for name in asked if name in spectra.BANDS]
-    more = [name for name in asked if name in sentinel2.BANDS]
+    first = [name for name in requested if name in spectra.BANDS]
+    more = [name for name in requested if name in sentinel2.BANDS]
 
     def rendered(here: Place, one: Acquisition, part: Grid) -> dict[str, F32]:
         if of_landsat:
-            return landsat.render(here, one, part, asked)
+            return landsat.render(here, one, part, requested)
         image = dict(zip(spectra.BANDS, render(here, one, part), strict=True)) if first else {}
         return {name: image[name] for name in first} | (
             sentinel2.render(here, one, part, more) if more else {}
@@ -271,7 +275,7 @@ def _optical(
     passing = landsat.overpasses if of_landsat else acquisitions
     overpasses = passing(ground.world, resample.window, *_days(plan.windows, when))
     candidates = preferred([one for one in overpasses if _id(one) in wanted], when, plan.event)
-    image = compose(ground, candidates, resample.window, asked, rendered, reach)
+    image = compose(ground, candidates, resample.window, requested, rendered, reach)
     bands = {f"{when}_{name}": resample.values(layer) for name, layer in image.values.items()}
     return Pulled(
         bands, {when: resample.nearest(image.classes)}, {when: resample.nearest(image.days)}
@@ -282,12 +286,12 @@ def _radar(
     ground: Place, plan: Plan, when: When, names: Iterable[str], resample: Resampler
 ) -> Pulled:
     """Return the radar bands of one window on the block's grid; nothing where none is asked for."""
-    asked = [name for name in names if name in radar.BANDS]
-    if not asked:
+    requested = [name for name in names if name in radar.BANDS]
+    if not requested:
         return Pulled({}, {}, {})
     scene = next(one for one in plan.scenes if one.when is when and one.product == radar.PRODUCT)
     one = orbit.from_id(ground.world, scene.id)
-    power = radar.render(ground, one, resample.window, asked)
+    power = radar.render(ground, one, resample.window, requested)
     bands = {
         f"{when}_{name}": radar.decibel(resample.values(layer)) for name, layer in power.items()
     }

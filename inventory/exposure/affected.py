@@ -1,7 +1,7 @@
 """Who may be affected: roads, buildings and people within a landslide, or below one within its
 reach. Indicative, always.
 
-The layers are the user's own files (`given`); what "below" means is said in `runout`.
+The layers are the user's own files (`user_layers`); what "below" means is said in `runout`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from configs.product import AffectedConfig
 from configs.stack import Stack
 from inventory.exposure.runout import reach_angles_deg, zones_below
-from inventory.exposure.user_layers import Features, Given, People
+from inventory.exposure.user_layers import Features, People, UserLayers
 from inventory.formats.layers import Field, Layer
 from inventory.outline.outline import Inventory, code_of
 
@@ -74,13 +74,13 @@ def _squares(bounds: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     ]
 
 
-def _met(features: Features, slides: gpd.GeoDataFrame, zones: Shapes) -> gpd.GeoDataFrame:
+def _met(features: Features, landslides: gpd.GeoDataFrame, zones: Shapes) -> gpd.GeoDataFrame:
     """Return the user's features that meet a landslide or what lies below it, a row a meeting:
     geometry is their shared part.
 
-    Columns: `slide` (position), `where`, `fid`, `name`, `kind`.
+    Columns: `landslide` (position), `where`, `fid`, `name`, `kind`.
     """
-    shapes, crs = slides.geometry.to_numpy(), code_of(slides.crs)
+    shapes, crs = landslides.geometry.to_numpy(), code_of(landslides.crs)
     both = shapely.bounds(shapely.union(shapes, zones))
     found: list[pd.DataFrame] = []
     for members in _squares(both):
@@ -90,20 +90,22 @@ def _met(features: Features, slides: gpd.GeoDataFrame, zones: Shapes) -> gpd.Geo
         for where, side in ((WITHIN, shapes), (BELOW, zones)):
             i, j = tree.query(side[members], predicate="intersects")
             shared = shapely.intersection(near.geometry.to_numpy()[j], side[members][i])
-            rows = near.iloc[j][["fid", "name", "kind"]].assign(slide=members[i], where=where)
-            found.append(gpd.GeoDataFrame(rows, geometry=shared, crs=slides.crs))
+            rows = near.iloc[j][["fid", "name", "kind"]].assign(landslide=members[i], where=where)
+            found.append(gpd.GeoDataFrame(rows, geometry=shared, crs=landslides.crs))
     empty = gpd.GeoDataFrame(
         {name: [] for name in ("fid", "name", "kind", "slide", "where")},
         geometry=[],
-        crs=slides.crs,
+        crs=landslides.crs,
     )
     full = [each for each in found if len(each)]
-    return gpd.GeoDataFrame(pd.concat(full, ignore_index=True), crs=slides.crs) if full else empty
+    return (
+        gpd.GeoDataFrame(pd.concat(full, ignore_index=True), crs=landslides.crs) if full else empty
+    )
 
 
-def _summed(values: pd.Series[Any], slide: pd.Series[Any], count: int) -> NDArray[np.float64]:
+def _summed(values: pd.Series[Any], landslide: pd.Series[Any], count: int) -> NDArray[np.float64]:
     total = np.bincount(
-        slide.to_numpy(dtype=np.int64), weights=values.to_numpy(dtype=float), minlength=count
+        landslide.to_numpy(dtype=np.int64), weights=values.to_numpy(dtype=float), minlength=count
     )
     return total.astype(np.float64)
 
@@ -125,15 +127,15 @@ def _lines(geometry: Any) -> Any:
 
 
 def _roads(
-    met: gpd.GeoDataFrame, slides: gpd.GeoDataFrame
+    met: gpd.GeoDataFrame, landslides: gpd.GeoDataFrame
 ) -> tuple[dict[str, Any], pd.DataFrame, Layer]:
     """Return the columns, the list of roads and the layer of their stretches."""
     lines = met.set_geometry([_lines(each) for each in met.geometry]).reset_index(drop=True)
     lines["length_m"] = lines.length.round(1)
     lines = lines[lines["length_m"] > 0]
-    lines["landslide"] = slides["id"].to_numpy()[lines["slide"].to_numpy(dtype=np.int64)]
+    lines["landslide"] = landslides["id"].to_numpy()[lines["slide"].to_numpy(dtype=np.int64)]
     columns = {
-        name: _summed(part["length_m"], part["slide"], len(slides)).round(1)
+        name: _summed(part["length_m"], part["slide"], len(landslides)).round(1)
         for name, where in (("roads_m", WITHIN), ("roads_below_m", BELOW))
         for part in [lines[lines["where"] == where]]
     }
@@ -173,7 +175,7 @@ def _by_road(lines: gpd.GeoDataFrame) -> pd.DataFrame:
 
 
 def _buildings(
-    met: gpd.GeoDataFrame, slides: gpd.GeoDataFrame
+    met: gpd.GeoDataFrame, landslides: gpd.GeoDataFrame
 ) -> tuple[dict[str, Any], dict[str, float], Layer]:
     """Return the columns, the totals and the layer of buildings; one within a landslide is not
     below the same one too.
@@ -181,12 +183,14 @@ def _buildings(
     here = met.sort_values("where", ascending=False, kind="stable").drop_duplicates(
         ["slide", "fid"]
     )
-    here = here.assign(landslide=slides["id"].to_numpy()[here["slide"].to_numpy(dtype=np.int64)])
+    here = here.assign(
+        landslide=landslides["id"].to_numpy()[here["slide"].to_numpy(dtype=np.int64)]
+    )
     once = here.drop_duplicates("fid")["where"]
     columns, totals = {}, {}
     for name, where in (("buildings", WITHIN), ("buildings_below", BELOW)):
         part = here[here["where"] == where]
-        columns[name] = _summed(pd.Series(np.ones(len(part))), part["slide"], len(slides))
+        columns[name] = _summed(pd.Series(np.ones(len(part))), part["slide"], len(landslides))
         totals[name] = float((once == where).sum())
     words = "Buildings within a landslide, or below one within its reach; indicative"
     points = here.set_geometry(here.geometry.representative_point())
@@ -198,10 +202,10 @@ def _buildings(
 
 
 def _people(
-    people: People, slides: gpd.GeoDataFrame, zones: Shapes
+    people: People, landslides: gpd.GeoDataFrame, zones: Shapes
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Return the columns and the totals of people."""
-    crs, shapes = code_of(slides.crs), slides.geometry.to_numpy()
+    crs, shapes = code_of(landslides.crs), landslides.geometry.to_numpy()
     columns = {
         "people": people.within(shapes, crs).round(2),
         "people_below": people.within(zones, crs).round(2),
@@ -214,14 +218,14 @@ def _people(
     }
 
 
-def _reach(slides: gpd.GeoDataFrame, zones: Shapes, config: AffectedConfig) -> Layer:
-    angles = reach_angles_deg(slides["area_m2"].to_numpy(dtype=float), config).round(1)
+def _reach(landslides: gpd.GeoDataFrame, zones: Shapes, config: AffectedConfig) -> Layer:
+    angles = reach_angles_deg(landslides["area_m2"].to_numpy(dtype=float), config).round(1)
     fields = {
-        "landslide": slides["id"].to_numpy(),
+        "landslide": landslides["id"].to_numpy(),
         "reach_angle_deg": angles,
         "area_m2": shapely.area(zones),
     }
-    frame = gpd.GeoDataFrame(fields, geometry=zones, crs=slides.crs)
+    frame = gpd.GeoDataFrame(fields, geometry=zones, crs=landslides.crs)
     words = (
         "Ground below a landslide that debris may still reach, by the angle of reach; indicative"
     )
@@ -236,7 +240,7 @@ def _reach(slides: gpd.GeoDataFrame, zones: Shapes, config: AffectedConfig) -> L
 
 
 def assess(
-    inventory: Inventory, stack: Stack, given: Given, config: AffectedConfig
+    inventory: Inventory, stack: Stack, user_layers: UserLayers, config: AffectedConfig
 ) -> tuple[Inventory, Affected]:
     """Return the inventory with columns of what may be affected, and the account of it.
 
@@ -244,30 +248,32 @@ def assess(
         inventory: under the ids it is published with.
         stack: for the ground; without elevation only what lies within landslides is told, and a
             warning says so.
-        given: the user's layers that reach into the area.
+        user_layers: the user's layers that reach into the area.
         config: the rule of what lies below a landslide.
     """
-    slides = inventory.landslides.set_crs(inventory.geobox.crs, allow_override=True)
-    zones = zones_below(slides, stack, config)
+    landslides = inventory.landslides.set_crs(inventory.geobox.crs, allow_override=True)
+    zones = zones_below(landslides, stack, config)
     columns: dict[str, Any] = {}
     totals: dict[str, float] = {}
-    layers = [_reach(slides, zones, config)]
+    layers = [_reach(landslides, zones, config)]
     roads = _by_road(gpd.GeoDataFrame({"name": [], "kind": []}, geometry=[]))
-    if given.roads:
-        more, roads, layer = _roads(_met(given.roads, slides, zones), slides)
+    if user_layers.roads:
+        more, roads, layer = _roads(_met(user_layers.roads, landslides, zones), landslides)
         columns |= more
         layers.append(layer)
         totals |= {
             "roads_m": float(roads["within_m"].sum()),
             "roads_below_m": float(roads["below_m"].sum()),
         }
-    if given.buildings:
-        more, counted, layer = _buildings(_met(given.buildings, slides, zones), slides)
+    if user_layers.buildings:
+        more, counted, layer = _buildings(
+            _met(user_layers.buildings, landslides, zones), landslides
+        )
         columns |= more
         totals |= counted
         layers.append(layer)
-    if given.people:
-        more, counted = _people(given.people, slides, zones)
+    if user_layers.people:
+        more, counted = _people(user_layers.people, landslides, zones)
         columns |= more
         totals |= counted
     warnings = (
@@ -277,4 +283,4 @@ def assess(
     )
     totals = {name: round(total, 1) for name, total in totals.items()}
     account = Affected(totals, roads, tuple(layers), config.reach_angle_deg, warnings)
-    return replace(inventory, landslides=slides.assign(**columns)), account
+    return replace(inventory, landslides=landslides.assign(**columns)), account

@@ -126,16 +126,16 @@ def _pixel_bounds(geometry: NDArray[Any], geobox: GeoBox, margin_px: int) -> NDA
     return clipped
 
 
-def zones_below(slides: gpd.GeoDataFrame, stack: Stack, config: AffectedConfig) -> NDArray[Any]:
+def zones_below(landslides: gpd.GeoDataFrame, stack: Stack, config: AffectedConfig) -> NDArray[Any]:
     """Return for each landslide what lies below it as a MultiPolygon, empty where nothing does or
     the stack has no elevation.
     """
-    geometry = slides.geometry.to_numpy()
+    geometry = landslides.geometry.to_numpy()
     zones = np.array([shapely.MultiPolygon()] * len(geometry), dtype=object)
     if "dem" not in stack.band_names or not len(geometry):
         return zones
     geobox, resolution_m = stack.geobox, abs(stack.geobox.affine.a)
-    angles = reach_angles_deg(slides["area_m2"].to_numpy(dtype=float), config)
+    angles = reach_angles_deg(landslides["area_m2"].to_numpy(dtype=float), config)
     windows = _pixel_bounds(geometry, geobox, int(np.ceil(config.reach_limit_m / resolution_m)))
     centres = through(~geobox.affine, shapely.get_coordinates(shapely.centroid(geometry)))
     for members in _blocks(centres):

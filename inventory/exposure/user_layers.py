@@ -249,7 +249,7 @@ def _people(file: Any, polygon: Any) -> float:
 
 
 @dataclass(frozen=True)
-class Given:
+class UserLayers:
     """What the user gave; None where they gave nothing."""
 
     roads: Features | None
@@ -257,7 +257,7 @@ class Given:
     people: People | None
 
     @classmethod
-    def open(cls, config: AffectedConfig) -> Given:
+    def open(cls, config: AffectedConfig) -> UserLayers:
         """Return the user's layers, checked.
 
         Raises:
@@ -271,7 +271,7 @@ class Given:
             People.open(config.population) if config.population else None,
         )
 
-    def in_area(self, area: Area) -> tuple[Given, tuple[str, ...]]:
+    def in_area(self, area: Area) -> tuple[UserLayers, tuple[str, ...]]:
         """Return only what reaches into the area, and a warning for each that does not: silence is
         not "none affected".
         """
@@ -289,4 +289,4 @@ class Given:
             name: None if name in elsewhere else there.get(name)
             for name in ("roads", "buildings", "people")
         }
-        return Given(kept["roads"], kept["buildings"], kept["people"]), warnings
+        return UserLayers(kept["roads"], kept["buildings"], kept["people"]), warnings

@@ -188,7 +188,7 @@ def write_rasters(
     """
     geobox, threshold = inventory.geobox, inventory.threshold
 
-    def chance(strip: Strip) -> NDArray[np.float32]:
+    def rounded_probability(strip: Strip) -> NDArray[np.float32]:
         return rounded(np.where(strip.seen, strip.probability, np.float32(np.nan)), threshold)
 
     def mask(strip: Strip) -> NDArray[np.uint8]:
@@ -201,7 +201,7 @@ def write_rasters(
 
     plans: list[tuple[str, Cog, Draw]] = [
         ("landslides.tif", LANDSLIDES, mask),
-        ("probability.tif", PROBABILITY, chance),
+        ("probability.tif", PROBABILITY, rounded_probability),
         ("observation.tif", OBSERVED, seen),
     ]
     return {

@@ -162,18 +162,18 @@ def image_of(seen_on: pd.Series[Any], scenes: tuple[Scene, ...]) -> list[int | N
 
 
 def _observed(inventory: Inventory, about: About) -> Layer:
-    slides = inventory.landslides.set_crs(inventory.geobox.crs, allow_override=True)
-    parts = zip(slides["id"], slides["confidence"], slides["status"], strict=True)
+    landslides = inventory.landslides.set_crs(inventory.geobox.crs, allow_override=True)
+    parts = zip(landslides["id"], landslides["confidence"], landslides["status"], strict=True)
     label = "simulated; " if about.simulated else ""
     fields = {
         "event_type": EVENT_TYPE,
         "obj_desc": OBJECT,
         "det_method": "Automatic extraction",
         "notation": [f"{label}{name}; {sure} confidence; {status}" for name, sure, status in parts],
-        "dmg_src_id": pd.Series(image_of(slides["post_date"], about.scenes), dtype=object),
-        "area": np.round(slides["area_m2"].to_numpy(dtype=float) / 1e4, 4),
+        "dmg_src_id": pd.Series(image_of(landslides["post_date"], about.scenes), dtype=object),
+        "area": np.round(landslides["area_m2"].to_numpy(dtype=float) / 1e4, 4),
     }
-    frame = _lonlat(slides, fields)
+    frame = _lonlat(landslides, fields)
     return Layer(
         "observedEventA", "Observed event", "The landslides", "MultiPolygon", OBSERVED_FIELDS, frame
     )

@@ -20,7 +20,7 @@ SEPARATOR = "; "
 """Between several reasons of one patch."""
 
 
-class Verdict(NamedTuple):
+class Judgement(NamedTuple):
     """What a rule says of all patches."""
 
     rule: str
@@ -36,29 +36,31 @@ def _share(part: Floats, whole: Floats) -> Floats:
     return share
 
 
-def _verdicts(patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig) -> list[Verdict]:
+def _judgements(
+    patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig
+) -> list[Judgement]:
     """Return what each rule that is on says; NaN (not known) never rejects."""
-    verdicts: list[Verdict] = []
+    verdicts: list[Judgement] = []
     sums = measures.sums
     if (limit := config.min_area_m2) is not None:
         area = patches["area_m2"].to_numpy()
-        verdicts.append(Verdict("min_area_m2", area < limit, area, limit))
+        verdicts.append(Judgement("min_area_m2", area < limit, area, limit))
     if (limit := config.max_length_width_ratio) is not None:
         ratio = patches["length_width_ratio"].to_numpy()
-        verdicts.append(Verdict("max_length_width_ratio", ratio > limit, ratio, limit))
+        verdicts.append(Judgement("max_length_width_ratio", ratio > limit, ratio, limit))
     if (limit := config.min_slope_deg) is not None:
         slope = patches["slope_mean_deg"].to_numpy()
-        verdicts.append(Verdict("min_slope_deg", slope < limit, slope, limit))
+        verdicts.append(Judgement("min_slope_deg", slope < limit, slope, limit))
     if (limit := config.max_water_fraction) is not None:
         water = np.minimum(_share(sums["water"], sums["pixels"]), 1)
-        verdicts.append(Verdict("max_water_fraction", water > limit, 100 * water, 100 * limit))
+        verdicts.append(Judgement("max_water_fraction", water > limit, 100 * water, 100 * limit))
     if (limit := config.bare_before_ndvi) is not None:
         pre, post = (_share(sums[when], sums["ndvi_pixels"]) for when in ("pre", "post"))
         bare = (pre < limit) & (pre - post < config.bare_min_drop)
-        verdicts.append(Verdict("bare_before_ndvi", bare, pre, limit))
+        verdicts.append(Judgement("bare_before_ndvi", bare, pre, limit))
     if (limit := config.max_edge_fraction) is not None:
         edge = patches["edge_fraction"].to_numpy()
-        verdicts.append(Verdict("max_edge_fraction", edge > limit, 100 * edge, 100 * limit))
+        verdicts.append(Judgement("max_edge_fraction", edge > limit, 100 * edge, 100 * limit))
     return verdicts
 
 
@@ -68,10 +70,12 @@ def reasons(patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig) 
     """
     words = words_of()["rules"]
     found: list[list[str]] = [[] for _ in range(len(patches))]
-    for verdict in _verdicts(patches, measures, config):
-        for i in np.flatnonzero(verdict.rejected):
+    for judgement in _judgements(patches, measures, config):
+        for i in np.flatnonzero(judgement.rejected):
             found[i].append(
-                words[verdict.rule]["reason"].format(value=verdict.values[i], limit=verdict.limit)
+                words[judgement.rule]["reason"].format(
+                    value=judgement.values[i], limit=judgement.limit
+                )
             )
     return np.array([SEPARATOR.join(each) for each in found], dtype=object)
 

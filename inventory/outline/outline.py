@@ -75,8 +75,8 @@ def strips(probability: Rows, observation: Rows, rows: int = STRIP_ROWS) -> Iter
         )
     for first in range(0, probability.shape[0], rows):
         here = slice(first, min(first + rows, probability.shape[0]))
-        chance = np.asarray(probability[here, :], dtype=np.float32)
-        yield Strip(here, chance, np.asarray(observation[here, :], dtype=np.uint8))
+        values = np.asarray(probability[here, :], dtype=np.float32)
+        yield Strip(here, values, np.asarray(observation[here, :], dtype=np.uint8))
 
 
 def _mask(strip: Strip, threshold: float, fallback_threshold: float | None) -> NDArray[np.bool_]:

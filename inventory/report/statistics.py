@@ -166,9 +166,9 @@ def distance_shares(distances_km: Floats, areas_m2: Floats, on: Ground, bins: in
         if step * 10.0**power >= span / bins
     )
     edges = np.arange(np.floor(on.distance_km.min() / width), np.ceil(span / width) + 1) * width
-    slides = np.histogram(distances_km, edges, weights=areas_m2 / 1e6)[0]
+    landslides = np.histogram(distances_km, edges, weights=areas_m2 / 1e6)[0]
     km2 = np.histogram(on.distance_km, edges)[0] * on.sample_km2
-    return Shares(edges, np.divide(slides, km2, out=np.zeros(len(km2)), where=km2 > 0), km2)
+    return Shares(edges, np.divide(landslides, km2, out=np.zeros(len(km2)), where=km2 > 0), km2)
 
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)

@@ -171,8 +171,8 @@ def payload(
     """Return what the viewer reads as JSON."""
     more = [name for name in FURTHER if name in inventory.landslides.columns]
     to_pixel = ~inventory.geobox.affine
-    slides = inventory.landslides.geometry.to_numpy()
-    points = np.round(through(to_pixel, shapely.get_coordinates(shapely.centroid(slides))), 1)
+    landslides = inventory.landslides.geometry.to_numpy()
+    points = np.round(through(to_pixel, shapely.get_coordinates(shapely.centroid(landslides))), 1)
     rejected = inventory.rejected.geometry.to_numpy()
     rings = _outlines(rejected, to_pixel, MOST_REJECTED_VERTICES)
     height, width = stack.shape
@@ -185,7 +185,7 @@ def payload(
         "in_table": len(COLUMNS),
         "affected": _concern(affected, to_pixel),
         "rows": _rows(inventory.landslides, more),
-        "rings": _outlines(slides, to_pixel, MOST_VERTICES),
+        "rings": _outlines(landslides, to_pixel, MOST_VERTICES),
         "points": points.tolist(),
         "rejected": [ring for each in rings for ring in each],
         "epicentre": [round(float(n), 1) for n in to_pixel @ epicentre(stack, about.event)],

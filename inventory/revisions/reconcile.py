@@ -182,7 +182,7 @@ class Earlier:
 
 
 @dataclass(frozen=True)
-class Since:
+class Reconciled:
     """An inventory under the ids of its event."""
 
     inventory: Inventory
@@ -194,14 +194,14 @@ class Since:
     """What an analyst has done, by id."""
 
 
-def since(
+def reconcile(
     inventory: Inventory,
     earlier: Earlier | None,
     after: Path,
     rules: CleanConfig,
     measure: Callable[[Inventory], Inventory],
     kept: bool = False,
-) -> Since:
+) -> Reconciled:
     """Return the inventory under the ids of the event, people's decisions in it, and what changed.
 
     Args:
@@ -213,7 +213,7 @@ def since(
         kept: whether pixels clear in the revision before have kept their image.
     """
     if earlier is None:
-        return Since(inventory, last_number(inventory))
+        return Reconciled(inventory, last_number(inventory))
     package = earlier.folder / GEOPACKAGE
     old = read_inventory(package)
     last, notes = (
@@ -233,4 +233,4 @@ def since(
     imposed = replace(imposed, landslides=largest_first)
     matched = match_revisions(imposed, old, earlier.folder / MASK, after, last, notes, kept)
     words = (in_words(matched, earlier.number),) if earlier.number else ()
-    return Since(matched.inventory, matched.last_number, matched, words, notes)
+    return Reconciled(matched.inventory, matched.last_number, matched, words, notes)

@@ -70,11 +70,11 @@ class LogitCounts:
 
     def diagram(self, calibration: Calibration, bins: int = 15) -> tuple[Reliability, ...]:
         """Return the reliability diagram of the calibrated pixels."""
-        chance = apply(self.logits, calibration)
-        number = np.clip((chance * bins).astype(int), 0, bins - 1)
+        probability = apply(self.logits, calibration)
+        number = np.clip((probability * bins).astype(int), 0, bins - 1)
         total = self.positives + self.negatives
         count, sums, hits = (
-            np.bincount(number, w, bins) for w in (total, total * chance, self.positives)
+            np.bincount(number, w, bins) for w in (total, total * probability, self.positives)
         )
         with np.errstate(invalid="ignore"):
             return tuple(
@@ -169,8 +169,8 @@ def _rising(counts: LogitCounts) -> tuple[tuple[float, float], ...]:
 def apply(logits: NDArray[np.floating[Any]], calibration: Calibration) -> NDArray[np.float64]:
     """Return the probability of logits, 0-1."""
     if calibration.method == "isotonic":
-        at, chance = np.array(calibration.points).T
-        return np.asarray(np.interp(np.asarray(logits, dtype=np.float64), at, chance))
+        at, probability = np.array(calibration.points).T
+        return np.asarray(np.interp(np.asarray(logits, dtype=np.float64), at, probability))
     return np.asarray(
         expit(calibration.scale * np.asarray(logits, dtype=np.float64) + calibration.shift)
     )

@@ -92,7 +92,7 @@ def _repeatable() -> Iterator[None]:
         yield
 
 
-class Chance(Protocol):
+class Mapper(Protocol):
     """What `map_tiles` calls: a checkpoint or several, by their bands."""
 
     @property

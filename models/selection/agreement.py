@@ -20,7 +20,7 @@ from configs.area import Area
 from configs.records import Advance, silent
 from configs.selection import AGREEMENT, SelectionConfig
 from configs.stack import Stack
-from models.inference.predict import Chance, Device
+from models.inference.predict import Device, Mapper
 from models.reference import Usable
 from models.selection.ranking import Compared, observed
 
@@ -88,7 +88,7 @@ def _lost(stack: Stack, window: Window, inside: NDArray[np.bool_]) -> float:
 
 
 def calls(
-    cards: Sequence[Chance],
+    cards: Sequence[Mapper],
     thresholds: Sequence[float],
     stack: Stack,
     places: Sequence[Window],
@@ -123,11 +123,13 @@ def calls(
             slice(columns.start - left, columns.stop - left),
         )
         inside = usable(rows, columns)
-        chances = [
+        probabilities = [
             card(pixels[None, chosen])[0][core]
             for card, chosen in zip(cards, channels, strict=True)
         ]
-        found.append(np.stack([(p >= t)[inside] for p, t in zip(chances, thresholds, strict=True)]))
+        found.append(
+            np.stack([(p >= t)[inside] for p, t in zip(probabilities, thresholds, strict=True)])
+        )
         advance(done, len(places))
     return np.concatenate(found, axis=1)
 
@@ -168,7 +170,7 @@ def wanted(compared: Iterable[Compared], settings: SelectionConfig) -> bool:
     return len(known) >= VOTERS and AGREEMENT in statistics and None not in statistics
 
 
-def vote(
+def agreement_on_scene(
     compared: Sequence[Compared],
     stack: Stack,
     area: Area | None,

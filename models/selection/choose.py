@@ -18,13 +18,13 @@ from configs.records import Advance, Choice, Ranked, silent
 from configs.selection import JOINT, BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
 from models.inference.predict import Device
-from models.registry import AUTO, AVERAGE, Found
-from models.selection.agreement import vote, wanted
+from models.registry import AUTO, AVERAGE, Checkpoint
+from models.selection.agreement import agreement_on_scene, wanted
 from models.selection.ranking import OWN, compare, expected_f1, rank
 
 
 def choose(
-    cards: Iterable[Found],
+    cards: Iterable[Checkpoint],
     stack: Stack,
     area: Area | None = None,
     *,
@@ -66,7 +66,9 @@ def choose(
             "Give a longer --post (and --pre), or wait for a clear image.",
         )
     agreed = (
-        vote(compared, stack, area, settings, device, advance) if wanted(compared, settings) else {}
+        agreement_on_scene(compared, stack, area, settings, device, advance)
+        if wanted(compared, settings)
+        else {}
     )
     ranking = _in_order(rank(compared, settings, advance, agreed))
     unseen = tuple(_unseen(one) for one in found if one.card.name not in {r.card for r in ranking})
@@ -77,7 +79,7 @@ def choose(
             f"checkpoint `{chosen}` could see nothing of the scene",
             "Choose one that needs no pre-event image, or wait.",
         )
-    verdict = _verdict(chosen, by_name, found, ranking + unseen, settings, fill)
+    verdict = _out_of_domain_reason(chosen, by_name, found, ranking + unseen, settings, fill)
     return _averaged(verdict, found, settings) if named == AVERAGE else verdict
 
 
@@ -85,7 +87,7 @@ def _in_order(ranked: Iterable[Ranked]) -> tuple[Ranked, ...]:
     return tuple(sorted(ranked, key=lambda one: (one.score, one.distance, one.card)))
 
 
-def _unseen(found: Found) -> Ranked:
+def _unseen(found: Checkpoint) -> Ranked:
     card = found.card
     return Ranked(
         card.name,
@@ -105,7 +107,7 @@ def _best(ranking: Sequence[Ranked]) -> Ranked:
     return ranking[0] if all(OWN in one.signals for one in ranking) else _break_ties(ranking)
 
 
-def _known(found: Found, settings: SelectionConfig) -> BandSetCalibration | None:
+def _known(found: Checkpoint, settings: SelectionConfig) -> BandSetCalibration | None:
     return settings.calibration(found.card.bands, found.card.simulated)
 
 
@@ -130,10 +132,10 @@ def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
     )
 
 
-def _verdict(
+def _out_of_domain_reason(
     chosen: str,
     by_name: bool,
-    found: Sequence[Found],
+    found: Sequence[Checkpoint],
     ranking: tuple[Ranked, ...],
     settings: SelectionConfig,
     fill: bool,
@@ -163,7 +165,7 @@ def _verdict(
     return Choice(chosen, fallback, ranking, bool(beyond), expected, reason, warnings)
 
 
-def _nearest(mine: Ranked, ranking: Sequence[Ranked], cards: Mapping[str, Found]) -> Ranked:
+def _nearest(mine: Ranked, ranking: Sequence[Ranked], cards: Mapping[str, Checkpoint]) -> Ranked:
     """Return the nearest of the checkpoints that read what the chosen one reads: where even that
     one is far, none can be trusted.
     """
@@ -195,7 +197,7 @@ def _alarmed(chosen: str, beyond: Sequence[str], expected: float | None) -> str:
     return f"{words} ({'; '.join(beyond)}){tail}"
 
 
-def _averaged(choice: Choice, found: Sequence[Found], settings: SelectionConfig) -> Choice:
+def _averaged(choice: Choice, found: Sequence[Checkpoint], settings: SelectionConfig) -> Choice:
     """Return the choice with the near-equal best of the chosen checkpoint's bands beside it, at
     most `MEMBERS`.
     """
@@ -284,13 +286,13 @@ def write_ranking(path: Path, choice: Choice) -> None:
             "standard_error": _written(one.standard_error),
             "p_value": _written(one.p_value),
         }
-        told = {
+        scored = {
             "score": one.score,
             "agreement": one.agreement,
             "advantage": one.advantage,
             "validation_f1": one.validation_f1,
         }
-        last = {name: _written(value) for name, value in told.items()} | {"note": one.note}
+        last = {name: _written(value) for name, value in scored.items()} | {"note": one.note}
         table.writerow(shared | joint | last | _distances(one.distance))
         if one.adapted_distance is not None:
             table.writerow(shared | {"band": "joint, adapted"} | _distances(one.adapted_distance))

@@ -120,11 +120,11 @@ def by_expectation(one: Judged, calibration: Calibration) -> NDArray[np.bool_]:
     Source: the F1-optimal threshold is half of the optimal F1 (Lipton et al. 2014,
     arXiv:1402.1892).
     """
-    chance, pixels = apply(one.raw.logits, calibration), one.raw.positives + one.raw.negatives
-    hits = np.cumsum((chance * pixels)[::-1])[::-1]
+    probability, pixels = apply(one.raw.logits, calibration), one.raw.positives + one.raw.negatives
+    hits = np.cumsum((probability * pixels)[::-1])[::-1]
     called = np.cumsum(pixels[::-1])[::-1]
-    expected = 2 * hits / (called + float(chance @ pixels) + 1e-9)
-    return np.arange(len(chance)) >= int(np.argmax(expected))
+    expected = 2 * hits / (called + float(probability @ pixels) + 1e-9)
+    return np.arange(len(probability)) >= int(np.argmax(expected))
 
 
 def prior_shifted(
@@ -133,10 +133,10 @@ def prior_shifted(
     """Return the calibration moved to the scene's own share of landslides, found without labels (EM
     of Saerens et al. 2002, doi:10.1162/089976602753284446), from the share `home` that it was
     fitted at."""
-    chance, pixels = apply(one.raw.logits, calibration), one.raw.positives + one.raw.negatives
+    probability, pixels = apply(one.raw.logits, calibration), one.raw.positives + one.raw.negatives
     here = home
     for _ in range(steps):
-        odds = chance / (1 - chance + 1e-12) * (here / (1 - here)) / (home / (1 - home))
+        odds = probability / (1 - probability + 1e-12) * (here / (1 - here)) / (home / (1 - home))
         here = float(np.clip((odds / (1 + odds)) @ pixels / pixels.sum(), 1e-5, 0.5))
     if calibration.method == "isotonic":
         return calibration

@@ -25,7 +25,7 @@ from configs.stack import Stack
 from models.inference.adaptation import adapted
 from models.mmd import Blocked, BlockGram, block_sums, mmd2_histograms
 from models.reference import Reference, Usable, sample
-from models.registry import Found
+from models.registry import Checkpoint
 from models.selection.signals import PLAIN, Comparison, Sample, Scaling, diversity, signal
 
 SCORE = "score"
@@ -39,13 +39,13 @@ _TOO_FEW = 200
 class Compared:
     """A checkpoint beside the scene as that checkpoint would see it."""
 
-    found: Found
+    found: Checkpoint
     reference: Reference
     scene: Reference
 
 
 def compare(
-    found: Sequence[Found], stack: Stack, area: Area | None, settings: SelectionConfig
+    found: Sequence[Checkpoint], stack: Stack, area: Area | None, settings: SelectionConfig
 ) -> list[Compared]:
     """Return the checkpoints that see something, each beside the scene masked as its reference
     was.
@@ -72,7 +72,7 @@ def compare(
     return pairs
 
 
-def _key(one: Found, reference: Reference, stack: Stack) -> tuple[bool, Requires, float]:
+def _key(one: Checkpoint, reference: Reference, stack: Stack) -> tuple[bool, Requires, float]:
     """Return what decides which pixels of the scene a checkpoint is compared on."""
     slope = reference.slope_min_deg if "slope" in stack.band_names else 0.0
     return one.card.needs_pre, one.card.requires, slope
@@ -152,7 +152,7 @@ def rank(
     mixed = len({frozenset(one.found.card.bands) for one in compared}) > 1
     bands_of = [tuple(common) if mixed and common else one.found.card.bands for one in compared]
     own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
-    ranked, known = [], told(compared, settings, agreed)
+    ranked, known = [], scored(compared, settings, agreed)
     for done, (one, bands) in enumerate(zip(compared, bands_of, strict=True), 1):
         scene, reference = (_blocked(drawn, bands, spread) for drawn in (one.scene, one.reference))
         width = 2.0 * scene.values.shape[1]
@@ -205,7 +205,7 @@ def _after(
     return math.sqrt(max(0.0, BlockGram.of(scene, reference, width, settings.kernels, own).mmd2()))
 
 
-def told(
+def scored(
     compared: Sequence[Compared],
     settings: SelectionConfig,
     agreed: Mapping[str, float] = MappingProxyType({}),
@@ -253,7 +253,7 @@ def _scores(
     bands = some[0].found.card.bands
     scene, cards = thinned(some[0].scene, bands), [thinned(one.reference, bands) for one in some]
     scaling, shared = Scaling.of(scene, cards), dict[str, float]()
-    told = []
+    scored = []
     for one, card in zip(some, cards, strict=True):
         comparison = Comparison(scene, card, scaling, shared)
         values = {name: signal(comparison, name) for name in known.limits}
@@ -266,8 +266,8 @@ def _scores(
             values[OWN] = own
             beside = known.distance * comparison.statistic(PLAIN) if known.distance else 0.0
             values[SCORE] = own + beside - credit
-        told.append(values)
-    return told
+        scored.append(values)
+    return scored
 
 
 def _own(

@@ -40,7 +40,7 @@ from models.inference.calibration import LogitCounts
 from models.inference.predict import Device, Predictor
 from models.metrics import Confusion, Sweep
 from models.reference import Reference
-from models.registry import Found
+from models.registry import Checkpoint
 from models.training.batches import Chips, arrays
 from models.training.loop import Trained
 
@@ -71,7 +71,7 @@ class Facts:
     """
 
 
-def finish(
+def write_checkpoint(
     trained: Trained,
     folder: Path,
     facts: Facts,
@@ -81,7 +81,7 @@ def finish(
     score: Callable[[Predictor], Iterable[Score]] | None = None,
     overwrite: bool = False,
     device: Device = "auto",
-) -> Found:
+) -> Checkpoint:
     """Return the checkpoint written to `folder`, whole or not at all.
 
     Args:
@@ -116,7 +116,7 @@ def finish(
             weights.save(trained.module, temporary / WEIGHTS),
             reference.save(temporary / REFERENCE),
         )
-        stored = Found(temporary, card).load(device)
+        stored = Checkpoint(temporary, card).load(device)
         if validation is not None and len(validation):
             # The chips come as the training got them: already in the checkpoint's terms.
             card = _decide(replace(stored, adaptation=Adaptation()), validation, trained)
@@ -129,7 +129,7 @@ def finish(
         write_text(temporary / RECIPE, recipe)
         if folder.exists():
             shutil.rmtree(folder)
-    return Found(folder, card.model_copy(update={"scores": scores}))
+    return Checkpoint(folder, card.model_copy(update={"scores": scores}))
 
 
 def write_card(folder: Path, card: CheckpointCard) -> None:

@@ -230,11 +230,11 @@ def test_fault(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path, case:
     assert failure.value.code == 4
     assert case.remedy in failure.value.remedy
     assert seconds < 30
-    asked = len(at.requests())
-    assert asked <= case.most_requests
+    requested = len(at.requests())
+    assert requested <= case.most_requests
     _nothing_half_written(clean, tmp_path)
     time.sleep(0.2)
-    assert len(at.requests()) == asked  # nothing goes on in the background
+    assert len(at.requests()) == requested  # nothing goes on in the background
     _row(case.name, f"exit 4: {failure.value.message[:44]}", source, seconds)
     at.faults = []
     gates._GATES.clear()  # another process, later

@@ -26,9 +26,9 @@ def test_the_archive_replays_the_live_stack(
     live = EarthEngineSource(config)
     plan = live.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, BANDS)
     original = assemble(live, plan, BANDS, tmp_path / "live.zarr")
-    asked = len(loopback.requests())
+    requested = len(loopback.requests())
     manifest = freeze(live, plan, tmp_path / "frozen", stack=original)
-    assert len(loopback.requests()) == asked + 1  # the heights only
+    assert len(loopback.requests()) == requested + 1  # the heights only
     assert manifest.name == "archive.yaml"
     before = len(loopback.entries)
     archive = ArchiveSource(tmp_path / "frozen")

@@ -29,12 +29,12 @@ def test_a_later_scene_fills_the_gaps_with_less_asked_for(
     first = assemble(
         live, live.plan(world.AREA, GRID, world.EVENT, early, BANDS), BANDS, tmp_path / "r001.zarr"
     )
-    asked = len(loopback.requests())
+    requested = len(loopback.requests())
     plan = live.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, BANDS)
     second = assemble(live, plan, BANDS, tmp_path / "r002.zarr", before=first)
-    again = len(loopback.requests()) - asked
+    again = len(loopback.requests()) - requested
     whole = assemble(live, plan, BANDS, tmp_path / "whole.zarr")
-    anew = len(loopback.requests()) - asked - again
+    anew = len(loopback.requests()) - requested - again
     was = first.observation(When.POST) == ObservationClass.CLEAR
     assert was.any()
     assert not was.all()

@@ -94,7 +94,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, private_key: str) -> Iterator
         patch.setenv("EE_SERVICE_ACCOUNT_KEY", str(folder / "key.json"))
         live = respond(folder / "live", "--config", folder / "live.yaml")
         assert call("freeze", folder / "live" / "quake", "--out", folder / "archive", "--json") == 0
-        asked = len(server.entries)
+        requested = len(server.entries)
         # With the run file of the live run, as the command's answer says.
         options = (
             "--config",
@@ -105,9 +105,14 @@ def made(tmp_path_factory: pytest.TempPathFactory, private_key: str) -> Iterator
             folder / "again",
         )
         assert call("respond", *options, "--json") == 0
-        asked = len(server.entries) - asked
+        requested = len(server.entries) - requested
         yield Made(
-            simulated, live, folder / "again" / "quake" / "r001", folder / "archive", asked, server
+            simulated,
+            live,
+            folder / "again" / "quake" / "r001",
+            folder / "archive",
+            requested,
+            server,
         )
         disconnect()
 
@@ -240,14 +245,14 @@ def test_a_run_s_layers_are_added_to_a_geemap_map(
         "landslides",
     ]
     assert len(board.layers) == start + 4
-    asked = json.dumps(made.server.maps[-1])
+    requested = json.dumps(made.server.maps[-1])
     shown = [
         scene["id"]
         for scene in Stack(made.live / "stack" / "stack.zarr").attributes["scenes"]
         if scene["when"] == "post"
     ]
     assert shown
-    assert all(scene in asked for scene in shown), "the image shows other scenes than the run's"
+    assert all(scene in requested for scene in shown), "the image shows other scenes than the run's"
     overlay = board.layers[start + 2]
     (south, west), (north, east) = overlay.bounds
     assert south < 42.7 < north
