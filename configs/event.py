@@ -106,11 +106,11 @@ class DateRange(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_text(cls, given: Any) -> Any:
+    def _from_text(cls, value: Any) -> Any:
         """Accept ``FROM/TO`` as it is written on the command line."""
-        if isinstance(given, str) and given.count("/") == 1:
-            return dict(zip(("first", "last"), given.split("/"), strict=True))
-        return given
+        if isinstance(value, str) and value.count("/") == 1:
+            return dict(zip(("first", "last"), value.split("/"), strict=True))
+        return value
 
     @model_validator(mode="after")
     def _ordered(self) -> DateRange:

@@ -79,7 +79,7 @@ class FactorsConfig(Frozen):
     """Rock, coded."""
 
     @property
-    def given(self) -> dict[str, DistanceFile | ClassFile]:
+    def named(self) -> dict[str, DistanceFile | ClassFile]:
         """Return the factors that there is a file for, by band."""
         every = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: one for name, one in every.items() if one is not None}
@@ -87,5 +87,5 @@ class FactorsConfig(Frozen):
     def placed(self, folder: Path) -> FactorsConfig:
         """Return the same with all paths absolute, counted from a folder."""
         return self.model_copy(
-            update={name: one.placed(folder) for name, one in self.given.items()}
+            update={name: one.placed(folder) for name, one in self.named.items()}
         )

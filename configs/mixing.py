@@ -11,9 +11,9 @@ def apportioned(total: int, shares: Sequence[float]) -> list[int]:
     """
     whole = sum(shares)
     exact = [total * share / whole for share in shares]
-    given = [int(value) for value in exact]
-    for number in sorted(range(len(exact)), key=lambda i: given[i] - exact[i])[
-        : total - sum(given)
+    counts = [int(value) for value in exact]
+    for number in sorted(range(len(exact)), key=lambda i: counts[i] - exact[i])[
+        : total - sum(counts)
     ]:
-        given[number] += 1
-    return given
+        counts[number] += 1
+    return counts

@@ -226,8 +226,8 @@ def as_request_error(error: ValidationError, where: str) -> RequestError:
     """Return the first complaint of pydantic as our error, the field named."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"]) or "configuration"
-    given = f" (given: {first['input']!r})" if not isinstance(first.get("input"), dict) else ""
-    return RequestError(f"{where}: {field}: {first['msg']}{given}", f"Correct `{field}`.")
+    found = f" (given: {first['input']!r})" if not isinstance(first.get("input"), dict) else ""
+    return RequestError(f"{where}: {field}: {first['msg']}{found}", f"Correct `{field}`.")
 
 
 def read_run(path: Path) -> RunConfig:

@@ -307,8 +307,8 @@ class TrainingConfig(Frozen):
     @property
     def encoder_weights(self) -> Path | None:
         """Return the file that the network's encoder starts from, if any."""
-        given = self.arguments.get(ENCODER_WEIGHTS)
-        return Path(given) if isinstance(given, str) else None
+        value = self.arguments.get(ENCODER_WEIGHTS)
+        return Path(value) if isinstance(value, str) else None
 
     def anchored(self, folder: Path) -> TrainingConfig:
         """Return the recipe with its encoder's weights found from the recipe's own folder, as its

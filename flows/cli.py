@@ -129,17 +129,17 @@ def _terminated(number: int, frame: object) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with the contract's exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
+    arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        code = coslide.main(args=given, prog_name="coslide", standalone_mode=False)
+        code = coslide.main(args=arguments, prog_name="coslide", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("coslide: interrupted; the same command goes on", err=True)
         code = 130
     except Exception as error:
-        code = _fail(_as_ours(error), "--json" in given)
+        code = _fail(_as_ours(error), "--json" in arguments)
     sys.exit(code if isinstance(code, int) else 0)
 
 

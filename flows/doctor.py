@@ -185,7 +185,7 @@ def _server(url: str) -> Iterator[Finding]:
 
 
 def _service() -> Iterator[Finding]:
-    """Yield whether the operator's settings can be read and everybody they name can be told."""
+    """Yield whether the operator's settings can be read and all named recipients can be reached."""
     from flows import notify
     from flows.service.settings import SERVICE, service
 

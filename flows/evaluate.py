@@ -201,10 +201,10 @@ def _share(value: float | None) -> str:
 
 def words(result: dict[str, Any]) -> str:
     """Return the scores in words."""
-    return "\n".join(line for scores in result["evaluations"] for line in _told(scores))
+    return "\n".join(line for scores in result["evaluations"] for line in _score_lines(scores))
 
 
-def _told(scores: dict[str, Any]) -> list[str]:
+def _score_lines(scores: dict[str, Any]) -> list[str]:
     kind = "simulated truth" if scores["simulated"] else scores["reference"]
     pixels, everything = scores["pixels_observed"], scores["pixels_imaged_unobserved_as_none"]
     objects, sizes = scores["landslides"], scores["sizes"]
@@ -231,9 +231,9 @@ def _told(scores: dict[str, Any]) -> list[str]:
             f"precision {_share(row['precision'])} of {row['predicted']:,}"
         )
     tails = [(side, sizes[side]["tail"]) for side in ("reference", "predicted")]
-    told = [
+    exponents = [
         f"{side} {tail['alpha']:.2f} ± {tail['standard_error']:.2f}" for side, tail in tails if tail
     ]
     gap = f"  sizes                largest gap of the distributions {_share(sizes['ks_distance'])}"
-    lines.append(f"{gap}; tail exponents: {', '.join(told)}" if told else gap)
+    lines.append(f"{gap}; tail exponents: {', '.join(exponents)}" if exponents else gap)
     return [*lines, f"  {scores['files']}/"]

@@ -25,14 +25,14 @@ LONGEST = 4000
 
 
 def send(service: ServiceConfig, subject: str, body: str) -> list[str]:
-    """Return what could not be told, after telling everybody in `notify` by webhook and mail."""
+    """Return which recipients in `notify` could not be reached by webhook or mail."""
     failed = []
     for name, send in _senders(service):
         try:
             send(subject, body[:LONGEST])
         except (RequestError, SourceError) as error:
             failed.append(f"{name}: {error.message}")
-            logger.warning("%s could not be told: %s", name, error.message)
+            logger.warning("the notice to %s was not delivered: %s", name, error.message)
     return failed
 
 

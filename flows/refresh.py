@@ -90,19 +90,19 @@ def _turn(
     if isinstance(decision, Stop):
         with workspace.waiting(event.lock):
             state = event_state.stop(event, decision).state
-        return told(state, event, run, decision.reason)
+        return unchanged_answer(state, event, run, decision.reason)
     with workspace.waiting(event.lock):
         event_state.write_state(event, checked=run.windows.as_of)
     if isinstance(decision, Wait):
-        return told("waiting", event, run, decision.reason)
+        return unchanged_answer("waiting", event, run, decision.reason)
     try:
         answer = run_it(run, step, force or reviews.waiting(event) is not None)
     except NothingNewError as error:
-        return told("waiting", event, run, f"{decision.reason}, but {error.message}")
+        return unchanged_answer("waiting", event, run, f"{decision.reason}, but {error.message}")
     except NothingToSeeError as error:
         if event.revisions():
             raise
-        return told("waiting", event, run, error.message)
+        return unchanged_answer("waiting", event, run, error.message)
     return answer | {"action": "refreshed", "reason": decision.reason, **_after(event)}
 
 
@@ -167,7 +167,9 @@ def _after(event: EventFolder) -> dict[str, Any]:
     return {"event_state": state.state, "event_reason": state.reason}
 
 
-def told(action: str, event: EventFolder, run: RunConfig, reason: str) -> dict[str, Any]:
+def unchanged_answer(
+    action: str, event: EventFolder, run: RunConfig, reason: str
+) -> dict[str, Any]:
     """Return the answer where no revision was made."""
     state = event_state.read_state(event)
     return {
@@ -213,11 +215,11 @@ def refresh_events(
         )
     rows = [_one(event, now, step, run_it) for event in events_in(out) if _is_due(event, now)]
     waiting = list(_next_looks(out, now))
-    told = {name: sum(row["action"] == name for row in rows) for name in _ENDS}
+    counts = {name: sum(row["action"] == name for row in rows) for name in _ENDS}
     return {
         "status": "ok",
         "events": rows,
-        **told,
+        **counts,
         "open": len(waiting),
         "next_look": min(waiting).isoformat() if waiting else None,
     }

@@ -105,9 +105,9 @@ def _part(model: type[LookConfig], preset: Mapping[str, Any], key: str) -> LookC
 
 
 def _as_of(request: Request, preset: Mapping[str, Any], now: datetime | None) -> datetime:
-    given = request.as_of or preset.get("windows", {}).get("as_of")
-    if given:
-        moment, has_time = parse_moment(str(given), "--as-of")
+    as_of = request.as_of or preset.get("windows", {}).get("as_of")
+    if as_of:
+        moment, has_time = parse_moment(str(as_of), "--as-of")
         return moment if has_time else moment.replace(hour=23, minute=59, second=59)
     return (now or datetime.now(UTC)).replace(microsecond=0)
 
@@ -172,9 +172,9 @@ def _windows(
     request: Request, preset: Mapping[str, Any], event: Event, as_of: datetime, look: LookConfig
 ) -> Windows:
     default = default_windows(event, max(as_of, event.time), look.pre_days, look.post_days)
-    given = preset.get("windows", {})
-    pre = parse_range(request.pre, "--pre") if request.pre else given.get("pre", default.pre)
-    post = parse_range(request.post, "--post") if request.post else given.get("post", default.post)
+    named = preset.get("windows", {})
+    pre = parse_range(request.pre, "--pre") if request.pre else named.get("pre", default.pre)
+    post = parse_range(request.post, "--post") if request.post else named.get("post", default.post)
     try:
         return Windows(pre=pre, post=post, as_of=as_of)
     except ValidationError as error:
@@ -215,8 +215,8 @@ def _area(
                 "magnitude is used"
             )
     if "area" in preset:
-        given = preset["area"]
-        return (_given_area(given) if isinstance(given, str) else Area.from_plain(given)), warnings
+        named = preset["area"]
+        return (_given_area(named) if isinstance(named, str) else Area.from_plain(named)), warnings
     if event.magnitude is None:
         raise RequestError(
             "neither area nor magnitude is known, so where to look is not either",

@@ -106,7 +106,9 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
         NothingToSeeError: no imagery; where the swapped epicentre would hit it, the message says
             so.
     """
-    UserLayers.open(run.affected)  # a file that cannot be used is told now, not after hours of work
+    UserLayers.open(
+        run.affected
+    )  # a file that cannot be used is refused now, not after hours of work
     area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
     wanted = stack_bands(run, source, cards)
     read = {parse_band(name).when for name in card_bands(run, cards)}
@@ -117,7 +119,7 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
         except NothingToSeeError:
             if modest == wanted:
                 raise
-            logger.info("no image of the window that no checkpoint reads: the report does without")
+            logger.info("no pre-event image was found; the report shows the post-event image only")
             return source.plan(area, geobox, run.event, run.windows, modest)
     except NothingToSeeError as error:
         if _swapped_would_hit(run, source):

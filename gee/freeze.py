@@ -49,8 +49,8 @@ def plan_of(stack: Stack) -> Plan:
     Raises:
         RequestError: the stack is not finished.
     """
-    told = stack.attributes
-    if not told.get("complete"):
+    attributes = stack.attributes
+    if not attributes.get("complete"):
         raise RequestError(
             f"the stack {stack.path} is not finished",
             "Give the same `coslide respond` command again.",
@@ -61,11 +61,11 @@ def plan_of(stack: Stack) -> Plan:
         tuple(name for name in measured if name != "dem"),
         "dem" in measured,
         stack.geobox,
-        Area.from_plain(told["area"]),
-        Event.model_validate(told["event"]),
-        Windows.model_validate(told["windows"]),
+        Area.from_plain(attributes["area"]),
+        Event.model_validate(attributes["event"]),
+        Windows.model_validate(attributes["windows"]),
         scenes,
-        details=told["source_details"],
+        details=attributes["source_details"],
     )
 
 

@@ -14,7 +14,7 @@ from gee.source import Source
 def make_source(config: SourceConfig) -> Source:
     """Return a source by its configuration, factor files beside it; imports only what it needs."""
     source = _imagery(config)
-    if not config.factors.given:
+    if not config.factors.named:
         return source
     from gee.factors.source import FactoredSource
 

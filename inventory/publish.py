@@ -141,7 +141,7 @@ def write_products(
     """
     products = write_rasters(folder, inventory, probability, observation, _tags(about))
     kept, rules = stack.attributes.get("policy") == "keep", manner.rules
-    told = reconcile(
+    reconciled = reconcile(
         inventory,
         manner.earlier,
         folder / MASK,
@@ -149,8 +149,8 @@ def write_products(
         lambda one: measured(one, probability, observation, stack, rules),
         kept,
     )
-    inventory = counted(told.inventory)
-    if people_decided(told.inventory):  # that is in the mask too
+    inventory = counted(reconciled.inventory)
+    if people_decided(reconciled.inventory):  # that is in the mask too
         write_rasters(folder, inventory, probability, observation, _tags(about), (MASK,))
     inventory, affected, about = _concerned(inventory, stack, about, manner.concern)
     totals = affected.totals if affected else None
@@ -165,12 +165,12 @@ def write_products(
         area,
         event_layer(about, summary, inventory),
     ]
-    products[GEOPACKAGE] = _geopackage(folder, inventory, told, summary, about, own)
+    products[GEOPACKAGE] = _geopackage(folder, inventory, reconciled, summary, about, own)
     exported = Exported(
         about, inventory, summary, inventory_layers(inventory)[0], area, scenes, unseen
     )
     products |= write_exports(folder, manner.product.exports, exported)
-    words = (*headline(summary), *verdict_words(told.inventory), *told.words)
+    words = (*headline(summary), *verdict_words(reconciled.inventory), *reconciled.words)
     used_km2 = tuple(scenes.frame["used_km2"].tolist())
     page = Page(
         about,
@@ -194,7 +194,7 @@ def write_products(
 def _geopackage(
     folder: Path,
     inventory: Inventory,
-    told: Reconciled,
+    reconciled: Reconciled,
     summary: Summary,
     about: About,
     own: list[Layer],
@@ -202,15 +202,15 @@ def _geopackage(
     """Return the GeoPackage: landslides (dismissed ones too), what changed, and the run's own
     layers.
     """
-    layers = inventory_layers(_dismissed_too(inventory, told.inventory))
-    if told.matched is not None:
-        layers.append(changes_layer(told.matched.changes))
+    layers = inventory_layers(_dismissed_too(inventory, reconciled.inventory))
+    if reconciled.matched is not None:
+        layers.append(changes_layer(reconciled.matched.changes))
     metadata = {
         **inventory_metadata(inventory),
         **summary.as_plain(),
-        "last_number": told.last_number,
+        "last_number": reconciled.last_number,
         "as_of": about.stamp,
-        "verdicts": verdicts_of(told.inventory),
+        "verdicts": verdicts_of(reconciled.inventory),
     }
     return write_geopackage(folder / GEOPACKAGE, [*layers, *own], metadata, about.stamp)
 

@@ -189,11 +189,11 @@ def spoken(affected: Mapping[str, float]) -> list[tuple[str, str, str]]:
     """Return (what, how much within landslides, how much below them) of what may be affected, as
     text.
     """
-    told = [
+    rows = [
         (what, within, below, show) for what, within, below, show in _SPOKEN if within in affected
     ]
     return [
-        (what, show(affected[within]), show(affected[below])) for what, within, below, show in told
+        (what, show(affected[within]), show(affected[below])) for what, within, below, show in rows
     ]
 
 

@@ -140,7 +140,7 @@ def sample(
         block_m: least side of a block.
         slope_min_deg: leave out flatter ground, by the scene's band `slope`; 0 where it has none.
         seed: of the draw.
-        advance: told windows done and in all.
+        advance: called with windows done and in all.
     """
     usable = sloping(pixels, usable, slope_min_deg) if slope_min_deg > 0 else usable
     side = block_px(resolution_m, block_m)

@@ -109,7 +109,7 @@ def cut(
             positive_fraction=_positive_fraction(counts),
             statistics=statistics,
             fingerprint=store.fingerprint(repr((tuple(bands), grid))),
-            **_told(chipping, splits),
+            **_layout(chipping, splits),
         )
         write_card(folder, card)
     return SampleSet.open(out)
@@ -129,7 +129,7 @@ def _usable(
     return kept
 
 
-def _told(chipping: Chipping, splits: Splits) -> dict[str, Any]:
+def _layout(chipping: Chipping, splits: Splits) -> dict[str, Any]:
     """Return what the data card says of chips and splits."""
     return {
         "chip_px": chipping.chip_px,

@@ -53,17 +53,17 @@ class Origin(Frozen):
         cls, stack: Stack, name: str, title: str, licence: str, attribution: tuple[str, ...] = ()
     ) -> Origin:
         """Return the origin of samples cut from a stack, as its attributes tell it."""
-        told = stack.attributes
+        attributes = stack.attributes
         return cls(
             name=name,
             title=title,
-            sensor=told["sensor"],
-            level=told["level"],
+            sensor=attributes["sensor"],
+            level=attributes["level"],
             resolution_m=abs(stack.geobox.resolution.x),
-            simulated=told["simulated"],
+            simulated=attributes["simulated"],
             attribution=attribution,
             licence=licence,
-            hillshade_azimuth_deg=told.get("hillshade_azimuth_deg"),
+            hillshade_azimuth_deg=attributes.get("hillshade_azimuth_deg"),
         )
 
 

@@ -87,17 +87,19 @@ def _cards(
     reference: str | None,
     out: Path,
     as_json: bool,
-    given: dict[str, tuple[str, ...]],
+    options: dict[str, tuple[str, ...]],
 ) -> None:
     if revisions or reference is not None:
         raise RequestError(
             "--checkpoint and --samples do not go with revisions and --reference",
             "Give the one pair or the other.",
         )
-    if not given["checkpoints"] or not given["samples"]:
+    if not options["checkpoints"] or not options["samples"]:
         raise RequestError("--checkpoint and --samples go together", "Give at least one of each.")
     from flows.learning.evaluate_cards import evaluate_cards, words
 
-    folders = [Path(folder) for folder in given["samples"]]
-    result = evaluate_cards(given["checkpoints"], folders, out, given["splits"], given["card_dirs"])
+    folders = [Path(folder) for folder in options["samples"]]
+    result = evaluate_cards(
+        options["checkpoints"], folders, out, options["splits"], options["card_dirs"]
+    )
     answer(result, as_json, words(result))

@@ -2,7 +2,7 @@
 revision, kept in ``reviews/``.
 
 A published revision is not for editing (its checksums are in ``item.json``). Whoever edits its
-GeoPackage all the same is heard too, and told so.
+GeoPackage all the same is taken up too, with a warning.
 """
 
 from __future__ import annotations

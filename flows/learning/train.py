@@ -229,7 +229,7 @@ def train_card(
     sets = [SampleSet.open(path) for path in folders]
     bands = config.bands or sets[0].card.bands
     _check(sets, bands)
-    _told(config.cut_as, sets)
+    _warn_of_layout(config.cut_as, sets)
     reference = reference_of(config, sets, bands)
     adapting = Adapting.of(config, reference, parent)
     chips, validation = (
@@ -276,7 +276,7 @@ def _check(sets: list[SampleSet], bands: tuple[str, ...]) -> None:
             )
 
 
-def _told(wanted: SampleLayout | None, sets: list[SampleSet]) -> None:
+def _warn_of_layout(wanted: SampleLayout | None, sets: list[SampleSet]) -> None:
     """Warn of sample sets that are cut otherwise than the recipe means."""
     for card in (samples.card for samples in sets):
         if wanted is not None and (card.chip_px, card.stride_px) != (
@@ -384,10 +384,12 @@ def kept_apart(config: TrainingConfig, folders: Sequence[Path], folder: Path) ->
     """
     for path in ((folder / name).resolve() for name in config.held_out):
         held = SampleSet.open(path).card.fingerprint if path.exists() else None
-        for given in folders:
-            if given.resolve() == path or (held and SampleSet.open(given).card.fingerprint == held):
+        for folder in folders:
+            if folder.resolve() == path or (
+                held and SampleSet.open(folder).card.fingerprint == held
+            ):
                 raise RequestError(
-                    f"{given} is held out by recipe `{config.name}`: a checkpoint trained on it "
+                    f"{folder} is held out by recipe `{config.name}`: a checkpoint trained on it "
                     "cannot be judged on it",
                     "Take it out of `samples` (or --samples), or out of `held_out`.",
                 )

@@ -1,4 +1,4 @@
-"""What a flow run leaves in the UI, and who is told when it ends."""
+"""What a flow run leaves in the UI, and who gets a notice when it ends."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def send(settings: ServiceConfig, subject: str, body: str) -> None:
         except (
             Exception
         ) as error:  # blocks are other people's code, and their words may hold an address
-            logger.warning("block %s could not be told: %s", name, type(error).__name__)
+            logger.warning(
+                "the notice by the block %s was not delivered: %s", name, type(error).__name__
+            )
 
 
 def show(summary: dict[str, Any]) -> None:

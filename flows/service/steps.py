@@ -64,7 +64,7 @@ def _sharing(work: Callable[P, R], requests: int, strict: bool) -> Callable[P, R
 
 
 def _with_progress(work: Callable[P, R]) -> Callable[P, R]:
-    """Return the work, its progress told in the UI."""
+    """Return the work, its progress shown in the UI."""
 
     @functools.wraps(work)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -90,7 +90,7 @@ def shown(wanted: bool) -> Iterator[None]:
 
 
 class _Artifacts:
-    """One artifact a title; made when the title is first told of, in the thread of the task."""
+    """One artifact a title; made when its step begins, in the thread of the task."""
 
     def __init__(self) -> None:
         self._ids: dict[str, UUID] = {}

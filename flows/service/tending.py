@@ -44,13 +44,13 @@ def tend(settings: ServiceConfig, now: datetime | None = None) -> list[str]:
     """
     now = now or datetime.now(UTC)
     limit = timedelta(minutes=settings.runs.silent_minutes)
-    told = []
+    messages = []
     with get_client(sync_client=True) as client:
         for run in _busy(client):
             silent = now - _last_sign(run, now)
             if silent > limit:
-                told.append(_end(client, run, silent, settings))
-    return told
+                messages.append(_end(client, run, silent, settings))
+    return messages
 
 
 def _busy(client: SyncPrefectClient) -> list[FlowRun]:

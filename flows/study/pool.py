@@ -170,7 +170,7 @@ def scenes(
     """Return all scenes, those of the simulated Earth made where they are missing."""
     every = []
     for domain in config.domains:
-        given = [
+        listed = [
             Scene(domain.name, SampleSet.open((folder / path).resolve()), False)
             for path in domain.scenes
         ]
@@ -180,8 +180,8 @@ def scenes(
             made = simulated_scenes(
                 domain.name, domain.simulated, sets[domain.sets[0]].card.bands, work / "scenes"
             )
-            given += [Scene(domain.name, samples, False) for samples in made]
-        every += given or [Scene(domain.name, sets[path], True) for path in domain.sets]
+            listed += [Scene(domain.name, samples, False) for samples in made]
+        every += listed or [Scene(domain.name, sets[path], True) for path in domain.sets]
     return every
 
 

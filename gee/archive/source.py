@@ -326,7 +326,7 @@ def open_archive(where: Path) -> Source:
         RequestError: no manifest there, or a malformed one.
     """
     archive = ArchiveSource(where)
-    if not archive.manifest.factors.given:
+    if not archive.manifest.factors.named:
         return archive
     from gee.factors.source import FactoredSource  # vector libraries take a second to load
 

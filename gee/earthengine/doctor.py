@@ -119,12 +119,12 @@ def _quota(config: EarthEngineConfig) -> str:
     a run takes.
     """
     try:
-        told = ee.data.getProjectConfig()
+        project = ee.data.getProjectConfig()
     except AttributeError:  # an endpoint whose description of itself does not know the question
-        told = {}
+        project = {}
     facts = [
         f"{name} {value}"
-        for name, value in told.items()
+        for name, value in project.items()
         if isinstance(value, str | int | float) and name != "name"
     ]
     return (

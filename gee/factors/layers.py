@@ -78,7 +78,7 @@ class Factors:
             config: which.
             folder: where their names must resolve inside; None for paths as they are.
         """
-        self._given = config.given
+        self._given = config.named
         self._folder = folder
         self._opened: dict[tuple[str, GeoBox], Opened] = {}
         self._lock = Lock()

@@ -220,5 +220,5 @@ def write_ems(
         _sources(about, abs(inventory.geobox.affine.a)),
         _summary(summary),
     ]
-    told = {"format": FORMAT, "simulated": about.simulated, "as_of": about.stamp}
-    return write_geopackage(path, layers, told, about.stamp, STYLES)
+    metadata = {"format": FORMAT, "simulated": about.simulated, "as_of": about.stamp}
+    return write_geopackage(path, layers, metadata, about.stamp, STYLES)

@@ -38,23 +38,29 @@ class Exported:
     unseen: Layer
 
 
-def write_exports(folder: Path, exports: Sequence[Export], given: Exported) -> dict[str, Path]:
+def write_exports(folder: Path, exports: Sequence[Export], exported: Exported) -> dict[str, Path]:
     """Return the files of the formats asked for, by name; each written whole or not at all."""
-    about = given.about
+    about = exported.about
     for export in exports:
         path = folder / FILES[export]
         if export == "geojson":
-            told = {
-                **given.summary.as_plain(),
+            metadata = {
+                **exported.summary.as_plain(),
                 "as_of": about.stamp,
                 "attribution": list(about.attribution),
             }
-            write_geojson(path, given.landslides, told)
+            write_geojson(path, exported.landslides, metadata)
         elif export == "kml":
-            words = [*headline(given.summary), *about.warnings, *about.attribution]
-            write_kml(path, about, given.landslides, given.area, given.unseen, words)
+            words = [*headline(exported.summary), *about.warnings, *about.attribution]
+            write_kml(path, about, exported.landslides, exported.area, exported.unseen, words)
         else:
             ems.write_ems(
-                path, about, given.inventory, given.summary, given.area, given.scenes, given.unseen
+                path,
+                about,
+                exported.inventory,
+                exported.summary,
+                exported.area,
+                exported.scenes,
+                exported.unseen,
             )
     return {FILES[export]: folder / FILES[export] for export in exports}

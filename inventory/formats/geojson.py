@@ -127,17 +127,17 @@ def properties(layer: Layer) -> list[dict[str, Any]]:
     ]
 
 
-def write_geojson(path: Path, layer: Layer, told: dict[str, Any]) -> Path:
+def write_geojson(path: Path, layer: Layer, metadata: dict[str, Any]) -> Path:
     """Return the path of a feature collection, written whole or not at all.
 
     Args:
         path: where it goes.
         layer: polygons in any projected CRS.
-        told: what the collection says of itself, a foreign member (RFC 7946, section 6.1).
+        metadata: what the collection says of itself, a foreign member (RFC 7946, section 6.1).
     """
     shapes = in_lonlat(layer.frame.geometry.to_numpy(), code_of(layer.frame.crs))
     bbox = bbox_of(shapes)
-    head = {"type": "FeatureCollection", "name": layer.name, "coslide": told} | (
+    head = {"type": "FeatureCollection", "name": layer.name, "coslide": metadata} | (
         {"bbox": bbox} if bbox else {}
     )
     with replacing(path) as part, part.open("w", encoding="utf-8") as file:

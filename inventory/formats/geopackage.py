@@ -111,8 +111,8 @@ def _multi(geometry: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _write_layer(path: Path, layer: Layer) -> None:
     columns = [column(layer.frame[field.name], field.kind) for field in layer.fields]
-    told = {"IDENTIFIER": layer.title, "DESCRIPTION": layer.description}
-    shape: dict[str, Any] = {"geometry": None, "layer_options": told}
+    options = {"IDENTIFIER": layer.title, "DESCRIPTION": layer.description}
+    shape: dict[str, Any] = {"geometry": None, "layer_options": options}
     if layer.geometry is not None:
         geometry = layer.frame.geometry.to_numpy()
         geometry = _multi(geometry) if layer.geometry == "MultiPolygon" else geometry
@@ -122,7 +122,7 @@ def _write_layer(path: Path, layer: Layer) -> None:
             "crs": code_of(layer.frame.crs),
             "promote_to_multi": False,
         }
-        shape["layer_options"] = {**told, "GEOMETRY_NAME": "geom"}
+        shape["layer_options"] = {**options, "GEOMETRY_NAME": "geom"}
     pyogrio.raw.write(
         path,
         field_data=[values for values, _ in columns],

@@ -150,7 +150,7 @@ def write_kml(
         unseen: what was not observed; drawn coarsely, switched off at first.
         words: headline and warnings, shown when the document is chosen.
     """
-    told = text("<br/>".join(html.escape(line) for line in words))
+    description = text("<br/>".join(html.escape(line) for line in words))
     coarse = 2 * float(unseen.frame["drawn_at_m"].max()) if len(unseen.frame) else 0.0
     with replacing(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(
@@ -158,7 +158,7 @@ def write_kml(
             'xmlns="http://www.opengis.net/kml/2.2"><Document>'
         )
         file.write(
-            f"<name>{text(about.name)}</name><open>1</open><description>{told}</description>\n"
+            f"<name>{text(about.name)}</name><open>1</open><description>{description}</description>\n"
         )
         file.write(_styles() + _schema(landslides.fields) + "\n" + _epicentre(about) + "\n")
         for line in _landslides(landslides):

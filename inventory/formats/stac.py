@@ -196,9 +196,9 @@ def write_event_catalog(event: EventFolder) -> Path:
         item = _read(layout.folder / ITEM)
         if item is None:
             continue
-        told = item.get("properties", {})
-        title = str(told.get("title", title))
-        words = f"Revision {number}: {told.get('coslide:landslide_count', '?')} landslides"
+        properties = item.get("properties", {})
+        title = str(properties.get("title", title))
+        words = f"Revision {number}: {properties.get('coslide:landslide_count', '?')} landslides"
         links.append(
             _link("item", f"./{layout.folder.name}/{ITEM}", words, pystac.MediaType.GEOJSON)
         )

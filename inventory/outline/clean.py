@@ -86,8 +86,8 @@ def counted(reasons_given: pd.Series[Any]) -> dict[str, int]:
     """
     words = words_of()["rules"]
     patterns = [(_pattern(rule["reason"]), rule["rule"]) for rule in words.values()]
-    given = reasons_given.str.split(SEPARATOR).explode()
-    general = given.map(lambda reason: _general(str(reason), patterns))
+    reasons = reasons_given.str.split(SEPARATOR).explode()
+    general = reasons.map(lambda reason: _general(str(reason), patterns))
     return {str(rule): int(count) for rule, count in general.value_counts().items()}
 
 

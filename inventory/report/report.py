@@ -71,13 +71,13 @@ def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
     """Return what to beware of, the gravest first."""
     grave = [w["simulated"]] if page.about.simulated else []
     grave += [w["out_of_domain"]] if page.about.choice.out_of_domain else []
-    told = page.about.simulated  # the source says so itself, in fewer words
+    is_simulated = page.about.simulated  # the source says so itself, in fewer words
     return [
         *grave,
         *(
             line
             for line in page.about.warnings
-            if not (told and line.startswith("simulated imagery"))
+            if not (is_simulated and line.startswith("simulated imagery"))
         ),
     ]
 
@@ -181,7 +181,7 @@ def _affected(page: Page, w: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
@@ -200,7 +200,7 @@ def _facts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for position, inner in enumerate(value):
             yield from _facts(inner, f"{name}[{position}]")
     else:
-        yield name, _told(value)
+        yield name, _as_text(value)
 
 
 def _safe_json(content: Any) -> Markup:

@@ -224,8 +224,8 @@ def reconcile(
         with rasterio.open(
             (earlier.reviewed_folder or earlier.folder) / MASK, driver="GTiff"
         ) as file:
-            told = reviewed(old, earlier.review, file.read(1), last)
-        old, notes, last = told.inventory, told.notes, told.last_number
+            taken_up = reviewed(old, earlier.review, file.read(1), last)
+        old, notes, last = taken_up.inventory, taken_up.notes, taken_up.last_number
     imposed = measure(impose(inventory, old, rules))
     largest_first = imposed.landslides.sort_values(
         "area_m2", ascending=False, kind="stable", ignore_index=True

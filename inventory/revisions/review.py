@@ -133,15 +133,15 @@ def _polygons(frame: gpd.GeoDataFrame, path: Path) -> NDArray[Any]:
 
 def _statuses(frame: gpd.GeoDataFrame, path: Path) -> list[str]:
     found = []
-    for identity, given in zip(frame["id"], frame["status"], strict=True):
+    for identity, status in zip(frame["id"], frame["status"], strict=True):
         word = (
             STATUSES[0]
-            if given is None or given != given
-            else str(given).strip().lower() or STATUSES[0]
+            if status is None or status != status
+            else str(status).strip().lower() or STATUSES[0]
         )
         if word not in STATUSES:
             raise RequestError(
-                f"{path}: landslide {identity or 'without id'} has status `{given}`",
+                f"{path}: landslide {identity or 'without id'} has status `{status}`",
                 f"Write {', '.join(STATUSES)}.",
             )
         found.append(word)
@@ -332,9 +332,9 @@ def as_reviewed(
     old: Inventory, predicted: NDArray[np.uint8], review: Review
 ) -> tuple[Inventory, NDArray[np.uint8]]:
     """Return a published inventory and its mask `(y, x)` as they are with a review taken up."""
-    told = counted(reviewed(old, review, predicted, last_number(old)).inventory)
-    drawn = burnt(told.landslides, told.geobox, slice(0, len(predicted)))
-    return told, np.where(predicted == UNSEEN, predicted, drawn)
+    taken_up = counted(reviewed(old, review, predicted, last_number(old)).inventory)
+    drawn = burnt(taken_up.landslides, taken_up.geobox, slice(0, len(predicted)))
+    return taken_up, np.where(predicted == UNSEEN, predicted, drawn)
 
 
 def verdicts_of(inventory: Inventory) -> dict[str, str]:

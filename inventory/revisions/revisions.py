@@ -237,14 +237,14 @@ def _rows(
             continue
         kind = "reviewed" if kind == "unchanged" else kind
         parents = [match.old.geometry.iloc[j] for j in match.parents[i]]
-        told = (
+        reasons = (
             ""
             if kind == "reviewed"
             else _NOTES[kind]
             if verdict
             else looks.words(kind, shape, parents)
         )
-        words = "; ".join(filter(None, [verdict, told]))
+        words = "; ".join(filter(None, [verdict, reasons]))
         family = {old_ids[j] for j in match.parents[i]}
         family |= {new_ids[k] for j in match.parents[i] for k in match.children[j]}
         was = (
@@ -326,7 +326,7 @@ def match_revisions(
 
 def in_words(matched: Matched, before: int) -> str:
     """Return the changes since revision `before` in one sentence."""
-    told = [
+    reasons = [
         f"{count:,} {kind}"
         for kind, count in matched.counts.items()
         if count and kind != "unchanged"
@@ -340,4 +340,4 @@ def in_words(matched: Matched, before: int) -> str:
     tail = f"; {first:,} of the new ones lie where nothing had been seen before" if first else ""
     where = "change is on an unchanged image" if same == 1 else "changes are on unchanged images"
     tail += f"; {same:,} {where}: drawn differently, not changed on the ground" if same else ""
-    return f"Since revision {before}: {', '.join([*told, unchanged])}{tail}."
+    return f"Since revision {before}: {', '.join([*reasons, unchanged])}{tail}."

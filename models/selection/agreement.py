@@ -107,7 +107,7 @@ def calls(
         places: windows, the same for all cards.
         usable: which pixels count, the same for all cards.
         halo: pixels of context read on each side, where the scene has them.
-        advance: told windows done and in all.
+        advance: called with windows done and in all.
     """
     bands = tuple(dict.fromkeys(band for card in cards for band in card.bands))
     channels = [[bands.index(band) for band in card.bands] for card in cards]

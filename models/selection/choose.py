@@ -45,7 +45,7 @@ def choose(
         fill: name a post-only checkpoint for what has no clear pre-event pixel.
         settings: how to compare; with the study's calibration, where there is one, if None.
         device: where candidates map the windows they vote on.
-        advance: told checkpoints, or windows they vote on, done and in all.
+        advance: called with checkpoints, or windows they vote on, done and in all.
 
     Raises:
         NothingToSeeError: no checkpoint could see a single pixel.
