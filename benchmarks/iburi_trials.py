@@ -51,10 +51,6 @@ TRIALS = {
     "light": Trial(
         "three times the variation of light", {"augmentation": {"mirrors": "none", "jitter": 0.15}}
     ),
-    "season": Trial(
-        "light and greenness varied",
-        {"augmentation": {"mirrors": "none", "jitter": 0.05, "season": 0.1}},
-    ),
     "scene": Trial(
         "imagery adapted to the reference by its own mean and spread", {"adapt": "scene"}
     ),

@@ -15,9 +15,11 @@ import hashlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import yaml
@@ -28,9 +30,11 @@ from benchmarks.kill_ground import command
 ROOT = Path.cwd()
 TIMELESS = (".gpkg", ".tif", ".csv", ".html", ".png", ".npz", ".safetensors")
 """Endings of products that hold neither a time of the run nor the machine."""
+SENTENCES = ("layer_styles", "summary", "event")
+"""Layers of a GeoPackage that hold sentences."""
 DATED = "evaluation.gpkg"
 """Says when it was written."""
-WORDED = (".html", ".csv")
+WORDED = (".html", ".csv", ".gpkg")
 """Of these, what holds sentences: they may change where only words were changed (`compare
 --words`).
 """
@@ -142,6 +146,24 @@ def _sum(path: Path, folder: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def contents(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of what each GeoPackage below a folder says of landslides and images:
+    every layer's rows, without descriptions, styles and metadata (which hold sentences).
+    """
+    found = {}
+    for path in sorted(folder.rglob("*.gpkg")):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+            layers = [row[0] for row in file.execute("select table_name from gpkg_contents")]
+            rows = {
+                layer: file.execute(f'select * from "{layer}"').fetchall()
+                for layer in sorted(layers)
+                if layer not in SENTENCES
+            }
+        digest = hashlib.sha256(repr(rows).encode()).hexdigest()
+        found[f"{path.relative_to(folder)} rows"] = digest
+    return found
+
+
 def make(folder: Path, kinds: list[str]) -> None:
     """Make the products of each kind that has none yet, and write all checksums."""
     for kind in kinds or list(KINDS):
@@ -152,7 +174,8 @@ def make(folder: Path, kinds: list[str]) -> None:
         KINDS[kind](folder / kind)
         done.touch()
         print(f"{kind}: made", flush=True)
-    sums = {kind: checksums(folder / kind) for kind in KINDS if (folder / f"{kind}.done").exists()}
+    made = [kind for kind in KINDS if (folder / f"{kind}.done").exists()]
+    sums = {kind: checksums(folder / kind) | contents(folder / kind) for kind in made}
     (folder / "checksums.json").write_text(json.dumps(sums, indent=1))
 
 

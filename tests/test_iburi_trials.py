@@ -54,7 +54,7 @@ def test_the_best_on_validation_bands_is_chosen_whatever_the_test_bands_say(
         return Confusion(50, 50, 50, 850) if name == PLAIN else Confusion(10, 90, 90, 810)
 
     monkeypatch.setattr(iburi_trials, "tested", tested)
-    table, words = document(record(plain=60, light=65, season=64))
+    table, words = document(record(plain=60, light=65, flips=64))
     assert len(table.splitlines()) == 2 + 3
     assert {name for name, _ in asked} == {
         "light",

@@ -13,9 +13,8 @@ import rasterio
 
 from configs.event import Event
 from configs.records import ObservationClass
-from gee.simulated import LANDSCAPES, fingerprint
+from gee.simulated import LANDSCAPES
 from gee.simulated.cover import Place, cut_out, place, snow_share, struck, surface
-from gee.simulated.fingerprint import _words
 from gee.simulated.lattice import FRACTAL_STD, Grid, fractal, value_noise, white
 from gee.simulated.relief import gradient, ground, measured_elevation
 from gee.simulated.scene import MARGIN_PX, classes, render
@@ -191,13 +190,3 @@ def test_the_mask_knows_cloud_shadow_snow_water_and_what_was_not_imaged(before: 
     } <= seen
     outside = Acquisition(EARTH, 10_000, 17_800)
     assert (classes(before, outside) == ObservationClass.NOT_IMAGED).all()
-
-
-def test_the_fingerprint_changes_with_numbers_and_not_with_comments() -> None:
-    plain = "X = 1.5\ndef f(a):\n    return a * X\n"
-    dressed = (
-        '"""Why."""\n\nX = 1.5  # because\n\n\ndef f(a):\n    """Return it."""\n    return a * X\n'
-    )
-    assert _words(plain) == _words(dressed)
-    assert _words(plain) != _words(plain.replace("1.5", "1.6"))
-    assert fingerprint().isalnum()

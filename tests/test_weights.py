@@ -27,8 +27,11 @@ def test_round_trip_is_exact_after_the_first_rounding(network: nn.Module, tmp_pa
         assert b.dtype == a.dtype, name
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-7) or not a.is_floating_point(), name
     assert weights.save(once, tmp_path / "again.safetensors") == digest
-    x = torch.randn(1, 3, 32, 32)
-    assert torch.allclose(once(x), network.eval()(x), atol=2e-2)
+    x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    # Weights are rounded to 11 bits, relatively 5e-4 at most; through a dozen layers of an untrained
+    # network that adds up to a few thousandths of the largest logit.
+    before, after = network.eval()(x), once(x)
+    assert (after - before).abs().max() < 0.01 * before.abs().max()
     assert not once.training
 
 
@@ -65,15 +68,15 @@ def test_size_is_half(network: nn.Module, tmp_path: Path) -> None:
 def test_what_is_not_the_cards_own_is_refused(network: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     digest = weights.save(network, path)
-    with pytest.raises(RequestError, match="card `tiny` has no weights"):
+    with pytest.raises(RequestError, match="`tiny` has no weights"):
         weights.load(network, tmp_path / "other", digest, "tiny")
     wide = make_network(make_card(arguments={"width": 8}))
-    with pytest.raises(RequestError, match="card `wide` do not fit"):
+    with pytest.raises(RequestError, match="`wide` do not fit"):
         weights.load(wide, path, digest, "wide")
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(RequestError, match="card `tiny` are not those it was made with") as caught:
+    with pytest.raises(RequestError, match="`tiny` are not those it was made with") as caught:
         weights.load(network, path, digest, "tiny")
     assert "coslide train" in caught.value.remedy
     network.register_parameter("broken", nn.Parameter(torch.tensor([float("nan")])))

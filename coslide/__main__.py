@@ -1,0 +1,5 @@
+"""`python -m coslide`: the command line."""
+
+from coslide.packages import main
+
+main()

@@ -1,0 +1,53 @@
+"""Whose packages these are: coslide's own are called `configs`, `models`, `flows`, … as other
+people's often are, and whichever comes first on the path is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+OURS = ("configs", "gee", "tiles", "models", "inventory", "flows")
+
+
+def strangers() -> list[tuple[str, str]]:
+    """Return (package, its folder) of each package that would be imported instead of ours.
+
+    Ours all lie in one folder: beside this package, or where `flows` has a `map_event`.
+    """
+    places: dict[str, Path] = {}
+    for name in OURS:
+        spec = find_spec(name)
+        roots = list(spec.submodule_search_locations or []) if spec else []
+        places[name] = Path(roots[0]) if roots else Path("nowhere")
+    beside = Path(__file__).resolve().parent.parent
+    home = beside if (beside / "flows" / "map_event.py").exists() else places["flows"].parent
+    return [(name, str(place)) for name, place in places.items() if place.resolve().parent != home]
+
+
+def check_packages() -> None:
+    """Refuse to start among packages of somebody else.
+
+    Raises:
+        ImportError: another package of one of our names stands before ours on the path.
+    """
+    found = strangers()
+    if found:
+        listed = ", ".join(f"`{name}` in {place}" for name, place in found)
+        raise ImportError(
+            f"another package stands before coslide's own on Python's path: {listed}. "
+            "Start coslide from elsewhere, or take that folder out of PYTHONPATH."
+        )
+
+
+def main() -> None:
+    """Run the command line (`coslide`): first of all, make sure that it is ours."""
+    try:
+        check_packages()
+    except ImportError as error:
+        sys.stderr.write(f"coslide: {error}\n")
+        raise SystemExit(2) from None
+    from flows.cli import main as command_line
+
+    command_line()
