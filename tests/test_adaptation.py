@@ -85,7 +85,11 @@ def test_no_light_and_no_haze_changes_what_is_mapped(gain: float, haze: float, a
     other = values * np.array([gain, gain, 1], np.float32) + np.array(
         [haze, haze / 2, 0], np.float32
     )
-    assert answer(card, other) == pytest.approx(answer(card, values), abs=ROUNDING)
+    # A darker image spans fewer of the integers that values are counted by: they round more of it.
+    # Matching has 34 quantiles, each rounded; where two lie close, the map between them is steep
+    # and a single pixel there moves by twice as much.
+    rounding = ROUNDING / min(gain, 1.0) * (2 if adapt == "match" else 1)
+    assert answer(card, other) == pytest.approx(answer(card, values), abs=rounding)
 
 
 def test_any_monotone_change_of_a_band_leaves_a_matched_scene_as_it_was() -> None:

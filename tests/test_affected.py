@@ -16,7 +16,7 @@ import pytest
 import rasterio
 import shapely
 import zarr
-from hypothesis import settings, user_layers
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 from small_scene import SmallScene, about, small_scene
@@ -81,7 +81,7 @@ def test_the_limit_ends_the_path() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@user_layers(st.integers(0, 2**32 - 1), st.floats(6, 40), st.floats(6, 40))
+@given(st.integers(0, 2**32 - 1), st.floats(6, 40), st.floats(6, 40))
 def test_a_steeper_angle_never_reaches_farther(seed: int, one: float, other: float) -> None:
     rng = np.random.default_rng(seed)
     ground = _plane((40, 40), 4.0) + rng.normal(0, 2, (40, 40))

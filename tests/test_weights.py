@@ -28,8 +28,8 @@ def test_round_trip_is_exact_after_the_first_rounding(network: nn.Module, tmp_pa
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-7) or not a.is_floating_point(), name
     assert weights.save(once, tmp_path / "again.safetensors") == digest
     x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    # Weights are rounded to 11 bits, relatively 5e-4 at most; through a dozen layers of an untrained
-    # network that adds up to a few thousandths of the largest logit.
+    # Weights are rounded to 11 bits, relatively 5e-4 at most; through a dozen layers of an
+    # untrained network that adds up to a few thousandths of the largest logit.
     before, after = network.eval()(x), once(x)
     assert (after - before).abs().max() < 0.01 * before.abs().max()
     assert not once.training
