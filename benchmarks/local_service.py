@@ -23,6 +23,8 @@ from typing import Any
 
 import yaml
 
+from flows.service.settings import DATABASE_PATIENCE
+
 PATIENCE_S = 600.0
 BIN = Path(sys.executable).parent
 
@@ -183,6 +185,7 @@ def local_server(
         "PREFECT_HOME": str(folder / "home"),
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        **DATABASE_PATIENCE,
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the older pages ask no foreign host
         "OMP_NUM_THREADS": "1",

@@ -1,5 +1,8 @@
-"""Words to whoever must know: webhooks and a mailbox. Telling never fails a run, and no address or
-password is ever logged.
+"""Notices to whoever must know: webhooks and a mailbox. A notice never fails a run, and no address
+or password is ever logged.
+
+Not by apprise: it knows no list of allowed hosts, and whether it follows a redirect stands in the
+address itself. Other services are reached by Prefect's notification blocks (`flows.service.hooks`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ publishing.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
@@ -12,6 +11,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from configs.errors import MachineError, RequestError, SourceError
 from configs.files import write_text
@@ -44,22 +45,24 @@ def locked(path: Path, what: str) -> Iterator[None]:
         BusyError: somebody else holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(
-                f"another coslide is already {what} ({path})", "Wait until it is done, or stop it."
-            ) from None
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BusyError(
+            f"another coslide is already {what} ({path})", "Wait until it is done, or stop it."
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
 def waiting(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file, waiting for whoever has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(path):
         yield
 
 

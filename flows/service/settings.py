@@ -16,6 +16,14 @@ SERVICE = "COSLIDE_SERVICE"
 PRESET = "COSLIDE_PRESET"
 """Environment variable with a run file that goes before the service file's `preset`."""
 
+DATABASE_PATIENCE = {
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+    "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
+}
+"""For the environment of a Prefect server on SQLite: seconds that a request waits for the one
+writer. With Prefect's own 10 and 5 whoever pressed Submit on a busy machine was told 503; the
+write-ahead log is Prefect's default already.
+"""
 LIMIT = "COSLIDE_RUNS_AT_ONCE"
 """Environment variable that goes before the service file's `runs.at_once`."""
 

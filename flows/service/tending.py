@@ -1,5 +1,9 @@
-"""Runs that died without a word: found by their silence, started again where they may, never left
-running for ever.
+"""Runs that stopped without a message: found by their silence, started again where they may be,
+never left running for ever.
+
+Prefect's own heartbeat automation (3.8.8) only marks such a run as crashed and does not start it
+again; on SQLite its events are lost now and then, and it fired for runs that had ended. So the
+label, the search and the restart are ours.
 """
 
 from __future__ import annotations

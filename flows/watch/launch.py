@@ -82,8 +82,8 @@ class LocalRuns:
         config = RunConfig.model_validate_json(run.config or "{}")
         path = self._folder / f"{run.key}.yaml"
         config.write(path)
-        # The child inherits the lock: as long as one of an earlier, killed watch lives, nobody
-        # begins the run again.
+        # Not by filelock, whose descriptors a child does not inherit. The child holds this lock: as
+        # long as one of an earlier, killed watch lives, nobody begins the run again.
         with path.with_suffix(".lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

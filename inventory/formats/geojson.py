@@ -26,6 +26,9 @@ DIGITS = 6
 def outline_wgs84(polygon: BaseGeometry) -> tuple[BaseGeometry, list[float]]:
     """Return (geometry, bbox) within ±180 degrees; what crosses the antimeridian is cut there (RFC
     7946, 3.1.9, 5.2).
+
+    A dozen lines instead of the package `antimeridian`: shapes of one UTM zone cross it once, with
+    longitudes that run on beyond ±180.
     """
     west, south, east, north = polygon.bounds
     if east <= 180 and west >= -180:
