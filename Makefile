@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: verify-properties help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-precision verify-comparison verify-study verify-ood verify-sim-to-real verify-cross-real verify-band-sets verify-ui verify-load verify-kill verify-dask
+.PHONY: verify-properties results house docs help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-precision verify-comparison verify-study verify-ood verify-sim-to-real verify-cross-real verify-band-sets verify-ui verify-load verify-kill verify-dask
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -17,6 +17,11 @@ help:  ## what there is to make
 
 .venv/.dev: .venv/.installed
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+# (NO_MKDOCS_2_WARNING: a notice of the theme about its successor, on every build.)
+.venv/.docs: .venv/.installed
+	@$(PIP) -e '.[docs]'
 	@touch $@
 
 demo: .venv/.installed  ## map an unseen simulated earthquake end to end
@@ -41,7 +46,7 @@ unit: .venv/.dev
 verify-properties: .venv/.dev  ## the property tests with twenty times as many, new examples
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "$$(grep -lr 'from hypothesis import' tests | xargs -n1 basename -s .py | paste -sd'|' | sed 's/|/ or /g')"
 
-verify: verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-cross-real verify-selection verify-seams verify-tiling verify-mmd verify-band-sets verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison  ## every larger claim at full size, resumable; writes docs/
+verify: verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-cross-real verify-selection verify-seams verify-tiling verify-mmd verify-band-sets verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison  ## every larger claim at full size, resumable; writes docs/results
 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
@@ -51,7 +56,9 @@ verify-simulated: .venv/.dev  ## how hard the simulated Earth is, and how like r
 	@$(BIN)/python -m benchmarks.simulated_difficulty --write
 
 verify-study: .venv/.dev  ## leave one domain out: mixtures, the choice, calibration; writes configs/selection.yaml (simulated)
-	@$(BIN)/coslide study standard --workers 2 --docs docs --selection configs/selection.yaml
+	@$(BIN)/coslide study standard --workers 2 --docs runs/verify/study --selection configs/selection.yaml
+	@$(BIN)/python -m benchmarks.results adopt study runs/verify/study/study.md
+	@cp runs/verify/study/images/* docs/images/ && cp runs/verify/study/study.csv docs/results/
 	@$(BIN)/python -m benchmarks.study_baselines --write
 
 verify-ood: .venv/.dev  ## the out-of-domain warning on scenes made wrong in eight ways (simulated)
@@ -73,7 +80,9 @@ verify-mmd: .venv/.dev  ## MMD of five cards against ten million pixels
 	@$(BIN)/python -m benchmarks.mmd --write
 
 verify-band-sets: .venv/.dev  ## cards of different bands in one ranking (simulated; after verify-study)
-	@$(BIN)/coslide study post --workers 2 --docs docs/study-post --selection configs/selection.yaml
+	@$(BIN)/coslide study post --workers 2 --docs runs/verify/study-post --selection configs/selection.yaml
+	@$(BIN)/python -m benchmarks.results adopt study-post runs/verify/study-post/study.md
+	@cp runs/verify/study-post/images/* docs/images/study-post/
 	@$(BIN)/python -m benchmarks.band_sets --write
 
 verify-cross-real: .venv/.dev  ## Bijie, Iburi and Landslide4Sense across, real pixels on one scale (needs ../shared/real)
@@ -114,6 +123,15 @@ verify-kill: .venv/.dev  ## flow, Dask worker and Prefect server killed at seede
 
 verify-dask: .venv/.dev  ## throughput of Dask workers against one process, and what large events amount to
 	@$(BIN)/python -m benchmarks.dask_scale --write
+
+results: .venv/.dev  ## docs/results/*.json rendered into docs/results.md
+	@$(BIN)/python -m benchmarks.results
+
+house: .venv/.dev  ## count what the code is made of: lines, names, comments, floors of flows
+	@$(BIN)/python -m benchmarks.house
+
+docs: .venv/.docs  ## the documentation site, built offline into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 cards: .venv/.dev  ## train the shipped cards again from their recipes, into runs/cards
 	@$(BIN)/python -m benchmarks.cards

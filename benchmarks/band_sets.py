@@ -6,7 +6,7 @@ worth (simulated).
 
 Ten-band checkpoints and checkpoints of the later image alone answer the same unseen scenes.
 Everything a way to compare them knows (rules, usual scores, expected F1) comes from other domains
-than the scene's. Writes docs/band-sets.md.
+than the scene's. Writes docs/results.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from configs.errors import RequestError
 from configs.studying import read_study
 from flows.study.evidence import rows

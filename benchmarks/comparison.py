@@ -4,7 +4,7 @@
     runs/verify/comparison.json
 
 Landslide4Sense (RGB) and Bijie patches; needs the real data beside the repository. Writes
-docs/comparison.md.
+docs/results.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.budget import probability, train_for
-from benchmarks.document import fill, machine
+from benchmarks.results import fill, machine
 from configs.files import write_text
 from models.architectures import ARCHITECTURES, build
 from models.metrics import Confusion, Sweep
@@ -250,7 +250,7 @@ def on_record() -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Train and score whatever is not yet on record; with --write, put the table into
-    docs/comparison.md.
+    docs/results.md.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(

@@ -6,7 +6,7 @@ test part, with its distance.
 
 Post-event red, green, blue on one scale and one pixel size; needs the real data beside the
 repository. No weights are kept: two of the data sets come without a licence to hand on what was
-trained on them. Writes docs/cross-real.md.
+trained on them. Writes docs/results.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import nn
 from benchmarks.budget import probability, train_for
 from benchmarks.comparison import BATCH, CROP_PX, IGNORED, Pair, Scale, Split, drawn, splits
 from benchmarks.cross_real_table import Scored, rows, verdict
-from benchmarks.document import fill, machine
+from benchmarks.results import fill, machine
 from benchmarks.iburi import samples_of
 from configs.files import write_text
 from models.architectures import build
@@ -266,7 +266,7 @@ def missing(known: dict[str, Any]) -> str:
 
 def main() -> None:
     """Train and score whatever is not on record; with --write, put the table into
-    docs/cross-real.md.
+    docs/results.md.
     """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

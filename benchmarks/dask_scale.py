@@ -3,7 +3,7 @@ large events amount to.
 
 Throughput is measured here, on noise and with a shipped checkpoint; bytes, requests and seconds of
 a 100 x 100 km and a 500 x 500 km event are computed from the code's own limits and from what was
-measured. `--write` fills docs/scale.md.
+measured. `--write` fills docs/results.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.dask_workers import Workers
-from benchmarks.document import fill
+from benchmarks.results import fill
 from benchmarks.kill_ground import CARD, preset, request
 from configs.area import Area, from_bounds
 from configs.bands import inputs_of
@@ -278,7 +278,7 @@ def gpu_px_per_s() -> float | None:
 def main() -> None:
     """Measure, compute, tell."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="fill docs/scale.md")
+    parser.add_argument("--write", action="store_true", help="fill docs/results.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="coslide-dask-") as folder:
         rows, overhead = measure_all(Path(folder))

@@ -5,7 +5,7 @@ checkpoints, and baselines.
     runs/verify/iburi
 
 Real Sentinel-2 pixels and hand-traced truth; needs the real data beside the repository. Writes
-docs/iburi.md.
+docs/results.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.baselines import best_threshold, boosted_trees
-from benchmarks.document import fill
+from benchmarks.results import fill
 from benchmarks.iburi_fill import filled_counts, with_deposits
 from configs.checkpoint import CheckpointCard, read_card
 from configs.records import IGNORED
@@ -183,7 +183,7 @@ def table() -> str:
 
 
 def main() -> None:
-    """Print the table; with --write, put it into docs/iburi.md."""
+    """Print the table; with --write, put it into docs/results.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
     write = parser.parse_args().write

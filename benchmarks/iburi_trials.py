@@ -5,7 +5,7 @@ its validation band alone.
     runs/verify/iburi/trials.json
 
 The choice never sees a test band: test scores are made for the plain recipe and for the chosen one,
-afterwards. Writes docs/iburi-trials.md.
+afterwards. Writes docs/results.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from benchmarks.iburi import FOLDS, ROOT, WORK, pooled, samples_of, trained
 from configs.checkpoint import read_card
 from configs.files import write_text
@@ -194,7 +194,7 @@ def document(record: Record) -> tuple[str, str]:
 
 def main() -> None:
     """Train and validate whatever is not on record; with --write, put it into
-    docs/iburi-trials.md.
+    docs/results.md.
     """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -3,7 +3,7 @@ products of an undisturbed run.
 
 Killed are the flow's process (on the command line, and under `coslide serve`), a Dask worker, and
 the Prefect server (on SQLite and on PostgreSQL). Every moment is one line of a file, so that the
-work goes on where it stopped. `--write` fills docs/kill.md.
+work goes on where it stopped. `--write` fills docs/results.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from benchmarks.kill_process import Ground, flow, worker
 from benchmarks.kill_served import kill_flow, kill_server, on_postgres, served
 from benchmarks.postgres import programs
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument(
         "--told", action="store_true", help="strike no more; tell of what has been struck"
     )
-    parser.add_argument("--write", action="store_true", help="fill docs/kill.md")
+    parser.add_argument("--write", action="store_true", help="fill docs/results.md")
     options = parser.parse_args()
     signal.signal(
         signal.SIGTERM, lambda number, frame: sys.exit(128 + number)

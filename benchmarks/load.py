@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.document import machine
+from benchmarks.results import machine
 from benchmarks.local_service import LocalService, local_server
 from benchmarks.ui import PRESET, SETTINGS
 

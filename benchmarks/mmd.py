@@ -2,7 +2,7 @@
 scene.
 
     python -m benchmarks.mmd [--write]    # the full size: 10^7 pixels, ten bands, five checkpoints;
-    writes docs/mmd.md python -m benchmarks.mmd --quick      # a hundredth of it
+    writes docs/results.md python -m benchmarks.mmd --quick      # a hundredth of it
 
 Goals: five ten-band checkpoints against a stored 10^7-pixel scene in <= 20 s including reading, <=
 1 GB, on two cores.
@@ -25,7 +25,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from sklearn.metrics.pairwise import rbf_kernel
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from configs.bands import When
 from configs.checkpoint import (
     BandStatistics,
@@ -190,7 +190,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a hundredth of the size")
-    parser.add_argument("--write", action="store_true", help="put the numbers into docs/mmd.md")
+    parser.add_argument("--write", action="store_true", help="put the numbers into docs/results.md")
     given = parser.parse_args()
     chosen = cards_against_a_scene(
         320 if given.quick else 3163

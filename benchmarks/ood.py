@@ -19,7 +19,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from configs.bands import When, parse_band
 from configs.records import IGNORED, ObservationClass, Ranked
 from configs.selection import SelectionConfig, read_selection

@@ -4,7 +4,7 @@ knows them by heart.
     python -m benchmarks.overfit [--only NETWORK] [--write]     # resumable:
     runs/verify/overfit.json
 
-A network that cannot is wired wrongly. Writes docs/overfit.md; needs the real data beside the
+A network that cannot is wired wrongly. Writes docs/results.md; needs the real data beside the
 repository.
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.budget import rate_for
-from benchmarks.document import fill
+from benchmarks.results import fill
 from configs.files import write_text
 from flows.learning.samples import make_samples
 from models.architectures import ARCHITECTURES, build
@@ -196,7 +196,7 @@ def table(rows: list[Overfitted], labels: Tensor) -> str:
 
 
 def main() -> None:
-    """Overfit whatever is not yet on record; with --write, put the table into docs/overfit.md."""
+    """Overfit whatever is not yet on record; with --write, put the table into docs/results.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--only",

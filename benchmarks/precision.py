@@ -5,7 +5,7 @@ pass of the papers' networks.
 
 Each way takes its turn in every round of one process, one thread; figures are medians over rounds
 of processor time. A second process forbids oneDNN the bfloat16 instructions, to show what the same
-words cost on a CPU without. Writes docs/precision.md.
+words cost on a CPU without. Writes docs/results.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.budget import OBJECTIVE
-from benchmarks.document import fill
+from benchmarks.results import fill
 from configs.files import write_text
 from models.architectures import ARCHITECTURES, build
 
@@ -183,7 +183,7 @@ def verdict(rows: dict[str, dict[str, dict[str, list[float]]]]) -> str:
 
 
 def main() -> None:
-    """Measure whatever is not yet on record; with --write, put the table into docs/precision.md."""
+    """Measure whatever is not yet on record; with --write, put the table into docs/results.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--no-measuring", action="store_true", help="Only what is on record.")

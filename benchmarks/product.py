@@ -6,7 +6,7 @@ the cost of a large revision.
 
 The scores come from the predictions that `make verify-iburi` keeps: every band by a checkpoint that
 has not seen it. The cost is measured on real pixels too: the Iburi stack repeated to a whole event
-of about 700 km². Writes docs/product.md.
+of about 700 km². Writes docs/results.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import zarr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from benchmarks.iburi import CARDS, FOLDS, SEEDS, WORK, samples_of
 from benchmarks.iburi_fill import CONFIGS, predicted
 from configs.area import Area
@@ -213,7 +213,7 @@ def large_revision() -> dict[str, str]:
 
 
 def main() -> None:
-    """Print tables and costs; with --write, put them into docs/product.md."""
+    """Print tables and costs; with --write, put them into docs/results.md."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

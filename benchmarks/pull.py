@@ -30,7 +30,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from benchmarks.pull_clients import CLIENTS
 from benchmarks.pull_server import BANDS, BYTES_PER_S, LATENCY_S, PIXEL_BYTES, ROOT, server
 from configs.files import write_text
@@ -241,7 +241,7 @@ def conditions(kept: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def main() -> None:
-    """Measure; print the tables; with --write, put them into docs/pull.md."""
+    """Measure; print the tables; with --write, put them into docs/results.md."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

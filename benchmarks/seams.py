@@ -4,7 +4,7 @@
 
 Seams: mean |Δp| between neighbours across tile borders, divided by that between neighbours inside
 tiles. Real checkpoints are scored on their own test band; simulated ones on an unseen simulated
-scene. Writes docs/seams.md.
+scene. Writes docs/results.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from benchmarks.iburi import samples_of
 from benchmarks.selection import scenario
 from configs.layout import EventFolder
@@ -94,7 +94,7 @@ def lines(found: Checkpoint, scene: Scene) -> list[str]:
 
 
 def main() -> None:
-    """Print the table; with --write, put it into docs/seams.md."""
+    """Print the table; with --write, put it into docs/results.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
     write = parser.parse_args().write

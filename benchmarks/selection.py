@@ -6,7 +6,7 @@ best one. Simulated throughout.
 
 For every landscape, seeded epicentres that no checkpoint was trained on: each shipped simulated
 checkpoint maps the scene, F1 against the simulated truth stands beside its MMD and its agreement
-with the others. Writes docs/selection.md and docs/selection.csv.
+with the others. Writes docs/results.md and docs/results/selection.csv.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from configs import area as areas
 from configs.event import Event, default_windows
 from configs.files import write_text

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.document import fill
+from benchmarks.results import fill
 from benchmarks.iburi import samples_of
 from configs.checkpoint import Adapt, read_card
 from configs.records import IGNORED

@@ -20,7 +20,7 @@ import rasterio
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.document import DOCS, machine
+from benchmarks.results import DOCS, machine
 from benchmarks.simulated_difficulty import PLACES, REAL, SUMMER
 from configs.area import around
 from configs.event import Event, Windows

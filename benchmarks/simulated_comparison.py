@@ -6,7 +6,7 @@ their inputs alone. Simulated throughout.
 
 FC-DenseNet without and with factors (Gao et al. 2021); U-Net on twelve optical bands, on all
 channels, and the two-branch U-Net, under cloud (Chen et al. 2023). Writes
-docs/simulated-comparison.md.
+docs/results.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.budget import probability, train_for
-from benchmarks.document import fill
+from benchmarks.results import fill
 from configs.files import write_text
 from flows.learning.samples import make_samples
 from gee.simulated import fingerprint
@@ -223,7 +223,7 @@ def verdict(done: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     """Train whatever is not yet on record; with --write, put the table into
-    docs/simulated-comparison.md.
+    docs/results.md.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.baselines import best_threshold
-from benchmarks.document import fill
+from benchmarks.results import fill
 from configs.records import IGNORED
 from configs.studying import read_study
 from flows.study.pool import Scene, sample_sets, scenes

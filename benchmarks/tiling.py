@@ -2,7 +2,7 @@
 cost anything?
 
     python -m benchmarks.tiling            # prints
-    python -m benchmarks.tiling --write    # and writes docs/tiling.md
+    python -m benchmarks.tiling --write    # and writes docs/results.md
 
 Each measurement is kept in ``runs/verify/tiling.json`` as soon as it is made: a call that was
 interrupted goes on, and ``--fresh`` begins anew.

@@ -3,7 +3,7 @@ geopandas on the same pixels.
 
     python -m benchmarks.vectorise                    a quarter of the side: 2 745 x 2 745 pixels, 1
     250 landslides python -m benchmarks.vectorise --tiles 4 --write  a whole Sentinel-2 tile: 10 980
-    x 10 980 pixels, 20 000 landslides; docs/vectorise.md
+    x 10 980 pixels, 20 000 landslides; docs/results.md
 
 Each measurement runs in a process of its own. Both sides make the same, and the benchmark holds
 them against each other: valid polygons in a GeoDataFrame, or polygons with the same attributes.
@@ -243,7 +243,7 @@ def table(tiles: int) -> str:
 
 
 def main() -> None:
-    """Print the table; with --write, put it into docs/vectorise.md."""
+    """Print the table; with --write, put it into docs/results.md."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -259,7 +259,7 @@ def main() -> None:
     made, side = table(arguments.tiles), SIDE_PX * arguments.tiles
     print(f"{side} x {side} pixels\n{made}")
     if arguments.write:
-        from benchmarks.document import fill
+        from benchmarks.results import fill
 
         fill("vectorise", table=made, side=f"{side:,}")
 

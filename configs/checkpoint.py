@@ -155,7 +155,7 @@ class CheckpointCard(Frozen):
     validation_f1: float | None = None
     unseen_advantage: float | None = None
     """Mean F1 beyond that of the study's other cards on scenes of domains that none of them had
-    seen (docs/study.md).
+    seen (docs/results.md).
     """
     training: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Configuration file, seed, steps, hardware, date: enough to train it again."""

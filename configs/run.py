@@ -95,7 +95,7 @@ class ModelConfig(Frozen):
     adapt: Literal["scene", "match"] | None = None
     """Bring the scene's imagery to the chosen checkpoint's reference before it is mapped, whatever
     the checkpoint was trained with: scene, each band its mean and spread; match, its distribution;
-    null, as the checkpoint says (docs/adaptation.md)."""
+    null, as the checkpoint says (docs/results.md)."""
     out_of_domain: Literal["warn", "refuse"] = "warn"
     """warn: go on and say so everywhere; refuse: stop (exit 3)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -67,7 +67,7 @@ class BandSetCalibration(Frozen):
     expected_f1: tuple[tuple[float, float], ...] = ()
     """(statistic, F1) points, ascending, between which the F1 to be expected is interpolated; a
     checkpoint's own advantage on unseen domains is added. Checkpoints of different bands are
-    compared by it (docs/band-sets.md)."""
+    compared by it (docs/results.md)."""
 
 
 class SelectionConfig(Frozen):

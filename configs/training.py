@@ -218,7 +218,7 @@ class TrainingConfig(Frozen):
     """Fitted on the validation chips after training."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto: half precision on a GPU, bfloat16 on a CPU with instructions for it, else float32
-    (docs/precision.md).
+    (docs/results.md).
     """
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(default=0, ge=0)

@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 _SEAM = 1 / 8
 """Share of a shard's tiles that its neighbour computes as well: blended tiles belong to two strips.
-Larger shards share fewer tiles, smaller ones share out better (chosen; docs/scale.md tells what it
+Larger shards share fewer tiles, smaller ones share out better (chosen; docs/results.md tells what it
 costs)."""
 
 

@@ -1,5 +1,5 @@
 """Three networks at quarter width know eight real chips by heart; the bound of an output lattice is
-one. (All: docs/overfit.md.)
+one. (All: docs/results.md.)
 """
 
 from __future__ import annotations

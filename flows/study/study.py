@@ -147,7 +147,7 @@ def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], 
     )
     head = (
         "# How checkpoints are chosen, written by `coslide study NAME --selection`, a study a set "
-        "of bands. See docs/study.md.\n"
+        "of bands. See docs/results.md.\n"
     )
     plain = content.model_dump(mode="json", exclude_defaults=True)
     write_text(

@@ -1,5 +1,5 @@
 """How far a checkpoint's map of a scene agrees with what the other checkpoints see there: no label
-is needed, and of all that the leave-one-domain-out study tried (docs/study.md) it tells best which
+is needed, and of all that the leave-one-domain-out study tried (docs/results.md) it tells best which
 checkpoint does well on a domain none of them has seen.
 
 Checkpoints trained on different mixtures err in different ways where a scene is strange to them,

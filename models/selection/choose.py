@@ -116,7 +116,7 @@ def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
     best on unseen domains.
 
     Validation F1 decides only between checkpoints equally near: it says nothing about unseen
-    domains (docs/study.md).
+    domains (docs/results.md).
     """
     nearest = ranking[0]
 

@@ -215,7 +215,7 @@ def scored(
 
     Without a calibration a checkpoint has no score of its own, nor where its calibration goes by
     agreement and nobody voted. Checkpoints of different bands have one if all are calibrated: how
-    much F1 is to be expected of them, less is worse (docs/band-sets.md); where a calibration says
+    much F1 is to be expected of them, less is worse (docs/results.md); where a calibration says
     no F1, where their score falls in what is usual for their bands.
     """
     found: dict[str, dict[str, float]] = {one.found.card.name: {} for one in compared}

@@ -50,7 +50,7 @@ def cpu_computes_bfloat16() -> bool:
 
 
 def pick_training_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type convolutions are trained in (docs/precision.md); a named precision is taken
+    """Return the type convolutions are trained in (docs/results.md); a named precision is taken
     at its word.
 
     Weights and optimiser are float32 throughout. Maps are made by `pick_precision`: float32 on
