@@ -76,7 +76,7 @@ def render() -> Path:
         *(f"- [{result['title']}](#{name})" for name, result in results.items()),
     ]
     for name, result in results.items():
-        lines += ["", f'## {result["title"]} {{ #{name} }}', ""]
+        lines += ["", f"## {result['title']} {{ #{name} }}", ""]
         for part in result["parts"]:
             lines += [*(_table(part) if "columns" in part else _text(part["text"])), ""]
         lines.pop()
@@ -137,9 +137,7 @@ def _text(text: str) -> list[str]:
 
 
 def _wrapped(lines: list[str]) -> list[str]:
-    return textwrap.wrap(
-        " ".join(lines), 100, break_long_words=False, break_on_hyphens=False
-    )
+    return textwrap.wrap(" ".join(lines), 100, break_long_words=False, break_on_hyphens=False)
 
 
 def _link(found: re.Match[str]) -> str:

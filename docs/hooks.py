@@ -33,7 +33,16 @@ def commands() -> str:
     for verb, words in VERBS.items():
         command = importlib.import_module(f"flows.commands.{verb}").command
         context = click.Context(command, info_name=f"coslide {verb}", max_content_width=96)
-        lines += [f"## coslide {verb}", "", words, "", "```text", command.get_help(context), "```", ""]
+        lines += [
+            f"## coslide {verb}",
+            "",
+            words,
+            "",
+            "```text",
+            command.get_help(context),
+            "```",
+            "",
+        ]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ a small simulated place.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def test_a_fine_tuned_card_names_its_parent(ground: Path, cut: Cut) -> None:
 def test_a_recipe_says_where_it_comes_from(recipe: str) -> None:
     path = CONFIGS / "recipes" / f"{recipe}.yaml"
     config, text = read_training(path), path.read_text()
-    assert text.startswith("# Paper 00")
+    assert re.match(r"# [A-Z][a-z]+ et al\.", text), "authors and year of the paper"
     assert "Stated" in text
     assert config.name == recipe
     assert config.cut_as is not None

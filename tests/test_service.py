@@ -187,7 +187,7 @@ def test_files_lie_where_the_operator_allowed_and_blocks_are_told(
         "Hook(name='duty', url=__import__('os').environ['COSLIDE_TEST_HOOK'], method='POST',"
         " json_data={'said': '{{subject}}: {{body}}'}).save('duty')\n"
         "from configs.service import ServiceConfig\n"
-        "hooks.tell(ServiceConfig(notify={'blocks': ['custom-webhook/duty', "
+        "hooks.send(ServiceConfig(notify={'blocks': ['custom-webhook/duty', "
         "'custom-webhook/none']}), 'by block', 'hello')\n"
         "print(json.dumps(out))"
     )

@@ -170,6 +170,8 @@ def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> Ru
     """
     if keep == "none":
         forget(layout)
+    for torn in layout.folder.rglob(".*.part"):  # of a process that was killed while it wrote
+        torn.unlink()
     published = event.revision(number)
     os.rename(layout.folder, published.folder)
     if keep == "latest":

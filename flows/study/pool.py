@@ -75,7 +75,7 @@ class Maps:
     def probability(self, card: str, scene: str) -> NDArray[np.float32]:
         """Return what was kept, `(n,)`."""
         with np.load(self._path(card, scene), allow_pickle=False) as stored:
-            steps: NDArray[np.uint8] = stored["chance"]
+            steps: NDArray[np.uint8] = stored["probability"]
         return steps.astype(np.float32) / np.float32(_STEPS)
 
 

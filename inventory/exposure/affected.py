@@ -90,10 +90,10 @@ def _met(features: Features, landslides: gpd.GeoDataFrame, zones: Shapes) -> gpd
         for where, side in ((WITHIN, shapes), (BELOW, zones)):
             i, j = tree.query(side[members], predicate="intersects")
             shared = shapely.intersection(near.geometry.to_numpy()[j], side[members][i])
-            rows = near.iloc[j][["fid", "name", "kind"]].assign(landslide=members[i], where=where)
+            rows = near.iloc[j][["fid", "name", "kind"]].assign(member=members[i], where=where)
             found.append(gpd.GeoDataFrame(rows, geometry=shared, crs=landslides.crs))
     empty = gpd.GeoDataFrame(
-        {name: [] for name in ("fid", "name", "kind", "slide", "where")},
+        {name: [] for name in ("fid", "name", "kind", "member", "where")},
         geometry=[],
         crs=landslides.crs,
     )
@@ -133,9 +133,9 @@ def _roads(
     lines = met.set_geometry([_lines(each) for each in met.geometry]).reset_index(drop=True)
     lines["length_m"] = lines.length.round(1)
     lines = lines[lines["length_m"] > 0]
-    lines["landslide"] = landslides["id"].to_numpy()[lines["slide"].to_numpy(dtype=np.int64)]
+    lines["landslide"] = landslides["id"].to_numpy()[lines["member"].to_numpy(dtype=np.int64)]
     columns = {
-        name: _summed(part["length_m"], part["slide"], len(landslides)).round(1)
+        name: _summed(part["length_m"], part["member"], len(landslides)).round(1)
         for name, where in (("roads_m", WITHIN), ("roads_below_m", BELOW))
         for part in [lines[lines["where"] == where]]
     }
@@ -181,16 +181,16 @@ def _buildings(
     below the same one too.
     """
     here = met.sort_values("where", ascending=False, kind="stable").drop_duplicates(
-        ["slide", "fid"]
+        ["member", "fid"]
     )
     here = here.assign(
-        landslide=landslides["id"].to_numpy()[here["slide"].to_numpy(dtype=np.int64)]
+        landslide=landslides["id"].to_numpy()[here["member"].to_numpy(dtype=np.int64)]
     )
     once = here.drop_duplicates("fid")["where"]
     columns, totals = {}, {}
     for name, where in (("buildings", WITHIN), ("buildings_below", BELOW)):
         part = here[here["where"] == where]
-        columns[name] = _summed(pd.Series(np.ones(len(part))), part["slide"], len(landslides))
+        columns[name] = _summed(pd.Series(np.ones(len(part))), part["member"], len(landslides))
         totals[name] = float((once == where).sum())
     words = "Buildings within a landslide, or below one within its reach; indicative"
     points = here.set_geometry(here.geometry.representative_point())
