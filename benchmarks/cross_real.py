@@ -27,8 +27,8 @@ from torch import nn
 from benchmarks.budget import probability, train_for
 from benchmarks.comparison import BATCH, CROP_PX, IGNORED, Pair, Scale, Split, drawn, splits
 from benchmarks.cross_real_table import Scored, rows, verdict
-from benchmarks.results import fill, machine
 from benchmarks.iburi import samples_of
+from benchmarks.results import fill, machine
 from configs.files import write_text
 from models.architectures import build
 from models.metrics import Confusion, Sweep

@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.dask_workers import Workers
-from benchmarks.results import fill
 from benchmarks.kill_ground import CARD, preset, request
+from benchmarks.results import fill
 from configs.area import Area, from_bounds
 from configs.bands import inputs_of
 from configs.earthengine import EarthEngineConfig

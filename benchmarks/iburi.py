@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.baselines import best_threshold, boosted_trees
-from benchmarks.results import fill
 from benchmarks.iburi_fill import filled_counts, with_deposits
+from benchmarks.results import fill
 from configs.checkpoint import CheckpointCard, read_card
 from configs.records import IGNORED
 from configs.training import Splits

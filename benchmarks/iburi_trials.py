@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.results import fill
 from benchmarks.iburi import FOLDS, ROOT, WORK, pooled, samples_of, trained
+from benchmarks.results import fill
 from configs.checkpoint import read_card
 from configs.files import write_text
 from configs.records import IGNORED

@@ -20,10 +20,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import fill
 from benchmarks.kill_process import Ground, flow, worker
 from benchmarks.kill_served import kill_flow, kill_server, on_postgres, served
 from benchmarks.postgres import programs
+from benchmarks.results import fill
 
 FOLDER = Path("runs/kill")
 KINDS: dict[str, Callable[[Path], AbstractContextManager[Ground]]] = {

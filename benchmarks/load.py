@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.results import machine
 from benchmarks.local_service import LocalService, local_server
+from benchmarks.results import machine
 from benchmarks.ui import PRESET, SETTINGS
 
 LIMIT_S = 1.0

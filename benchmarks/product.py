@@ -25,9 +25,9 @@ import zarr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from benchmarks.results import fill
 from benchmarks.iburi import CARDS, FOLDS, SEEDS, WORK, samples_of
 from benchmarks.iburi_fill import CONFIGS, predicted
+from benchmarks.results import fill
 from configs.area import Area
 from configs.clean import CleanConfig
 from configs.event import Windows

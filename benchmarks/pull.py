@@ -30,9 +30,9 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from benchmarks.results import fill
 from benchmarks.pull_clients import CLIENTS
 from benchmarks.pull_server import BANDS, BYTES_PER_S, LATENCY_S, PIXEL_BYTES, ROOT, server
+from benchmarks.results import fill
 from configs.files import write_text
 
 STATE = ROOT / "runs" / "verify" / "pull.json"

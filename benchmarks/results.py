@@ -26,7 +26,8 @@ RESULTS = DOCS / "results"
 SECTIONS = Path(__file__).with_name("sections.yaml")
 ORDER = (
     "iburi", "iburi-trials", "product", "cross-real", "comparison", "overfit",
-    "study", "study-post", "adaptation", "study-baselines", "band-sets", "mmd-unit", "selection", "ood",
+    "study", "study-post", "adaptation", "study-baselines", "band-sets", "mmd-unit", "selection",
+    "ood",
     "sim-to-real", "simulated-comparison",
     "pull", "tiling", "mmd", "seams", "vectorise", "scale", "precision", "kill",
 )  # fmt: skip
@@ -70,8 +71,9 @@ def render() -> Path:
         "# What was measured",
         "",
         "Every number below comes from a command of the repository and is kept as data in "
-        "`docs/results/`;\n`make results` renders this page. Results on the simulated Earth say so: "
-        "they are never evidence about\nthe real one.",
+        "`docs/results/`;\n`make results` renders this page. Results on the simulated "
+        "Earth say so: "
+        "they are never\nevidence about the real one.",
         "",
         *(f"- [{result['title']}](#{name})" for name, result in results.items()),
     ]

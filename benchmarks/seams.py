@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.results import fill
 from benchmarks.iburi import samples_of
+from benchmarks.results import fill
 from benchmarks.selection import scenario
 from configs.layout import EventFolder
 from configs.records import IGNORED

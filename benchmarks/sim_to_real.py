@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.results import fill
 from benchmarks.iburi import samples_of
+from benchmarks.results import fill
 from configs.checkpoint import Adapt, read_card
 from configs.records import IGNORED
 from configs.studying import Composition, StudyConfig, read_study

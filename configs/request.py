@@ -15,6 +15,17 @@ DAY = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?Z?)?$"
 RANGE = r"^\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}$"
 BOUNDS = r"^-?\d+(\.\d+)?(,-?\d+(\.\d+)?){3}$"
 
+METAVARS = {
+    "date": "YYYY-MM-DD[THH:MM]",
+    "magnitude": "M",
+    "radius_km": "R",
+    "pre": "FROM/TO",
+    "post": "FROM/TO",
+    "checkpoint": "auto|average|NAME",
+    "as_of": "DATE",
+}
+"""How values of the fields are written on the command line."""
+
 
 class Request(Frozen):
     """One request to map an earthquake's landslides. Either `usgs`, or `latitude`, `longitude` and
@@ -40,7 +51,7 @@ class Request(Frozen):
     post: str | None = Field(default=None, title="Post-event days FROM/TO", pattern=RANGE)
     """Days of the image after the event, both included."""
     checkpoint: str = Field(default="auto", title="Checkpoint", pattern=NAME_PATTERN)
-    """A checkpoint's name, or auto: chosen by MMD."""
+    """Which checkpoint maps: auto chooses by the scene, average takes the mean of the best."""
     name: str | None = Field(default=None, title="Event name", pattern=NAME_PATTERN)
     """Folder of the event; made from date and place where not given."""
     as_of: str | None = Field(default=None, title="As of", pattern=DAY)

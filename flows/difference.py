@@ -22,7 +22,7 @@ from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
 from flows.probability import adaptation_before, adaptation_of, grid_of
-from flows.run.progress import progress
+from flows.run.journal import progress
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from models.histogram import BandHistogram

@@ -13,7 +13,7 @@ from configs.stack import Stack
 from flows import steps
 from flows.resolve import make_request, resolve
 from flows.run import workspace
-from flows.run.progress import progress
+from flows.run.journal import progress
 from gee.freeze import freeze, plan_of
 from gee.source import Plan
 

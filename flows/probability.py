@@ -49,8 +49,8 @@ logger = logging.getLogger(__name__)
 
 _SEAM = 1 / 8
 """Share of a shard's tiles that its neighbour computes as well: blended tiles belong to two strips.
-Larger shards share fewer tiles, smaller ones share out better (chosen; docs/results.md tells what it
-costs)."""
+Larger shards share fewer tiles, smaller ones share out better (chosen; docs/results.md tells what
+it costs)."""
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,8 @@ def _scene(scene: Scene) -> dict[str, Any]:
 
 def _account(source: Source) -> dict[str, Any]:
     """Return what a service says it has cost, for sources that keep an account."""
-    account = getattr(source, "account", None)
-    return {"account": account.as_plain()} if account is not None else {}
+    usage = source.usage()
+    return {"account": usage} if usage else {}
 
 
 def _provenance(

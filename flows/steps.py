@@ -18,7 +18,7 @@ from configs.stack import Rows, Stack
 from flows import difference
 from flows.probability import adaptation_of, all_adapting, map_card
 from flows.run import engine, journal, workspace
-from flows.run.progress import progress
+from flows.run.journal import progress
 from flows.run.shards import by_workers
 from gee.observation import Observed
 from gee.observation import observe as observe_stack

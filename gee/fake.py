@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -114,6 +115,13 @@ class FakeSource:
             imaged = inside if when is None else seen[when] != ObservationClass.NOT_IMAGED
             bands[name] = np.where(imaged, self.bands[name][row, column], np.nan).astype(np.float32)
         return Pulled(bands, seen, dates)
+
+    def usage(self) -> dict[str, Any]:
+        """Return nothing: no service is asked."""
+        return {}
+
+    def add_usage(self, counts: Mapping[str, int]) -> None:
+        """Count nothing: no service is asked."""
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return the part of the terrain around a block."""

@@ -143,6 +143,16 @@ class Source(Protocol):
         """
         ...
 
+    def usage(self) -> dict[str, Any]:
+        """Return what has been asked of a service so far, for the provenance: requests, bytes, …;
+        empty where there is no service.
+        """
+        ...
+
+    def add_usage(self, counts: Mapping[str, int]) -> None:
+        """Add what a worker elsewhere has asked for in this source's name."""
+        ...
+
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return native elevation that covers a block and `margin_px` native pixels around it.
 

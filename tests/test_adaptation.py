@@ -29,7 +29,8 @@ from configs.stack import Stack
 from configs.training import TrainingConfig
 from flows.cli import main
 from flows.learning.adapting import Adapting, on, scene_of
-from flows.learning.train import like_parent, probability_of, train_card
+from flows.learning.finetuning import like_parent
+from flows.learning.train import probability_of, train_card
 from flows.probability import adaptation_of, map_card
 from flows.run import engine
 from gee.observation import Observed

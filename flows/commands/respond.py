@@ -11,6 +11,7 @@ import click
 
 from configs.errors import RequestError
 from flows.cli import answer
+from flows.commands.options import request_options
 
 if TYPE_CHECKING:
     from configs.run import RunConfig
@@ -18,36 +19,27 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Map an earthquake's landslides: the main job.")
 @click.option("--epicentre", metavar="LAT,LON", help="Epicentre in degrees, latitude first.")
-@click.option("--date", metavar="YYYY-MM-DD[THH:MM]", help="Origin time, UTC.")
-@click.option(
-    "--magnitude", type=float, metavar="M", help="Magnitude; sets the area where nothing else does."
-)
+@request_options("date", "magnitude")
 @click.option("--usgs", metavar="ID|FILE", help="USGS event id, or its detail GeoJSON.")
 @click.option("--shakemap", metavar="FILE|URL", help="ShakeMap grid.xml that outlines the area.")
-@click.option("--radius-km", type=float, metavar="R", help="Look this far around the epicentre.")
+@request_options("radius_km")
 @click.option(
     "--area", metavar="FILE|W,S,E,N", help="Look here: a polygon file or bounds in degrees."
 )
-@click.option("--pre", metavar="FROM/TO", help="Days of the image before the event, both included.")
-@click.option("--post", metavar="FROM/TO", help="Days of the image after the event, both included.")
+@request_options("pre", "post")
 @click.option(
     "--source", metavar="SOURCE", help="earthengine, archive:DIR or simulated[:LANDSCAPE]."
 )
-@click.option(
-    "--checkpoint",
-    default=None,
-    metavar="auto|average|NAME",
-    help="Which checkpoint maps; auto chooses by the scene, average takes the mean of the best.",
-)
+@request_options("checkpoint")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="RUN.yaml",
     help="A run file, or parts of one.",
 )
-@click.option("--as-of", metavar="DATE", help="Pretend it is this day: later images do not exist.")
-@click.option("--out", default=None, metavar="DIR", help="Output folder [default: runs].")
-@click.option("--name", help="Event name: the folder's name.")
+@request_options("as_of")
+@click.option("--out", metavar="DIR", help="Output folder [default: runs].")
+@request_options("name")
 @click.option("--dry-run", is_flag=True, help="Tell what would be pulled; fetch no pixel.")
 @click.option(
     "--engine",
@@ -60,14 +52,14 @@ if TYPE_CHECKING:
     help="As a tracked Prefect flow run (also where PREFECT_API_URL is set).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
-def command(as_json: bool, dry_run: bool, prefect: bool, **asked: Any) -> None:
+def command(as_json: bool, dry_run: bool, prefect: bool, **options: Any) -> None:
     """Map the landslides of an earthquake: GeoTIFF, GeoPackage and report in OUT/EVENT/rNNN.
 
     \b
-    coslide respond --epicentre 42.69,141.93 --date 2018-09-05T18:08 --magnitude 6.6 --source
-    earthengine coslide respond --usgs us2000h8ty --source archive:my-images
+    coslide respond --epicentre 42.69,141.93 --date 2018-09-05T18:08 --source earthengine
+    coslide respond --usgs us2000h8ty --source archive:my-images
     """
-    run = configure(**asked)
+    run = configure(**options)
     if dry_run:
         from flows.respond import describe, look_ahead
 
@@ -94,24 +86,29 @@ def tracked_or_plain(prefect: bool) -> Callable[[RunConfig], dict[str, Any]]:
 
 
 def configure(
-    epicentre: str | None,
-    date: str | None,
-    magnitude: float | None,
-    usgs: str | None,
-    shakemap: str | None,
-    radius_km: float | None,
-    area: str | None,
-    pre: str | None,
-    post: str | None,
-    source: str | None,
-    checkpoint: str | None,
-    config: Path | None,
-    as_of: str | None,
-    out: str | None,
-    name: str | None,
+    *,
+    epicentre: str | None = None,
+    usgs: str | None = None,
+    shakemap: str | None = None,
+    area: str | None = None,
+    config: Path | None = None,
+    source: str | None = None,
+    out: str | None = None,
     engine: str | None = None,
-) -> Any:
+    **fields: Any,
+) -> RunConfig:
     """Return the run configuration that the options, the run file and the defaults amount to.
+
+    Args:
+        epicentre: ``LAT,LON``.
+        usgs: an event id, or a file with its detail.
+        shakemap: a ShakeMap's file or address.
+        area: a polygon file, or ``W,S,E,N``.
+        config: a run file, whole or in part; the options win.
+        source: where imagery comes from.
+        out: the output folder.
+        engine: who maps.
+        fields: further fields of `Request`, None where not given.
 
     Raises:
         RequestError: whatever of it cannot be meant.
@@ -122,30 +119,12 @@ def configure(
     preset = read_yaml(config, "run") if config else {}
     if source:
         preset["source"] = {**preset.get("source", {}), **parse_source(source)}
-    if out:
-        preset["out"] = out
-    if engine:
-        preset["engine"] = engine
-    latitude, longitude = parse_epicentre(epicentre) if epicentre else (None, None)
-    usgs_file = (
-        Path(usgs)
-        if usgs and (usgs.endswith((".geojson", ".json")) or Path(usgs).exists())
-        else None
-    )
-    request = make_request(
-        usgs=None if usgs_file else usgs,
-        latitude=latitude,
-        longitude=longitude,
-        date=date,
-        magnitude=magnitude,
-        radius_km=radius_km,
-        pre=pre,
-        post=post,
-        checkpoint=checkpoint,
-        name=name,
-        as_of=as_of,
-    )
-    return resolve(request, preset, Files(usgs_file, shakemap, area))
+    preset |= {name: value for name, value in {"out": out, "engine": engine}.items() if value}
+    if epicentre:
+        fields["latitude"], fields["longitude"] = parse_epicentre(epicentre)
+    is_file = usgs is not None and (usgs.endswith((".geojson", ".json")) or Path(usgs).exists())
+    request = make_request(**fields, usgs=None if is_file else usgs)
+    return resolve(request, preset, Files(Path(str(usgs)) if is_file else None, shakemap, area))
 
 
 def parse_epicentre(text: str) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from configs.files import write_text
 from configs.records import IGNORED
 from flows.learning.adapting import on
 from flows.learning.evaluate_cards import card_named
-from flows.run.progress import progress
+from flows.run.journal import progress
 from models.explain import gradcam, heatmaps
 from models.explain.importance import gini_importance
 from models.inference.predict import Predictor

@@ -21,7 +21,7 @@ from configs.sampling import SamplingConfig, SplitConfig, VectorLayer, read_samp
 from configs.stack import Stack
 from configs.vectors import Layer
 from flows.resolve import make_request, resolve
-from flows.run.progress import progress
+from flows.run.journal import progress
 from gee.observation import observe
 from gee.simulated.truth import simulated_mask
 from gee.source import Source

@@ -5,8 +5,6 @@ split its scores.
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,85 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.bands import RADAR, parse_band
-from configs.checkpoint import CARD, CheckpointCard, TrainingDomain, read_card
+from configs.checkpoint import TrainingDomain
 from configs.errors import RequestError
-from configs.records import IGNORED, Requires
-from configs.selection import read_selection
+from configs.records import Requires
 from configs.training import SampleLayout, Splits, TrainingConfig, read_training
 from flows.learning.adapting import Adapting
 from flows.learning.evaluate_cards import probability_of, scores
-from flows.run.journal import Step, plain
-from flows.run.progress import progress
-from models.reference import Reference, Usable, mixture, sample
-from models.registry import Checkpoint, installed
+from flows.run.journal import Step, plain, progress
+from models.registry import Checkpoint
 from models.training import loop, state
 from models.training.finetune import Start
 from models.training.write_card import Facts, write_checkpoint
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
 from tiles.samples import SampleSet
-
-
-def parent_of(config: TrainingConfig, places: list[Path]) -> Checkpoint:
-    """Return the checkpoint that a recipe goes on from: a folder, or a checkpoint's name among
-    those installed.
-
-    Raises:
-        RequestError: there is none.
-    """
-    wanted = str(config.start_from)
-    for folder in (place / wanted for place in places):
-        if (folder / CARD).is_file():
-            return Checkpoint(folder, read_card(folder))
-    return installed(wanted)
-
-
-def like_parent(config: TrainingConfig, parent: CheckpointCard) -> TrainingConfig:
-    """Return the recipe with the network and bands of the checkpoint it goes on from.
-
-    Raises:
-        RequestError: the recipe asks for others.
-    """
-    kept = {
-        "architecture": parent.architecture,
-        "arguments": dict(parent.arguments),
-        "bands": parent.bands,
-    }
-    for field, value in kept.items():
-        if field in config.model_fields_set and getattr(config, field) not in (value, None):
-            raise RequestError(
-                f"`{field}` of the recipe differs from that of `{parent.name}`, which it "
-                "goes on from",
-                f"Leave `{field}` out, or train from scratch.",
-            )
-    inputs = {"normalisation": parent.normalisation.method, "adapt": parent.normalisation.adapt}
-    return config.model_copy(update={**kept, **inputs})
-
-
-def inherited(parent: Checkpoint | None) -> tuple[TrainingDomain, ...]:
-    """Return the domains a fine-tuned network has seen before; they have no part in its reference
-    sample.
-    """
-    return (
-        tuple(one.model_copy(update={"weight": 0.0}) for one in parent.card.domains)
-        if parent
-        else ()
-    )
-
-
-def tuned(config: TrainingConfig, parent: Checkpoint | None) -> dict[str, str | int | float | bool]:
-    """Return what the training record says about a fine-tuning; nothing for a training from
-    scratch.
-    """
-    if parent is None:
-        return {}
-    record: dict[str, str | int | float | bool] = {
-        "parent": parent.card.name,
-        "parent_weights": parent.card.weights_sha256[:16],
-        "share": config.share,
-    }
-    return record | ({"frozen": ", ".join(config.freeze)} if config.freeze else {})
-
 
 __all__ = [
     "Overrides",
@@ -105,6 +38,9 @@ __all__ = [
     "train_card",
     "with_overrides",
 ]
+
+from flows.learning.finetuning import inherited, like_parent, parent_of, tuned
+from flows.learning.mixture import check_total, count_of, kept_apart, reference_of
 
 logger = logging.getLogger(__name__)
 
@@ -373,90 +309,3 @@ def _used(samples: SampleSet, config: TrainingConfig, count: int | None) -> int:
     """Return how many chips of a set the recipe draws from, at most."""
     part = max(1, round(config.share * count_of(samples, config.splits.training)))
     return part if count is None else min(part, count)
-
-
-def kept_apart(config: TrainingConfig, folders: Sequence[Path], folder: Path) -> None:
-    """Refuse to train on sets that the recipe (in `folder`) holds out: the same folder, or a copy
-    of its pixels.
-
-    Raises:
-        RequestError: one of them is among the training's sample sets.
-    """
-    for path in ((folder / name).resolve() for name in config.held_out):
-        held = SampleSet.open(path).card.fingerprint if path.exists() else None
-        for folder in folders:
-            if folder.resolve() == path or (
-                held and SampleSet.open(folder).card.fingerprint == held
-            ):
-                raise RequestError(
-                    f"{folder} is held out by recipe `{config.name}`: a checkpoint trained on it "
-                    "cannot be judged on it",
-                    "Take it out of `samples` (or --samples), or out of `held_out`.",
-                )
-
-
-def check_total(config: TrainingConfig, sets: Sequence[SampleSet], chips: ChipDataset) -> None:
-    """Refuse a mixture in which a sample set cannot give its part of the recipe's total.
-
-    Raises:
-        RequestError: one of them has too few chips that show nothing of another split.
-    """
-    if config.total is None or config.share < 1:
-        return
-    drawn = Counter(chips.origin(index)[0] for index in range(len(chips)))
-    wanted = [
-        (one, source.count)
-        for one, source in zip(sets, config.samples, strict=True)
-        if source.count
-    ]
-    for number, (samples, count) in enumerate(wanted):
-        if drawn[number] < count:
-            raise RequestError(
-                f"sample set `{samples.name}` has {drawn[number]} training chips, and its "
-                f"share of `total: {config.total}` "
-                f"is {count}",
-                "Lower `total` or its `share`, or cut more chips (`stride_px`).",
-            )
-
-
-def reference_of(
-    config: TrainingConfig, sets: list[SampleSet], bands: tuple[str, ...]
-) -> Reference:
-    """Return the MMD reference sample: pixels of the training areas, before any balancing, domains
-    by their weight.
-    """
-    settings = read_selection()
-    parts = []
-    for samples, source in zip(sets, config.samples, strict=True):
-        if source.count == 0:
-            continue
-        usable, resolution_m = (
-            _usable(samples, config.splits.training),
-            samples.card.origin.resolution_m,
-        )
-        slope_min_deg = settings.slope_min_deg if "slope" in bands else 0.0
-        drawn = sample(
-            samples,
-            bands,
-            usable,
-            domain=samples.name,
-            resolution_m=resolution_m,
-            count=config.reference_pixels,
-            block_m=settings.block_m,
-            slope_min_deg=slope_min_deg,
-            seed=config.seed,
-        )
-        parts.append(
-            (drawn, source.weight * (source.count or count_of(samples, config.splits.training)))
-        )
-    return mixture(parts, config.reference_pixels, config.seed)
-
-
-def _usable(samples: SampleSet, splits: tuple[str, ...]) -> Usable:
-    numbers = samples.numbers(splits)
-    return lambda rows, columns: samples.label(numbers, rows, columns) != IGNORED
-
-
-def count_of(samples: SampleSet, splits: Iterable[str]) -> int:
-    """Return how many chips some splits of a sample set hold."""
-    return sum(samples.card.counts[name].chips for name in splits)

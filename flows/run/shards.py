@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 import torch
@@ -120,7 +120,7 @@ def by_workers(cluster: Cluster, config: SourceConfig) -> Fill:
         reports = []
         for number, report in cluster.work(pull_shard, shards, at_once=at_once):
             reports.append(report)
-            _add(source, report)
+            source.add_usage(report.account)
             yield from groups[number]
         report_workers(reports)
 
@@ -156,16 +156,4 @@ def report_workers(reports: Sequence[Report]) -> None:
 
 
 def _account(source: Source) -> dict[str, int]:
-    account: Any = getattr(source, "account", None)
-    counts = account.as_plain() if account is not None else {}
-    return {what: count for what, count in counts.items() if isinstance(count, int)}
-
-
-def _add(source: Source, report: Report) -> None:
-    """Add what a shard cost a service to the source's own account, which goes into the
-    provenance.
-    """
-    account: Any = getattr(source, "account", None)
-    for what, count in report.account.items():
-        if account is not None:
-            account.add(what, count)
+    return {what: count for what, count in source.usage().items() if isinstance(count, int)}

@@ -20,7 +20,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
 
 from configs.run import RunConfig
-from flows.run import progress
+from flows.run import journal
 from flows.run.journal import Step, plain
 
 P = ParamSpec("P")
@@ -85,7 +85,7 @@ def shown(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    with progress.shown_to(_Artifacts()):
+    with journal.shown_to(_Artifacts()):
         yield
 
 

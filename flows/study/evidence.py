@@ -20,7 +20,7 @@ from configs.files import write_text
 from configs.records import IGNORED
 from configs.selection import AGREEMENT, read_selection
 from configs.studying import StudyConfig
-from flows.run.progress import progress
+from flows.run.journal import progress
 from flows.study.pool import Answers, Maps, Scene
 from models.inference.calibration import LogitCounts
 from models.metrics import Confusion

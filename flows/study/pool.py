@@ -34,7 +34,7 @@ from configs.records import IGNORED
 from configs.studying import Composition, SimulatedScenes, StudyConfig
 from flows.learning.samples import make_samples
 from flows.learning.train import probability_of, train_card
-from flows.run.progress import progress
+from flows.run.journal import progress
 from models.inference.calibration import LogitCounts
 from models.inference.predict import Predictor
 from models.registry import Checkpoint

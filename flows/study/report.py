@@ -21,7 +21,7 @@ from configs.studying import StudyConfig
 from flows.study.figures import draw
 from flows.study.findings import Findings, Tried
 from flows.study.pool import Answers
-from models.selection.evidence import by_target, interval
+from models.selection.evidence import Choices, by_target, interval
 from models.selection.signals import PLAIN
 
 
@@ -115,6 +115,22 @@ def _by_domain(config: StudyConfig, found: Findings, value: object, digits: int)
     return table(["card", *domains], rows)
 
 
+def _choice_cells(made: Choices) -> list[str]:
+    """Return what one way of ordering checkpoints gives, cell by cell."""
+    gain = interval(made.targets, made.chosen - made.average)
+    low, high = interval(made.targets, made.correlation)
+    return [
+        _interval(*made.domain_spearman),
+        _interval(made.spearman, low, high),
+        number(float(by_target(made.targets, made.chosen).mean())),
+        number(float(by_target(made.targets, made.best).mean())),
+        number(float(by_target(made.targets, made.average).mean())),
+        number(float(np.nanmean(by_target(made.targets, made.single)))),
+        f"{made.regret:.3f}",
+        span(gain),
+    ]
+
+
 def _choice(config: StudyConfig, found: Findings) -> str:
     rows = []
     for words, made in (
@@ -131,21 +147,7 @@ def _choice(config: StudyConfig, found: Findings) -> str:
             found.fitted,
         ),
     ):
-        gain = interval(made.targets, made.chosen - made.average)
-        low, high = interval(made.targets, made.correlation)
-        rows.append(
-            [
-                words,
-                _interval(*made.domain_spearman),
-                _interval(made.spearman, low, high),
-                number(float(by_target(made.targets, made.chosen).mean())),
-                number(float(by_target(made.targets, made.best).mean())),
-                number(float(by_target(made.targets, made.average).mean())),
-                number(float(np.nanmean(by_target(made.targets, made.single)))),
-                f"{made.regret:.3f}",
-                span(gain),
-            ]
-        )
+        rows.append([words, *_choice_cells(made)])
     rules = ", ".join(f"{target}: {rule.words}" for target, rule in found.held_out.items())
     head = [
         "cards ordered by",

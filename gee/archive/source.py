@@ -7,9 +7,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -310,6 +311,13 @@ class ArchiveSource:
         """
         least = np.float32(parse_band(name).band.low)
         return np.maximum(values, least) if self.manifest.level is Level.DISPLAY else values
+
+    def usage(self) -> dict[str, Any]:
+        """Return nothing: no service is asked."""
+        return {}
+
+    def add_usage(self, counts: Mapping[str, int]) -> None:
+        """Count nothing: no service is asked."""
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return the archive's own elevation around a block; heights that cannot be are void."""

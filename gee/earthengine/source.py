@@ -116,6 +116,15 @@ class EarthEngineSource:
         connect(self.config)
         return self._asked(plan, plan.geobox).image
 
+    def usage(self) -> dict[str, Any]:
+        """Return requests, bytes and mishaps so far, and what the service reported."""
+        return self.account.as_plain()
+
+    def add_usage(self, counts: Mapping[str, int]) -> None:
+        """Add what a worker elsewhere has asked for."""
+        for what, count in counts.items():
+            self.account.add(what, count)
+
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return heights on the elevation model's own grid, `margin_px` of its pixels around the
         block.

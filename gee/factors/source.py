@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
@@ -88,6 +89,14 @@ class FactoredSource:
         pulled = self.inner.pull(rest, block) if rest.bands else Pulled({}, {}, {})
         factors = {name: self.factors.open(name, plan.geobox).on(block) for name in own}
         return replace(pulled, bands={**pulled.bands, **factors})
+
+    def usage(self) -> dict[str, Any]:
+        """Return what the source of the imagery has been asked for."""
+        return self.inner.usage()
+
+    def add_usage(self, counts: Mapping[str, int]) -> None:
+        """Add what a worker elsewhere has asked for."""
+        self.inner.add_usage(counts)
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return the elevation that the source of the imagery has."""

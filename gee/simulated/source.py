@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -172,6 +173,13 @@ class SimulatedSource:
         }
         bands = {**found.bands, **still}
         return Pulled({name: bands[name] for name in plan.bands}, found.observation, found.date)
+
+    def usage(self) -> dict[str, Any]:
+        """Return nothing: no service is asked."""
+        return {}
+
+    def add_usage(self, counts: Mapping[str, int]) -> None:
+        """Count nothing: no service is asked."""
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return the 30 m surface model around a block."""

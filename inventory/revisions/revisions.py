@@ -220,64 +220,63 @@ class _Looks:
 def _rows(
     match: _Match, frame: gpd.GeoDataFrame, looks: _Looks, notes: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Return a row for every landslide that changed."""
-    old_ids, new_ids = match.old["id"].tolist(), frame["id"].tolist()
-    rows: list[dict[str, Any]] = []
+    """Return a row for every landslide that changed: first those of now, then those that went."""
+    new_ids = frame["id"].tolist()
+    now = [
+        _row_of_new(match, frame, looks, i, notes.get(new_ids[i], "")) for i in range(len(frame))
+    ]
+    went = [
+        _row_of_old(match, new_ids, looks, j) for j in range(len(match.old)) if j not in match.heirs
+    ]
+    return [*filter(None, now), *went]
 
-    def note(
-        identity: str, kind: str, was: float, now: float, related: list[str], words: str, shape: Any
-    ) -> None:
-        row = {"id": identity, "change": kind, "area_before_m2": was, "area_after_m2": now}
-        rows.append({**row, "related": " ".join(related), "note": words, "geometry": shape})
 
-    for i in range(len(frame)):
-        kind, shape = match.kind(i), frame.geometry.iloc[i]
-        verdict = notes.get(new_ids[i], "")
-        if kind == "unchanged" and not verdict:
-            continue
-        kind = "reviewed" if kind == "unchanged" else kind
+def _row_of_new(
+    match: _Match, frame: gpd.GeoDataFrame, looks: _Looks, i: int, verdict: str
+) -> dict[str, Any] | None:
+    """Return what became of landslide `i` of now; None where it is as it was and nobody judged
+    it.
+    """
+    kind, shape = match.kind(i), frame.geometry.iloc[i]
+    if kind == "unchanged":
+        if not verdict:
+            return None
+        kind, reasons = "reviewed", ""
+    elif verdict:
+        reasons = _NOTES[kind]
+    else:
         parents = [match.old.geometry.iloc[j] for j in match.parents[i]]
-        reasons = (
-            ""
-            if kind == "reviewed"
-            else _NOTES[kind]
-            if verdict
-            else looks.words(kind, shape, parents)
-        )
-        words = "; ".join(filter(None, [verdict, reasons]))
-        family = {old_ids[j] for j in match.parents[i]}
-        family |= {new_ids[k] for j in match.parents[i] for k in match.children[j]}
-        was = (
-            float(sum(match.old["area_m2"].iloc[j] for j in match.parents[i]))
-            if i in match.kept
-            else 0.0
-        )
-        note(
-            new_ids[i],
-            kind,
-            was,
-            float(frame["area_m2"].iloc[i]),
-            sorted(family - {new_ids[i]}),
-            words,
-            shape,
-        )
-    for j in range(len(match.old)):
-        if j in match.heirs:
-            continue
-        shape, was = match.old.geometry.iloc[j], float(match.old["area_m2"].iloc[j])
-        heirs = [new_ids[k] for k in match.children[j]]
-        seen = looks.after.share(shape, looks.crs) >= SEEN_SHARE
-        kind = "merged" if heirs else "gone" if seen else "not observed"
-        note(
-            old_ids[j],
-            kind,
-            was,
-            0.0,
-            heirs,
-            f"part of {heirs[0]} now" if heirs else looks.words(kind, shape, []),
-            shape,
-        )
-    return rows
+        reasons = looks.words(kind, shape, parents)
+    old_ids, new_ids = match.old["id"].tolist(), frame["id"].tolist()
+    family = {old_ids[j] for j in match.parents[i]}
+    family |= {new_ids[k] for j in match.parents[i] for k in match.children[j]}
+    before = sum(match.old["area_m2"].iloc[j] for j in match.parents[i]) if i in match.kept else 0.0
+    return {
+        "id": new_ids[i],
+        "change": kind,
+        "area_before_m2": float(before),
+        "area_after_m2": float(frame["area_m2"].iloc[i]),
+        "related": " ".join(sorted(family - {new_ids[i]})),
+        "note": "; ".join(filter(None, [verdict, reasons])),
+        "geometry": shape,
+    }
+
+
+def _row_of_old(match: _Match, new_ids: list[str], looks: _Looks, j: int) -> dict[str, Any]:
+    """Return what became of landslide `j` of before, which has no heir of its own."""
+    shape = match.old.geometry.iloc[j]
+    heirs = [new_ids[k] for k in match.children[j]]
+    seen = looks.after.share(shape, looks.crs) >= SEEN_SHARE
+    kind = "merged" if heirs else "gone" if seen else "not observed"
+    return {
+        "id": match.old["id"].iloc[j],
+        "change": kind,
+        "area_before_m2": float(match.old["area_m2"].iloc[j]),
+        "area_after_m2": 0.0,
+        "related": " ".join(heirs),
+        "note": f"part of {heirs[0]} now" if heirs else looks.words(kind, shape, []),
+        "geometry": shape,
+    }
 
 
 def last_number(inventory: Inventory, known: int = 0) -> int:

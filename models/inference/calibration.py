@@ -150,8 +150,8 @@ def _rising(counts: LogitCounts) -> tuple[tuple[float, float], ...]:
     violators).
 
     Not by scikit-learn, which keeps the ends of each level stretch: a checkpoint's card holds one
-    point a stretch, at its mean logit. Nothing is ever certain: probabilities stay one pixel in all that were counted away from 0 and
-    1.
+    point a stretch, at its mean logit. Nothing is ever certain: probabilities stay one pixel in all
+    that were counted away from 0 and 1.
     """
     blocks: list[tuple[float, float, float]] = []  # logit times pixels, landslide pixels, pixels
     total = counts.positives + counts.negatives

@@ -1,6 +1,6 @@
 """How far a checkpoint's map of a scene agrees with what the other checkpoints see there: no label
-is needed, and of all that the leave-one-domain-out study tried (docs/results.md) it tells best which
-checkpoint does well on a domain none of them has seen.
+is needed, and of all that the leave-one-domain-out study tried (docs/results.md) it tells best
+which checkpoint does well on a domain none of them has seen.
 
 Checkpoints trained on different mixtures err in different ways where a scene is strange to them,
 and alike where they are right (Jiang et al. 2022, arXiv:2106.13799; Baek et al. 2022,
