@@ -4,6 +4,7 @@ simulated Earth have them alike.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
