@@ -25,7 +25,7 @@ from shapely.geometry.base import BaseGeometry
 from configs.errors import RequestError
 
 WGS84 = "EPSG:4326"
-LARGEST_RADIUS_KM = 500.0
+_LARGEST_RADIUS_KM = 500.0
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,9 @@ def around(latitude: float, longitude: float, radius_km: float) -> Area:
         RequestError: a radius that is not positive or larger than 500 km, or a circle that holds a
             pole.
     """
-    if not 0 < radius_km <= LARGEST_RADIUS_KM:
+    if not 0 < radius_km <= _LARGEST_RADIUS_KM:
         raise RequestError(
-            f"--radius-km: {radius_km:g} is not between 0 and {LARGEST_RADIUS_KM:g}",
+            f"--radius-km: {radius_km:g} is not between 0 and {_LARGEST_RADIUS_KM:g}",
             "Give a radius in kilometres, e.g. --radius-km 20.",
         )
     return Area(_circle(longitude, latitude, radius_km * 1000), f"radius {radius_km:g} km")

@@ -12,8 +12,8 @@ from pydantic import Field
 from configs.event import NAME_PATTERN, Frozen
 
 DAY = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?Z?)?$"
-RANGE = r"^\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}$"
-BOUNDS = r"^-?\d+(\.\d+)?(,-?\d+(\.\d+)?){3}$"
+_RANGE = r"^\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}$"
+_BOUNDS = r"^-?\d+(\.\d+)?(,-?\d+(\.\d+)?){3}$"
 
 METAVARS = {
     "date": "YYYY-MM-DD[THH:MM]",
@@ -44,11 +44,11 @@ class Request(Frozen):
     """Moment magnitude; sets the area where neither radius nor bounds do."""
     radius_km: float | None = Field(default=None, title="Radius (km)", gt=0, le=500)
     """Map this far around the epicentre."""
-    bounds: str | None = Field(default=None, title="Bounds W,S,E,N", pattern=BOUNDS)
+    bounds: str | None = Field(default=None, title="Bounds W,S,E,N", pattern=_BOUNDS)
     """Map this box instead, degrees."""
-    pre: str | None = Field(default=None, title="Pre-event days FROM/TO", pattern=RANGE)
+    pre: str | None = Field(default=None, title="Pre-event days FROM/TO", pattern=_RANGE)
     """Days of the image before the event, both included."""
-    post: str | None = Field(default=None, title="Post-event days FROM/TO", pattern=RANGE)
+    post: str | None = Field(default=None, title="Post-event days FROM/TO", pattern=_RANGE)
     """Days of the image after the event, both included."""
     checkpoint: str = Field(default="auto", title="Checkpoint", pattern=NAME_PATTERN)
     """Which checkpoint maps: auto chooses by the scene, average takes the mean of the best."""

@@ -21,7 +21,7 @@ AGREEMENT = "agreement/others"
 """
 JOINT = "joint"
 """The joint MMD of a ranking (Yang et al. 2024 eq. 8 over all bands at once)."""
-CALIBRATION = Path(__file__).resolve().parent / "selection.yaml"
+_CALIBRATION = Path(__file__).resolve().parent / "selection.yaml"
 
 
 class BandSetCalibration(Frozen):
@@ -113,7 +113,7 @@ class SelectionConfig(Frozen):
         return next(alike, None)
 
 
-def read_selection(path: Path = CALIBRATION) -> SelectionConfig:
+def read_selection(path: Path = _CALIBRATION) -> SelectionConfig:
     """Return the settings with the study's calibration; the defaults, which claim nothing, where
     there is no file.
 

@@ -16,7 +16,7 @@ ALERTS: tuple[Alert, ...] = ("green", "yellow", "orange", "red")
 .../ground-failure/).
 """
 USGS = "https://earthquake.usgs.gov"
-HTTPS = r"^https://[^\s]+$"
+_HTTPS = r"^https://[^\s]+$"
 
 
 class Rule(Frozen):
@@ -66,18 +66,18 @@ class WatchConfig(Frozen):
     """The watch: where it looks, its rules, and its patience."""
 
     feed: str = Field(
-        default=f"{USGS}/earthquakes/feed/v1.0/summary/4.5_month.geojson", pattern=HTTPS
+        default=f"{USGS}/earthquakes/feed/v1.0/summary/4.5_month.geojson", pattern=_HTTPS
     )
     """GeoJSON summary feed. A month's feed also brings late ShakeMaps; it is renewed every few
     minutes.
     """
     detail: str = Field(
-        default=f"{USGS}/fdsnws/event/1/query?eventid={{id}}&format=geojson", pattern=HTTPS
+        default=f"{USGS}/fdsnws/event/1/query?eventid={{id}}&format=geojson", pattern=_HTTPS
     )
     """Where an event's detail is asked for; `{id}` is its id. Links inside a feed are never
     followed.
     """
-    catalogue: str = Field(default=f"{USGS}/fdsnws/event/1/query?format=geojson", pattern=HTTPS)
+    catalogue: str = Field(default=f"{USGS}/fdsnws/event/1/query?format=geojson", pattern=_HTTPS)
     """FDSN event service that is asked for what the feed has forgotten, after the watch stood still
     for longer.
     """

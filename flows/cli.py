@@ -41,7 +41,7 @@ _PACKAGES = ("configs", "gee", "tiles", "models", "inventory", "flows")
 _HANDLER = "coslide on standard error"
 
 
-class Verbs(click.Group):
+class _Verbs(click.Group):
     """A group that imports a verb only when it is called, so that help is instant."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -63,7 +63,7 @@ class Verbs(click.Group):
 
 
 @click.group(
-    cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.version_option(package_name="coslide")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on standard error.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from configs.errors import CoslideError
 from configs.records import Finding
 
-LOW_DISK_GIB = 5.0
+_LOW_DISK_GIB = 5.0
 
 
 def examine(out: Path) -> list[Finding]:
@@ -77,7 +77,7 @@ def _disk(out: Path) -> Iterator[Finding]:
             "Choose another folder with --out.",
         )
     else:
-        enough = free >= LOW_DISK_GIB
+        enough = free >= _LOW_DISK_GIB
         yield Finding(
             "output folder",
             "ok" if enough else "warn",

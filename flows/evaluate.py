@@ -72,12 +72,12 @@ def evaluate(
     for folder in map(Path, revisions):
         target = out / f"{folder.resolve().parent.name}-{folder.name}" if out and several else out
         rows.append(
-            step(evaluate_one, name="evaluate")(folder, reference, extent, ignore, target, review)
+            step(_evaluate_one, name="evaluate")(folder, reference, extent, ignore, target, review)
         )
     return {"status": "ok", "reference": reference, "evaluations": rows}
 
 
-def evaluate_one(
+def _evaluate_one(
     folder: Path,
     reference: str,
     extent: str | None,
@@ -93,8 +93,8 @@ def evaluate_one(
             "Name a folder like runs/EVENT/r001.",
         )
     run = read_run(layout.config)
-    predicted, geobox = read_mask(folder / "landslides.tif")
-    truth, landslides = truth_of(run, geobox, reference, extent, ignore)
+    predicted, geobox = _read_mask(folder / "landslides.tif")
+    truth, landslides = _truth_of(run, geobox, reference, extent, ignore)
     found = read_inventory(folder / "landslides.gpkg")
     if review is not None:
         found, predicted = as_reviewed(found, predicted, read_review(review))
@@ -151,7 +151,7 @@ def _pixels(
     }
 
 
-def read_mask(path: Path) -> tuple[NDArray[np.uint8], GeoBox]:
+def _read_mask(path: Path) -> tuple[NDArray[np.uint8], GeoBox]:
     """Return a landslide mask and its grid.
 
     Raises:
@@ -166,7 +166,7 @@ def read_mask(path: Path) -> tuple[NDArray[np.uint8], GeoBox]:
         ) from error
 
 
-def truth_of(
+def _truth_of(
     run: RunConfig, geobox: GeoBox, reference: str, extent: str | None, ignore: str | None
 ) -> tuple[NDArray[np.uint8], gpd.GeoDataFrame]:
     """Return the reference as labels `(y, x)` and as polygons, both on the run's grid and CRS."""

@@ -34,13 +34,13 @@ from configs.run import RunConfig, read_run
 from configs.stack import Stack
 from gee.freeze import plan_of
 
-WEB: Final = "EPSG:3857"
-TRUE_COLOUR: Final = ("post_B4", "post_B3", "post_B2")
-BRIGHT: Final = 0.3
+_WEB: Final = "EPSG:3857"
+_TRUE_COLOUR: Final = ("post_B4", "post_B3", "post_B2")
+_BRIGHT: Final = 0.3
 """Reflectance that is shown as white."""
-LONGEST_PX: Final = 2048
+_LONGEST_PX: Final = 2048
 """Side of an overlay; larger products are thinned."""
-FAINT: Final = 0.05
+_FAINT: Final = 0.05
 """Probability below which nothing is drawn."""
 SHOWN: Final = ("id", "area_m2", "probability_mean", "confidence", "slope_mean_deg")
 
@@ -73,7 +73,7 @@ def add_run(board: Any, revision: Path | str) -> list[str]:
         _add_image(board, run, Stack(layout.stack), f"{title}: after the event")
     for name, painted in (("observation", _observed), ("probability", _likely)):
         with rasterio.open(layout.folder / f"{name}.tif", driver="GTiff") as file:
-            step = max(1, -(-max(file.shape) // LONGEST_PX))
+            step = max(1, -(-max(file.shape) // _LONGEST_PX))
             values = file.read(1, out_shape=(-(-file.height // step), -(-file.width // step)))
             scale = Affine.scale(file.width / values.shape[1], file.height / values.shape[0])
             _overlay(
@@ -97,23 +97,23 @@ def add_run(board: Any, revision: Path | str) -> list[str]:
 
 def _add_image(board: Any, run: RunConfig, stack: Stack, name: str) -> None:
     plan = plan_of(stack)
-    if not set(TRUE_COLOUR) <= set(plan.bands):
+    if not set(_TRUE_COLOUR) <= set(plan.bands):
         return
     if run.source.kind == "earthengine":
         from gee.earthengine import EarthEngineSource
         from gee.earthengine.layers import REFLECTANCE
 
-        shown = replace(plan, bands=TRUE_COLOUR, needs_elevation=False)
+        shown = replace(plan, bands=_TRUE_COLOUR, needs_elevation=False)
         image = EarthEngineSource(run.source.earthengine).image(shown)
         board.add_layer(
-            image, {"bands": list(TRUE_COLOUR), "min": 0, "max": BRIGHT / REFLECTANCE.scale}, name
+            image, {"bands": list(_TRUE_COLOUR), "min": 0, "max": _BRIGHT / REFLECTANCE.scale}, name
         )
         return
-    step = max(1, -(-max(stack.shape) // LONGEST_PX))
+    step = max(1, -(-max(stack.shape) // _LONGEST_PX))
     every = slice(None, None, step)
-    colours = np.stack([stack.read(band, every, every) for band in TRUE_COLOUR])
+    colours = np.stack([stack.read(band, every, every) for band in _TRUE_COLOUR])
     known = np.isfinite(colours).all(axis=0)
-    bytes_ = (np.clip(np.nan_to_num(colours) / BRIGHT, 0, 1) * 255).astype(np.uint8)
+    bytes_ = (np.clip(np.nan_to_num(colours) / _BRIGHT, 0, 1) * 255).astype(np.uint8)
     rgba = np.concatenate([bytes_, np.where(known, 255, 0).astype(np.uint8)[None]])
     _overlay(board, rgba, stack.geobox.affine @ Affine.scale(step), str(stack.geobox.crs), name)
 
@@ -130,7 +130,7 @@ def _observed(file: Any, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _likely(file: Any, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return probability as colours, `(rgba, y, x)`; nothing where it is faint or not known."""
     del file
-    known = np.isfinite(probability) & (probability >= FAINT)
+    known = np.isfinite(probability) & (probability >= _FAINT)
     colours = mpl.colormaps["plasma"](np.where(known, probability, 0.0), bytes=True)
     colours[..., 3] = np.where(known, 200, 0)
     return np.moveaxis(colours, -1, 0)
@@ -144,12 +144,12 @@ def _overlay(board: Any, rgba: NDArray[np.uint8], affine: Affine, crs: str, name
 
     height, width = rgba.shape[1:]
     bounds = rasterio.transform.array_bounds(height, width, affine)
-    there, columns, rows = calculate_default_transform(crs, WEB, width, height, *bounds)
+    there, columns, rows = calculate_default_transform(crs, _WEB, width, height, *bounds)
     warped = np.zeros((4, rows, columns), np.uint8)
-    grids = {"src_transform": affine, "src_crs": crs, "dst_transform": there, "dst_crs": WEB}
+    grids = {"src_transform": affine, "src_crs": crs, "dst_transform": there, "dst_crs": _WEB}
     reproject(rgba, warped, **grids, resampling=Resampling.nearest)
     west, south, east, north = transform_bounds(
-        WEB, "EPSG:4326", *rasterio.transform.array_bounds(rows, columns, there)
+        _WEB, "EPSG:4326", *rasterio.transform.array_bounds(rows, columns, there)
     )
     with io.BytesIO() as file:
         Image.fromarray(np.moveaxis(warped, 0, -1)).save(file, "PNG")

@@ -16,7 +16,7 @@ from configs.errors import RequestError
 from configs.layout import RunLayout
 from configs.stack import Stack
 
-RASTERS = {
+_RASTERS = {
     "probability": "probability.tif",
     "mask": "landslides.tif",
     "observation": "observation.tif",
@@ -53,14 +53,14 @@ def open_run(path: Path) -> OpenedRun:
     folder = path.parent if path.is_file() else path
     layout = RunLayout(folder)
     missing = [
-        name for name in (*RASTERS.values(), "landslides.gpkg") if not (folder / name).exists()
+        name for name in (*_RASTERS.values(), "landslides.gpkg") if not (folder / name).exists()
     ]
     if missing:
         raise RequestError(
             f"{folder} is no revision: it has no {', '.join(missing)}",
             "Give the folder of a revision, e.g. runs/EVENT/r001.",
         )
-    variables = {name: _raster(folder / file) for name, file in RASTERS.items()}
+    variables = {name: _raster(folder / file) for name, file in _RASTERS.items()}
     if layout.stack.exists():
         variables |= _bands(Stack(layout.stack), next(iter(variables.values())))
     landslides = gpd.read_file(folder / "landslides.gpkg", layer="landslides")

@@ -54,7 +54,7 @@ it costs)."""
 
 
 @dataclass(frozen=True)
-class MapShard:
+class _MapShard:
     """Some strips of a map, by paths and names."""
 
     card: str
@@ -185,8 +185,8 @@ def _shards(
     target: _Target,
     maps: str,
     missing: list[range],
-) -> list[MapShard]:
-    whole = MapShard(
+) -> list[_MapShard]:
+    whole = _MapShard(
         card=found.card.name,
         folder="" if found.folder.parent == registry.SHIPPED else _absolute(found.folder),
         weights=found.card.weights_sha256,
@@ -204,7 +204,7 @@ def _shards(
 
 
 def _by_workers(
-    cluster: Cluster, shards: list[MapShard], grid: TileGrid, progress: Advance
+    cluster: Cluster, shards: list[_MapShard], grid: TileGrid, progress: Advance
 ) -> None:
     rows = [
         sum(len(group) for strip in range(*shard.strips) for group in grid.rows_of(strip))
@@ -212,7 +212,7 @@ def _by_workers(
     ]
     reports, mapped = [], 0
     for number, report in cluster.work(
-        map_shard, shards, gpu=bool(shards) and shards[0].device == "cuda"
+        _map_shard, shards, gpu=bool(shards) and shards[0].device == "cuda"
     ):
         reports.append(report)
         mapped += rows[number]
@@ -220,7 +220,7 @@ def _by_workers(
     report_workers(reports)
 
 
-def map_shard(shard: MapShard) -> Report:
+def _map_shard(shard: _MapShard) -> Report:
     """Map the strips of a shard that are not done, in the shared store. What a worker runs.
 
     Raises:

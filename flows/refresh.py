@@ -84,29 +84,29 @@ def _turn(
     event: EventFolder, now: datetime, checkpoint: str | None, force: bool, step: Step, run_it: Run
 ) -> dict[str, Any]:
     """Return what became of one look for new images. The caller holds the event's refresh lock."""
-    run = next_run(event, now, checkpoint)
-    decision = Refresh("asked for with --force") if force else decision_of(event, run)
+    run = _next_run(event, now, checkpoint)
+    decision = Refresh("asked for with --force") if force else _decision_of(event, run)
     logger.info("%s: %s", run.event.name, decision.reason)
     if isinstance(decision, Stop):
         with workspace.waiting(event.lock):
             state = event_state.stop(event, decision).state
-        return unchanged_answer(state, event, run, decision.reason)
+        return _unchanged_answer(state, event, run, decision.reason)
     with workspace.waiting(event.lock):
         event_state.write_state(event, checked=run.windows.as_of)
     if isinstance(decision, Wait):
-        return unchanged_answer("waiting", event, run, decision.reason)
+        return _unchanged_answer("waiting", event, run, decision.reason)
     try:
         answer = run_it(run, step, force or reviews.waiting(event) is not None)
     except NothingNewError as error:
-        return unchanged_answer("waiting", event, run, f"{decision.reason}, but {error.message}")
+        return _unchanged_answer("waiting", event, run, f"{decision.reason}, but {error.message}")
     except NothingToSeeError as error:
         if event.revisions():
             raise
-        return unchanged_answer("waiting", event, run, error.message)
+        return _unchanged_answer("waiting", event, run, error.message)
     return answer | {"action": "refreshed", "reason": decision.reason, **_after(event)}
 
 
-def decision_of(event: EventFolder, run: RunConfig) -> Decision:
+def _decision_of(event: EventFolder, run: RunConfig) -> Decision:
     """Return whether an event is to be refreshed, after asking the source what it has where that
     matters.
     """
@@ -124,7 +124,7 @@ def _on_offer(run: RunConfig, stands: EventStatus) -> tuple[Scene, ...]:
         return ()
 
 
-def next_run(event: EventFolder, as_of: datetime, checkpoint: str | None = None) -> RunConfig:
+def _next_run(event: EventFolder, as_of: datetime, checkpoint: str | None = None) -> RunConfig:
     """Return the latest revision's configuration with a later clock, written to where the event's
     folder stands now.
 
@@ -167,7 +167,7 @@ def _after(event: EventFolder) -> dict[str, Any]:
     return {"event_state": state.state, "event_reason": state.reason}
 
 
-def unchanged_answer(
+def _unchanged_answer(
     action: str, event: EventFolder, run: RunConfig, reason: str
 ) -> dict[str, Any]:
     """Return the answer where no revision was made."""
@@ -213,7 +213,7 @@ def refresh_events(
         raise RequestError(
             f"no such output folder: {out}", "Name the folder that the events lie in, e.g. runs."
         )
-    rows = [_one(event, now, step, run_it) for event in events_in(out) if _is_due(event, now)]
+    rows = [_one(event, now, step, run_it) for event in _events_in(out) if _is_due(event, now)]
     waiting = list(_next_looks(out, now))
     counts = {name: sum(row["action"] == name for row in rows) for name in _ENDS}
     return {
@@ -225,7 +225,7 @@ def refresh_events(
     }
 
 
-def events_in(out: Path) -> Iterator[EventFolder]:
+def _events_in(out: Path) -> Iterator[EventFolder]:
     """Yield the events of an output folder, by name."""
     for path in sorted(out.iterdir()):
         if path.is_dir() and (path / "event.yaml").is_file():
@@ -249,7 +249,7 @@ def _next_looks(out: Path, now: datetime) -> Iterator[datetime]:
     """Yield when each open event is to be looked at again; what failed or was busy, after an
     hour.
     """
-    for event in events_in(out):
+    for event in _events_in(out):
         try:
             state = event_state.read_state(event)
         except CoslideError:

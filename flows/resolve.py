@@ -31,9 +31,9 @@ from configs.land import land_fraction
 from configs.request import Request
 from configs.run import LookConfig, RunConfig, as_request_error
 
-SHALLOW_KM = 70.0
+_SHALLOW_KM = 70.0
 """Deeper earthquakes rarely trigger landslides (USGS: shallow-focus limit)."""
-LARGE_MAGNITUDE = 7.0
+_LARGE_MAGNITUDE = 7.0
 """From here a rupture is so long that a circle around the epicentre misses much of the shaking."""
 
 
@@ -193,7 +193,7 @@ def _area(
     magnitude (contract).
     """
     warnings = []
-    if event.depth_km is not None and event.depth_km > SHALLOW_KM:
+    if event.depth_km is not None and event.depth_km > _SHALLOW_KM:
         warnings.append(
             f"the earthquake is {event.depth_km:g} km deep: few landslides are expected"
         )
@@ -202,13 +202,13 @@ def _area(
     if files.area or request.bounds:
         return _given_area(files.area or str(request.bounds)), warnings
     if files.shakemap:
-        return shakemap_area(files.shakemap, look, hosts), warnings
+        return _shakemap_area(files.shakemap, look, hosts), warnings
     described = request.usgs or files.usgs or request.latitude is not None
     if isinstance(preset.get("area"), Mapping) and "event" in preset and not described:
         return Area.from_plain(dict(preset["area"])), warnings  # a run file says where it looked
     if event.shakemap_url:
         try:
-            return shakemap_area(event.shakemap_url, look, hosts), warnings
+            return _shakemap_area(event.shakemap_url, look, hosts), warnings
         except SourceError as error:
             warnings.append(
                 f"the event's ShakeMap could not be had ({error.message}); a circle by "
@@ -222,7 +222,7 @@ def _area(
             "neither area nor magnitude is known, so where to look is not either",
             "Give --magnitude, --radius-km, --area or --shakemap.",
         )
-    if event.magnitude >= LARGE_MAGNITUDE:
+    if event.magnitude >= _LARGE_MAGNITUDE:
         warnings.append(
             f"magnitude {event.magnitude:g} without a ShakeMap: the rupture is long and a "
             "circle around the epicentre "
@@ -231,7 +231,7 @@ def _area(
     return areas.from_magnitude(event.latitude, event.longitude, event.magnitude), warnings
 
 
-def shakemap_area(where: str, look: LookConfig, hosts: Collection[str] | None = None) -> Area:
+def _shakemap_area(where: str, look: LookConfig, hosts: Collection[str] | None = None) -> Area:
     """Return the area inside the contour of a ShakeMap, a file or an address."""
     from gee import shakemap
 

@@ -35,9 +35,9 @@ from tiles.views import Filled, Mean
 
 logger = logging.getLogger(__name__)
 
-ALWAYS = ("dem", "slope")
+_ALWAYS = ("dem", "slope")
 """Bands every inventory needs for its attributes, whatever the checkpoint reads."""
-WISHED = (
+_WISHED = (
     "post_B4",
     "post_B3",
     "post_B2",
@@ -58,10 +58,10 @@ def open_source(run: RunConfig) -> Source:
         RequestError: an archive or a landscape that is none.
         SourceError: Earth Engine cannot be had.
     """
-    return make_source(source_config(run))
+    return make_source(_source_config(run))
 
 
-def source_config(run: RunConfig) -> SourceConfig:
+def _source_config(run: RunConfig) -> SourceConfig:
     """Return how the run's Earth is opened, here or by a worker elsewhere."""
     config = run.source
     if run.refresh.policy == "latest":
@@ -83,7 +83,7 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
     return found
 
 
-def card_bands(run: RunConfig, cards: Candidates) -> tuple[str, ...]:
+def _card_bands(run: RunConfig, cards: Candidates) -> tuple[str, ...]:
     """Return what the checkpoints read, and what is to be subtracted from it."""
     before = difference.bands_to_pull(cards) if run.model.subtract_pre else ()
     return tuple(dict.fromkeys((*cards.bands, *before)))
@@ -94,8 +94,8 @@ def stack_bands(run: RunConfig, source: Source, cards: Candidates) -> tuple[str,
     readers wish.
     """
     offered = source.offer().bands
-    extra = tuple(band for band in (*ALWAYS, *WISHED) if band in offered)
-    return tuple(dict.fromkeys((*card_bands(run, cards), *extra)))
+    extra = tuple(band for band in (*_ALWAYS, *_WISHED) if band in offered)
+    return tuple(dict.fromkeys((*_card_bands(run, cards), *extra)))
 
 
 def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
@@ -111,7 +111,7 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
     )  # a file that cannot be used is refused now, not after hours of work
     area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
     wanted = stack_bands(run, source, cards)
-    read = {parse_band(name).when for name in card_bands(run, cards)}
+    read = {parse_band(name).when for name in _card_bands(run, cards)}
     modest = tuple(name for name in wanted if parse_band(name).when in (None, *read))
     try:
         try:
@@ -174,7 +174,7 @@ def pull(
             one.
     """
     cluster = engine.current()
-    fill = by_workers(cluster, source_config(run)) if cluster else fill_blocks
+    fill = by_workers(cluster, _source_config(run)) if cluster else fill_blocks
     with progress("pulling imagery") as advance:
         stack = assemble(
             source,
@@ -183,7 +183,7 @@ def pull(
             layout.stack,
             progress=advance,
             fill=fill,
-            before=earlier_stack(event),
+            before=_earlier_stack(event),
             policy=run.refresh.policy,
         )
     carried = stack.attributes["carried"]
@@ -203,7 +203,7 @@ def pull(
     return stack
 
 
-def earlier_stack(event: EventFolder) -> Stack | None:
+def _earlier_stack(event: EventFolder) -> Stack | None:
     """Return the stack of an event's latest revision, None where there is none (any more)."""
     latest = max(event.revisions().items(), default=None)
     if latest is None or not latest[1].stack.exists():
@@ -305,7 +305,7 @@ def map_probability(
     return probability
 
 
-def threshold_of(run: RunConfig, found: Checkpoint) -> float:
+def _threshold_of(run: RunConfig, found: Checkpoint) -> float:
     """Return the probability from which a pixel is a landslide: the run's, else the
     checkpoint's.
     """
@@ -321,10 +321,10 @@ def outline_landslides(
     probability: Rows,
 ) -> Inventory:
     """Return the landslides and what the rules rejected."""
-    fallback = threshold_of(run, cards.by_name(choice.fallback)) if choice.fallback else None
+    fallback = _threshold_of(run, cards.by_name(choice.fallback)) if choice.fallback else None
     threshold = float(
         np.mean(
-            [threshold_of(run, cards.by_name(name)) for name in choice.members or (choice.card,)]
+            [_threshold_of(run, cards.by_name(name)) for name in choice.members or (choice.card,)]
         )
     )
     inventory = outline(

@@ -20,7 +20,7 @@ from configs.event import Event
 from configs.stack import EPOCH
 from gee.fetch import fetch
 
-DETAIL_URL = "https://earthquake.usgs.gov/fdsnws/event/1/query?eventid={id}&format=geojson"
+_DETAIL_URL = "https://earthquake.usgs.gov/fdsnws/event/1/query?eventid={id}&format=geojson"
 _LARGEST_DETAIL_BYTES = 20 * 2**20
 _GRID = "download/grid.xml"
 
@@ -57,7 +57,7 @@ def fetch_event(event_id: str, hosts: Collection[str] | None = None) -> Event:
             f"--usgs: `{event_id}` is no event id",
             "Give an id such as us2000h8ty, or a GeoJSON file.",
         )
-    url = DETAIL_URL.format(id=event_id)
+    url = _DETAIL_URL.format(id=event_id)
     return parse_event(
         fetch(url, limit_bytes=_LARGEST_DETAIL_BYTES, hosts=hosts), f"event {event_id}"
     )

@@ -20,8 +20,8 @@ from configs.bands import DERIVED
 from gee.resample import crs_of, lattice, positions, sample
 from gee.source import Elevation
 
-HILLSHADE_AZIMUTH_DEG: Final = 270.0
-HILLSHADE_ALTITUDE_DEG: Final = 45.0
+_HILLSHADE_AZIMUTH_DEG: Final = 270.0
+_HILLSHADE_ALTITUDE_DEG: Final = 45.0
 """Where the light comes from: one value for every source; those of `ee.Terrain.hillshade` (Earth
 Engine reference).
 """
@@ -57,8 +57,8 @@ def terrain(
     elevation: Elevation,
     block: GeoBox,
     names: Iterable[str],
-    azimuth_deg: float = HILLSHADE_AZIMUTH_DEG,
-    altitude_deg: float = HILLSHADE_ALTITUDE_DEG,
+    azimuth_deg: float = _HILLSHADE_AZIMUTH_DEG,
+    altitude_deg: float = _HILLSHADE_ALTITUDE_DEG,
 ) -> dict[str, NDArray[np.float32]]:
     """Return terrain bands of a block, `(y, x)` float32, NaN where elevation is void.
 
@@ -205,6 +205,6 @@ def _curvature(
 def hillshade_attributes() -> dict[str, Any]:
     """Return what the stack says about its hillshade."""
     return {
-        "hillshade_azimuth_deg": HILLSHADE_AZIMUTH_DEG,
-        "hillshade_altitude_deg": HILLSHADE_ALTITUDE_DEG,
+        "hillshade_azimuth_deg": _HILLSHADE_AZIMUTH_DEG,
+        "hillshade_altitude_deg": _HILLSHADE_ALTITUDE_DEG,
     }

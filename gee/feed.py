@@ -21,7 +21,7 @@ from configs.watch import ALERTS, Alert
 from gee.catalog import parse_event
 
 LARGEST_FEED_BYTES = 50 * 2**20
-GONE = ("deleted", "delete")
+_GONE = ("deleted", "delete")
 """`status` of an event that the USGS has withdrawn."""
 
 
@@ -101,7 +101,7 @@ def read_feed(content: bytes, where: str) -> Feed:
     quakes, skipped = [], []
     for number, feature in enumerate(features):
         try:
-            quakes.append(read_quake(feature))
+            quakes.append(_read_quake(feature))
         except (
             KeyError,
             TypeError,
@@ -115,7 +115,7 @@ def read_feed(content: bytes, where: str) -> Feed:
     return Feed(tuple(quakes), tuple(skipped))
 
 
-def read_quake(feature: Mapping[str, Any]) -> Quake:
+def _read_quake(feature: Mapping[str, Any]) -> Quake:
     """Return the earthquake in one feature; KeyError, TypeError or ValueError where it is none."""
     properties, place = feature["properties"], feature["geometry"]["coordinates"]
     identity = str(feature["id"])
@@ -142,7 +142,7 @@ def read_quake(feature: Mapping[str, Any]) -> Quake:
         magnitude=None if magnitude is None else float(magnitude),
         title=str(properties.get("title") or properties.get("place") or identity),
         kind=str(properties.get("type") or "earthquake"),
-        gone=str(properties.get("status") or "").lower() in GONE,
+        gone=str(properties.get("status") or "").lower() in _GONE,
         pager=_alert(properties.get("alert")),
     )
 
@@ -157,7 +157,7 @@ def read_detail(content: bytes, where: str) -> Detail:
         event = parse_event(content, where)
         feature = json.loads(content)
         products = feature["properties"].get("products") or {}
-        return Detail(read_quake(feature), event, _landslide_alert(products), content)
+        return Detail(_read_quake(feature), event, _landslide_alert(products), content)
     except (
         RequestError,
         KeyError,

@@ -37,8 +37,8 @@ from gee.store import blocks_of, target
 
 logger = logging.getLogger(__name__)
 
-STRIP_PX: Final = 4 * CHUNK_PX
-ELEVATION_MARGIN_PX: Final = 8
+_STRIP_PX: Final = 4 * CHUNK_PX
+_ELEVATION_MARGIN_PX: Final = 8
 VOID_M: Final = -32768.0
 
 
@@ -151,8 +151,8 @@ def _manifest(source: Source, plan: Plan, stack: Stack, folder: Path) -> Manifes
 
 
 def _strips(shape: tuple[int, int]) -> Iterator[slice]:
-    for top in range(0, shape[0], STRIP_PX):
-        yield slice(top, min(top + STRIP_PX, shape[0]))
+    for top in range(0, shape[0], _STRIP_PX):
+        yield slice(top, min(top + _STRIP_PX, shape[0]))
 
 
 def _days(stack: Stack, when: When) -> list[int]:
@@ -259,7 +259,7 @@ def _write_classes(stack: Stack, when: When, day: int, path: Path) -> None:
 def _write_elevation(source: Source, plan: Plan, path: Path) -> None:
     """Write the native elevation of the whole grid, block by block onto its own lattice."""
     parts = [
-        source.elevation(plan, block.geobox(plan.geobox), ELEVATION_MARGIN_PX)
+        source.elevation(plan, block.geobox(plan.geobox), _ELEVATION_MARGIN_PX)
         for block in blocks_of(plan, plan.block_px or source.block_px)
     ]
     places = [lattice(part.geobox) for part in parts]

@@ -27,7 +27,7 @@ from gee.source import Plan, Source
 logger = logging.getLogger(__name__)
 
 Policy = Literal["keep", "latest"]
-SAME_DETAILS: Final = ("landscape", "seed", "simulator", "recipe", "settings")
+_SAME_DETAILS: Final = ("landscape", "seed", "simulator", "recipe", "settings")
 """Source's own provenance that decides what a pixel of a given scene looks like."""
 FINGERPRINTS: Final = "fingerprints"
 """Key of a plan's details: what each scene (and ``static``) is made of, for sources whose files
@@ -143,7 +143,7 @@ def _difference(then: Mapping[str, Any], source: Source, plan: Plan) -> str:
         str(offer.level),
     ):
         return "it is of another source"
-    if any(details.get(key) != plan.details.get(key) for key in SAME_DETAILS):
+    if any(details.get(key) != plan.details.get(key) for key in _SAME_DETAILS):
         return "the source's settings differ"
     if offer.simulated and then.get("event") != as_plain(plan.event):
         return "the simulated earthquake differs"

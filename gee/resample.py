@@ -22,7 +22,7 @@ from scipy.ndimage import map_coordinates
 from configs.errors import RequestError
 
 Method = Literal["nearest", "bilinear"]
-PHASE_DIGITS = 4
+_PHASE_DIGITS = 4
 """Where pixel 0 lies is rounded to 1e-4 native pixels (3 mm at 30 m): the same for all windows of a
 grid despite rounding.
 """
@@ -67,7 +67,7 @@ def lattice(geobox: GeoBox) -> Lattice:
 
     def split(origin: float, step: float) -> tuple[int, float]:
         whole = round(origin / step)
-        return whole, round(origin / step - whole, PHASE_DIGITS)
+        return whole, round(origin / step - whole, _PHASE_DIGITS)
 
     (row, phase_y), (column, phase_x) = split(affine.f, affine.e), split(affine.c, affine.a)
     return Lattice(row, column, phase_y, phase_x, affine.e, affine.a)

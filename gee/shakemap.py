@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Field = Literal["MMI", "PGA"]
-PERCENT_G: Final = {"pctg": 1.0, "%g": 1.0, "g": 100.0}
+_PERCENT_G: Final = {"pctg": 1.0, "%g": 1.0, "g": 100.0}
 """Units of acceleration as written -> percent g."""
 _REMEDY: Final = "Download grid.xml of the event's ShakeMap again, or give --radius-km or --area."
 _MOST_POINTS: Final = 50_000_000
 
 
 @dataclass(frozen=True)
-class ShakeGrid:
+class _ShakeGrid:
     """Shaking on a regular grid, rows north to south."""
 
     longitude: NDArray[np.float64]
@@ -87,7 +87,7 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def read_grid(content: bytes, where: str) -> ShakeGrid:
+def read_grid(content: bytes, where: str) -> _ShakeGrid:
     """Return the grid in a ``grid.xml``.
 
     Raises:
@@ -109,7 +109,7 @@ def read_grid(content: bytes, where: str) -> ShakeGrid:
         raise RequestError(f"--shakemap: {where} is no ShakeMap grid: {error}", _REMEDY) from error
 
 
-def _grid(root: Element, where: str) -> ShakeGrid:
+def _grid(root: Element, where: str) -> _ShakeGrid:
     parts: dict[str, Element] = {}
     fields: dict[str, tuple[int, str]] = {}
     for element in root.iter():
@@ -149,12 +149,14 @@ def _grid(root: Element, where: str) -> ShakeGrid:
         values["PGA"] = table[..., fields["PGA"][0]] * factor
         warnings += [f"{where}: {note}"] if note else []
     vs30 = table[..., fields["SVEL"][0]] if "SVEL" in fields else None
-    return ShakeGrid(
+    return _ShakeGrid(
         longitude, latitude, values, str(root.attrib.get("event_id", "")), tuple(warnings), vs30
     )
 
 
-def steep_share(grid: ShakeGrid, field: Field, threshold: float, steep_vs30: float) -> float | None:
+def steep_share(
+    grid: _ShakeGrid, field: Field, threshold: float, steep_vs30: float
+) -> float | None:
     """Return the share of the shaken land, 0-1, whose Vs30 says that it is steep; None where the
     grid does not tell.
 
@@ -179,12 +181,12 @@ def _percent_g(units: str) -> tuple[float, str]:
     """Return (factor to percent g, what is doubtful about it)."""
     if not units.strip():
         return 1.0, "PGA has no units; percent g assumed, as ShakeMap writes it"
-    if units.strip().lower() not in PERCENT_G:
-        raise ValueError(f"PGA in `{units}`, known are {', '.join(PERCENT_G)}")
-    return PERCENT_G[units.strip().lower()], ""
+    if units.strip().lower() not in _PERCENT_G:
+        raise ValueError(f"PGA in `{units}`, known are {', '.join(_PERCENT_G)}")
+    return _PERCENT_G[units.strip().lower()], ""
 
 
-def outline(grid: ShakeGrid, field: Field, threshold: float) -> tuple[Area, tuple[str, ...]]:
+def outline(grid: _ShakeGrid, field: Field, threshold: float) -> tuple[Area, tuple[str, ...]]:
     """Return (the area where a field is at least a threshold, what is doubtful about it).
 
     Raises:

@@ -23,11 +23,11 @@ from inventory.colours import OBSERVATION
 from inventory.outline.outline import OUTSIDE, strips
 from inventory.outline.polygons import polygonise
 
-LARGEST_SIDE_PX = 2048
+_LARGEST_SIDE_PX = 2048
 """Longest side of the coarse grid. Chosen: finer than a screen."""
 
 
-def step_for(shape: tuple[int, ...], largest: int = LARGEST_SIDE_PX) -> int:
+def step_for(shape: tuple[int, ...], largest: int = _LARGEST_SIDE_PX) -> int:
     """Return how many pixels one coarse pixel stands for."""
     return max(1, -(-max(shape) // largest))
 

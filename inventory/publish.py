@@ -66,7 +66,7 @@ class Manner:
     """The rules of cleaning, for what an analyst drew."""
 
 
-ORDINARY = Manner()
+_ORDINARY = Manner()
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def write_products(
     observation: Rows,
     stack: Stack,
     about: About,
-    manner: Manner = ORDINARY,
+    manner: Manner = _ORDINARY,
 ) -> Published:
     """Return what was written into a revision's folder; each file whole or not at all.
 

@@ -19,7 +19,7 @@ from inventory.outline.words import LANGUAGE, words_of
 
 
 @dataclass(frozen=True)
-class Seen:
+class _Seen:
     """Pixels of the area, by what became of them."""
 
     area_px: int
@@ -36,7 +36,7 @@ class Seen:
         return self.observed_px / land if land else 0.0
 
 
-def count_seen(probability: Rows, observation: Rows) -> Seen:
+def count_seen(probability: Rows, observation: Rows) -> _Seen:
     """Return how much of the area was observed, read in strips."""
     classes = np.zeros(256, np.int64)
     observed = 0
@@ -46,7 +46,7 @@ def count_seen(probability: Rows, observation: Rows) -> Seen:
             np.count_nonzero(strip.seen & (strip.observation != ObservationClass.WATER))
         )
     by_class = {each: int(classes[each]) for each in ObservationClass}
-    return Seen(int(classes.sum() - classes[OUTSIDE]), observed, by_class)
+    return _Seen(int(classes.sum() - classes[OUTSIDE]), observed, by_class)
 
 
 _AFFECTED = (
@@ -118,7 +118,7 @@ class Summary:
 
 
 def summarise(
-    inventory: Inventory, seen: Seen, about: About, affected: Mapping[str, float] | None = None
+    inventory: Inventory, seen: _Seen, about: About, affected: Mapping[str, float] | None = None
 ) -> Summary:
     """Return the headline of an inventory; `affected` are the totals of what may be affected, where
     layers were given.

@@ -27,12 +27,12 @@ KERNELS = 5
 _CHUNK = 1 << 19
 """Pairs computed at once: 4 MB of float64, which stays in the cache of most processors."""
 
-Samples = NDArray[np.floating[Any]]
+_Samples = NDArray[np.floating[Any]]
 
 
 def mmd2(
-    x: Samples,
-    y: Samples,
+    x: _Samples,
+    y: _Samples,
     *,
     kernels: int = KERNELS,
     unbiased: bool = False,
@@ -59,8 +59,8 @@ def mmd2(
     if b == 0:
         return 0.0  # every point is the same
     n, m = len(x), len(y)
-    within_x, within_y = kernel_sum(x, x, b, kernels), kernel_sum(y, y, b, kernels)
-    across = kernel_sum(x, y, b, kernels)
+    within_x, within_y = _kernel_sum(x, x, b, kernels), _kernel_sum(y, y, b, kernels)
+    across = _kernel_sum(x, y, b, kernels)
     if unbiased:
         return (
             (within_x - n * kernels) / (n * (n - 1))
@@ -71,7 +71,7 @@ def mmd2(
 
 
 def _checked(
-    x: Samples, y: Samples, at_least: int
+    x: _Samples, y: _Samples, at_least: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     pair = [np.asarray(a, dtype=np.float64) for a in (x, y)]
     pair = [a[:, None] if a.ndim == 1 else a for a in pair]
@@ -91,7 +91,7 @@ def _checked(
     return pair[0], pair[1]
 
 
-def mean_bandwidth(x: Samples, y: Samples) -> float:
+def mean_bandwidth(x: _Samples, y: _Samples) -> float:
     """Return the mean squared distance over ordered pairs i ≠ j of the pooled sample, without
     forming the pairs.
     """
@@ -103,7 +103,7 @@ def mean_bandwidth(x: Samples, y: Samples) -> float:
     return float(2 * np.sum(centred * centred) / (count - 1))
 
 
-def median_bandwidth(x: Samples, y: Samples, largest: int = 2000, seed: int = 0) -> float:
+def median_bandwidth(x: _Samples, y: _Samples, largest: int = 2000, seed: int = 0) -> float:
     """Return the median squared distance over pairs i < j of the pooled sample, of at most
     `largest` points of it.
     """
@@ -132,16 +132,16 @@ def kernel(
     return total
 
 
-def kernel_sum(
+def _kernel_sum(
     x: NDArray[np.float64], y: NDArray[np.float64], bandwidth: float, kernels: int = KERNELS
 ) -> float:
     """Return the kernel summed over all pairs of rows, in bounded memory."""
     parts: list[float] = []
-    each_pair(x, y, bandwidth, kernels, lambda rows, block: parts.append(float(block.sum())))
+    _each_pair(x, y, bandwidth, kernels, lambda rows, block: parts.append(float(block.sum())))
     return float(np.sum(parts))
 
 
-def each_pair(
+def _each_pair(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     bandwidth: float,
@@ -217,7 +217,7 @@ def _quadratic(
     return float(a @ smoothed[len(b) - 1 : 2 * len(b) - 1])
 
 
-Estimator = Literal["biased", "unbiased", "blocks"]
+_Estimator = Literal["biased", "unbiased", "blocks"]
 """biased: V. unbiased: U, without pairs of a pixel with itself. blocks: without pairs from one
 block, which would be alike even if both samples came from one landscape; its mean is 0 where blocks
 are exchangeable."""
@@ -258,7 +258,7 @@ def block_sums(
     def use(which: slice, block: NDArray[np.float64]) -> None:
         rows[which] = np.add.reduceat(block, y.starts, axis=1)
 
-    each_pair(x.values, y.values, bandwidth, kernels, use)
+    _each_pair(x.values, y.values, bandwidth, kernels, use)
     return np.asarray(np.add.reduceat(rows, x.starts, axis=0))
 
 
@@ -295,7 +295,7 @@ class BlockGram:
             kernels,
         )
 
-    def mmd2(self, estimator: Estimator = "blocks") -> float:
+    def mmd2(self, estimator: _Estimator = "blocks") -> float:
         """Return MMD². `blocks` falls back to `unbiased` where a sample has a single block."""
         if estimator == "blocks" and min(self.first, len(self.sizes) - self.first) < 2:
             estimator = "unbiased"
@@ -307,7 +307,7 @@ class BlockGram:
         weights[0, : self.first] = weights[1, self.first :] = 1
         return weights
 
-    def _estimate(self, weights: NDArray[np.float64], estimator: Estimator) -> NDArray[np.float64]:
+    def _estimate(self, weights: NDArray[np.float64], estimator: _Estimator) -> NDArray[np.float64]:
         """Return MMD² where each sample is made of blocks with multiplicity `weights`, `(..., 2,
         blocks)`.
         """
@@ -315,7 +315,7 @@ class BlockGram:
         across = np.sum((x @ self.sums) * y, axis=-1) / ((x @ self.sizes) * (y @ self.sizes))
         return np.asarray(self._within(x, estimator) + self._within(y, estimator) - 2 * across)
 
-    def _within(self, w: NDArray[np.float64], estimator: Estimator) -> NDArray[np.float64]:
+    def _within(self, w: NDArray[np.float64], estimator: _Estimator) -> NDArray[np.float64]:
         total = np.sum((w @ self.sums) * w, axis=-1)
         count = (w @ self.sizes) ** 2
         if estimator == "unbiased":

@@ -21,7 +21,7 @@ from configs.checkpoint import WEIGHTS, CheckpointCard
 from configs.errors import RequestError
 from configs.files import format_of, replacing, sha256
 
-FLOAT16_MAX = 65504.0
+_FLOAT16_MAX = 65504.0
 
 
 def _compact(tensors: Mapping[str, Tensor], parameters: set[str]) -> dict[str, Tensor]:
@@ -31,7 +31,7 @@ def _compact(tensors: Mapping[str, Tensor], parameters: set[str]) -> dict[str, T
         fits = (
             name in parameters
             and tensor.dtype == torch.float32
-            and bool((tensor.abs() <= FLOAT16_MAX).all())
+            and bool((tensor.abs() <= _FLOAT16_MAX).all())
         )
         small[name] = tensor.half() if fits else tensor.clone()
     return small

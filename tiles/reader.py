@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     """Raster column left of which no tile of this batch or any later one keeps a pixel."""
 
 
-class Slab:
+class _Slab:
     """Some rows of an array `(..., y, x)`, held only between the columns that are needed now, which
     move east.
     """
@@ -81,8 +81,8 @@ def batches(
     spans = [grid.rows[row] for group in groups for row in group]
     span = slice(min((s.start for s in spans), default=0), max((s.stop for s in spans), default=0))
     pixels, seen = (
-        Slab(stack, span, np.float32),
-        Slab(valid, span, np.bool_) if valid is not None else None,
+        _Slab(stack, span, np.float32),
+        _Slab(valid, span, np.bool_) if valid is not None else None,
     )
     pending: dict[tuple[int, tuple[int, int]], tuple[list[Tile], NDArray[np.float32]]] = {}
     skipped = 0

@@ -19,11 +19,11 @@ from configs.stack import CHUNK_PX, Rows
 from tiles.grid import Tile, TileGrid
 from tiles.reader import Batch, ahead, batches
 
-Predict = Callable[[NDArray[np.float32]], NDArray[Any]]
+_Predict = Callable[[NDArray[np.float32]], NDArray[Any]]
 """`(B, C, H, W)` float32, NaN where not known -> `(B, H, W)`."""
 
 
-class Writable(Protocol):
+class _Writable(Protocol):
     """What a map is written to: a `(y, x)` numpy or Zarr array."""
 
     @property
@@ -38,7 +38,7 @@ class Writable(Protocol):
 def map_tiles(
     stack: Rows,
     grid: TileGrid,
-    fn: Predict,
+    fn: _Predict,
     *,
     out: Any = None,
     valid: Rows | None = None,
@@ -136,7 +136,7 @@ def _work(
     )
 
 
-def _apply(fn: Predict, pixels: NDArray[np.float32]) -> NDArray[Any]:
+def _apply(fn: _Predict, pixels: NDArray[np.float32]) -> NDArray[Any]:
     values = np.asarray(fn(pixels))
     if values.shape != (pixels.shape[0], *pixels.shape[2:]):
         raise RequestError(
@@ -149,7 +149,7 @@ def _apply(fn: Predict, pixels: NDArray[np.float32]) -> NDArray[Any]:
 class _Target(NamedTuple):
     """Where the map goes."""
 
-    out: Writable
+    out: _Writable
     valid: Rows | None
     nodata: float
     step: int

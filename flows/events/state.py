@@ -253,7 +253,7 @@ def status(event: EventFolder, post_last: date, review: bool = False) -> EventSt
     """
     state, run = read_state(event), latest_run(event)
     has = state.latest_revision > 0
-    known = known_scenes(event.revision(state.latest_revision)) if has else frozenset[str]()
+    known = _known_scenes(event.revision(state.latest_revision)) if has else frozenset[str]()
     as_of = run.windows.as_of if has else None
     return EventStatus(state, run.event.name, run.event.time, as_of, post_last, known, review)
 
@@ -269,7 +269,7 @@ def _provenance(revision: RunLayout) -> dict[str, Any]:
     return content
 
 
-def known_scenes(revision: RunLayout) -> frozenset[str]:
+def _known_scenes(revision: RunLayout) -> frozenset[str]:
     """Return the ids of the scenes that a revision could use.
 
     Raises:

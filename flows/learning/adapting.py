@@ -46,7 +46,7 @@ def scene_of(samples: SampleSet, bands: Sequence[str]) -> Reference:
     )
 
 
-def tiles_of(samples: SampleSet, bands: Sequence[str], side: int) -> list[NDArray[np.float32]]:
+def _tiles_of(samples: SampleSet, bands: Sequence[str], side: int) -> list[NDArray[np.float32]]:
     """Return physical tiles `(C, side, side)` that cover a sample set, row by row, as far as half
     of each was observed.
 
@@ -77,7 +77,7 @@ def on(predictor: Predictor, samples: SampleSet) -> Predictor:
 
 
 @dataclass
-class AdaptedChips:
+class _AdaptedChips:
     """Chips, each in the checkpoint's terms by the statistics of the sample set that it comes
     from.
     """
@@ -129,16 +129,16 @@ class Adapting:
             Normalisation(method=config.normalisation, adapt=config.adapt, toward=toward), False
         )
 
-    def chips(self, chips: ChipDataset) -> ChipDataset | AdaptedChips:
+    def chips(self, chips: ChipDataset) -> ChipDataset | _AdaptedChips:
         """Return the chips as the network is to know them."""
         if self.normalisation.adapt == "card":
             return chips
         scenes = (scene_of(share.samples, chips.bands) for share in chips.shares)
-        return AdaptedChips(
+        return _AdaptedChips(
             chips, tuple(Adaptation.of(self.normalisation, chips.bands, scene) for scene in scenes)
         )
 
-    def fitted(self, chips: ChipDataset | AdaptedChips, bands: Sequence[str]) -> Normalisation:
+    def fitted(self, chips: ChipDataset | _AdaptedChips, bands: Sequence[str]) -> Normalisation:
         """Return the normalisation of the training, its band statistics those of the training chips
         as they are put.
         """

@@ -105,7 +105,7 @@ logger = logging.getLogger(__name__)
 TEST = "test"
 """The split that counts where none is named."""
 TOLERANCES_PX = (1, 2, 3)
-PATCH_METRICS = ("f1", "iou", "mcc")
+_PATCH_METRICS = ("f1", "iou", "mcc")
 """Means over patches stand beside the pooled values: Yang et al. 2024 averages so, Gao et al. 2021
 to 004 count globally.
 """
@@ -162,8 +162,8 @@ def evaluate_cards(
             _fits(found.card, one)
     rows = [row(found, one, tuple(splits or (TEST,))) for found in cards for one in sets]
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "scores.csv", as_csv(rows))
-    write_text(out / "scores.md", as_markdown(rows))
+    write_text(out / "scores.csv", _as_csv(rows))
+    write_text(out / "scores.md", _as_markdown(rows))
     return {
         "status": "ok",
         "rows": rows,
@@ -284,7 +284,7 @@ def _patch_means(
         for at in windows
         if (truth[at] != IGNORED).any()
     )
-    return {f"{name}, mean over patches": means[name] for name in PATCH_METRICS}
+    return {f"{name}, mean over patches": means[name] for name in _PATCH_METRICS}
 
 
 def _objects(
@@ -324,7 +324,7 @@ def megaflops_per_pixel(card: CheckpointCard) -> float:
     return float(counter.get_total_flops() / side**2 / 1e6)
 
 
-def as_csv(rows: list[dict[str, Any]]) -> str:
+def _as_csv(rows: list[dict[str, Any]]) -> str:
     """Return all columns as CSV; undefined ratios stay empty."""
     text = StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -333,7 +333,7 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def as_markdown(rows: list[dict[str, Any]]) -> str:
+def _as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the main columns as a Markdown table."""
     lines = [
         SHOWN,
@@ -359,4 +359,4 @@ def _cell(name: str, value: object) -> str:
 
 def words(result: dict[str, Any]) -> str:
     """Return the table and where it lies."""
-    return as_markdown(result["rows"]) + f"{result['csv']}\n{result['markdown']}"
+    return _as_markdown(result["rows"]) + f"{result['csv']}\n{result['markdown']}"

@@ -33,11 +33,11 @@ S = TypeVar("S")
 PLAIN = "plain"
 CONNECT_SECONDS = 30
 """How long a scheduler may take to answer."""
-PATIENCE_SECONDS = 120
+_PATIENCE_SECONDS = 120
 """How long a run waits without a single worker it can use; long enough for a machine to start
 again.
 """
-RETRIES = 2
+_RETRIES = 2
 """Further tries of a shard that failed for a reason that may pass (a GPU or a network file system
 lost for a moment).
 """
@@ -182,7 +182,7 @@ class DaskCluster:
         """
         client = self._connected()
         waiting, running = iter(enumerate(shards)), dict[Any, int]()
-        options = {"retries": RETRIES, "pure": False, "resources": {_GPU: 1} if gpu else None}
+        options = {"retries": _RETRIES, "pure": False, "resources": {_GPU: 1} if gpu else None}
         try:
             while True:
                 while at_once is None or len(running) < at_once:
@@ -216,9 +216,9 @@ class DaskCluster:
                 alone_since = None
                 continue
             alone_since = alone_since or time.monotonic()
-            if time.monotonic() - alone_since > PATIENCE_SECONDS:
+            if time.monotonic() - alone_since > _PATIENCE_SECONDS:
                 raise MachineError(
-                    f"{self._engine} has had no worker for {PATIENCE_SECONDS} s",
+                    f"{self._engine} has had no worker for {_PATIENCE_SECONDS} s",
                     f"Start workers (`dask worker {self._url.netloc}`) and give the same "
                     "command again: it goes on.",
                 )

@@ -27,7 +27,7 @@ from configs.files import write_text
 from configs.records import Advance
 
 _step: ContextVar[str] = ContextVar("step", default="")
-_journal: ContextVar[Journal | None] = ContextVar("journal", default=None)
+_journal: ContextVar[_Journal | None] = ContextVar("journal", default=None)
 PACKAGES = ("configs", "gee", "tiles", "models", "inventory", "flows")
 """Whose log records belong to a run."""
 _SAMPLE_SECONDS = 0.2
@@ -83,7 +83,7 @@ class Peak(threading.Thread):
 
 
 @dataclass
-class Journal:
+class _Journal:
     """The log and the costs of one run. Costs survive a resume: `steps.json` in the run's work
     folder.
     """
@@ -104,12 +104,12 @@ class Journal:
 
 
 @contextmanager
-def journal(log: Path, costs: Path, event: str, request_id: str) -> Iterator[Journal]:
+def journal(log: Path, costs: Path, event: str, request_id: str) -> Iterator[_Journal]:
     """Open a run's journal: everything our packages log goes to `log`, every step's cost to
     `costs`.
     """
     handler = _JsonLines(log, event, request_id)
-    book = Journal(costs, json.loads(costs.read_text()) if costs.exists() else {})
+    book = _Journal(costs, json.loads(costs.read_text()) if costs.exists() else {})
     loggers = [logging.getLogger(name) for name in PACKAGES]
     for logger in loggers:
         logger.addHandler(handler)
@@ -180,10 +180,10 @@ def plain(function: Callable[P, R], *, name: str) -> Callable[P, R]:
     return called
 
 
-LOG_EVERY_SECONDS = 10.0
+_LOG_EVERY_SECONDS = 10.0
 
 
-class Audience(Protocol):
+class _Audience(Protocol):
     """Somebody else who wants to know how far steps are: a user interface."""
 
     def begin(self, title: str) -> None: ...
@@ -191,11 +191,11 @@ class Audience(Protocol):
     def advance(self, title: str, done: int, total: int) -> None: ...
 
 
-_audience: ContextVar[Audience | None] = ContextVar("audience", default=None)
+_audience: ContextVar[_Audience | None] = ContextVar("audience", default=None)
 
 
 @contextmanager
-def shown_to(audience: Audience) -> Iterator[None]:
+def shown_to(audience: _Audience) -> Iterator[None]:
     """Tell the audience too, while the block runs."""
     token = _audience.set(audience)
     try:
@@ -237,7 +237,7 @@ def _on_standard_error(title: str, unit: str) -> Iterator[Advance]:
     logger, last = logging.getLogger(__name__), [time.monotonic()]
 
     def report(done: int, total: int) -> None:
-        if time.monotonic() - last[0] >= LOG_EVERY_SECONDS or done == total:
+        if time.monotonic() - last[0] >= _LOG_EVERY_SECONDS or done == total:
             last[0] = time.monotonic()
             logger.info("%s: %d of %d %ss", title, done, total, unit)
 

@@ -26,7 +26,7 @@ from gee.sources import make_source
 from gee.stack import Fill, Filling, fill_blocks
 from gee.store import Block, is_done
 
-MUST_AGREE = ("coslide", "torch", "numpy")
+_MUST_AGREE = ("coslide", "torch", "numpy")
 """Packages whose version decides about pixels."""
 
 
@@ -34,7 +34,7 @@ def versions() -> dict[str, str]:
     """Return what must be the same wherever a run's shards are worked on."""
     return {
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in MUST_AGREE},
+        **{name: importlib.metadata.version(name) for name in _MUST_AGREE},
     }
 
 
@@ -92,7 +92,7 @@ little beside them.
 
 
 @dataclass(frozen=True)
-class PullShard:
+class _PullShard:
     """Some blocks of a stack."""
 
     source: SourceConfig
@@ -116,9 +116,9 @@ def by_workers(cluster: Cluster, config: SourceConfig) -> Fill:
         at_once = max(1, min(cluster.slots, source.workers))
         each, here = max(1, source.workers // at_once), versions()
         groups = [tuple(missing[i : i + BLOCKS]) for i in range(0, len(missing), BLOCKS)]
-        shards = [PullShard(config, filling, blocks, each, here) for blocks in groups]
+        shards = [_PullShard(config, filling, blocks, each, here) for blocks in groups]
         reports = []
-        for number, report in cluster.work(pull_shard, shards, at_once=at_once):
+        for number, report in cluster.work(_pull_shard, shards, at_once=at_once):
             reports.append(report)
             source.add_usage(report.account)
             yield from groups[number]
@@ -127,7 +127,7 @@ def by_workers(cluster: Cluster, config: SourceConfig) -> Fill:
     return fill
 
 
-def pull_shard(shard: PullShard) -> Report:
+def _pull_shard(shard: _PullShard) -> Report:
     """Fill the blocks of a shard that are not done, in the shared store. What a worker runs."""
     begun, filling = Begun.now(), shard.filling
     check_worker(shard.versions, filling.path)

@@ -26,7 +26,7 @@ BYTES_PER_PIXEL = 60
 """Scratch and products of a ten-band run, compressed; measured on the simulated Earth, rounded
 up.
 """
-RESERVE_BYTES = 200 * 2**20
+_RESERVE_BYTES = 200 * 2**20
 """Free space that is left alone."""
 
 
@@ -131,7 +131,7 @@ def check_space(folder: Path, pixels: int) -> None:
     Raises:
         MachineError: less free space than stack and products will need.
     """
-    needed, free = pixels * BYTES_PER_PIXEL + RESERVE_BYTES, shutil.disk_usage(folder).free
+    needed, free = pixels * BYTES_PER_PIXEL + _RESERVE_BYTES, shutil.disk_usage(folder).free
     if free < needed:
         raise MachineError(
             f"the disk is too full: {free / 2**30:.1f} GiB free at {folder}, about "

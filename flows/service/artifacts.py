@@ -16,7 +16,7 @@ import pyogrio
 
 from configs.layout import RunLayout
 
-LARGEST_PICTURE = 900_000
+_LARGEST_PICTURE = 900_000
 """Bytes of a picture inside an artifact; beyond about 1 MB the server stores it but sends no event
 (measured).
 """
@@ -62,7 +62,7 @@ def _kind(layout: RunLayout) -> str:
 
 
 def _picture(path: Path) -> list[str]:
-    if not path.exists() or path.stat().st_size > LARGEST_PICTURE:
+    if not path.exists() or path.stat().st_size > _LARGEST_PICTURE:
         return []
     return [f"![map](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"]
 

@@ -34,17 +34,17 @@ from flows.service.settings import preset_of
 from flows.service.steps import LIMIT
 from flows.service.tending import TAG
 
-Part = Literal["runs", "duties"]
+_Part = Literal["runs", "duties"]
 """runs: what takes long, `runs.at_once` at the same moment; duties: the watch and the clean-up of
 silent runs, which must never queue up.
 """
-DUTIES_AT_ONCE = 2
+_DUTIES_AT_ONCE = 2
 """The watch and the clean-up of silent runs."""
 
 
-def deployments_of(settings: ServiceConfig, part: Part) -> list[RunnerDeployment]:
+def _deployments_of(settings: ServiceConfig, part: _Part) -> list[RunnerDeployment]:
     """Return the deployments of one part of the service, with their schedules."""
-    offered: dict[Part, tuple[tuple[Any, str, Schedule | None], ...]] = {
+    offered: dict[_Part, tuple[tuple[Any, str, Schedule | None], ...]] = {
         "runs": (
             (
                 flow_runs.map_event_flow,
@@ -125,13 +125,13 @@ def _drop_missed(client: SyncPrefectClient, name: str) -> None:
         client.set_flow_run_state(run.id, Cancelled(message=words), force=True)
 
 
-def serve_deployments(settings: ServiceConfig, part: Part) -> None:
+def serve_deployments(settings: ServiceConfig, part: _Part) -> None:
     """Register the deployments of one part and execute their runs, until stopped."""
     check_server()
     prepare(settings)
-    limit = settings.runs.at_once if part == "runs" else DUTIES_AT_ONCE
+    limit = settings.runs.at_once if part == "runs" else _DUTIES_AT_ONCE
     serve(
-        *deployments_of(settings, part),
+        *_deployments_of(settings, part),
         limit=limit,
         pause_on_shutdown=False,
         print_starting_message=False,

@@ -22,7 +22,7 @@ from flows.watch.launch import Turn
 logger = logging.getLogger(__name__)
 
 
-class Hooks(TypedDict):
+class _Hooks(TypedDict):
     """The hooks that a flow's decorator takes (its own type for them knows the flow's parameters:
     no two flows share it).
     """
@@ -50,13 +50,13 @@ def failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
         _announce(flow, flow_run, state)
 
 
-HOOKS: Hooks = {
+HOOKS: _Hooks = {
     "on_completion": [done],
     "on_failure": [failed],
     "on_crashed": [failed],
     "on_cancellation": [failed],
 }
-ON_FAILURE: Hooks = {**HOOKS, "on_completion": []}
+ON_FAILURE: _Hooks = {**HOOKS, "on_completion": []}
 """For what runs every few minutes: nobody wants to hear that it went well."""
 
 

@@ -19,7 +19,7 @@ from flows.service.lifecycle import NAMES
 from flows.watch.launch import Outcome
 from flows.watch.ledger import Run
 
-HEALTH_SECONDS = 5
+_HEALTH_SECONDS = 5
 
 
 def check_server() -> str:
@@ -35,7 +35,7 @@ def check_server() -> str:
     if not url.startswith(("http://", "https://")):
         raise SourceError("no Prefect server is configured (PREFECT_API_URL)", remedy)
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=HEALTH_SECONDS):
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_HEALTH_SECONDS):
             return url
     except (urllib.error.URLError, TimeoutError) as error:
         raise SourceError(

@@ -76,7 +76,7 @@ def _with_progress(work: Callable[P, R]) -> Callable[P, R]:
 
 logger = logging.getLogger(__name__)
 
-EVERY_SECONDS = 3.0
+_EVERY_SECONDS = 3.0
 
 
 @contextmanager
@@ -107,7 +107,7 @@ class _Artifacts:
         """Renew the artifact, every few seconds and at the end."""
         now = time.monotonic()
         if title not in self._ids or (
-            now - self._last.get(title, 0.0) < EVERY_SECONDS and done < total
+            now - self._last.get(title, 0.0) < _EVERY_SECONDS and done < total
         ):
             return
         self._last[title] = now

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 TAG = "coslide"
 """On every deployment of ours."""
-BUSY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+_BUSY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 MOST = 200
 """Runs looked at in one go; the server gives no more."""
 
@@ -58,7 +58,7 @@ def tend(settings: ServiceConfig, now: datetime | None = None) -> list[str]:
 
 
 def _busy(client: SyncPrefectClient) -> list[FlowRun]:
-    states = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=BUSY)))
+    states = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_BUSY)))
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
     return client.read_flow_runs(flow_run_filter=states, deployment_filter=ours, limit=MOST)
 

@@ -34,7 +34,7 @@ from models.selection.evidence import Row
 from models.selection.ranking import thinned
 from models.selection.signals import Comparison, Sample, Scaling
 
-TOGETHER = {
+_TOGETHER = {
     "the chosen checkpoint": 1,
     f"mean of the first {MEMBERS}": MEMBERS,
     "mean of all": None,
@@ -88,14 +88,14 @@ class Agreements:
         """
         cards = {(one.job.made.name, one.job.seed): one for one in self.candidates}
         scenes = {scene.name: scene for scene in self.every}
-        found: dict[str, list[float]] = {name: [] for name in TOGETHER}
+        found: dict[str, list[float]] = {name: [] for name in _TOGETHER}
         for (name, seed), rows in order.items():
             scene, some = scenes[name], [cards[row.card, seed] for row in rows]
             probabilities = np.stack([self.maps.probability(one.job.name, name) for one in some])
             thresholds = np.array([one.found.card.threshold for one in some])
             labels = scene.truth(False)
             truth = labels[labels != IGNORED] == 1
-            for way, many in TOGETHER.items():
+            for way, many in _TOGETHER.items():
                 called = probabilities[:many].mean(axis=0) >= thresholds[:many].mean()
                 found[way].append(_f1(called, truth))
         return {way: np.array(values) for way, values in found.items()}
@@ -118,7 +118,7 @@ def confusion(counts: LogitCounts, threshold: float) -> Confusion:
     )
 
 
-def scene_sample(scene: Scene, bands: Sequence[str], count: int = 3000) -> Reference:
+def _scene_sample(scene: Scene, bands: Sequence[str], count: int = 3000) -> Reference:
     """Return a scene's pixels as a run would draw them: observed, sloping, spread over blocks."""
     settings = read_selection()
     return sample(
@@ -201,7 +201,7 @@ def _distances(
     table: dict[str, dict[str, dict[str, float]]] = {}
     with progress("comparing scenes with checkpoints", "scene") as advance:
         for done, scene in enumerate(every, 1):
-            here = thinned(scene_sample(scene, bands), bands)
+            here = thinned(_scene_sample(scene, bands), bands)
             scaling = Scaling.of(here, list(cards.values()))
             shared: dict[str, float] = {}
             table[scene.name] = {

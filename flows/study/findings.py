@@ -35,7 +35,7 @@ from models.selection.signals import NOVELTY, PLAIN, SIGNALS, STATISTICS
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class _Calibrated:
     """Expected calibration error of one method."""
 
     method: str
@@ -69,7 +69,7 @@ def references(
 
 def calibrated(
     judged: Sequence[Judged],
-) -> tuple[tuple[Calibrated, ...], dict[str, tuple[Reliability, ...]]]:
+) -> tuple[tuple[_Calibrated, ...], dict[str, tuple[Reliability, ...]]]:
     unseen, seen = [one for one in judged if not one.seen], [one for one in judged if one.seen]
     ways: dict[str, domain_check.Choose] = {
         "none": lambda _: Calibration(),
@@ -82,7 +82,7 @@ def calibrated(
     for name, way in ways.items():
         out, diagrams[name] = domain_check.pooled_error(unseen, way)
         home = domain_check.pooled_error(seen, way)[0] if seen else math.nan
-        found.append(Calibrated(name, out, home, float(np.mean(domain_check.errors(unseen, way)))))
+        found.append(_Calibrated(name, out, home, float(np.mean(domain_check.errors(unseen, way)))))
     return tuple(found), diagrams
 
 
@@ -123,7 +123,7 @@ def trials(config: StudyConfig, judged: Sequence[Judged]) -> dict[str, dict[str,
     return found
 
 
-CANDIDATES = (AGREEMENT, *STATISTICS)
+_CANDIDATES = (AGREEMENT, *STATISTICS)
 """What the rule may go by, few on purpose: dozens of statistics and a handful of domains would find
 one that fits by chance.
 """
@@ -185,7 +185,7 @@ class Findings:
     """Mean absolute error of the F1 expected for a held-out domain."""
     reference: Mapping[str, tuple[float, float]]
     """Domain -> F1 of the chosen unseen checkpoints and of the checkpoint trained there."""
-    calibrated: tuple[Calibrated, ...]
+    calibrated: tuple[_Calibrated, ...]
     diagrams: Mapping[str, tuple[Reliability, ...]]
     thresholds: Mapping[str, tuple[float, float, float]]
     """Way to set the threshold -> mean F1 on unseen domains, interval of the difference to the
@@ -245,7 +245,7 @@ def find(
 ) -> Findings:
     """Return the findings of all evidence there is."""
     rows = with_advantage(rows)
-    names = [name for name in rows[0].statistics if name in CANDIDATES]
+    names = [name for name in rows[0].statistics if name in _CANDIDATES]
     parts = in_parts(rows)
     chosen = choices(rows, lambda _: parts)
     fitted, held_out = left_out(rows, rules(rows, names))

@@ -81,7 +81,7 @@ class Maps:
 
 logger = logging.getLogger(__name__)
 
-SCENE_SEED = 1000
+_SCENE_SEED = 1000
 """Earths of scenes are numbered from here: no training has seen any of their ground."""
 _RECIPE = "study:"
 """Before the key of a training, in its checkpoint's record."""
@@ -117,7 +117,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Job:
+class _Job:
     """One checkpoint to be trained and judged."""
 
     made: Composition
@@ -133,19 +133,19 @@ class Job:
 class Answers:
     """One checkpoint's answers: its folder, and the counts of every scene."""
 
-    job: Job
+    job: _Job
     found: Checkpoint
     counts: dict[str, LogitCounts]
     """Scene -> pixels by calibrated log-odds."""
 
 
-def jobs(config: StudyConfig) -> list[Job]:
+def jobs(config: StudyConfig) -> list[_Job]:
     """Return the trainings in the order they are done: all candidates of a seed before the next,
     trials (of the first seed) last."""
     candidates = [
-        Job(made, seed) for seed in config.seeds for made in config.compositions if not made.trial
+        _Job(made, seed) for seed in config.seeds for made in config.compositions if not made.trial
     ]
-    return candidates + [Job(made, config.seeds[0]) for made in config.compositions if made.trial]
+    return candidates + [_Job(made, config.seeds[0]) for made in config.compositions if made.trial]
 
 
 def sample_sets(config: StudyConfig, folder: Path) -> dict[str, SampleSet]:
@@ -239,7 +239,7 @@ def _sampling(
             "source": {
                 "kind": "simulated",
                 "landscape": wanted.landscape,
-                "seed": SCENE_SEED + number,
+                "seed": _SCENE_SEED + number,
             },
         },
         "radius_km": wanted.radius_km,
@@ -254,7 +254,7 @@ def _sampling(
 
 
 def answers(
-    config: StudyConfig, job: Job, sets: dict[str, SampleSet], every: list[Scene], work: Path
+    config: StudyConfig, job: _Job, sets: dict[str, SampleSet], every: list[Scene], work: Path
 ) -> Answers:
     """Return one checkpoint's answers to every scene: trained and asked where that is not done
     yet.
@@ -314,7 +314,7 @@ def predictor_of(config: StudyConfig, found: Checkpoint) -> Predictor:
     )
 
 
-def _key(config: StudyConfig, job: Job, sets: dict[str, SampleSet]) -> str:
+def _key(config: StudyConfig, job: _Job, sets: dict[str, SampleSet]) -> str:
     """Return the identity of a training: the recipe as the study gives it, and the pixels."""
     made = job.made
     paths = [path for name in made.domains for path in config.domain(name).sets]
@@ -328,7 +328,7 @@ def _key(config: StudyConfig, job: Job, sets: dict[str, SampleSet]) -> str:
 
 
 def _card(
-    config: StudyConfig, job: Job, sets: dict[str, SampleSet], key: str, work: Path
+    config: StudyConfig, job: _Job, sets: dict[str, SampleSet], key: str, work: Path
 ) -> Checkpoint:
     folder = work / "cards" / job.name
     if folder.exists():
@@ -394,7 +394,7 @@ def at_once(config: StudyConfig, folder: Path, work: Path, workers: int) -> None
                 advance(done, len(every))
 
 
-def one(config: StudyConfig, folder: Path, work: Path, job: Job) -> None:
+def one(config: StudyConfig, folder: Path, work: Path, job: _Job) -> None:
     """Train and ask one card."""
     sets = sample_sets(config, folder)
     answers(config, job, sets, scenes(config, sets, folder, work), work)

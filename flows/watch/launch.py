@@ -160,7 +160,7 @@ def _outcome(code: int, out: str) -> Outcome:
     return Outcome(kind, message)
 
 
-UNSUITED = ("event", "area", "windows", "warnings", "request")
+_UNSUITED = ("event", "area", "windows", "warnings", "request")
 """Parts of a run file that belong to one event; an operator's preset passes on the others."""
 
 
@@ -183,7 +183,7 @@ class Debts:
             clock,
             send,
         )
-        self._preset = {key: value for key, value in preset.items() if key not in UNSUITED}
+        self._preset = {key: value for key, value in preset.items() if key not in _UNSUITED}
 
     def pay(self, turn: Turn) -> None:
         """Begin the runs that are due and look after those under way; each failure is one run's

@@ -73,7 +73,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class FeedState:
+class _FeedState:
     """How the feed has answered."""
 
     failures: int
@@ -247,12 +247,12 @@ class Book:
     # the feed
 
     @property
-    def feed(self) -> FeedState:
+    def feed(self) -> _FeedState:
         """Return how the feed has answered."""
         row = self._connection.execute("select failures, success, next, error from feed").fetchone()
         if row is None:
-            return FeedState(0, None, None, "")
-        return FeedState(
+            return _FeedState(0, None, None, "")
+        return _FeedState(
             row[0], _moment(row[1]) if row[1] else None, _moment(row[2]) if row[2] else None, row[3]
         )
 

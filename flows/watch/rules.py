@@ -34,7 +34,7 @@ def screen(quake: Quake, config: WatchConfig, now: datetime, *, begun: bool) -> 
         return Decision(False, f"it is a {quake.kind}")
     if not begun and now - quake.time > timedelta(days=config.oldest_days):
         return Decision(False, f"it is older than {config.oldest_days:g} days")
-    rule = rule_for(quake, config)
+    rule = _rule_for(quake, config)
     if rule is None:
         return Decision(False, "it lies in no rule's region")
     if quake.magnitude is None:
@@ -62,7 +62,7 @@ def judge(detail: Detail, area: Area, steep: float | None, config: WatchConfig) 
         steep: share of the shaken land that is steep, None where nobody knows.
         config: the rules.
     """
-    rule = rule_for(detail.quake, config)
+    rule = _rule_for(detail.quake, config)
     if rule is not None and (
         below := _below(detail.landslide_alert, rule.min_landslide_alert, "landslide")
     ):
@@ -76,7 +76,7 @@ def judge(detail: Detail, area: Area, steep: float | None, config: WatchConfig) 
     return Decision(True, f"{area.km2:,.0f} km² ({area.origin}), land {land:.0%}, {words}")
 
 
-def rule_for(quake: Quake, config: WatchConfig) -> Rule | None:
+def _rule_for(quake: Quake, config: WatchConfig) -> Rule | None:
     """Return the first rule whose region holds the epicentre."""
     return next(
         (rule for rule in config.rules if rule.holds(quake.latitude, quake.longitude)), None

@@ -39,7 +39,7 @@ FOLDER = ".watch"
 """Beside the events: the book and the run files of the watch."""
 
 
-class Fetch(Protocol):
+class _Fetch(Protocol):
     """Ask an address (`gee.fetch.fetch`)."""
 
     def __call__(
@@ -93,11 +93,11 @@ def open_watch(
             preset=preset,
             hosts=service.allow.hosts,
             clock=lambda: moment or datetime.now(UTC),
-            send=lambda subject, body: None if dry else announce(service, subject, body),
+            send=lambda subject, body: None if dry else _announce(service, subject, body),
         )
 
 
-def announce(service: ServiceConfig, subject: str, body: str) -> None:
+def _announce(service: ServiceConfig, subject: str, body: str) -> None:
     """Send how a run of the watch ended to everybody who wants to know."""
     wanted = service.notify.done if subject.endswith("done") else service.notify.failed
     if wanted:
@@ -116,7 +116,7 @@ class Watch:
         preset: Mapping[str, Any],
         hosts: Collection[str],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        ask: Fetch = fetch,
+        ask: _Fetch = fetch,
         send: Callable[[str, str], None] = _silence,
     ) -> None:
         self.config, self.book = config, book

@@ -20,7 +20,7 @@ from gee.archive.manifest import CloudMask, SceneEntry
 from gee.rasters import Array, Raster
 from gee.resample import Method
 
-LITTLE: Final = 0.1
+_LITTLE: Final = 0.1
 """Scenes that are clear over less of the area come after all others: what they show is mostly the
 gaps of a cloud mask. Chosen, not measured."""
 YEAR_DAYS: Final = 365.25
@@ -58,12 +58,12 @@ def first_choice(candidates: Iterable[Candidate], event: Event) -> list[Candidat
 
     After the event: earliest first, so that later re-growth and later slides do not blur the
     picture. Before it: nearest in season and in time, one day of the year counting as much as ten
-    days ago, since forests before leaf-out pass for scars. Scenes that show little (`LITTLE`) come
+    days ago, since forests before leaf-out pass for scars. Scenes that show little (`_LITTLE`) come
     last; ties by name.
     """
     return sorted(
         candidates,
-        key=lambda one: (one.clear_fraction < LITTLE, _distance(one, event), one.entry.id),
+        key=lambda one: (one.clear_fraction < _LITTLE, _distance(one, event), one.entry.id),
     )
 
 

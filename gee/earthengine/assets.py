@@ -23,7 +23,7 @@ DN_SCALE: Final = 1e-4
 
 
 @dataclass(frozen=True)
-class Dem:
+class _Dem:
     """An elevation model."""
 
     asset: str
@@ -37,11 +37,11 @@ class Dem:
     """Latitudes that it covers, degrees."""
 
 
-DEMS: Final[dict[str, Dem]] = {
-    "srtm": Dem("USGS/SRTMGL1_003", "elevation", False, True, -56.0, 60.0),
-    "nasadem": Dem("NASA/NASADEM_HGT/001", "elevation", False, True, -56.0, 60.0),
-    "aw3d30": Dem("JAXA/ALOS/AW3D30/V4_1", "DSM", True, True, -84.0, 84.0),
-    "glo30": Dem("COPERNICUS/DEM/GLO30_2024_1", "DEM", True, False, -90.0, 90.0),
+DEMS: Final[dict[str, _Dem]] = {
+    "srtm": _Dem("USGS/SRTMGL1_003", "elevation", False, True, -56.0, 60.0),
+    "nasadem": _Dem("NASA/NASADEM_HGT/001", "elevation", False, True, -56.0, 60.0),
+    "aw3d30": _Dem("JAXA/ALOS/AW3D30/V4_1", "DSM", True, True, -84.0, 84.0),
+    "glo30": _Dem("COPERNICUS/DEM/GLO30_2024_1", "DEM", True, False, -90.0, 90.0),
 }
 
 

@@ -27,7 +27,7 @@ from gee.earthengine.session import (
     find_project,
 )
 
-REACH_S = 5.0
+_REACH_S = 5.0
 
 
 def examine(config: EarthEngineConfig) -> Iterator[Finding]:
@@ -84,7 +84,7 @@ def _network(config: EarthEngineConfig) -> str:
     host, port = str(address.hostname), address.port or (443 if address.scheme == "https" else 80)
     start = time.monotonic()
     try:
-        with socket.create_connection((host, port), REACH_S):
+        with socket.create_connection((host, port), _REACH_S):
             return f"{host} answers in {1000 * (time.monotonic() - start):.0f} ms"
     except OSError as error:
         raise SourceError(

@@ -32,7 +32,7 @@ class Cure(Enum):
 
 
 @dataclass(frozen=True)
-class Handling:
+class _Handling:
     """A failure, judged."""
 
     cure: Cure
@@ -55,54 +55,54 @@ def safe(text: object, limit: int = 300) -> str:
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 
-def judge(error: Exception) -> Handling:
+def judge(error: Exception) -> _Handling:
     """Return what a failure of the client, its transport or its credentials means."""
     answer = error if isinstance(error, HttpError) else error.__context__
     if isinstance(answer, HttpError):
         return _judge_answer(answer, safe(error))
     if isinstance(error, Damaged):
-        return Handling(
+        return _Handling(
             Cure.AGAIN, SourceError(f"Earth Engine keeps sending damaged pixels: {error}", _LATER)
         )
     if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
         if getattr(error, "retryable", False):
-            return Handling(
+            return _Handling(
                 Cure.AGAIN, SourceError(f"the token service keeps failing: {safe(error)}", _LATER)
             )
-        return Handling(
+        return _Handling(
             Cure.STOP,
             SourceError(f"the Earth Engine credentials are refused: {safe(error)}", _SIGN_IN),
         )
     if isinstance(
         error, (OSError, TransportError)
     ):  # TimeoutError and ConnectionError are OSErrors
-        return Handling(
+        return _Handling(
             Cure.AGAIN, SourceError(f"Earth Engine cannot be reached: {safe(error)}", _NETWORK)
         )
-    return Handling(
+    return _Handling(
         Cure.STOP, SourceError(f"Earth Engine refused the request: {safe(error)}", _DOCTOR)
     )
 
 
-def _judge_answer(answer: HttpError, words: str) -> Handling:
+def _judge_answer(answer: HttpError, words: str) -> _Handling:
     status, low = int(answer.resp.status), words.lower()
     if status == 429 or (status == 403 and "ratelimitexceeded" in low.replace(" ", "")):
         wait = retry_after_s(answer.resp.get("retry-after"))
-        return Handling(
+        return _Handling(
             Cure.WAIT, SourceError(f"Earth Engine's quota is used up: {words}", _QUOTA), wait
         )
     if status >= 500 or status == 408:
-        return Handling(
+        return _Handling(
             Cure.AGAIN,
             SourceError(f"Earth Engine keeps failing ({status}): {words}", _LATER),
             retry_after_s(answer.resp.get("retry-after")),
         )
     if status == 400 and any(sign in low for sign in _TOO_MUCH):
-        return Handling(
+        return _Handling(
             Cure.SPLIT,
             SourceError(f"Earth Engine cannot compute even a small block: {words}", _SMALLER),
         )
-    return Handling(Cure.STOP, _refusal(status, words))
+    return _Handling(Cure.STOP, _refusal(status, words))
 
 
 def _refusal(status: int, words: str) -> SourceError:

@@ -34,13 +34,13 @@ NAMES: Final = {
 }
 """Band of a stack -> band of OLI."""
 BANDS: Final = tuple(NAMES)
-SHARPENED: Final = ("B2", "B3", "B4")
+_SHARPENED: Final = ("B2", "B3", "B4")
 PAN: Final = "B8"
 # QA_PIXEL bits of Collection 2:
 # https://www.usgs.gov/landsat-missions/landsat-collection-2-quality-assessment-bands
-CLOUD_BITS: Final = 1 << 1 | 1 << 2 | 1 << 3
-SHADOW_BIT: Final = 1 << 4
-SNOW_BIT: Final = 1 << 5
+_CLOUD_BITS: Final = 1 << 1 | 1 << 2 | 1 << 3
+_SHADOW_BIT: Final = 1 << 4
+_SNOW_BIT: Final = 1 << 5
 
 
 def listing(area: Area, days: DateRange) -> Any:
@@ -74,7 +74,7 @@ def _shot(scene: Scene, slot: int, bands: Sequence[str]) -> Any:
 
 def _reflectance(raw: Any, band: str) -> Any:
     smooth = raw.select([NAMES[band]]).resample("bilinear")
-    if band not in SHARPENED:
+    if band not in _SHARPENED:
         return smooth
     pan = raw.select([PAN])
     blurred = pan.reduceNeighborhood(ee.Reducer.mean(), ee.Kernel.square(1, "pixels"))
@@ -87,7 +87,7 @@ def _class(quality: Any) -> Any:
 
     return (
         ee.Image.constant(int(ObservationClass.CLEAR))
-        .where(bit(SNOW_BIT), int(ObservationClass.SNOW))
-        .where(bit(SHADOW_BIT), int(ObservationClass.SHADOW))
-        .where(bit(CLOUD_BITS), int(ObservationClass.CLOUD))
+        .where(bit(_SNOW_BIT), int(ObservationClass.SNOW))
+        .where(bit(_SHADOW_BIT), int(ObservationClass.SHADOW))
+        .where(bit(_CLOUD_BITS), int(ObservationClass.CLOUD))
     )

@@ -34,14 +34,14 @@ from gee.earthengine.scenes import (
 BANDS: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12")
 SCORE: Final = "cs_cdf"
 SCL_SHADOW, SCL_SNOW = 3, 11
-SCL_CLOUDS: Final = (8, 9, 10)
+_SCL_CLOUDS: Final = (8, 9, 10)
 """Sen2Cor scene classification: https://sentiwiki.copernicus.eu/web/s2-processing (medium, high
 probability, cirrus).
 """
 UNJUDGED: Final = "none"
 
 
-def collection_of(config: EarthEngineConfig) -> str:
+def _collection_of(config: EarthEngineConfig) -> str:
     """Return the Sentinel-2 collection of the configured level."""
     return assets.S2_TOA if config.level == "L1C" else assets.S2_SURFACE
 
@@ -52,7 +52,7 @@ def listing(config: EarthEngineConfig, area: Area, days: DateRange) -> dict[str,
     """
     region, scale = region_of(area), sampling_scale_m(area)
     scored = between(assets.CLOUD_SCORE, region, days)
-    linked = between(collection_of(config), region, days).linkCollection(scored, [SCORE])
+    linked = between(_collection_of(config), region, days).linkCollection(scored, [SCORE])
 
     def with_share(image: Any) -> Any:
         clear = ee.Image(image).select([SCORE]).gte(config.clear_score).unmask(0, False)
@@ -76,7 +76,7 @@ def read_listing(
     """
     found = []
     masks = {name: frozenset(answer[name]) for name in ("scored", "probable", "classified")}
-    for one in read_features(answer["scenes"], collection_of(config), when, "{MGRS_TILE}", area):
+    for one in read_features(answer["scenes"], _collection_of(config), when, "{MGRS_TILE}", area):
         kinds = {"scored": "cloud-score-plus", "probable": "s2cloudless", "classified": "scl"}
         clouds = next((kind for name, kind in kinds.items() if one.index in masks[name]), UNJUDGED)
         share = one.scene.clear_fraction if clouds == "cloud-score-plus" else None
@@ -145,7 +145,7 @@ def _class(index: str, facts: Mapping[str, Any], config: EarthEngineConfig) -> A
         )
         cloud = probability.gte(config.cloud_probability)
     else:
-        cloud = scl.gte(SCL_CLOUDS[0]).And(scl.lte(SCL_CLOUDS[-1]))
+        cloud = scl.gte(_SCL_CLOUDS[0]).And(scl.lte(_SCL_CLOUDS[-1]))
     return (
         ee.Image.constant(int(ObservationClass.CLEAR))
         .where(cloud, int(ObservationClass.CLOUD))

@@ -33,19 +33,19 @@ REQUEST_BYTES: Final = 48 * 2**20
 """https://developers.google.com/earth-engine/guides/usage: uncompressed pixels of one
 computePixels, a mask byte counts.
 """
-REQUEST_SIDE_PX: Final = 32768
+_REQUEST_SIDE_PX: Final = 32768
 SMALLEST_PX: Final = 64
 """Blocks are not split below this: what cannot be computed here cannot be computed."""
-MOST_LATE: Final = 2
+_MOST_LATE: Final = 2
 """A block that misses the deadline so often is too much for the service, though it does not say
 so.
 """
-HEADER_BYTES: Final = 1 << 18
+_HEADER_BYTES: Final = 1 << 18
 """More than the header of an NPY file of 1024 bands, the most a request may have."""
 PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 60.0
+_LONGEST_PAUSE_S: Final = 60.0
 
-Buffer = bytes | bytearray
+_Buffer = bytes | bytearray
 Layers = dict[str, NDArray[Any]]
 Check = Callable[[Layers], None]
 
@@ -75,7 +75,7 @@ class Puller:
         """
         height, width = (int(n) for n in grid.shape)
         if (
-            max(height, width) > REQUEST_SIDE_PX
+            max(height, width) > _REQUEST_SIDE_PX
             or height * width * _bytes_per_px(layers) > REQUEST_BYTES
         ):
             return self._in_four(image, layers, grid, check)
@@ -135,7 +135,7 @@ class Puller:
                     self._gate.refused(ticket, handling.retry_after)
             finally:
                 self._gate.leave()
-            if handling.cure is Cure.SPLIT or late >= MOST_LATE:
+            if handling.cure is Cure.SPLIT or late >= _MOST_LATE:
                 raise _TooMuchError(handling.error)
             tried += handling.cure is Cure.AGAIN
             waited = self._gate.refused_for_s if handling.cure is Cure.WAIT else 0.0
@@ -148,7 +148,7 @@ class Puller:
             if handling.cure is Cure.AGAIN:
                 self.account.add("tried_again")
                 logger.info("Earth Engine: %s; trying again", handling.error.message)
-                pause = min(LONGEST_PAUSE_S, PAUSE_S * 2 ** (tried - 1)) * random.uniform(0.5, 1.0)
+                pause = min(_LONGEST_PAUSE_S, PAUSE_S * 2 ** (tried - 1)) * random.uniform(0.5, 1.0)
                 self._stop.wait(max(pause, handling.retry_after or 0.0))
 
     def _stopped(self) -> SourceError | None:
@@ -218,7 +218,7 @@ def _grid_json(grid: GeoBox) -> dict[str, Any]:
     }
 
 
-def _read(payload: Buffer, layers: Mapping[str, str], shape: tuple[int, int]) -> Layers:
+def _read(payload: _Buffer, layers: Mapping[str, str], shape: tuple[int, int]) -> Layers:
     """Return an NPY payload's layers, by name whatever their order.
 
     Raises:
@@ -240,11 +240,11 @@ def _read(payload: Buffer, layers: Mapping[str, str], shape: tuple[int, int]) ->
     return read
 
 
-def _table(payload: Buffer) -> NDArray[Any]:
+def _table(payload: _Buffer) -> NDArray[Any]:
     """Return an NPY payload as the structured array it is, without a copy
     (https://numpy.org/neps/nep-0001-npy-format.html).
     """
-    file = io.BytesIO(payload[:HEADER_BYTES])
+    file = io.BytesIO(payload[:_HEADER_BYTES])
     try:
         reads = {
             (1, 0): np.lib.format.read_array_header_1_0,

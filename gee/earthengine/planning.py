@@ -28,7 +28,7 @@ RECIPE: Final = "coslide/recipe/2"
 """Goes into the plan, and so into the resume key: changed whenever the same scenes would give other
 pixels.
 """
-NATIVE_MARGIN_PX: Final = 8
+_NATIVE_MARGIN_PX: Final = 8
 SIDES_PX: Final = (768, 512, 256)
 """Sides a request may have: whole chunks, and at most 768 px (ten bands of a larger one come near
 the service's limits).
@@ -234,7 +234,7 @@ def estimate(blocks: Iterable[GeoBox], want: Wanted) -> tuple[int, float]:
             total += pixels * per_px
         if want.elevation:
             step_m = BANDS["dem"].resolution_m
-            side = [n * block.resolution.x / step_m + 2 * NATIVE_MARGIN_PX for n in block.shape]
+            side = [n * block.resolution.x / step_m + 2 * _NATIVE_MARGIN_PX for n in block.shape]
             requests += 1
             total += side[0] * side[1] * 3
     return requests, total / 1e6

@@ -30,7 +30,7 @@ LOOKS: Final = 4.4
 """
 RADIUS_PX: Final = 2
 FLOOR_DB, CEILING_DB = -60.0, 30.0
-ORBIT: Final = "{orbitProperties_pass} {relativeOrbitNumber_start}"
+_ORBIT: Final = "{orbitProperties_pass} {relativeOrbitNumber_start}"
 
 
 def listing(area: Area, days: DateRange) -> Any:
@@ -46,7 +46,7 @@ def listing(area: Area, days: DateRange) -> Any:
 
 def read_listing(answer: Mapping[str, Any], when: When, area: Area) -> list[Checkpoint]:
     """Return the scenes of a window, the orbit as their tile."""
-    return read_features(answer, assets.S1_POWER, when, ORBIT, area)
+    return read_features(answer, assets.S1_POWER, when, _ORBIT, area)
 
 
 def one_orbit(found: Iterable[Checkpoint], windows: Iterable[When], area: Area) -> list[Checkpoint]:

@@ -18,20 +18,20 @@ from typing import Final
 
 from configs.errors import SourceError
 
-PROJECT_CONCURRENT: Final = 40
+_PROJECT_CONCURRENT: Final = 40
 """https://developers.google.com/earth-engine/guides/usage: concurrent requests of a project, per
 endpoint.
 """
-PROJECT_PER_SECOND: Final = 100
+_PROJECT_PER_SECOND: Final = 100
 STARTS_PER_SECOND: Final = 90
 """Requests that may start within any second: the quota, less those that crowd together on the
 way.
 """
-FIRST_PROBE_S: Final = 20.0
+_FIRST_PROBE_S: Final = 20.0
 """Time before a refused limit is tried again, doubled after every failure (chosen: a probe costs
 about one second).
 """
-LONGEST_PROBE_S: Final = 600.0
+_LONGEST_PROBE_S: Final = 600.0
 UNSAID_RETRY_S: Final = 1.0
 """Pause after a refusal that names no Retry-After; doubled by every further one in a row, up to a
 minute.
@@ -55,7 +55,7 @@ def retry_after_s(header: str | None, now: Callable[[], float] = time.time) -> f
 
 
 @dataclass(frozen=True)
-class Ticket:
+class _Ticket:
     """A request's leave to go."""
 
     epoch: int
@@ -66,7 +66,7 @@ class Gate:
     """Concurrency and pace of one project's requests."""
 
     def __init__(
-        self, most: int = PROJECT_CONCURRENT, clock: Callable[[], float] = time.monotonic
+        self, most: int = _PROJECT_CONCURRENT, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._most = most
         self._clock = clock
@@ -75,7 +75,7 @@ class Gate:
         self._in_flight = self._busiest = self._epoch = self._row = self._served = 0
         self._not_before = 0.0
         self._starts: deque[float] = deque(maxlen=STARTS_PER_SECOND)
-        self._probe_at, self._probe_s = 0.0, FIRST_PROBE_S
+        self._probe_at, self._probe_s = 0.0, _FIRST_PROBE_S
         self._refused_since: float | None = None
         self._free = threading.Condition()
 
@@ -96,7 +96,7 @@ class Gate:
         with self._free:
             return max(0.0, self._not_before - self._clock())
 
-    def enter(self, most: int, stopped: Callable[[], SourceError | None]) -> Ticket:
+    def enter(self, most: int, stopped: Callable[[], SourceError | None]) -> _Ticket:
         """Return leave for one request, waiting for it.
 
         Args:
@@ -115,7 +115,7 @@ class Gate:
             self._in_flight += 1
             self._busiest = max(self._busiest, self._in_flight)
             self._starts.append(now)
-            return Ticket(self._epoch)
+            return _Ticket(self._epoch)
 
     def _pace_s(self, now: float) -> float:
         """Return how long the next start must wait for the quota of starts; a burst after a pause
@@ -129,7 +129,7 @@ class Gate:
             self._in_flight -= 1
             self._free.notify()
 
-    def served(self, ticket: Ticket) -> None:
+    def served(self, ticket: _Ticket) -> None:
         """Note a request that was answered: a full round of them raises the limit, slowly."""
         with self._free:
             self._refused_since, self._row = None, 0
@@ -140,12 +140,12 @@ class Gate:
                 return
             self._served = 0
             if self.limit > self._good:
-                self._good, self._probe_s = float(self.limit), FIRST_PROBE_S
+                self._good, self._probe_s = float(self.limit), _FIRST_PROBE_S
             if self._limit < self._most and self._clock() >= self._probe_at:
                 self._limit = min(self._most, self.limit + 1)
                 self._free.notify()
 
-    def refused(self, ticket: Ticket, retry_after: float | None) -> None:
+    def refused(self, ticket: _Ticket, retry_after: float | None) -> None:
         """Note a refusal for the rate limit: cut the limit once per burst and let nobody start
         before the time named.
         """
@@ -167,7 +167,7 @@ class Gate:
             self._limit = self._good
             self._probe_at, self._probe_s = (
                 now + self._probe_s,
-                min(2 * self._probe_s, LONGEST_PROBE_S),
+                min(2 * self._probe_s, _LONGEST_PROBE_S),
             )
         else:
             self._limit = max(1.0, min(self._limit, self._busiest) / 2)

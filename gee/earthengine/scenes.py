@@ -26,7 +26,7 @@ from configs.event import DateRange, Event, Windows
 from configs.records import Scene
 
 YEAR_DAYS: Final = 365.25
-USELESS_CLEAR: Final = 0.005
+_USELESS_CLEAR: Final = 0.005
 """Clear share of the area below which a scene is only taken where nothing better is left."""
 
 
@@ -121,12 +121,12 @@ def read_features(
             facts.get("clear"),
             cloud / 100 if cloud is not None else None,
         )
-        outline = nearest_turn(shape(feature["geometry"]).convex_hull, area)
+        outline = _nearest_turn(shape(feature["geometry"]).convex_hull, area)
         found.append(Checkpoint(scene, outline, tile.format(**facts), facts))
     return found
 
 
-def nearest_turn(outline: BaseGeometry, area: Area) -> BaseGeometry:
+def _nearest_turn(outline: BaseGeometry, area: Area) -> BaseGeometry:
     """Return an outline on the turn of the globe where the area's coordinates are; whole where it
     spans the antimeridian.
     """
@@ -141,7 +141,7 @@ def nearest_turn(outline: BaseGeometry, area: Area) -> BaseGeometry:
     return affinity.translate(outline, 360 * round((middle - (west + east) / 2) / 360))
 
 
-def season_distance_days(first: datetime, second: datetime) -> float:
+def _season_distance_days(first: datetime, second: datetime) -> float:
     """Return how far apart two moments are in the calendar, years left aside, days (0-183)."""
     days = abs((first - second).total_seconds()) / 86400 % YEAR_DAYS
     return min(days, YEAR_DAYS - days)
@@ -161,7 +161,7 @@ def best_first(
         if one.scene.when is When.POST:
             return after_s if config.post_policy == "earliest" else -after_s, one.scene.id
         age_days = -after_s / 86400
-        return season_distance_days(
+        return _season_distance_days(
             one.scene.acquired, event.time
         ) + config.age_weight * age_days, one.scene.id
 
@@ -178,7 +178,7 @@ def few_per_tile(ordered: Sequence[Checkpoint], most: int) -> list[Checkpoint]:
     kept: set[str] = set()
     for scenes in by_tile.values():
         useless = [
-            one.scene.clear_fraction is not None and one.scene.clear_fraction < USELESS_CLEAR
+            one.scene.clear_fraction is not None and one.scene.clear_fraction < _USELESS_CLEAR
             for one in scenes
         ]
         ranked = [

@@ -32,23 +32,23 @@ from gee.earthengine.transport import Transport
 
 logger = logging.getLogger(__name__)
 
-SCOPES: Final = (
+_SCOPES: Final = (
     "https://www.googleapis.com/auth/earthengine",
     "https://www.googleapis.com/auth/cloud-platform",
 )
 """The least that reading needs. Without a scope, application default credentials are refused
 (`invalid_scope`).
 """
-ENDPOINTS: Final = {
+_ENDPOINTS: Final = {
     "standard": "https://earthengine.googleapis.com",
     "high-volume": "https://earthengine-highvolume.googleapis.com",
 }
-URL_VARIABLE: Final = "COSLIDE_EE_URL"
+_URL_VARIABLE: Final = "COSLIDE_EE_URL"
 """Another endpoint, on this machine only: for tests and mirrors."""
 KEY_VARIABLE: Final = "EE_SERVICE_ACCOUNT_KEY"
 DEFAULT_VARIABLE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
-PROJECT_VARIABLE: Final = "EE_PROJECT"
-START_TRIES: Final = 3
+_PROJECT_VARIABLE: Final = "EE_PROJECT"
+_START_TRIES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ def endpoint_url(config: EarthEngineConfig) -> str:
         RequestError: ``COSLIDE_EE_URL`` names another machine; tokens are only ever sent to Google
             or to this one.
     """
-    url = os.environ.get(URL_VARIABLE, "").rstrip("/")
+    url = os.environ.get(_URL_VARIABLE, "").rstrip("/")
     if not url:
-        return ENDPOINTS[config.endpoint]
+        return _ENDPOINTS[config.endpoint]
     if urlparse(url).hostname not in ("127.0.0.1", "::1", "localhost"):
         raise RequestError(
-            f"{URL_VARIABLE}: {url} is not on this machine",
-            f"Unset {URL_VARIABLE}, or use http://127.0.0.1:PORT.",
+            f"{_URL_VARIABLE}: {url} is not on this machine",
+            f"Unset {_URL_VARIABLE}, or use http://127.0.0.1:PORT.",
         )
     return url
 
@@ -109,7 +109,7 @@ def find_credentials() -> Credentials:
             warnings.simplefilter(
                 "ignore"
             )  # google.auth warns of end-user credentials without a quota project
-            held, project = google.auth.default(scopes=SCOPES)
+            held, project = google.auth.default(scopes=_SCOPES)
     except DefaultCredentialsError as error:
         if os.environ.get(DEFAULT_VARIABLE):
             raise SourceError(
@@ -126,7 +126,7 @@ def _service_account(path: Path) -> Credentials:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         make: Any = service_account.Credentials.from_service_account_info
-        held = make(content, scopes=SCOPES)
+        held = make(content, scopes=_SCOPES)
     except (OSError, ValueError, KeyError, GoogleAuthError) as error:
         # The parser's words may quote the key: only the kind of error is told.
         raise SourceError(
@@ -163,7 +163,7 @@ def find_project(config: EarthEngineConfig, credentials: Credentials) -> str:
     Raises:
         SourceError: none of them names one.
     """
-    project = config.project or os.environ.get(PROJECT_VARIABLE) or credentials.project
+    project = config.project or os.environ.get(_PROJECT_VARIABLE) or credentials.project
     if not project:
         raise SourceError("no cloud project to charge Earth Engine's quota to", _PROJECT)
     return project
@@ -188,7 +188,7 @@ def connect(config: EarthEngineConfig) -> Session:
         config.workers,
         config.deadline_s,
         config.silence_s,
-        *(os.environ.get(name) for name in (KEY_VARIABLE, PROJECT_VARIABLE, DEFAULT_VARIABLE)),
+        *(os.environ.get(name) for name in (KEY_VARIABLE, _PROJECT_VARIABLE, DEFAULT_VARIABLE)),
     )
     with _LOCK:
         known = _CURRENT.get("session")
@@ -225,7 +225,7 @@ def _sign_in(config: EarthEngineConfig, session: Session, credentials: Credentia
     ee.data.setMaxRetries(
         0
     )  # the client's own retries ignore Retry-After and cannot split; `pixels` does both
-    for left in reversed(range(START_TRIES)):
+    for left in reversed(range(_START_TRIES)):
         try:
             ee.Initialize(
                 credentials.held,

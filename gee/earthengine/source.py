@@ -32,7 +32,7 @@ from gee.source import Elevation, Plan, Pulled, Source
 logger = logging.getLogger(__name__)
 
 LANDSAT_M, SENTINEL_M = 15.0, 10.0
-STATIC = ("dem", "slope", "hillshade", "aspect_sin", "aspect_cos", "curvature", "water")
+_STATIC = ("dem", "slope", "hillshade", "aspect_sin", "aspect_cos", "curvature", "water")
 
 
 class EarthEngineSource:
@@ -61,7 +61,7 @@ class EarthEngineSource:
             sensor=self.config.sensor,
             level=Level(self.config.level) if sentinel else Level.TOA,
             resolution_m=SENTINEL_M if sentinel else LANDSAT_M,
-            bands=frozenset({f"{when}_{name}" for when in When for name in names} | set(STATIC)),
+            bands=frozenset({f"{when}_{name}" for when in When for name in names} | set(_STATIC)),
             simulated=False,
         )
 

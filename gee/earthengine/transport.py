@@ -15,7 +15,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-CONNECT_S: Final = 10.0
+_CONNECT_S: Final = 10.0
 """Longest wait for a connection; a network that drops packets is told apart from a slow answer."""
 PIECE_BYTES: Final = 1 << 18
 REPORTS: Final = "x-earth-engine-"
@@ -63,7 +63,7 @@ class Transport:
                 uri,
                 data=body,
                 headers=headers,
-                timeout=(CONNECT_S, self._deadline_s),
+                timeout=(_CONNECT_S, self._deadline_s),
                 stream=True,
             ) as response:
                 content = self._read(response, end)

@@ -26,7 +26,7 @@ _GLANCE_PX: Final = 128
 """Side of the quick look by which a raster is found to be of the area and of codes."""
 
 
-class Opened(Protocol):
+class _Opened(Protocol):
     """A factor over one run's grid."""
 
     def on(self, block: GeoBox) -> NDArray[np.float32]:
@@ -80,7 +80,7 @@ class Factors:
         """
         self._given = config.named
         self._folder = folder
-        self._opened: dict[tuple[str, GeoBox], Opened] = {}
+        self._opened: dict[tuple[str, GeoBox], _Opened] = {}
         self._lock = Lock()
 
     @property
@@ -106,7 +106,7 @@ class Factors:
             found[name] = {"file": path.name, "sha256": sha256(path), **settings}
         return found
 
-    def open(self, name: str, whole: GeoBox) -> Opened:
+    def open(self, name: str, whole: GeoBox) -> _Opened:
         """Return a factor over a run's grid, read once.
 
         Raises:
@@ -121,7 +121,7 @@ class Factors:
         file = self._given[name].file
         return Path(file) if self._folder is None else inside(self._folder, file, f"factor {name}")
 
-    def _open(self, name: str, whole: GeoBox) -> Opened:
+    def _open(self, name: str, whole: GeoBox) -> _Opened:
         config, path, what = self._given[name], self._path(name), f"factor {name}"
         if not vectors.is_vector(config):
             raster = look_at(path.parent, path.name, config.band, what, 1.0, 0.0, config.nodata)

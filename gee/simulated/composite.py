@@ -22,7 +22,7 @@ from gee.simulated.scene import MARGIN_PX, classes
 from gee.simulated.sentinel2 import aligned
 from gee.simulated.sky import Acquisition
 
-AGE_WEIGHT = 0.25
+_AGE_WEIGHT = 0.25
 """What a day of age counts against a day of seasonal difference when a pre-event pixel is
 chosen.
 """
@@ -50,7 +50,7 @@ def preferred(overpasses: Sequence[Acquisition], when: When, event: Event) -> li
     def cost(one: Acquisition) -> float:
         age = (event.time - one.acquired).total_seconds() / 86400
         apart = age % 365.25
-        return min(apart, 365.25 - apart) + AGE_WEIGHT * age
+        return min(apart, 365.25 - apart) + _AGE_WEIGHT * age
 
     return sorted(overpasses, key=cost)
 

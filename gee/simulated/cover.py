@@ -24,8 +24,8 @@ from gee.simulated.season import dryness, leaves, season_day, snow_line_m
 from gee.simulated.slides import Shaken, cells, old_scars, slides
 from gee.simulated.world import World
 
-ONE = np.float32(1)
-CLEARING_DAYS = 330.0
+_ONE = np.float32(1)
+_CLEARING_DAYS = 330.0
 """Clearings are bare for some months and green again: one cycle."""
 
 
@@ -73,8 +73,8 @@ def place(world: World, grid: Grid) -> Place:
     farmed = _farmed(world, river, slope, patches, variety)
     forest = (
         _forest(world, grid, height, patches, detail)
-        * (ONE - np.float32(0.85) * rocky)
-        * (ONE - farmed)
+        * (_ONE - np.float32(0.85) * rocky)
+        * (_ONE - farmed)
     )
     return Place(
         world,
@@ -174,17 +174,17 @@ def _stress(ground: Place, laid: F32, day: date) -> None:
         form + np.float32(0.6), 0, 2.2
     )
     pale = spectra.between(spectra.STRAW * np.float32(0.85), spectra.LEAFLESS, ground.forest)
-    spectra.paint(laid, amount * (ONE - np.float32(0.7) * ground.rocky), pale)
+    spectra.paint(laid, amount * (_ONE - np.float32(0.7) * ground.rocky), pale)
 
 
 def _trees(ground: Place, season: float) -> F32:
     landscape = ground.world.landscape
     on, turned = leaves(landscape.weather, season, ground.height, ground.variety)
     green = spectra.between(spectra.FOREST, spectra.AUTUMN, turned)
-    spectra.paint(green, ONE - on, spectra.LEAFLESS)
+    spectra.paint(green, _ONE - on, spectra.LEAFLESS)
     always = spectra.EVERGREEN if landscape.cover.broadleaf_evergreen else spectra.CONIFER
     share = np.clip(landscape.cover.deciduous, 1e-4, 1 - 1e-4)
-    evergreen = ONE - ramp(ground.variety + np.float32(ndtri(share)), -0.35, 0.35)
+    evergreen = _ONE - ramp(ground.variety + np.float32(ndtri(share)), -0.35, 0.35)
     spectra.paint(green, evergreen, always)
     return green
 
@@ -202,7 +202,7 @@ def _open_ground(ground: Place, season: float) -> F32:
         -0.5,
         0.5,
     )
-    spectra.paint(laid, bare * (ONE - np.float32(0.9) * ground.forest), soil * np.float32(0.92))
+    spectra.paint(laid, bare * (_ONE - np.float32(0.9) * ground.forest), soil * np.float32(0.92))
     spectra.paint(
         laid, ground.rocky, np.array(landscape.ground.rock, np.float32) * np.float32(0.95)
     )
@@ -217,9 +217,9 @@ def _fields(ground: Place, laid: F32, day: date, season: float) -> None:
     block = strewn(grid, 1300.0, ground.world.key("blocks"), 0.0)
     first, second, edge = parcels(block, 118.0, 64.0, ground.world.key("parcels", (day.year)))
     phase = np.mod(np.float32(season) - np.float32(100) - first * np.float32(110), np.float32(365))
-    green = ramp(phase, 15, 55) * (ONE - ramp(phase, 110, 140))
+    green = ramp(phase, 15, 55) * (_ONE - ramp(phase, 110, 140))
     ploughed = (second < np.float32(0.5)) * (
-        ramp(phase, 140, 150) * (ONE - ramp(phase, 230, 260)) + (phase < 15)
+        ramp(phase, 140, 150) * (_ONE - ramp(phase, 230, 260)) + (phase < 15)
     )
     crop = spectra.between(spectra.STRAW, spectra.CROP, green)
     tone = np.float32(0.8) + np.float32(0.45) * second
@@ -243,20 +243,20 @@ def _cuts(ground: Place, laid: F32, day: date) -> None:
         if chance <= 0:
             continue
         cut = strewn(grid, cell, world.key("cuts", layer), 0.35)
-        age = np.mod(today - cut.second * np.float32(CLEARING_DAYS), np.float32(CLEARING_DAYS))
+        age = np.mod(today - cut.second * np.float32(_CLEARING_DAYS), np.float32(_CLEARING_DAYS))
         long, wide = (
             np.float32(cell * 0.08) + np.float32(cell * reach) * u
             for reach, u in ((0.22, cut.third), (0.12, cut.fourth))
         )
-        fresh = (ONE - np.float32(0.9) * ramp(age, 100, 210)) * (
+        fresh = (_ONE - np.float32(0.9) * ramp(age, 100, 210)) * (
             np.float32(0.3) + np.float32(0.6) * cut.third
         )
         share = (
             rectangle(cut, long, wide)
             * fresh
             * (cut.chance < chance)
-            * (ONE - ground.rocky)
-            * (ONE - ground.farmed)
+            * (_ONE - ground.rocky)
+            * (_ONE - ground.farmed)
         )
         spectra.paint(
             laid,
@@ -275,7 +275,7 @@ def _cuts(ground: Place, laid: F32, day: date) -> None:
     black = blob(burn, 200 + np.float32(600) * burn.third, ground.open_noise, 25) * (
         burn.chance < cover.burns * 3
     )
-    spectra.paint(laid, black * (ONE - ramp(age, 100, 500)) * np.float32(0.85), spectra.BURNT)
+    spectra.paint(laid, black * (_ONE - ramp(age, 100, 500)) * np.float32(0.85), spectra.BURNT)
 
 
 def _river(ground: Place, laid: F32, day: date) -> None:
@@ -287,7 +287,7 @@ def _river(ground: Place, laid: F32, day: date) -> None:
         3,
         ground.world.key("bars", day.year if day.month >= 7 else day.year - 1),
     )
-    bank = width * (ONE + np.float32(0.55) * moved)
+    bank = width * (_ONE + np.float32(0.55) * moved)
     spectra.paint(
         laid,
         np.clip((bank - ground.river_m) / np.float32(12) + np.float32(0.5), 0, 1),
@@ -318,7 +318,7 @@ def _roads(ground: Place, laid: F32, day: date) -> None:
         np.float32(1500),
     )
     cut = np.float32(3.5) + np.clip(ground.open_noise, 0, 2) * np.float32(9) * (
-        ONE - ramp(age, 200, 700)
+        _ONE - ramp(age, 200, 700)
     )
     share = np.clip((cut - away) / np.float32(10) + np.float32(0.5), 0, 1) * built
     spectra.paint(
@@ -339,7 +339,7 @@ def bareness(ground: Place, scars: Scars, old: bool) -> F32:
         + np.float32(ndtri(soil.remnant))
         + np.float32(0.5) * scars.down
     )
-    share = share * (ONE - np.float32(0.8) * ramp(rafts, -0.5, 1.0))
+    share = share * (_ONE - np.float32(0.8) * ramp(rafts, -0.5, 1.0))
     shown = np.float32(soil.faintest) + np.float32(0.95 - soil.faintest) * scars.traits[3]
     return np.asarray(
         share * (np.float32(0.85) - np.float32(0.75) * scars.traits[2]) if old else share * shown
@@ -352,11 +352,11 @@ def _scars(ground: Place, scars: Scars, laid: F32, old: bool) -> None:
     rocky = np.clip(
         np.float32(soil.rockiness) + (scars.traits[1] - np.float32(0.5)) * np.float32(0.7), 0, 1
     )
-    moist = ONE - np.float32(0.38) * scars.traits[2] * (
+    moist = _ONE - np.float32(0.38) * scars.traits[2] * (
         np.float32(0.5) + np.float32(0.5) * scars.down
     )
     tone = np.float32(soil.darkest) + np.float32(1.2 - soil.darkest) * scars.traits[0]
-    tone = tone * moist * (ONE + np.float32(0.1) * ground.detail)
+    tone = tone * moist * (_ONE + np.float32(0.1) * ground.detail)
     material = spectra.between(
         np.array(soil.soil, np.float32), np.array(soil.rock, np.float32), rocky
     )
@@ -376,5 +376,5 @@ def snow_share(ground: Place, season: float) -> F32:
         + np.float32(60) * ground.detail
     )
     above = above - np.float32(260) * np.clip(poleward, -1, 1)
-    steep = ONE - np.float32(0.7) * ramp(ground.slope_deg, 42, 58)
-    return np.asarray(ramp(above, -20, 160) * steep * (ONE - np.float32(0.55) * ground.forest))
+    steep = _ONE - np.float32(0.7) * ramp(ground.slope_deg, 42, 58)
+    return np.asarray(ramp(above, -20, 160) * steep * (_ONE - np.float32(0.55) * ground.forest))

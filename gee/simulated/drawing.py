@@ -17,14 +17,14 @@ from gee.simulated.lattice import F32, F64, Grid
 from gee.simulated.slides import Slides, outline_noise
 from gee.simulated.world import World
 
-RAGGED = 0.3
+_RAGGED = 0.3
 """Amplitude of the outline's noise relative to the half-width."""
-RAGGED_MOST_M = 14.0
-EDGE_M = 40.0
+_RAGGED_MOST_M = 14.0
+_EDGE_M = 40.0
 """Beyond this no outline changes a pixel: the noise is at most 2.1, and mixed pixels reach 6.5
 m.
 """
-OUTSIDE_M = np.float32(-1e4)
+_OUTSIDE_M = np.float32(-1e4)
 """Depth where no slide is near."""
 
 
@@ -43,7 +43,7 @@ def depth_of(x: F64, y: F64, wide: F64, px: F64, py: F64, ragged: F32) -> tuple[
     """Return (depth inside one outline in metres, position along it 0-1) at `(y, x)` pixel centres
     px `(x,)`, py `(y,)`.
     """
-    depth = np.full(ragged.shape, OUTSIDE_M, np.float32)
+    depth = np.full(ragged.shape, _OUTSIDE_M, np.float32)
     down = np.zeros(ragged.shape, np.float32)
     gx, gy = (px - x[0]).astype(np.float32)[None, :], (py - y[0]).astype(np.float32)[:, None]
     ax, ay, half = (
@@ -62,13 +62,13 @@ def depth_of(x: F64, y: F64, wide: F64, px: F64, py: F64, ragged: F32) -> tuple[
         deeper = inside > depth
         depth = np.where(deeper, inside, depth)
         down = np.where(deeper, (np.float32(k) + along) / np.float32(last + 1), down)
-    amplitude = np.float32(min(RAGGED * float(half.max()), RAGGED_MOST_M))
+    amplitude = np.float32(min(_RAGGED * float(half.max()), _RAGGED_MOST_M))
     return depth + amplitude * ragged, down
 
 
 def reach_of(slides: Slides, number: int) -> tuple[float, float, float, float]:
     """Return (west, south, east, north) of all that one slide can touch, metres."""
-    margin = float(slides.half_width[number].max()) + EDGE_M
+    margin = float(slides.half_width[number].max()) + _EDGE_M
     x, y = slides.x[number], slides.y[number]
     return (
         float(x.min()) - margin,
@@ -99,7 +99,7 @@ def draw(world: World, groups: Iterable[Slides], grid: Grid) -> Scars:
     """Return all slides of some cells on a window; where two overlap, the one a pixel lies deeper
     in.
     """
-    depth = np.full(grid.shape, OUTSIDE_M, np.float32)
+    depth = np.full(grid.shape, _OUTSIDE_M, np.float32)
     down, traits = np.zeros(grid.shape, np.float32), np.zeros((4, *grid.shape), np.float32)
     ragged = outline_noise(grid, world)
     for group, number, rows, columns in _windows(groups, grid):

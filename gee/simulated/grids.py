@@ -14,10 +14,10 @@ from odc.geo.geobox import GeoBox
 from configs.errors import RequestError
 from gee.simulated.lattice import F32, NATIVE_M, Grid, covering, spread
 
-FINEST_M = 5.0
+_FINEST_M = 5.0
 
 
-def resolution_of(block: GeoBox) -> float:
+def _resolution_of(block: GeoBox) -> float:
     """Return the pixel size of a grid in metres.
 
     Raises:
@@ -27,10 +27,10 @@ def resolution_of(block: GeoBox) -> float:
     square = (
         affine.b == affine.d == 0 and affine.a > 0 and abs(affine.a + affine.e) < 1e-9 * affine.a
     )
-    if block.crs is None or not block.crs.projected or not square or affine.a < FINEST_M:
+    if block.crs is None or not block.crs.projected or not square or affine.a < _FINEST_M:
         raise RequestError(
             f"the simulated Earth cannot fill a grid of {affine.a:g} x {affine.e:g} in {block.crs}",
-            f"Use a north-up grid of square pixels in metres (UTM), {FINEST_M:g} m or coarser.",
+            f"Use a north-up grid of square pixels in metres (UTM), {_FINEST_M:g} m or coarser.",
         )
     return float(affine.a)
 
@@ -46,7 +46,7 @@ def _aligned(block: GeoBox) -> int:
 
 def native_window(block: GeoBox) -> Grid:
     """Return the native pixels that a block is made from."""
-    step, affine = resolution_of(block), block.affine
+    step, affine = _resolution_of(block), block.affine
     height, width = (int(n) for n in block.shape)
     if times := _aligned(block):
         row, column = -round(affine.f / NATIVE_M), round(affine.c / NATIVE_M)
@@ -59,7 +59,7 @@ def requested(block: GeoBox) -> Grid:
     """Return a block as a window of a lattice: the same pixel has the same coordinates, bit for
     bit, in every window.
     """
-    step, affine = resolution_of(block), block.affine
+    step, affine = _resolution_of(block), block.affine
     row, column = -round(affine.f / step), round(affine.c / step)
     east, north = round(affine.c - column * step, 6), round(affine.f + row * step, 6)
     return Grid(step, row, column, int(block.shape[0]), int(block.shape[1]), east, north)

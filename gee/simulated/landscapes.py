@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True)
-class Relief:
+class _Relief:
     """How the ground is shaped. Lengths and heights in metres."""
 
     base_m: float
@@ -122,7 +122,7 @@ class Landscape:
 
     name: str
     stands_for: str
-    relief: Relief
+    relief: _Relief
     ground: Ground
     cover: Cover
     weather: Weather
@@ -135,7 +135,7 @@ _ALL = (
     Landscape(
         "tephra-hills",
         "Iburi 2018",
-        Relief(20, 60, 5200, 75, 1050, 105, 200, 520, 3, 0.95, 4),
+        _Relief(20, 60, 5200, 75, 1050, 105, 200, 520, 3, 0.95, 4),
         Ground(
             6.0,
             34,
@@ -159,7 +159,7 @@ _ALL = (
     Landscape(
         "alpine-valley",
         "Jiuzhaigou 2017",
-        Relief(2250, 500, 7800, 900, 3000, 400, 60, 1300, 4, 0.65, 9),
+        _Relief(2250, 500, 7800, 900, 3000, 400, 60, 1300, 4, 0.65, 9),
         Ground(
             12.0,
             37,
@@ -183,7 +183,7 @@ _ALL = (
     Landscape(
         "tropical-range",
         "Palu 2018",
-        Relief(40, 600, 8000, 650, 2600, 260, 260, 1000, 4, 0.7, 6),
+        _Relief(40, 600, 8000, 650, 2600, 260, 260, 1000, 4, 0.7, 6),
         Ground(
             7.0,
             33,
@@ -205,7 +205,7 @@ _ALL = (
     Landscape(
         "deep-gorge",
         "Luding 2022",
-        Relief(1250, 700, 9500, 1250, 3200, 400, 40, 1300, 4, 0.62, 9),
+        _Relief(1250, 700, 9500, 1250, 3200, 400, 40, 1300, 4, 0.62, 9),
         Ground(
             10.0,
             36,
@@ -229,7 +229,7 @@ _ALL = (
     Landscape(
         "loess-basin",
         "Bailong river 2008-2013",
-        Relief(1050, 400, 7500, 480, 1800, 240, 150, 700, 4, 0.8, 4),
+        _Relief(1050, 400, 7500, 480, 1800, 240, 150, 700, 4, 0.8, 4),
         Ground(
             8.0,
             31,
@@ -253,7 +253,7 @@ _ALL = (
     Landscape(
         "dry-mountains",
         "Kaikoura 2016, Hindu Kush",
-        Relief(250, 800, 8600, 900, 2700, 330, 130, 1100, 4, 0.65, 7),
+        _Relief(250, 800, 8600, 900, 2700, 330, 130, 1100, 4, 0.65, 7),
         Ground(
             11.0,
             36,

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-U64 = NDArray[np.uint64]
+_U64 = NDArray[np.uint64]
 
 NATIVE_M = 10.0
 """Spacing of the simulated sensor's own lattice, metres (Sentinel-2's 10 m bands)."""
 TERRAIN_M = 30.0
 """Spacing of the native elevation, metres."""
-OCTAVE_SCALE = 0.38
+_OCTAVE_SCALE = 0.38
 """What `fractal` divides by. The noise's own standard deviation is 0.45, so that sums of octaves
 have `FRACTAL_STD`.
 """
@@ -118,7 +118,7 @@ def key(*words: str | int | float) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def mixed(bits: U64) -> U64:
+def mixed(bits: _U64) -> _U64:
     """Return SplitMix64's finaliser of each element."""
     bits = bits ^ (bits >> np.uint64(30))
     bits = bits * np.uint64(0xBF58476D1CE4E5B9)
@@ -127,7 +127,7 @@ def mixed(bits: U64) -> U64:
     return bits ^ (bits >> np.uint64(31))
 
 
-def hashed(columns: NDArray[Any], rows: NDArray[Any], seed: int) -> U64:
+def hashed(columns: NDArray[Any], rows: NDArray[Any], seed: int) -> _U64:
     """Return the hash of integer lattice positions (broadcast together)."""
     across = columns.astype(np.int64).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     down = mixed(
@@ -137,7 +137,7 @@ def hashed(columns: NDArray[Any], rows: NDArray[Any], seed: int) -> U64:
     return mixed(across + down)
 
 
-def unit(bits: U64, part: int = 0) -> F32:
+def unit(bits: _U64, part: int = 0) -> F32:
     """Return 16 bits (`part` 0-3) of hashes as numbers in (0, 1)."""
     piece = (bits >> np.uint64(16 * part)) & np.uint64(0xFFFF)
     return (piece.astype(np.float32) + np.float32(0.5)) * np.float32(1 / 65536)
@@ -198,7 +198,7 @@ def fractal(grid: Grid, wavelength_m: float, octaves: int, seed: int, gain: floa
             weight
         )
         power += weight**2
-    return total * np.float32(1 / (OCTAVE_SCALE * power**0.5))
+    return total * np.float32(1 / (_OCTAVE_SCALE * power**0.5))
 
 
 def noise_at(x: F64, y: F64, wavelength_m: float, seed: int) -> tuple[F64, F64, F64]:

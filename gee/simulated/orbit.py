@@ -26,11 +26,11 @@ NEAR_DEG, FAR_DEG = 30.5, 46.0
 """Incidence angle on the ellipsoid at the near and the far edge of the IW swath (product
 specification).
 """
-TO_SENSOR_DEG: Final = {"ascending": 258.0, "descending": 102.0}
+_TO_SENSOR_DEG: Final = {"ascending": 258.0, "descending": 102.0}
 """Direction from the ground to the sensor, clockwise from north: right-looking from an orbit 12
 degrees off north.
 """
-NODES: Final = 40
+_NODES: Final = 40
 """Layover and shadow are sought this far along the look direction, nodes of 30 m (1.2 km)."""
 
 
@@ -109,7 +109,7 @@ def _inside(offset: F64) -> NDArray[np.bool_]:
     return (offset >= 0) & (offset < SWATH_M)
 
 
-class View(NamedTuple):
+class _View(NamedTuple):
     """How the sensor sees a window, `(y, x)`."""
 
     tangent: F32
@@ -117,18 +117,18 @@ class View(NamedTuple):
     imaged: F32
 
 
-def view_of(one: Pass, grid: Grid) -> View:
+def view_of(one: Pass, grid: Grid) -> _View:
     offset = across_track(grid.x[None, :], grid.y[:, None]) - one.track * SPACING_M
     share = np.clip(offset / SWATH_M, 0, 1)
     if one.direction == "descending":  # the sensor stands in the east
         share = 1 - share
     angle = np.radians(NEAR_DEG + (FAR_DEG - NEAR_DEG) * share)
-    return View(np.tan(angle).astype(np.float32), _inside(offset).astype(np.float32))
+    return _View(np.tan(angle).astype(np.float32), _inside(offset).astype(np.float32))
 
 
 def towards(one: Pass) -> tuple[float, float]:
     """Return (east, north) of the horizontal unit vector from the ground to the sensor."""
-    azimuth = np.radians(TO_SENSOR_DEG[one.direction])
+    azimuth = np.radians(_TO_SENSOR_DEG[one.direction])
     return float(np.sin(azimuth)), float(np.cos(azimuth))
 
 
@@ -140,13 +140,13 @@ def hidden(one: Pass, grid: Grid) -> F32:
     ground nearer, is at the same slant range.
     """
     lattice = Grid(TERRAIN_M, 0, 0, 1, 1).around(grid, TERRAIN_M)
-    wide = lattice.grown(NODES + 2)
+    wide = lattice.grown(_NODES + 2)
     height = terrain(one.world, wide).height
     here = height[lattice.inside(wide)]
     tangent = view_of(one, lattice).tangent
     east, north = towards(one)
     worst = np.full(lattice.shape, -1e4, np.float32)
-    for step in range(1, NODES + 1):
+    for step in range(1, _NODES + 1):
         metres = np.float32(step * TERRAIN_M)
         nearer = _shifted(height, wide, -north * step, east * step, lattice) - here
         further = _shifted(height, wide, north * step, -east * step, lattice) - here

@@ -11,7 +11,7 @@ import numpy as np
 from gee.simulated.lattice import F32, Grid, hashed, unit
 
 
-class Strewn(NamedTuple):
+class _Strewn(NamedTuple):
     """One hidden object a cell, seen from every pixel, `(y, x)`."""
 
     along: F32
@@ -24,7 +24,7 @@ class Strewn(NamedTuple):
     fourth: F32
 
 
-def strewn(grid: Grid, cell_m: float, seed: int, stray: float = 0.5) -> Strewn:
+def strewn(grid: Grid, cell_m: float, seed: int, stray: float = 0.5) -> _Strewn:
     """Return the object of each pixel's cell; its middle strays from the cell's by up to half of
     `stray` cells.
     """
@@ -46,12 +46,12 @@ def strewn(grid: Grid, cell_m: float, seed: int, stray: float = 0.5) -> Strewn:
     )
     angle = unit(place, 2) * np.float32(np.pi)
     ca, sa = seen(np.cos(angle)), seen(np.sin(angle))
-    return Strewn(
+    return _Strewn(
         dx * ca + dy * sa, dy * ca - dx * sa, *(seen(unit(traits, part)) for part in range(4))
     )
 
 
-def parcels(field: Strewn, length_m: float, width_m: float, seed: int) -> tuple[F32, F32, F32]:
+def parcels(field: _Strewn, length_m: float, width_m: float, seed: int) -> tuple[F32, F32, F32]:
     """Return (first, second uniform number of each pixel's parcel, edge: 1 within 5 m of its
     border), `(y, x)`.
     """
@@ -68,13 +68,13 @@ def parcels(field: Strewn, length_m: float, width_m: float, seed: int) -> tuple[
     return unit(bits, 0), unit(bits, 1), (edge < np.float32(5)).astype(np.float32)
 
 
-def rectangle(field: Strewn, half_length: F32, half_width: F32, soft_m: float = 7.0) -> F32:
+def rectangle(field: _Strewn, half_length: F32, half_width: F32, soft_m: float = 7.0) -> F32:
     """Return how much of each pixel a rectangle covers, `(y, x)` 0-1."""
     inside = np.minimum(half_length - np.abs(field.along), half_width - np.abs(field.across))
     return np.clip(inside / np.float32(2 * soft_m) + np.float32(0.5), 0, 1)
 
 
-def blob(field: Strewn, radius: F32, ragged: F32, soft_m: float = 10.0) -> F32:
+def blob(field: _Strewn, radius: F32, ragged: F32, soft_m: float = 10.0) -> F32:
     """Return how much of each pixel a ragged blob covers, `(y, x)` 0-1."""
     distance = np.sqrt(field.along**2 + np.float32(2.2) * field.across**2)
     return np.clip(

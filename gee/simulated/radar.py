@@ -30,7 +30,7 @@ LOOKS: Final = 4.4
 MARGIN_PX: Final = 4
 """Native pixels around a window: speckle reaches 1, the Lee filter 2."""
 RADIUS_PX: Final = 2
-REFERENCE_COS: Final = float(np.cos(np.radians(39.0)))
+_REFERENCE_COS: Final = float(np.cos(np.radians(39.0)))
 FLOOR_DB, CEILING_DB = -60.0, 30.0
 
 
@@ -47,15 +47,15 @@ class _Echo(NamedTuple):
 FOREST: Final = _Echo(-7.5, -13.3, 1.0)
 GRASS: Final = _Echo(-12.0, -19.0, 1.5)
 CROP: Final = _Echo(-11.0, -16.8, 1.5)
-PLOUGHED: Final = _Echo(-10.5, -19.0, 2.0)
-ROCK: Final = _Echo(-9.0, -17.0, 1.6)
+_PLOUGHED: Final = _Echo(-10.5, -19.0, 2.0)
+_ROCK: Final = _Echo(-9.0, -17.0, 1.6)
 GRAVEL: Final = _Echo(-10.5, -18.5, 2.0)
-BARE: Final = _Echo(-10.0, -18.0, 1.8)
+_BARE: Final = _Echo(-10.0, -18.0, 1.8)
 WATER: Final = _Echo(-20.0, -28.0, 3.0)
-LEAF_OFF_DB: Final = {"VV": -0.4, "VH": -1.0}
-WET_SNOW_DB: Final = -3.5
+_LEAF_OFF_DB: Final = {"VV": -0.4, "VH": -1.0}
+_WET_SNOW_DB: Final = -3.5
 _LEVEL: Final = np.float32(0)
-SCAR_SPREAD_DB: Final = (3.5, 2.0)
+_SCAR_SPREAD_DB: Final = (3.5, 2.0)
 """How much roughness and moisture, each slide's own, move the echo of a scar: so it may be darker
 or brighter than before.
 """
@@ -72,7 +72,7 @@ def echo(ground: Place, one: Pass, band: str, cleared: tuple[F32, F32]) -> F32:
     sine = view.tangent / np.sqrt(1 + view.tangent**2)
     upright = np.sqrt(1 + ground.gx**2 + ground.gy**2)
     cosine = np.clip((np.sqrt(1 - sine**2) - sine * up) / upright, 0.08, 1) / np.float32(
-        REFERENCE_COS
+        _REFERENCE_COS
     )
     facing = np.clip(
         np.sqrt(1 + up * up) / np.maximum(1 + up / view.tangent, np.float32(0.12)), 0.2, 8
@@ -100,15 +100,15 @@ def _cover(ground: Place, one: Pass, band: str, cosine: F32, cleared: tuple[F32,
     )  # dB, bare and grassy ground: it rained, or it did not
     laid = np.zeros(ground.grid.shape, np.float32)
     _paint(laid, np.ones_like(laid), GRASS, band, cosine, wet + np.float32(0.5) * ground.open_noise)
-    _paint(laid, ground.rocky, ROCK, band, cosine)
+    _paint(laid, ground.rocky, _ROCK, band, cosine)
     out, _ = leaves(weather, season, ground.height, ground.variety)
     bare_trees = (1 - out) * np.float32(ground.world.landscape.cover.deciduous)
-    trees = np.float32(LEAF_OFF_DB[band]) * bare_trees + np.float32(0.4) * ground.variety
+    trees = np.float32(_LEAF_OFF_DB[band]) * bare_trees + np.float32(0.4) * ground.variety
     _paint(laid, ground.forest, FOREST, band, cosine, trees)
     green, open_share = cleared
-    _paint(laid, ground.farmed * (1 - green), PLOUGHED, band, cosine, wet)
+    _paint(laid, ground.farmed * (1 - green), _PLOUGHED, band, cosine, wet)
     _paint(laid, ground.farmed * green, CROP, band, cosine)
-    _paint(laid, open_share, BARE, band, cosine, wet)
+    _paint(laid, open_share, _BARE, band, cosine, wet)
     _paint(
         laid,
         ramp(-ground.river_m, -1.2 * ground.world.landscape.cover.bar_m, 0.0),
@@ -120,13 +120,13 @@ def _cover(ground: Place, one: Pass, band: str, cosine: F32, cleared: tuple[F32,
         if scars is not None:
             rough, moist = (scars.traits[trait] - np.float32(0.5) for trait in (1, 2))
             own = (
-                np.float32(SCAR_SPREAD_DB[0]) * rough
-                + np.float32(SCAR_SPREAD_DB[1]) * moist
+                np.float32(_SCAR_SPREAD_DB[0]) * rough
+                + np.float32(_SCAR_SPREAD_DB[1]) * moist
                 + np.float32(0.5) * wet
             )
-            _paint(laid, bareness(ground, scars, old), BARE, band, cosine, own)
+            _paint(laid, bareness(ground, scars, old), _BARE, band, cosine, own)
     snow = snow_share(ground, season)
-    laid *= np.power(np.float32(10), snow * np.float32(WET_SNOW_DB / 10))
+    laid *= np.power(np.float32(10), snow * np.float32(_WET_SNOW_DB / 10))
     _paint(laid, water_share(ground), WATER, band, cosine, np.float32(4 * one.chance("wind") - 2))
     return laid
 

@@ -19,7 +19,7 @@ from gee.simulated.world import World
 
 TILE = 64
 """Side of a cached tile of the terrain lattice, nodes."""
-TILES_KEPT = 1024
+_TILES_KEPT = 1024
 """Cached tiles; each holds two float32 fields (32 KiB)."""
 
 
@@ -133,7 +133,7 @@ def ground_at(world: World, x: F64, y: F64) -> tuple[F64, F64]:
     return height + rough * relief.rough_m * (0.15 + 0.85 * off_floor), river
 
 
-@lru_cache(maxsize=TILES_KEPT)
+@lru_cache(maxsize=_TILES_KEPT)
 def _tile(world: World, step_m: float, row: int, column: int) -> Ground:
     """Return one whole tile: always computed alike, so that every window that shows it shows the
     same bits.

@@ -21,17 +21,17 @@ MARGIN_PX = 4
 """Native pixels around a window that blur, misplacement and 20 m pixels reach into."""
 NOISE = 0.002
 """Detector noise, reflectance (typical)."""
-BLUR_PX = 0.42
+_BLUR_PX = 0.42
 """Standard deviation of the point spread function, pixels."""
 CLOUD_MASK, SHADE_MASK = 0.07, 0.25
 """Opacities from which the mask that comes with a scene says cloud and shadow; thinner veils pass
 as clear.
 """
-UNREADABLE = 0.10
+_UNREADABLE = 0.10
 """Ground that gets less light than this share of flat sunlit ground is called shadow."""
 
 
-class Light(NamedTuple):
+class _Light(NamedTuple):
     """Illumination of a window, relative to flat ground in full sun, `(y, x)`."""
 
     direct: F32
@@ -39,7 +39,7 @@ class Light(NamedTuple):
     """How much of the sky a pixel sees, 0-1."""
 
 
-def light(ground: Place, acquisition: Acquisition, shade: F32) -> Light:
+def light(ground: Place, acquisition: Acquisition, shade: F32) -> _Light:
     """Return sunlight and sky light, terrain and cloud shadows included."""
     cosine, up = incidence(ground.world, ground.gx, ground.gy, ground.grid, acquisition.date)
     hidden = cast_shadow(ground.world, ground.grid, acquisition.date)
@@ -48,7 +48,7 @@ def light(ground: Place, acquisition: Acquisition, shade: F32) -> Light:
     relief = np.minimum(cosine / up, np.float32(2.2))
     relief = relief + np.float32(0.15) * ground.forest * (np.float32(1) - relief)
     view = np.float32(0.5) + np.float32(0.5) / np.sqrt(np.float32(1) + ground.gx**2 + ground.gy**2)
-    return Light(
+    return _Light(
         relief * (np.float32(1) - hidden) * (np.float32(1) - np.float32(0.82) * shade), view
     )
 
@@ -57,7 +57,7 @@ def classes(ground: Place, acquisition: Acquisition) -> NDArray[np.uint8]:
     """Return what the scene's mask says of each pixel of a window, `(y, x)` `ObservationClass`."""
     over = sky(acquisition, ground.grid)
     lit = light(ground, acquisition, np.zeros(ground.grid.shape, np.float32))
-    dark = lit.direct * np.float32(1 - spectra.SKY[2]) + lit.sky * spectra.SKY[2] < UNREADABLE
+    dark = lit.direct * np.float32(1 - spectra.SKY[2]) + lit.sky * spectra.SKY[2] < _UNREADABLE
     snow = snow_share(ground, season_day(acquisition.date, ground.world.southern)) > 0.25
     found = np.full(ground.grid.shape, ObservationClass.CLEAR, np.uint8)
     found[water_share(ground) > 0.6] = ObservationClass.WATER
@@ -90,7 +90,7 @@ def _lit(ground: Place, acquisition: Acquisition) -> F32:
 
 def _taps(shift_px: float) -> F32:
     offsets = np.arange(-2, 3, dtype=np.float64) - shift_px
-    weights = np.exp(-0.5 * (offsets / BLUR_PX) ** 2)
+    weights = np.exp(-0.5 * (offsets / _BLUR_PX) ** 2)
     return np.asarray((weights / weights.sum()).astype(np.float32))
 
 

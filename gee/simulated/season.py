@@ -11,7 +11,7 @@ import numpy as np
 from gee.simulated.landscapes import Weather
 from gee.simulated.lattice import F32, ramp
 
-LAPSE_DAYS_PER_M = 0.02
+_LAPSE_DAYS_PER_M = 0.02
 """Leaf-out comes later, leaf fall earlier, by this much per metre of height (about 2 days in 100 m,
 typical).
 """
@@ -24,7 +24,7 @@ def season_day(day: date, southern: bool) -> float:
 
 def leaves(weather: Weather, day: float, height: F32, variety: F32) -> tuple[F32, F32]:
     """Return (share of leaves on deciduous trees, how much they have turned), `(y, x)` 0-1."""
-    delay = (height - np.float32(500)) * np.float32(LAPSE_DAYS_PER_M) + variety * np.float32(5)
+    delay = (height - np.float32(500)) * np.float32(_LAPSE_DAYS_PER_M) + variety * np.float32(5)
     out = ramp(np.float32(day - weather.green_up_day) - delay, -12, 16)
     gone = ramp(np.float32(day - weather.leaf_fall_day) + delay, -12, 14)
     turned = ramp(np.float32(day - weather.leaf_fall_day + 26) + delay, -14, 14)

@@ -17,7 +17,7 @@ NUMBER_SPREAD: Final = 0.46
 """Standard deviation of log10 of the number of slides about Malamud et al. 2004."""
 JIBSON_SPREAD: Final = 0.51
 """Standard deviation of log10 of the Newmark displacement (Jibson 2007)."""
-INVERSE_GAMMA: Final = (1.40, 1.28e-3, -1.32e-4)
+_INVERSE_GAMMA: Final = (1.40, 1.28e-3, -1.32e-4)
 """rho, a [km²], s [km²] of the area distribution (Malamud et al. 2004)."""
 LARGEST_KM2: Final = 0.4
 """Truncation of the area distribution: its variance is infinite."""
@@ -126,7 +126,7 @@ def area_density(area_km2: F64) -> F64:
     """Return the (untruncated) probability density of slide areas, per km² (Malamud et al.
     2004).
     """
-    rho, a, s = INVERSE_GAMMA
+    rho, a, s = _INVERSE_GAMMA
     return np.asarray(
         (a / (area_km2 - s)) ** (rho + 1) * np.exp(-a / (area_km2 - s)) / (a * math.gamma(rho))
     )
@@ -134,7 +134,7 @@ def area_density(area_km2: F64) -> F64:
 
 @lru_cache(maxsize=64)
 def _truncation(scale: float) -> tuple[float, float]:
-    rho, a, s = INVERSE_GAMMA
+    rho, a, s = _INVERSE_GAMMA
     low, high = (
         gammaincc(rho, a / (25e-6 / scale - s)),
         gammaincc(rho, a / (LARGEST_KM2 / scale - s)),
@@ -146,7 +146,7 @@ def slide_areas_m2(uniform: NDArray[np.floating], scale: float = 1.0) -> F64:
     """Return slide areas from numbers in (0, 1), by the inverse of the distribution truncated to 25
     m² … 0.4 km².
     """
-    rho, a, s = INVERSE_GAMMA
+    rho, a, s = _INVERSE_GAMMA
     low, high = _truncation(scale)
     share = low + np.asarray(uniform, dtype=np.float64) * (high - low)
     return np.asarray((a / gammainccinv(rho, share) + s) * scale * 1e6)

@@ -16,14 +16,14 @@ from gee.simulated.lattice import F32, F64, Grid, fractal, ramp, spread
 from gee.simulated.sun import bands_of, sun_at
 from gee.simulated.world import SUN_BAND_M, World
 
-CLOUD_M = 60.0
+_CLOUD_M = 60.0
 """Lattice that clouds are computed on."""
 REVISIT_DAYS = 5
 SWATH_M, OVERLAP_M = 90_000.0, 14_000.0
 """Distance between neighbouring swaths and what they share. Narrower than Sentinel-2's 290 km, so
 that edges are met.
 """
-TILT = 0.21
+_TILT = 0.21
 """Swaths run 12 degrees off north."""
 
 
@@ -76,7 +76,7 @@ class Acquisition:
         return east, north
 
 
-class Sky(NamedTuple):
+class _Sky(NamedTuple):
     """The sky over a window, `(y, x)` 0-1."""
 
     cloud: F32
@@ -87,7 +87,7 @@ class Sky(NamedTuple):
 
 def across_track(x: F64, y: F64) -> F64:
     """Return the coordinate that swaths are counted along, metres."""
-    return np.asarray(x * np.cos(TILT) - y * np.sin(TILT))
+    return np.asarray(x * np.cos(_TILT) - y * np.sin(_TILT))
 
 
 def acquisitions(world: World, grid: Grid, first: date, last: date) -> list[Acquisition]:
@@ -124,11 +124,11 @@ def _opacity(acquisition: Acquisition, grid: Grid) -> F32:
     return ramp(form, edge - 0.06, edge + 0.42)
 
 
-def sky(acquisition: Acquisition, grid: Grid) -> Sky:
+def sky(acquisition: Acquisition, grid: Grid) -> _Sky:
     """Return clouds over a window and their shadows, displaced by the cloud's height and the
     sun.
     """
-    coarse = Grid(CLOUD_M, 0, 0, 1, 1).around(grid, CLOUD_M)
+    coarse = Grid(_CLOUD_M, 0, 0, 1, 1).around(grid, _CLOUD_M)
     cloud = spread(_opacity(acquisition, coarse), coarse, grid)
     shade = np.zeros(grid.shape, np.float32)
     height = 900.0 + 2400.0 * acquisition.chance("cloud height")
@@ -137,19 +137,19 @@ def sky(acquisition: Acquisition, grid: Grid) -> Sky:
             grid.step_m, grid.row + rows.start, grid.column, rows.stop - rows.start, grid.width
         )
         sun = sun_at(acquisition.world.latitude((band + 0.5) * SUN_BAND_M), acquisition.date)
-        reach = height / np.tan(sun.elevation) / CLOUD_M
+        reach = height / np.tan(sun.elevation) / _CLOUD_M
         down, right = round(-np.cos(sun.azimuth) * reach), round(np.sin(sun.azimuth) * reach)
-        lattice = Grid(CLOUD_M, 0, 0, 1, 1).around(strip, CLOUD_M)
+        lattice = Grid(_CLOUD_M, 0, 0, 1, 1).around(strip, _CLOUD_M)
         moved = Grid(
-            CLOUD_M, lattice.row + down, lattice.column + right, lattice.height, lattice.width
+            _CLOUD_M, lattice.row + down, lattice.column + right, lattice.height, lattice.width
         )
         shade[rows] = spread(_opacity(acquisition, moved), lattice, strip)
-    return Sky(cloud, shade)
+    return _Sky(cloud, shade)
 
 
 def haze(acquisition: Acquisition, grid: Grid) -> F32:
     """Return additional path reflectance at B2, `(y, x)`."""
-    coarse = Grid(CLOUD_M * 4, 0, 0, 1, 1).around(grid, CLOUD_M * 4)
+    coarse = Grid(_CLOUD_M * 4, 0, 0, 1, 1).around(grid, _CLOUD_M * 4)
     amount = (
         0.016 * acquisition.world.landscape.weather.haze * (0.3 + 1.4 * acquisition.chance("haze"))
     )

@@ -36,8 +36,8 @@ from gee.simulated.shaking import (
 )
 from gee.simulated.world import World
 
-CELL_NODES = 32
-CELL_M = CELL_NODES * TERRAIN_M
+_CELL_NODES = 32
+CELL_M = _CELL_NODES * TERRAIN_M
 """Side of a cell that slides are drawn for."""
 LONGEST_M = 600.0
 REACH_M = 880.0
@@ -46,11 +46,11 @@ m), ragged edge (40 m).
 """
 STEPS = 14
 """Points on a slide's centre line."""
-MOST_SIGMAS = 1.5
+_MOST_SIGMAS = 1.5
 """Further from the mean number of slides no earthquake here strays: beyond it half the slopes would
 fail.
 """
-PROBES = 6000
+_PROBES = 6000
 """Places at which the failure probability is summed over the affected area."""
 
 
@@ -95,7 +95,7 @@ def _shaken(
     x, y = (float(value) for value in transformer.transform(longitude, latitude))
     rng = np.random.Generator(np.random.PCG64(seed))
     strike = rng.uniform(0, np.pi)
-    epsilon = NUMBER_SPREAD * float(np.clip(rng.normal(), -MOST_SIGMAS, MOST_SIGMAS))
+    epsilon = NUMBER_SPREAD * float(np.clip(rng.normal(), -_MOST_SIGMAS, _MOST_SIGMAS))
     half = rupture_length_km(magnitude) * 500
     dx, dy = float(np.sin(strike)) * half, float(np.cos(strike)) * half
     top = max(depth_km - rupture_width_km(magnitude) / 2, 1.0)
@@ -103,7 +103,7 @@ def _shaken(
     return Shaken(world, Rupture(magnitude, (x - dx, y - dy), (x + dx, y + dy), top), number, seed)
 
 
-def failure_weight(quake: Shaken, x: F64, y: F64, slope: F64, weakness: F64) -> F64:
+def _failure_weight(quake: Shaken, x: F64, y: F64, slope: F64, weakness: F64) -> F64:
     """Return the probability of failure of ground at points; 0 beyond the affected area.
 
     `weakness` is normal noise that stands for what is not known of the ground: it moves the
@@ -127,8 +127,8 @@ def failure_weight(quake: Shaken, x: F64, y: F64, slope: F64, weakness: F64) -> 
 
 
 @lru_cache(maxsize=64)
-def total_weight(quake: Shaken) -> float:
-    """Return the integral of the failure probability over the affected area, m², from `PROBES`
+def _total_weight(quake: Shaken) -> float:
+    """Return the integral of the failure probability over the affected area, m², from `_PROBES`
     places.
     """
     rupture, reach = quake.rupture, affected_distance_km(quake.rupture.magnitude) * 1000
@@ -136,13 +136,13 @@ def total_weight(quake: Shaken) -> float:
     (x0, y0), (x1, y1) = rupture.start, rupture.end
     west, east = min(x0, x1) - reach, max(x0, x1) + reach
     south, north = min(y0, y1) - reach, max(y0, y1) + reach
-    x, y = rng.uniform(west, east, PROBES), rng.uniform(south, north, PROBES)
+    x, y = rng.uniform(west, east, _PROBES), rng.uniform(south, north, _PROBES)
     rise = [
         ground_at(quake.world, x + dx, y + dy)[0]
         for dx, dy in ((30, 0), (-30, 0), (0, 30), (0, -30))
     ]
     slope = np.arctan(np.hypot(rise[0] - rise[1], rise[2] - rise[3]) / 60.0)
-    weights = failure_weight(quake, x, y, slope, rng.normal(0, 1, PROBES))
+    weights = _failure_weight(quake, x, y, slope, rng.normal(0, 1, _PROBES))
     return float(weights.mean() * (east - west) * (north - south))
 
 
@@ -160,21 +160,21 @@ def cells(grid: Grid) -> list[tuple[int, int]]:
 
 
 def _cell_grid(row: int, column: int) -> Grid:
-    return Grid(TERRAIN_M, row * CELL_NODES, column * CELL_NODES, CELL_NODES, CELL_NODES)
+    return Grid(TERRAIN_M, row * _CELL_NODES, column * _CELL_NODES, _CELL_NODES, _CELL_NODES)
 
 
 @lru_cache(maxsize=4096)
 def slides(quake: Shaken, row: int, column: int) -> Slides:
     """Return the slides that an earthquake released in one cell."""
     grid = _cell_grid(row, column)
-    total = total_weight(quake)
+    total = _total_weight(quake)
     if total <= 0:
         return _none()
     gx, gy = gradient(quake.world, grid)
     x, y = np.meshgrid(grid.x, grid.y)
     slope = np.arctan(np.hypot(gx, gy)).astype(np.float64)
     weakness = fractal(grid, 420.0, 3, quake.world.key("weakness")).astype(np.float64) / FRACTAL_STD
-    weights = failure_weight(quake, x, y, slope, weakness)
+    weights = _failure_weight(quake, x, y, slope, weakness)
     expected = quake.total * float(weights.sum()) * TERRAIN_M**2 / total
     return _drawn(
         quake.world, grid, weights, expected, key(quake.salt, "slides", row, column), (gx, gy)

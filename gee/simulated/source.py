@@ -38,7 +38,7 @@ from gee.simulated.world import World, world
 from gee.source import Elevation, Plan, Pulled, Source, beside
 
 OPTICAL = (*spectra.BANDS, *sentinel2.BANDS)
-PROBE_PX = 40
+_PROBE_PX = 40
 """The area is probed for clouds on about this many points a side."""
 PRODUCT = "simulated Sentinel-2 L1C"
 WARNING = "simulated imagery: a test bench, not evidence about the real Earth"
@@ -312,7 +312,7 @@ def _radar(
 def _probes(area: Area, geobox: GeoBox) -> tuple[Grid, NDArray[np.bool_]]:
     """Return a coarse window over the area, and which of its points lie inside."""
     west, south, east, north = area.projected(str(geobox.crs)).bounds
-    step = max(60.0, float(np.ceil(max(east - west, north - south) / PROBE_PX / 60) * 60))
+    step = max(60.0, float(np.ceil(max(east - west, north - south) / _PROBE_PX / 60) * 60))
     grid = covering(step, west, south, east, north)
     affine = Affine(step, 0, grid.column * step, 0, -step, -grid.row * step)
     inside = area.mask(GeoBox(grid.shape, affine, geobox.crs))

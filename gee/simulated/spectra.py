@@ -37,7 +37,7 @@ GRAVEL = np.array([0.130, 0.160, 0.180, 0.220, 0.240, 0.210], np.float32)
 WATER = np.array([0.050, 0.045, 0.032, 0.020, 0.010, 0.006], np.float32)
 SNOW = np.array([0.850, 0.850, 0.850, 0.800, 0.100, 0.070], np.float32)
 BURNT = np.array([0.040, 0.046, 0.054, 0.090, 0.150, 0.160], np.float32)
-PAVED = np.array([0.115, 0.140, 0.155, 0.205, 0.235, 0.205], np.float32)
+_PAVED = np.array([0.115, 0.140, 0.155, 0.205, 0.235, 0.205], np.float32)
 
 
 def between(first: F32, second: F32, share: F32) -> F32:

@@ -12,16 +12,16 @@ from gee.simulated.lattice import F32, TERRAIN_M, Grid, spread
 from gee.simulated.relief import ground
 from gee.simulated.world import SUN_BAND_M, World
 
-HOUR_ANGLE_DEG = -22.5
+_HOUR_ANGLE_DEG = -22.5
 """10:30 local solar time, Sentinel-2's descending node."""
-LOWEST_DEG = 8.0
+_LOWEST_DEG = 8.0
 """Acquisitions are not simulated with a lower sun."""
 NEAR_NODES, FAR_NODES = 14, 22
 """Steps of the horizon search: on the 30 m lattice, then on a 120 m one (2.6 km more)."""
-FAR_M = 4 * TERRAIN_M
+_FAR_M = 4 * TERRAIN_M
 
 
-class Sun(NamedTuple):
+class _Sun(NamedTuple):
     """Direction to the sun."""
 
     elevation: float
@@ -30,10 +30,10 @@ class Sun(NamedTuple):
     """Radians clockwise from north."""
 
 
-def sun_at(latitude_deg: float, day: date) -> Sun:
+def sun_at(latitude_deg: float, day: date) -> _Sun:
     """Return the sun's position at 10:30 local solar time (declination: Cooper 1969)."""
     declination = np.radians(23.45) * np.sin(2 * np.pi * (284 + day.timetuple().tm_yday) / 365)
-    latitude, hour = np.radians(latitude_deg), np.radians(HOUR_ANGLE_DEG)
+    latitude, hour = np.radians(latitude_deg), np.radians(_HOUR_ANGLE_DEG)
     up = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(
         hour
     )
@@ -41,8 +41,8 @@ def sun_at(latitude_deg: float, day: date) -> Sun:
     north = np.cos(latitude) * np.sin(declination) - np.sin(latitude) * np.cos(
         declination
     ) * np.cos(hour)
-    elevation = max(float(np.arcsin(up)), np.radians(LOWEST_DEG))
-    return Sun(elevation, float(np.arctan2(east, north)))
+    elevation = max(float(np.arcsin(up)), np.radians(_LOWEST_DEG))
+    return _Sun(elevation, float(np.arctan2(east, north)))
 
 
 def bands_of(grid: Grid) -> list[tuple[int, slice]]:
@@ -66,7 +66,7 @@ def _shifted(values: F32, grid: Grid, rows: float, columns: float, out: Grid) ->
     return across[:-1] + (across[1:] - across[:-1]) * fr
 
 
-def _blocked(world: World, out: Grid, sun: Sun, first: int, count: int) -> F32:
+def _blocked(world: World, out: Grid, sun: _Sun, first: int, count: int) -> F32:
     """Return by how many metres the highest ground towards the sun overtops the ray, on a window of
     its lattice.
     """
@@ -94,7 +94,7 @@ def cast_shadow(world: World, grid: Grid, day: date) -> F32:
         worst = np.full(strip.shape, -1e4, np.float32)
         for step_m, first, count in (
             (TERRAIN_M, 1, NEAR_NODES),
-            (FAR_M, NEAR_NODES // 4 + 1, FAR_NODES),
+            (_FAR_M, NEAR_NODES // 4 + 1, FAR_NODES),
         ):
             lattice = Grid(step_m, 0, 0, 1, 1).around(strip, step_m)
             worst = np.maximum(

@@ -27,7 +27,7 @@ from gee.simulated.lattice import covering
 from gee.simulated.slides import Slides, cells, outline_noise, shaken, slides
 from gee.simulated.world import World, world
 
-TRACE_M = 2.5
+_TRACE_M = 2.5
 """Spacing of the lattice that outlines are traced on, metres."""
 
 
@@ -96,12 +96,12 @@ def _landscape(run: RunConfig) -> str:
 
 def _traced(earth: World, group: Slides, number: int) -> BaseGeometry:
     """Return one slide's outline as polygons, metres."""
-    grid = covering(TRACE_M, *reach_of(group, number))
+    grid = covering(_TRACE_M, *reach_of(group, number))
     line = group.x[number], group.y[number], group.half_width[number]
     depth, _ = depth_of(*line, grid.x, grid.y, outline_noise(grid, earth))
     corner = np.array([grid.x[0], grid.y[0]])
     contours = [c for c in find_contours(depth, 0.0) if len(c) >= 4]  # type: ignore[no-untyped-call]  # scikit-image ships none
-    rings = [Polygon(corner + c[:, ::-1] * (TRACE_M, -TRACE_M)) for c in contours]
+    rings = [Polygon(corner + c[:, ::-1] * (_TRACE_M, -_TRACE_M)) for c in contours]
     shells = sorted((ring.buffer(0) for ring in rings), key=lambda ring: -ring.area)
     whole: BaseGeometry = Polygon()
     for shell in shells:  # a ring inside another is a hole; outlines are nested at most once

@@ -25,7 +25,7 @@ from inventory.outline.outline import Inventory, code_of
 Shapes = NDArray[Any]
 
 WITHIN, BELOW = "within", "below"
-READ_AT_ONCE_M = 20_000.0
+_READ_AT_ONCE_M = 20_000.0
 """Side of the squares of landslides for which the user's features are read together."""
 
 _WHERE = (
@@ -34,8 +34,8 @@ _WHERE = (
     Field("name", "text", "Name in the user's layer"),
     Field("kind", "text", "Kind in the user's layer"),
 )
-ROAD_FIELDS = (*_WHERE, Field("length_m", "real", "Length of this piece in metres; indicative"))
-REACH_FIELDS = (
+_ROAD_FIELDS = (*_WHERE, Field("length_m", "real", "Length of this piece in metres; indicative"))
+_REACH_FIELDS = (
     Field("landslide", "text", "Id of the landslide"),
     Field("reach_angle_deg", "real", "Least angle from its crown that was followed, degrees"),
     Field("area_m2", "real", "Area below it within its reach in square metres; indicative"),
@@ -67,7 +67,7 @@ class Affected:
 def _squares(bounds: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     """Return the positions of the landslides of each square on the ground."""
     centres = np.stack([bounds[:, [0, 2]].mean(axis=1), bounds[:, [1, 3]].mean(axis=1)], axis=1)
-    _, member = np.unique(np.floor_divide(centres, READ_AT_ONCE_M), axis=0, return_inverse=True)
+    _, member = np.unique(np.floor_divide(centres, _READ_AT_ONCE_M), axis=0, return_inverse=True)
     return [
         np.flatnonzero(member.ravel() == number)
         for number in range(int(member.max(initial=-1)) + 1)
@@ -144,7 +144,7 @@ def _roads(
         "blocked; indicative"
     )
     layer = Layer(
-        "affected_roads", "Roads possibly blocked", words, "MultiLineString", ROAD_FIELDS, lines
+        "affected_roads", "Roads possibly blocked", words, "MultiLineString", _ROAD_FIELDS, lines
     )
     return columns, _by_road(lines), layer
 
@@ -234,7 +234,7 @@ def _reach(landslides: gpd.GeoDataFrame, zones: Shapes, config: AffectedConfig) 
         "Possible reach",
         words,
         "MultiPolygon",
-        REACH_FIELDS,
+        _REACH_FIELDS,
         frame[~frame.geometry.is_empty],
     )
 

@@ -30,7 +30,7 @@ BLOCK_PX = 2048
 """Landslides are followed block by block; only a block's terrain, and what lies within reach of it,
 is in memory.
 """
-LEAST_SHARE = 0.8
+_LEAST_SHARE = 0.8
 """Share of the steepest gradient from which a path goes there too. Chosen: on a plane these are the
 two directions of the eight that flank the fall line, as in D-infinity (Tarboton 1997)."""
 
@@ -94,7 +94,7 @@ def below(
         to = front.at[:, None] + offsets  # (front, 8)
         dip = (z[front.at][:, None] - z[to]) / lengths
         far, outside = front.far_m[:, None] + lengths, front.outside_m[:, None] + lengths
-        go = (dip >= np.maximum(LEAST_SHARE * dip.max(axis=1), 0)[:, None]) & ~reached[to]
+        go = (dip >= np.maximum(_LEAST_SHARE * dip.max(axis=1), 0)[:, None]) & ~reached[to]
         go &= (z[crown] - z[to] >= tangent * far) & (outside <= limit_m)
         order = np.argsort(
             far[go], kind="stable"

@@ -27,18 +27,18 @@ from configs.vectors import Layer, layer_name
 from inventory.formats.geojson import in_lonlat
 
 Floats = NDArray[np.float64]
-Box = tuple[float, float, float, float]
+_Box = tuple[float, float, float, float]
 
 NAMES = ("name", "ref", "road_name", "street")
 KINDS = ("highway", "fclass", "class", "type", "building")
 """Fields that name a feature, and say its kind, in the order they are looked for (OpenStreetMap's
 and Geofabrik's first).
 """
-MOST_CELLS = 200_000
+_MOST_CELLS = 200_000
 """Cells of a population raster that are looked at together."""
 
 
-def _boxes(bounds: Box, source: str, target: str) -> list[Box]:
+def _boxes(bounds: _Box, source: str, target: str) -> list[_Box]:
     """Return bounds in another CRS; two boxes where they cross the antimeridian of a geographic
     one.
     """
@@ -49,12 +49,12 @@ def _boxes(bounds: Box, source: str, target: str) -> list[Box]:
     return [(west, south, east, north)]
 
 
-def _area_boxes(area: Area, crs: str) -> list[Box]:
+def _area_boxes(area: Area, crs: str) -> list[_Box]:
     west, south, east, north = area.projected().bounds
     return _boxes((west, south, east, north), area.crs, crs)
 
 
-def _meet(a: Box, b: Box) -> bool:
+def _meet(a: _Box, b: _Box) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
@@ -125,7 +125,7 @@ class Features:
             _meet(tuple(total), box) for box in _area_boxes(area, self.crs)
         )
 
-    def near(self, bounds: Box, crs: str) -> gpd.GeoDataFrame:
+    def near(self, bounds: _Box, crs: str) -> gpd.GeoDataFrame:
         """Return the valid features that meet bounds, in `crs`: `fid`, `name`, `kind`, geometry."""
         parts = [
             pyogrio.read_dataframe(
@@ -159,7 +159,7 @@ class People:
 
     path: Path
     crs: str
-    bounds: Box
+    bounds: _Box
 
     @classmethod
     def open(cls, text: str) -> People:
@@ -229,7 +229,7 @@ def _people(file: Any, polygon: Any) -> float:
     if left >= right or top >= bottom:
         return float("nan")
     shapely.prepare(polygon)
-    total, at_once = 0.0, max(1, MOST_CELLS // (right - left))
+    total, at_once = 0.0, max(1, _MOST_CELLS // (right - left))
     for first in range(top, bottom, at_once):
         last = min(first + at_once, bottom)
         count = (

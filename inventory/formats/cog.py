@@ -31,26 +31,26 @@ from inventory.outline.outline import OUTSIDE, Inventory, Strip, code_of, strips
 BLOCK_PX = 512
 UNSEEN = 255
 """Value of ``landslides.tif`` where nothing was observed."""
-CACHE_BYTES = 128 * 2**20
-DECIMALS = 3
+_CACHE_BYTES = 128 * 2**20
+_DECIMALS = 3
 """Digits of a stored probability. Chosen: a twentieth of what any calibration can claim, and half
 the file.
 """
 
-Categories = Mapping[int, tuple[str, str]]
+_Categories = Mapping[int, tuple[str, str]]
 """Name and colour of each value of a raster of classes."""
 Draw = Callable[[Strip], NDArray[Any]]
 """What is written of a strip, `(y, x)`."""
 
 
 @dataclass(frozen=True)
-class Cog:
+class _Cog:
     """How a raster is stored."""
 
     dtype: str
     nodata: float
     description: str
-    categories: Categories | None = None
+    categories: _Categories | None = None
 
     def options(self) -> dict[str, Any]:
         """Return the creation options of GDAL's COG driver."""
@@ -69,9 +69,9 @@ class Cog:
         }
 
 
-PROBABILITY = Cog("float32", np.nan, "landslide probability, 0 to 1")
-LANDSLIDES = Cog("uint8", UNSEEN, "1 landslide, 0 observed and none, 255 not observed", MASK)
-OBSERVED = Cog(
+_PROBABILITY = _Cog("float32", np.nan, "landslide probability, 0 to 1")
+LANDSLIDES = _Cog("uint8", UNSEEN, "1 landslide, 0 observed and none, 255 not observed", MASK)
+_OBSERVED = _Cog(
     "uint8",
     OUTSIDE,
     "what was seen of each pixel",
@@ -81,7 +81,7 @@ OBSERVED = Cog(
 
 def _fill(
     path: Path,
-    cog: Cog,
+    cog: _Cog,
     geobox: GeoBox,
     blocks: Iterator[tuple[slice, NDArray[Any]]],
     tags: dict[str, str],
@@ -118,7 +118,7 @@ def _fill(
             file.write(block, 1, window=Window(0, rows.start, width, rows.stop - rows.start))
 
 
-def _name_categories(path: Path, categories: Categories) -> None:
+def _name_categories(path: Path, categories: _Categories) -> None:
     """Write the category names where GDAL looks for them."""
     root = ET.Element("PAMDataset")
     names = ET.SubElement(ET.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
@@ -129,7 +129,7 @@ def _name_categories(path: Path, categories: Categories) -> None:
 
 def write_cog(
     path: Path,
-    cog: Cog,
+    cog: _Cog,
     geobox: GeoBox,
     blocks: Iterator[tuple[slice, NDArray[Any]]],
     tags: dict[str, str],
@@ -144,7 +144,7 @@ def write_cog(
             (rows, `(y, x)`).
         tags: what the file says of itself.
     """
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_PAM_ENABLED="NO"), replacing(path) as part:
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_PAM_ENABLED="NO"), replacing(path) as part:
         plain = part.with_name(part.name + ".plain")
         try:
             _fill(plain, cog, geobox, blocks, tags)
@@ -158,7 +158,7 @@ def write_cog(
 
 def rounded(probability: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
     """Return probabilities to three digits, except where that would move one over the threshold."""
-    short = np.round(probability, DECIMALS)
+    short = np.round(probability, _DECIMALS)
     with np.errstate(invalid="ignore"):
         return np.where((short >= threshold) == (probability >= threshold), short, probability)
 
@@ -199,10 +199,10 @@ def write_rasters(
     def seen(strip: Strip) -> NDArray[np.uint8]:
         return strip.observation
 
-    plans: list[tuple[str, Cog, Draw]] = [
+    plans: list[tuple[str, _Cog, Draw]] = [
         ("landslides.tif", LANDSLIDES, mask),
-        ("probability.tif", PROBABILITY, rounded_probability),
-        ("observation.tif", OBSERVED, seen),
+        ("probability.tif", _PROBABILITY, rounded_probability),
+        ("observation.tif", _OBSERVED, seen),
     ]
     return {
         name: write_cog(

@@ -33,7 +33,7 @@ FILE = "ems.gpkg"
 FORMAT = format_of("ems")
 EVENT_TYPE, OBJECT = "6-Mass Movement", "Landslide"
 
-SOURCE_FIELDS = (
+_SOURCE_FIELDS = (
     Field("source_nam", "text", "Source name"),
     Field("src_date", "text", "Source date, dd/mm/yyyy"),
     Field("source_tm", "text", "Source time (UTC), Thh:mm:ssZ"),
@@ -48,12 +48,12 @@ AREA_FIELDS = (
     Field("locality", "text", "The place"),
     Field("map_type", "text", "Product type"),
 )
-FOOTPRINT_FIELDS = (
+_FOOTPRINT_FIELDS = (
     Field("obj_type", "text", "Image Footprint, or Not Analysed where nothing could be seen"),
     Field("or_src_id", "integer", "The image, src_id of the source table"),
     Field("notation", "text", "Comment"),
 )
-OBSERVED_FIELDS = (
+_OBSERVED_FIELDS = (
     Field("event_type", "text", "Event type"),
     Field("obj_desc", "text", "Object description"),
     Field("det_method", "text", "Determination method"),
@@ -61,7 +61,7 @@ OBSERVED_FIELDS = (
     Field("dmg_src_id", "integer", "The image it was seen in, src_id of the source table"),
     Field("area", "real", "Area affected by the event, hectares"),
 )
-SUMMARY_FIELDS = (
+_SUMMARY_FIELDS = (
     Field("category", "text", "What was counted"),
     Field("unit", "text", "In what"),
     Field("affected", "real", "How much of it"),
@@ -100,8 +100,8 @@ def _sources(about: About, resolution_m: float) -> Layer:
         }
         for number, scene in enumerate(about.scenes, 1)
     ]
-    frame = pd.DataFrame(rows, columns=[field.name for field in SOURCE_FIELDS])
-    return Layer("source", "Source", "Imagery used", None, SOURCE_FIELDS, frame)
+    frame = pd.DataFrame(rows, columns=[field.name for field in _SOURCE_FIELDS])
+    return Layer("source", "Source", "Imagery used", None, _SOURCE_FIELDS, frame)
 
 
 def _area(about: About, area: Layer) -> Layer:
@@ -144,7 +144,7 @@ def _footprints(scenes: Layer, unseen: Layer) -> Layer:
         "orientation"
     )
     return Layer(
-        "imageFootprintA", "Image footprint", words, "MultiPolygon", FOOTPRINT_FIELDS, frame
+        "imageFootprintA", "Image footprint", words, "MultiPolygon", _FOOTPRINT_FIELDS, frame
     )
 
 
@@ -175,7 +175,12 @@ def _observed(inventory: Inventory, about: About) -> Layer:
     }
     frame = _lonlat(landslides, fields)
     return Layer(
-        "observedEventA", "Observed event", "The landslides", "MultiPolygon", OBSERVED_FIELDS, frame
+        "observedEventA",
+        "Observed event",
+        "The landslides",
+        "MultiPolygon",
+        _OBSERVED_FIELDS,
+        frame,
     )
 
 
@@ -190,13 +195,13 @@ def _summary(summary: Summary) -> Layer:
             for what, unit, count in summary.affected_rows()
         ),
     ]
-    frame = pd.DataFrame(rows, columns=[field.name for field in SUMMARY_FIELDS])
+    frame = pd.DataFrame(rows, columns=[field.name for field in _SUMMARY_FIELDS])
     return Layer(
         "summaryTable",
         "Summary table",
         "The inventory in a few numbers",
         None,
-        SUMMARY_FIELDS,
+        _SUMMARY_FIELDS,
         frame,
     )
 

@@ -19,7 +19,7 @@ from configs.files import replacing
 from inventory.formats.layers import Layer
 from inventory.outline.outline import code_of
 
-DIGITS = 6
+_DIGITS = 6
 """Decimals of a degree: a tenth of a metre, as RFC 7946 (section 11.2) advises."""
 
 
@@ -72,7 +72,7 @@ def in_lonlat(polygons: NDArray[Any], crs: str) -> NDArray[Any]:
     if len(lon):  # one piece on either side of the antimeridian, until it is cut
         lon = lon[0] + (lon - lon[0] + 180) % 360 - 180
     moved = shapely.set_coordinates(
-        polygons.copy(), np.column_stack([np.round(lon, DIGITS), np.round(lat, DIGITS)])
+        polygons.copy(), np.column_stack([np.round(lon, _DIGITS), np.round(lat, _DIGITS)])
     )
     return np.array([_proper(each) for each in moved], dtype=object)
 
@@ -108,7 +108,7 @@ def bbox_of(polygons: NDArray[Any]) -> list[float] | None:
     return [west, south, east, north]
 
 
-def plain_value(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     """Return a field's value as JSON knows it: dates as ISO 8601 text, unknown numbers and dates as
     null.
     """
@@ -126,7 +126,7 @@ def properties(layer: Layer) -> list[dict[str, Any]]:
     names = [field.name for field in layer.fields]
     rows = layer.frame[names].astype(object).itertuples(index=False, name=None)
     return [
-        {name: plain_value(value) for name, value in zip(names, row, strict=True)} for row in rows
+        {name: _plain_value(value) for name, value in zip(names, row, strict=True)} for row in rows
     ]
 
 

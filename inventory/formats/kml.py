@@ -68,7 +68,7 @@ def _ring(ring: Any) -> str:
     return f"<LinearRing><coordinates>{line}</coordinates></LinearRing>"
 
 
-def shape_of(polygons: Any) -> str:
+def _shape_of(polygons: Any) -> str:
     """Return a MultiPolygon as KML geometry."""
     parts = []
     for polygon in shapely.get_parts(polygons):
@@ -112,7 +112,7 @@ def _landslides(layer: Layer) -> Iterator[str]:
         )
         yield (
             "<Placemark "
-            f"id={quoteattr(fields['id'])}>{head}{_data(fields)}{shape_of(shape)}</Placemark>"
+            f"id={quoteattr(fields['id'])}>{head}{_data(fields)}{_shape_of(shape)}</Placemark>"
         )
     yield "</Folder>"
 
@@ -125,7 +125,7 @@ def _ground(layer: Layer, style: str, name: str, simplify_m: float, visible: boo
         if not shape.is_empty:
             head = f"<name>{text(called)}</name><visibility>{int(visible)}</visibility>"
             head += f"<styleUrl>#{style}</styleUrl>"
-            yield f"<Placemark>{head}{shape_of(shape)}</Placemark>"
+            yield f"<Placemark>{head}{_shape_of(shape)}</Placemark>"
     yield "</Folder>"
 
 

@@ -68,7 +68,7 @@ AREA_FIELDS = (
     Field("observed_fraction", "real", "Observed share of the area without water, 0 to 1"),
     Field("resolution_m", "real", "Spacing of the grid in metres"),
 )
-UNSEEN_FIELDS = (
+_UNSEEN_FIELDS = (
     Field("class", "integer", "Observation class, as in observation.tif"),
     Field("why", "text", "The class in words"),
     Field("area_m2", "real", "Area in square metres, as drawn"),
@@ -78,7 +78,7 @@ UNSEEN_FIELDS = (
         "Pixel size the outline was drawn at, in metres; observation.tif has every pixel",
     ),
 )
-SCENE_FIELDS = (
+_SCENE_FIELDS = (
     Field("id", "text", "Identifier of the acquisition at its provider"),
     Field("window", "text", "pre or post: before or after the event"),
     Field("acquired", "datetime", "Time of acquisition, UTC"),
@@ -92,7 +92,7 @@ SCENE_FIELDS = (
     ),
     Field("used_km2", "real", "Area drawn from acquisitions of that day"),
 )
-EVENT_FIELDS = (
+_EVENT_FIELDS = (
     Field("name", "text", "Folder name of the event"),
     Field("title", "text", "The event in words"),
     Field("time", "datetime", "Origin time, UTC"),
@@ -117,14 +117,14 @@ EVENT_FIELDS = (
 )
 
 
-AFFECTED_FIELDS = tuple(Field(name, "real", words) for name, words in AFFECTED.items())
+_AFFECTED_FIELDS = tuple(Field(name, "real", words) for name, words in AFFECTED.items())
 """Fields of ``landslides`` that are there where the user gave layers of what may be affected."""
 
 
 def inventory_layers(inventory: Inventory) -> list[Layer]:
     """Return the layers ``landslides`` and ``rejected``."""
     crs = inventory.geobox.crs
-    more = tuple(each for each in AFFECTED_FIELDS if each.name in inventory.landslides.columns)
+    more = tuple(each for each in _AFFECTED_FIELDS if each.name in inventory.landslides.columns)
     return [
         Layer(
             "landslides",
@@ -161,7 +161,7 @@ def area_layer(about: About, summary: Summary, inventory: Inventory) -> Layer:
 def unseen_layer(frame: gpd.GeoDataFrame) -> Layer:
     """Return the layer ``not_observed``."""
     words = "What was not seen, and why: nothing is said about landslides here"
-    return Layer("not_observed", "Not observed", words, "MultiPolygon", UNSEEN_FIELDS, frame)
+    return Layer("not_observed", "Not observed", words, "MultiPolygon", _UNSEEN_FIELDS, frame)
 
 
 def scenes_layer(about: About, footprints: gpd.GeoDataFrame) -> Layer:
@@ -180,10 +180,10 @@ def scenes_layer(about: About, footprints: gpd.GeoDataFrame) -> Layer:
         }
         for scene in about.scenes
     ]
-    names = [each.name for each in SCENE_FIELDS if each.name != "used_km2"]
+    names = [each.name for each in _SCENE_FIELDS if each.name != "used_km2"]
     frame = footprints.assign(**{name: [row[name] for row in rows] for name in names})
     words = "Acquisitions, drawn where pixels of their day were used"
-    return Layer("scenes", "Scenes", words, "MultiPolygon", SCENE_FIELDS, frame)
+    return Layer("scenes", "Scenes", words, "MultiPolygon", _SCENE_FIELDS, frame)
 
 
 def event_layer(about: About, summary: Summary, inventory: Inventory) -> Layer:
@@ -222,7 +222,7 @@ def event_layer(about: About, summary: Summary, inventory: Inventory) -> Layer:
         "Epicentre",
         words or "The earthquake, and the headline",
         "Point",
-        EVENT_FIELDS,
+        _EVENT_FIELDS,
         frame,
     )
 

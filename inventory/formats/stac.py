@@ -28,9 +28,9 @@ from inventory.formats.geojson import outline_wgs84
 from inventory.outline.outline import Inventory, code_of
 from inventory.summary import Summary, headline
 
-ITEM = "item.json"
-PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
-LEFT_OUT = ("log.jsonl", ITEM)
+_ITEM = "item.json"
+_PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+_LEFT_OUT = ("log.jsonl", _ITEM)
 """Files without a checksum: the log grows until the very end."""
 
 _MULTIHASH_SHA256 = "1220"
@@ -76,7 +76,7 @@ def _item(about: About, summary: Summary, inventory: Inventory) -> pystac.Item:
             "coslide:format": format_of("item"),
             **{f"coslide:{name}": value for name, value in summary.as_plain().items()},
         },
-        stac_extensions=[PROCESSING],
+        stac_extensions=[_PROCESSING],
     )
     for rel, href in (("root", "../../catalog.json"), ("parent", "../catalog.json")):
         item.add_link(pystac.Link(rel, href, pystac.MediaType.JSON))
@@ -135,9 +135,9 @@ def write_stac_item(folder: Path, about: About, inventory: Inventory, summary: S
     """
     item = _item(about, summary, inventory)
     for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and path.name not in LEFT_OUT:
+        if path.is_file() and not path.name.startswith(".") and path.name not in _LEFT_OUT:
             _add(item, path)
-    target = folder / ITEM
+    target = folder / _ITEM
     item.set_self_href(None)
     write_text(
         target,
@@ -146,7 +146,7 @@ def write_stac_item(folder: Path, about: About, inventory: Inventory, summary: S
     return target
 
 
-CATALOG = "catalog.json"
+_CATALOG = "catalog.json"
 
 
 def _link(
@@ -190,36 +190,36 @@ def write_event_catalog(event: EventFolder) -> Path:
     """Return the path of an event's catalog: its revisions, oldest first. The caller holds the
     event's lock.
     """
-    links = [_link("root", f"../{CATALOG}"), _link("parent", f"../{CATALOG}")]
+    links = [_link("root", f"../{_CATALOG}"), _link("parent", f"../{_CATALOG}")]
     title = event.folder.name
     for number, layout in event.revisions().items():
-        item = _read(layout.folder / ITEM)
+        item = _read(layout.folder / _ITEM)
         if item is None:
             continue
         properties = item.get("properties", {})
         title = str(properties.get("title", title))
         words = f"Revision {number}: {properties.get('coslide:landslide_count', '?')} landslides"
         links.append(
-            _link("item", f"./{layout.folder.name}/{ITEM}", words, pystac.MediaType.GEOJSON)
+            _link("item", f"./{layout.folder.name}/{_ITEM}", words, pystac.MediaType.GEOJSON)
         )
     description = "Revisions of one event's landslide inventory; the last one is the latest."
-    return _write(event.folder / CATALOG, _catalog(event.folder.name, title, description, links))
+    return _write(event.folder / _CATALOG, _catalog(event.folder.name, title, description, links))
 
 
 def write_root_catalog(out: Path) -> Path:
     """Return the path of the catalog over the events of an output folder. The caller sees to it
     that nobody else writes it.
     """
-    links = [_link("root", f"./{CATALOG}")]
-    for path in sorted(out.glob(f"*/{CATALOG}")):
+    links = [_link("root", f"./{_CATALOG}")]
+    for path in sorted(out.glob(f"*/{_CATALOG}")):
         child = _read(path)
         if child is not None and child.get("type") == "Catalog":
             links.append(
                 _link(
                     "child",
-                    f"./{path.parent.name}/{CATALOG}",
+                    f"./{path.parent.name}/{_CATALOG}",
                     str(child.get("title", path.parent.name)),
                 )
             )
     description = "Landslide inventories mapped by coslide, one catalog an event."
-    return _write(out / CATALOG, _catalog("coslide", "Landslide inventories", description, links))
+    return _write(out / _CATALOG, _catalog("coslide", "Landslide inventories", description, links))

@@ -21,7 +21,7 @@ from configs.clean import CleanConfig
 from inventory.outline.measure import Floats, Measures
 
 STATUSES = ("unreviewed", "confirmed", "dismissed")
-CONFIDENCES = ("high", "medium", "low")
+_CONFIDENCES = ("high", "medium", "low")
 
 FIELDS: dict[str, str] = {
     "id": "Name of the landslide, the same in every revision of the event",
@@ -116,7 +116,7 @@ def confidence_of(mean: Floats, config: CleanConfig, out_of_domain: bool) -> NDA
     names = np.where(
         mean >= config.confidence_high, 0, np.where(mean >= config.confidence_medium, 1, 2)
     )
-    return np.array(CONFIDENCES, dtype=object)[np.maximum(names, int(out_of_domain))]
+    return np.array(_CONFIDENCES, dtype=object)[np.maximum(names, int(out_of_domain))]
 
 
 def attributed(

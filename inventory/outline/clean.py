@@ -16,11 +16,11 @@ from configs.clean import CleanConfig
 from inventory.outline.measure import Floats, Measures
 from inventory.outline.words import words_of
 
-SEPARATOR = "; "
+_SEPARATOR = "; "
 """Between several reasons of one patch."""
 
 
-class Judgement(NamedTuple):
+class _Judgement(NamedTuple):
     """What a rule says of all patches."""
 
     rule: str
@@ -38,29 +38,29 @@ def _share(part: Floats, whole: Floats) -> Floats:
 
 def _judgements(
     patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig
-) -> list[Judgement]:
+) -> list[_Judgement]:
     """Return what each rule that is on says; NaN (not known) never rejects."""
-    verdicts: list[Judgement] = []
+    verdicts: list[_Judgement] = []
     sums = measures.sums
     if (limit := config.min_area_m2) is not None:
         area = patches["area_m2"].to_numpy()
-        verdicts.append(Judgement("min_area_m2", area < limit, area, limit))
+        verdicts.append(_Judgement("min_area_m2", area < limit, area, limit))
     if (limit := config.max_length_width_ratio) is not None:
         ratio = patches["length_width_ratio"].to_numpy()
-        verdicts.append(Judgement("max_length_width_ratio", ratio > limit, ratio, limit))
+        verdicts.append(_Judgement("max_length_width_ratio", ratio > limit, ratio, limit))
     if (limit := config.min_slope_deg) is not None:
         slope = patches["slope_mean_deg"].to_numpy()
-        verdicts.append(Judgement("min_slope_deg", slope < limit, slope, limit))
+        verdicts.append(_Judgement("min_slope_deg", slope < limit, slope, limit))
     if (limit := config.max_water_fraction) is not None:
         water = np.minimum(_share(sums["water"], sums["pixels"]), 1)
-        verdicts.append(Judgement("max_water_fraction", water > limit, 100 * water, 100 * limit))
+        verdicts.append(_Judgement("max_water_fraction", water > limit, 100 * water, 100 * limit))
     if (limit := config.bare_before_ndvi) is not None:
         pre, post = (_share(sums[when], sums["ndvi_pixels"]) for when in ("pre", "post"))
         bare = (pre < limit) & (pre - post < config.bare_min_drop)
-        verdicts.append(Judgement("bare_before_ndvi", bare, pre, limit))
+        verdicts.append(_Judgement("bare_before_ndvi", bare, pre, limit))
     if (limit := config.max_edge_fraction) is not None:
         edge = patches["edge_fraction"].to_numpy()
-        verdicts.append(Judgement("max_edge_fraction", edge > limit, 100 * edge, 100 * limit))
+        verdicts.append(_Judgement("max_edge_fraction", edge > limit, 100 * edge, 100 * limit))
     return verdicts
 
 
@@ -77,7 +77,7 @@ def reasons(patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig) 
                     value=judgement.values[i], limit=judgement.limit
                 )
             )
-    return np.array([SEPARATOR.join(each) for each in found], dtype=object)
+    return np.array([_SEPARATOR.join(each) for each in found], dtype=object)
 
 
 def counted(reasons_given: pd.Series[Any]) -> dict[str, int]:
@@ -86,7 +86,7 @@ def counted(reasons_given: pd.Series[Any]) -> dict[str, int]:
     """
     words = words_of()["rules"]
     patterns = [(_pattern(rule["reason"]), rule["rule"]) for rule in words.values()]
-    reasons = reasons_given.str.split(SEPARATOR).explode()
+    reasons = reasons_given.str.split(_SEPARATOR).explode()
     general = reasons.map(lambda reason: _general(str(reason), patterns))
     return {str(rule): int(count) for rule, count in general.value_counts().items()}
 

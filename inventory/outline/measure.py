@@ -17,7 +17,7 @@ from configs.bands import When
 from configs.records import ObservationClass
 from configs.stack import CHUNK_PX, Stack
 
-COLUMNS_PX = 4 * CHUNK_PX
+_COLUMNS_PX = 4 * CHUNK_PX
 """Width of the blocks that are read from the stack; blocks without a landslide are never read."""
 
 _SUMS = (
@@ -96,8 +96,8 @@ class Gauge:
         observation: NDArray[np.uint8],
     ) -> None:
         """Tally a strip: everything `(y, x)`, `rows` where it lies on the grid."""
-        for left in range(0, mask.shape[1], COLUMNS_PX):
-            columns = slice(left, left + COLUMNS_PX)
+        for left in range(0, mask.shape[1], _COLUMNS_PX):
+            columns = slice(left, left + _COLUMNS_PX)
             inside = mask[:, columns]
             if inside.any():
                 at = labels[:, columns][inside]

@@ -25,7 +25,7 @@ from inventory.outline.polygons import Tracer, simplified
 
 OUTSIDE = 255
 """Value of the observation raster outside the area."""
-STRIP_ROWS = 2 * CHUNK_PX
+_STRIP_ROWS = 2 * CHUNK_PX
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Strip(NamedTuple):
         return seen
 
 
-def strips(probability: Rows, observation: Rows, rows: int = STRIP_ROWS) -> Iterator[Strip]:
+def strips(probability: Rows, observation: Rows, rows: int = _STRIP_ROWS) -> Iterator[Strip]:
     """Yield both rasters in strips of whole rows, north to south.
 
     Raises:
@@ -98,7 +98,7 @@ def outline(
     *,
     choice: Choice | None = None,
     fallback_threshold: float | None = None,
-    strip_rows: int = STRIP_ROWS,
+    strip_rows: int = _STRIP_ROWS,
 ) -> Inventory:
     """Return the landslides in a probability raster and what the rules rejected.
 

@@ -29,19 +29,19 @@ from inventory.footprints import step_for, thinned
 from inventory.outline.outline import OUTSIDE, Inventory, strips
 from inventory.outline.polygons import through
 
-NATURAL = ("B4", "B3", "B2")
+_NATURAL = ("B4", "B3", "B2")
 NOT_IMAGED = "#2b3138"
 """Ground of the report's map."""
-STRETCH = (1.0, 99.0)
+_STRETCH = (1.0, 99.0)
 """Percentiles that become black and white. Chosen by eye on the Iburi scene."""
-HEAT = ((0.0, "#ffffb2"), (0.25, "#fecc5c"), (0.5, "#fd8d3c"), (0.75, "#f03b20"), (1.0, "#bd0026"))
+_HEAT = ((0.0, "#ffffb2"), (0.25, "#fecc5c"), (0.5, "#fd8d3c"), (0.75, "#f03b20"), (1.0, "#bd0026"))
 """Probability to colour, ColorBrewer YlOrRd."""
-LEVELS = 32
+_LEVELS = 32
 """Steps of probability in the picture."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class _Picture:
     """One layer of the map as a data address, and what it shows."""
 
     name: str
@@ -70,7 +70,7 @@ def _bands(stack: Stack, when: When) -> tuple[str, ...]:
     """Return the three bands (or one) that make a picture of a window; none where there is nothing
     to show.
     """
-    wanted = tuple(f"{when}_{name}" for name in NATURAL)
+    wanted = tuple(f"{when}_{name}" for name in _NATURAL)
     if all(name in stack.band_names for name in wanted):
         return wanted
     return tuple(name for name in stack.band_names if name.startswith(f"{when}_"))[:1]
@@ -80,7 +80,7 @@ def _stretched(band: NDArray[np.float32]) -> NDArray[np.uint8]:
     known = band[np.isfinite(band)]
     if not known.size:
         return np.zeros(band.shape, np.uint8)
-    low, high = np.percentile(known, STRETCH)
+    low, high = np.percentile(known, _STRETCH)
     scaled = np.clip((band - low) / max(high - low, 1e-6), 0, 1) ** 0.8
     return np.where(np.isfinite(band), 20 + 235 * scaled, 0).astype(np.uint8)
 
@@ -114,9 +114,9 @@ def terrain(stack: Stack, largest_px: int) -> Image.Image:
 
 
 def _heat_table() -> NDArray[np.uint8]:
-    at = np.linspace(0, 1, LEVELS)
-    stops = [stop for stop, _ in HEAT]
-    colours = np.array([rgb(colour) for _, colour in HEAT], float)
+    at = np.linspace(0, 1, _LEVELS)
+    stops = [stop for stop, _ in _HEAT]
+    colours = np.array([rgb(colour) for _, colour in _HEAT], float)
     return np.stack([np.interp(at, stops, colours[:, i]) for i in range(3)], axis=1).astype(
         np.uint8
     )
@@ -137,10 +137,10 @@ def heat(probability: Rows, observation: Rows, largest_px: int) -> Image.Image:
     step = step_for(probability.shape, largest_px)
     thin = _thin(lambda rows: np.asarray(probability[rows, :]), int(probability.shape[0]), step)
     index = np.where(
-        np.isfinite(thin), np.clip(np.round(thin * (LEVELS - 1)), 0, LEVELS - 1) + 1, 0
+        np.isfinite(thin), np.clip(np.round(thin * (_LEVELS - 1)), 0, _LEVELS - 1) + 1, 0
     ).astype(np.uint8)
-    first = int(np.ceil(0.05 * (LEVELS - 1)))
-    alphas = [0] * (1 + first) + [200] * (LEVELS - first)
+    first = int(np.ceil(0.05 * (_LEVELS - 1)))
+    alphas = [0] * (1 + first) + [200] * (_LEVELS - first)
     return _palette(index, np.vstack([np.zeros((1, 3), np.uint8), _heat_table()]), alphas)
 
 
@@ -188,7 +188,7 @@ def within(image: Image.Image, budget_bytes: int) -> str:
         )
 
 
-LARGEST_PX = 1000
+_LARGEST_PX = 1000
 SMALLEST_PX = 480
 
 
@@ -233,8 +233,8 @@ def write_preview(
     path: Path, inventory: Inventory, probability: Rows, observation: Rows, stack: Stack
 ) -> Path:
     """Return the path of the preview."""
-    base = natural(stack, When.POST, LARGEST_PX) or terrain(stack, LARGEST_PX)
-    veil = unseen(probability, observation, LARGEST_PX).convert("RGBA")
+    base = natural(stack, When.POST, _LARGEST_PX) or terrain(stack, _LARGEST_PX)
+    veil = unseen(probability, observation, _LARGEST_PX).convert("RGBA")
     image = Image.alpha_composite(base.convert("RGBA"), veil)
     if max(image.size) < SMALLEST_PX:
         factor = SMALLEST_PX / max(image.size)

@@ -146,9 +146,9 @@ def _coverage(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str, float
     return [(w["classes"][name], colour, km2, km2 / total) for name, colour, km2 in rows if km2 > 0]
 
 
-WRITTEN_LATER = ("selection.csv", "run.yaml", "provenance.json", "item.json")
+_WRITTEN_LATER = ("selection.csv", "run.yaml", "provenance.json", "item.json")
 """Files that come into the folder after the page."""
-MOST_ROADS = 40
+_MOST_ROADS = 40
 """Roads that are listed; the layer has all."""
 
 
@@ -160,7 +160,7 @@ def _affected(page: Page, w: dict[str, Any]) -> dict[str, Any] | None:
     rows = [(a["rows"][what], within, below) for what, within, below in spoken(totals)]
     angle = page.affected.reach_angle_deg
     rule = a["rule_size"] if angle is None else a["rule_fixed"].format(angle=f"{angle:g}")
-    first = roads.head(MOST_ROADS)
+    first = roads.head(_MOST_ROADS)
     within, below = (
         [length(metres) for metres in first[name].tolist()] for name in ("within_m", "below_m")
     )
@@ -251,7 +251,7 @@ def write_report(
         files=[
             (name, w["file_words"][name])
             for name in w["file_words"]
-            if name in (*page.files, *WRITTEN_LATER)
+            if name in (*page.files, *_WRITTEN_LATER)
         ],
         used=used,
         unused=unused,

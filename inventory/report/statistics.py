@@ -19,12 +19,12 @@ from inventory.outline.polygons import through
 
 Floats = NDArray[np.float64]
 
-FEWEST = 30
+_FEWEST = 30
 """Landslides a tail must hold to be fitted. Chosen; Clauset et al. (2009) advise about 50 for a
 sharp x_min.
 """
-SLOPE_BINS_DEG = np.arange(0.0, 75.0, 5.0)
-GROUND_PX = 1000
+_SLOPE_BINS_DEG = np.arange(0.0, 75.0, 5.0)
+_GROUND_PX = 1000
 """Longest side of the coarse grid the ground is sampled on."""
 
 
@@ -52,7 +52,7 @@ def power_law_tail(areas_m2: Floats) -> Tail | None:
     best: Tail | None = None
     for x_min in starts[:: max(1, len(starts) // 200)]:
         tail = areas[areas >= x_min]
-        if len(tail) < FEWEST:
+        if len(tail) < _FEWEST:
             break
         logs = np.log(tail / x_min).sum()
         if logs <= 0:
@@ -104,7 +104,7 @@ def ground(stack: Stack, probability: Rows, observation: Rows, event: Event) -> 
     """Return slope and distance to the epicentre of the observed ground; slopes are NaN where the
     stack has none.
     """
-    step = step_for(stack.shape, GROUND_PX)
+    step = step_for(stack.shape, _GROUND_PX)
     slopes, distances = [], []
     at, across = (middles(n, step) for n in stack.shape)
     x0, y0 = epicentre(stack, event)
@@ -147,9 +147,9 @@ def slope_shares(slopes_deg: Floats, on: Ground) -> Shares:
     """Return the shares of landslides and of the observed ground in classes of 5 degrees."""
     mine, all_ground = slopes_deg[np.isfinite(slopes_deg)], on.slope_deg[np.isfinite(on.slope_deg)]
     parts = [
-        np.histogram(each, SLOPE_BINS_DEG)[0] / max(1, len(each)) for each in (mine, all_ground)
+        np.histogram(each, _SLOPE_BINS_DEG)[0] / max(1, len(each)) for each in (mine, all_ground)
     ]
-    return Shares(SLOPE_BINS_DEG, parts[0], parts[1])
+    return Shares(_SLOPE_BINS_DEG, parts[0], parts[1])
 
 
 def distance_shares(distances_km: Floats, areas_m2: Floats, on: Ground, bins: int = 12) -> Shares:
@@ -171,7 +171,7 @@ def distance_shares(distances_km: Floats, areas_m2: Floats, on: Ground, bins: in
     return Shares(edges, np.divide(landslides, km2, out=np.zeros(len(km2)), where=km2 > 0), km2)
 
 
-QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class SizeComparison:
+class _SizeComparison:
     """The sizes of both sides, over what both observed."""
 
     reference: Sizes
@@ -209,20 +209,20 @@ def _plain(sizes: Sizes) -> dict[str, Any]:
     return asdict(sizes)
 
 
-def sizes_of(areas_m2: Floats) -> Sizes:
+def _sizes_of(areas_m2: Floats) -> Sizes:
     """Return the sizes of landslides with these areas."""
     quantiles = (
-        np.quantile(areas_m2, QUANTILES).tolist()
+        np.quantile(areas_m2, _QUANTILES).tolist()
         if len(areas_m2)
-        else [float("nan")] * len(QUANTILES)
+        else [float("nan")] * len(_QUANTILES)
     )
     named = {
-        f"{share:g}": round(value, 1) for share, value in zip(QUANTILES, quantiles, strict=True)
+        f"{share:g}": round(value, 1) for share, value in zip(_QUANTILES, quantiles, strict=True)
     }
     return Sizes(len(areas_m2), round(float(areas_m2.sum()), 1), named, power_law_tail(areas_m2))
 
 
-def compare_sizes(reference_m2: Floats, predicted_m2: Floats) -> SizeComparison:
+def compare_sizes(reference_m2: Floats, predicted_m2: Floats) -> _SizeComparison:
     """Return how the sizes of an inventory compare with those of a reference.
 
     Args:
@@ -231,4 +231,4 @@ def compare_sizes(reference_m2: Floats, predicted_m2: Floats) -> SizeComparison:
     """
     both = len(reference_m2) and len(predicted_m2)
     distance = float(ks_2samp(reference_m2, predicted_m2).statistic) if both else float("nan")
-    return SizeComparison(sizes_of(reference_m2), sizes_of(predicted_m2), distance)
+    return _SizeComparison(_sizes_of(reference_m2), _sizes_of(predicted_m2), distance)

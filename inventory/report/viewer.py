@@ -41,14 +41,14 @@ COLUMNS = (
     "lat",
 )
 """Columns of the table."""
-PHOTO_PX = 2400
-OVERLAY_PX = (1600, 1100, 700)
-PHOTO_BYTES = 1_100_000
-OVERLAY_BYTES = 700_000
+_PHOTO_PX = 2400
+_OVERLAY_PX = (1600, 1100, 700)
+_PHOTO_BYTES = 1_100_000
+_OVERLAY_BYTES = 700_000
 """With outlines and table a report of 700 km² stays below 5 MB, which most mail systems carry."""
-MOST_VERTICES = 250_000
-MOST_REJECTED_VERTICES = 60_000
-MOST_STROKES = 10_000
+_MOST_VERTICES = 250_000
+_MOST_REJECTED_VERTICES = 60_000
+_MOST_STROKES = 10_000
 """Stretches of road on the map."""
 
 
@@ -94,10 +94,10 @@ def _overlay(draw: Any, probability: Rows, observation: Rows) -> tuple[str, int]
     budget.
     """
     address, step = "", 1
-    for largest in OVERLAY_PX:
+    for largest in _OVERLAY_PX:
         step = step_for(probability.shape, largest)
         address = as_address(draw(probability, observation, largest))
-        if len(address) <= OVERLAY_BYTES:
+        if len(address) <= _OVERLAY_BYTES:
             break
     return address, step
 
@@ -111,15 +111,15 @@ def _images(stack: Stack, probability: Rows, observation: Rows) -> dict[str, dic
         return {"width": width, "height": height}
 
     photos: dict[str, Image.Image | None] = {
-        str(when): natural(stack, when, PHOTO_PX) for when in When
+        str(when): natural(stack, when, _PHOTO_PX) for when in When
     }
     if not any(photos.values()):
-        photos["terrain"] = terrain(stack, PHOTO_PX)
+        photos["terrain"] = terrain(stack, _PHOTO_PX)
     for name, photo in photos.items():
         if photo is not None:
             images[name] = {
-                "address": within(photo, PHOTO_BYTES),
-                **span(step_for(stack.shape, PHOTO_PX)),
+                "address": within(photo, _PHOTO_BYTES),
+                **span(step_for(stack.shape, _PHOTO_PX)),
             }
     for name, draw in (("heat", heat), ("unseen", unseen)):
         address, step = _overlay(draw, probability, observation)
@@ -135,7 +135,7 @@ def _strokes(layer: Layer | None, to_pixel: Affine) -> list[list[float]]:
         shapely.get_parts(layer.frame.geometry.to_numpy()) if layer else np.empty(0, dtype=object)
     )
     strokes = []
-    for line in lines[np.argsort(-shapely.length(lines), kind="stable")][:MOST_STROKES]:
+    for line in lines[np.argsort(-shapely.length(lines), kind="stable")][:_MOST_STROKES]:
         xy = np.round(through(to_pixel, shapely.get_coordinates(shapely.simplify(line, 5.0))), 1)
         steps = np.round(np.vstack([xy[:1], np.diff(xy, axis=0)]), 1)
         strokes.append([float(n) for n in steps.ravel()])
@@ -152,7 +152,7 @@ def _concern(affected: Affected | None, to_pixel: Affine) -> dict[str, Any]:
     zones = reach.frame.geometry.to_numpy() if reach else np.empty(0, dtype=object)
     return {
         "reach": [
-            ring for each in _outlines(zones, to_pixel, MOST_REJECTED_VERTICES) for ring in each
+            ring for each in _outlines(zones, to_pixel, _MOST_REJECTED_VERTICES) for ring in each
         ],
         "roads": _strokes(roads, to_pixel),
         "colours": AFFECTED,
@@ -174,7 +174,7 @@ def payload(
     landslides = inventory.landslides.geometry.to_numpy()
     points = np.round(through(to_pixel, shapely.get_coordinates(shapely.centroid(landslides))), 1)
     rejected = inventory.rejected.geometry.to_numpy()
-    rings = _outlines(rejected, to_pixel, MOST_REJECTED_VERTICES)
+    rings = _outlines(rejected, to_pixel, _MOST_REJECTED_VERTICES)
     height, width = stack.shape
     return {
         "width": width,
@@ -185,7 +185,7 @@ def payload(
         "in_table": len(COLUMNS),
         "affected": _concern(affected, to_pixel),
         "rows": _rows(inventory.landslides, more),
-        "rings": _outlines(landslides, to_pixel, MOST_VERTICES),
+        "rings": _outlines(landslides, to_pixel, _MOST_VERTICES),
         "points": points.tolist(),
         "rejected": [ring for each in rings for ring in each],
         "epicentre": [round(float(n), 1) for n in to_pixel @ epicentre(stack, about.event)],

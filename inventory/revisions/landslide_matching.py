@@ -23,14 +23,14 @@ from odc.geo.geobox import GeoBox
 from configs.stack import Rows
 from inventory.outline.polygons import polygonise
 
-FOUND_SHARE = 0.25
-ONE_TO_ONE_IOU = 0.5
-INSIDE_SHARE = 0.5
+_FOUND_SHARE = 0.25
+_ONE_TO_ONE_IOU = 0.5
+_INSIDE_SHARE = 0.5
 """Share of a landslide that must lie in what both observed for it to count. Chosen: the
 majority.
 """
-SIZES_M2 = (0.0, 400.0, 1000.0, 10_000.0, np.inf)
-SIZE_NAMES = ("< 400 m²", "400-1000 m²", "1000-10000 m²", "> 10000 m²")
+_SIZES_M2 = (0.0, 400.0, 1000.0, 10_000.0, np.inf)
+_SIZE_NAMES = ("< 400 m²", "400-1000 m²", "1000-10000 m²", "> 10000 m²")
 _BLOCK_PX = 256
 
 Shapes = NDArray[Any]
@@ -118,7 +118,7 @@ def _clip(shapes: Shapes, pieces: Shapes) -> _Clipped:
     cuts = shapes[i].copy()
     cuts[~inside] = shapely.intersection(shapes[i[~inside]], pieces[j[~inside]])
     within = np.bincount(i, weights=shapely.area(cuts), minlength=len(shapes))
-    rows = np.flatnonzero((within >= INSIDE_SHARE * area) & (area > 0))
+    rows = np.flatnonzero((within >= _INSIDE_SHARE * area) & (area > 0))
     order = np.argsort(i, kind="stable")
     bounds = np.searchsorted(i[order], np.arange(len(shapes) + 1))
     clipped = np.empty(len(rows), dtype=object)
@@ -163,7 +163,7 @@ def _one_to_one(reference: _Clipped, predicted: _Clipped) -> dict[int, int]:
     pairs = _pairs(reference, predicted)
     union = reference.area[pairs.reference] + predicted.area[pairs.predicted] - pairs.shared
     iou = pairs.shared / union
-    good = np.flatnonzero(iou >= ONE_TO_ONE_IOU)
+    good = np.flatnonzero(iou >= _ONE_TO_ONE_IOU)
     taken: dict[int, int] = {}
     used: set[int] = set()
     for k in good[np.lexsort((pairs.predicted[good], pairs.reference[good], -iou[good]))]:
@@ -175,7 +175,7 @@ def _one_to_one(reference: _Clipped, predicted: _Clipped) -> dict[int, int]:
 
 
 def _sizes(area: Floats) -> NDArray[np.int64]:
-    return np.digitize(area, SIZES_M2[1:-1])
+    return np.digitize(area, _SIZES_M2[1:-1])
 
 
 def _by_size(
@@ -187,7 +187,7 @@ def _by_size(
 ) -> pd.DataFrame:
     theirs, ours = _sizes(reference), _sizes(predicted)
     rows = []
-    for number, name in enumerate(SIZE_NAMES):
+    for number, name in enumerate(_SIZE_NAMES):
         there, here = theirs == number, ours == number
         counts = {
             "reference": int(there.sum()),
@@ -239,7 +239,7 @@ def compare_landslides(
     p = _clip(ours.geometry.make_valid().to_numpy(), pieces)
     r = _clip(theirs.geometry.make_valid().to_numpy(), pieces)
     r_covered, p_covered = _covered(r, p), _covered(p, r)
-    found, real = r_covered >= FOUND_SHARE, p_covered >= FOUND_SHARE
+    found, real = r_covered >= _FOUND_SHARE, p_covered >= _FOUND_SHARE
     pairs = _one_to_one(r, p)
     paired = np.isin(np.arange(len(r.rows)), list(pairs))
     return LandslideScores(

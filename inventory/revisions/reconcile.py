@@ -34,12 +34,12 @@ from inventory.revisions.revisions import (
     match_revisions,
 )
 
-THIN_PX = 1.0
+_THIN_PX = 1.0
 """What sticks out of a reviewed outline by no more than this on either side is its rim, not another
 landslide. Chosen: the rim of one pixel that a shifted image or threshold makes."""
 
 
-def impose(new: Inventory, old: Inventory, rules: CleanConfig) -> Inventory:
+def _impose(new: Inventory, old: Inventory, rules: CleanConfig) -> Inventory:
     """Return what the machine found, with what people decided in its place.
 
     Outlines of an analyst and dismissed ones replace what the machine draws there; of what sticks
@@ -101,7 +101,7 @@ def _trimmed(
         left = shapely.get_parts(shapely.difference(frame.geometry.iloc[at], union))
         for piece in left:
             whole = piece.geom_type == "Polygon" and piece.area >= (rules.min_area_m2 or 0)
-            if whole and not piece.buffer(-THIN_PX * resolution_m).is_empty:
+            if whole and not piece.buffer(-_THIN_PX * resolution_m).is_empty:
                 rows.append(int(at))
                 shapes.append(shapely.MultiPolygon([piece]))
     pieces = frame.iloc[rows].assign(
@@ -226,7 +226,7 @@ def reconcile(
         ) as file:
             taken_up = reviewed(old, earlier.review, file.read(1), last)
         old, notes, last = taken_up.inventory, taken_up.notes, taken_up.last_number
-    imposed = measure(impose(inventory, old, rules))
+    imposed = measure(_impose(inventory, old, rules))
     largest_first = imposed.landslides.sort_values(
         "area_m2", ascending=False, kind="stable", ignore_index=True
     )

@@ -30,11 +30,11 @@ SAME_SHARE = 0.1
 """Share of the smaller one that must overlap. Chosen: a shift of one pixel keeps it, a touch does
 not make it.
 """
-SAME_AREA = 0.1
+_SAME_AREA = 0.1
 """Relative change of area from which a landslide has grown or shrunk. Chosen: a pixel row on a
 median slide is less.
 """
-SEEN_SHARE = 0.5
+_SEEN_SHARE = 0.5
 """Share of a landslide that must be observed for its absence, or its newness, to mean anything."""
 
 
@@ -109,7 +109,7 @@ class Observed:
         return float((values[inside] != UNSEEN).mean()) if inside.any() else 0.0
 
 
-def number_of(identity: str) -> int:
+def _number_of(identity: str) -> int:
     """Return the number in an id of ours, 0 in one that is not."""
     digits = identity[1:]
     return int(digits) if identity[:1] == "L" and digits.isdigit() else 0
@@ -143,7 +143,11 @@ class _Match:
             return "merged"
         ratio = self.new["area_m2"].iloc[new] / self.old["area_m2"].iloc[self.kept[new]]
         return (
-            "grown" if ratio > 1 + SAME_AREA else "shrunk" if ratio < 1 - SAME_AREA else "unchanged"
+            "grown"
+            if ratio > 1 + _SAME_AREA
+            else "shrunk"
+            if ratio < 1 - _SAME_AREA
+            else "unchanged"
         )
 
     def ids(self, last: int) -> list[str]:
@@ -180,7 +184,7 @@ _NOTES = {
 }
 
 
-FIRST_SEEN = "first seen: not observed in the revision before"
+_FIRST_SEEN = "first seen: not observed in the revision before"
 _SAME_IMAGE = {
     "new": "drawn now on the same image",
     "grown": "drawn larger on the same image",
@@ -210,8 +214,8 @@ class _Looks:
             if kind in ("new", "gone")
             else shapely.symmetric_difference(shape, shapely.union_all(was))
         )
-        if self.before.share(ground, self.crs) < SEEN_SHARE:
-            return {"new": FIRST_SEEN, "grown": "larger: more of it could be seen"}.get(
+        if self.before.share(ground, self.crs) < _SEEN_SHARE:
+            return {"new": _FIRST_SEEN, "grown": "larger: more of it could be seen"}.get(
                 kind, _NOTES[kind]
             )
         return _SAME_IMAGE[kind] if self.kept else _NOTES[kind]
@@ -266,7 +270,7 @@ def _row_of_old(match: _Match, new_ids: list[str], looks: _Looks, j: int) -> dic
     """Return what became of landslide `j` of before, which has no heir of its own."""
     shape = match.old.geometry.iloc[j]
     heirs = [new_ids[k] for k in match.children[j]]
-    seen = looks.after.share(shape, looks.crs) >= SEEN_SHARE
+    seen = looks.after.share(shape, looks.crs) >= _SEEN_SHARE
     kind = "merged" if heirs else "gone" if seen else "not observed"
     return {
         "id": match.old["id"].iloc[j],
@@ -281,7 +285,7 @@ def _row_of_old(match: _Match, new_ids: list[str], looks: _Looks, j: int) -> dic
 
 def last_number(inventory: Inventory, known: int = 0) -> int:
     """Return the highest number given to a landslide so far."""
-    return max([known, *map(number_of, inventory.landslides["id"])])
+    return max([known, *map(_number_of, inventory.landslides["id"])])
 
 
 def match_revisions(
@@ -333,7 +337,7 @@ def in_words(matched: Matched, before: int) -> str:
     unchanged = f"{matched.counts['unchanged']:,} unchanged"
     note = matched.changes["note"].astype(str)
     first, same = (
-        int(note.str.startswith(FIRST_SEEN).sum()),
+        int(note.str.startswith(_FIRST_SEEN).sum()),
         int(note.str.contains("on the same image").sum()),
     )
     tail = f"; {first:,} of the new ones lie where nothing had been seen before" if first else ""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from configs.errors import RequestError
 
-TREES = 200
-LEAF_PIXELS = 5
+_TREES = 200
+_LEAF_PIXELS = 5
 """Least pixels in a leaf. Chosen: single noisy pixels otherwise make every factor look useful."""
 
 
@@ -39,7 +39,7 @@ def gini_importance(
             "Choose a split that holds both.",
         )
     forest = RandomForestClassifier(
-        TREES, min_samples_leaf=LEAF_PIXELS, max_features="sqrt", random_state=seed
+        _TREES, min_samples_leaf=_LEAF_PIXELS, max_features="sqrt", random_state=seed
     )
     importance: NDArray[np.float64] = forest.fit(values, landslide).feature_importances_
     return importance

@@ -23,7 +23,7 @@ from configs.errors import RequestError
 from configs.records import IGNORED
 from models.histogram import BandHistogram
 
-ROBUST_PERCENTILES = (0.1, 99.9)
+_ROBUST_PERCENTILES = (0.1, 99.9)
 """What `minimum` and `maximum` of a checkpoint mean."""
 
 
@@ -86,7 +86,7 @@ def statistics(histograms: Iterable[BandHistogram]) -> dict[str, BandStatistics]
                 f"band {histogram.name} has no observed pixel in the training samples",
                 "Leave the band out, or make samples where it was observed.",
             )
-        low, high = histogram.percentiles(ROBUST_PERCENTILES)
+        low, high = histogram.percentiles(_ROBUST_PERCENTILES)
         mean, std = histogram.moments()
         found[histogram.name] = BandStatistics(minimum=low, maximum=high, mean=mean, std=std)
     return found

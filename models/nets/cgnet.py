@@ -22,14 +22,14 @@ from torch.nn import functional as F
 from models.nets.blocks import Segmenter, SqueezeExcite, initialise, upsample
 
 
-class BNPReLU(nn.Sequential):
+class _BNPReLU(nn.Sequential):
     """Batch norm and a ReLU with a learned slope per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(nn.BatchNorm2d(channels), nn.PReLU(channels))
 
 
-class ContextGuided(nn.Module):
+class _ContextGuided(nn.Module):
     """Local and surrounding context side by side, scaled by the global one; `down` halves the size
     instead of adding.
     """
@@ -41,13 +41,13 @@ class ContextGuided(nn.Module):
         inner = outputs if down else outputs // 2
         kernel, stride = (3, 2) if down else (1, 1)
         self.enter = nn.Sequential(
-            nn.Conv2d(inputs, inner, kernel, stride, kernel // 2, bias=False), BNPReLU(inner)
+            nn.Conv2d(inputs, inner, kernel, stride, kernel // 2, bias=False), _BNPReLU(inner)
         )
         self.local = nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=False)
         self.surround = nn.Conv2d(
             inner, inner, 3, padding=dilation, dilation=dilation, groups=inner, bias=False
         )
-        self.joint = BNPReLU(2 * inner)
+        self.joint = _BNPReLU(2 * inner)
         self.reduce = nn.Conv2d(2 * inner, outputs, 1, bias=False) if down else nn.Identity()
         self.context = SqueezeExcite(outputs, reduction)
         self.residual = not down
@@ -79,21 +79,21 @@ class CGNet(Segmenter):
         super().__init__(in_channels, classes)
         w2, w3 = 2 * width, 4 * width
         self.stem = nn.Sequential(
-            *(nn.Conv2d(in_channels, width, 3, 2, 1, bias=False), BNPReLU(width)),
-            *(nn.Conv2d(width, width, 3, 1, 1, bias=False), BNPReLU(width)),
-            *(nn.Conv2d(width, width, 3, 1, 1, bias=False), BNPReLU(width)),
+            *(nn.Conv2d(in_channels, width, 3, 2, 1, bias=False), _BNPReLU(width)),
+            *(nn.Conv2d(width, width, 3, 1, 1, bias=False), _BNPReLU(width)),
+            *(nn.Conv2d(width, width, 3, 1, 1, bias=False), _BNPReLU(width)),
         )
-        self.join1 = BNPReLU(width + in_channels)
-        self.down2 = ContextGuided(width + in_channels, w2, 2, 8, down=True)
+        self.join1 = _BNPReLU(width + in_channels)
+        self.down2 = _ContextGuided(width + in_channels, w2, 2, 8, down=True)
         self.stage2 = nn.Sequential(
-            *(ContextGuided(w2, w2, 2, 8, down=False) for _ in range(blocks2 - 1))
+            *(_ContextGuided(w2, w2, 2, 8, down=False) for _ in range(blocks2 - 1))
         )
-        self.join2 = BNPReLU(2 * w2 + in_channels)
-        self.down3 = ContextGuided(2 * w2 + in_channels, w3, 4, 16, down=True)
+        self.join2 = _BNPReLU(2 * w2 + in_channels)
+        self.down3 = _ContextGuided(2 * w2 + in_channels, w3, 4, 16, down=True)
         self.stage3 = nn.Sequential(
-            *(ContextGuided(w3, w3, 4, 16, down=False) for _ in range(blocks3 - 1))
+            *(_ContextGuided(w3, w3, 4, 16, down=False) for _ in range(blocks3 - 1))
         )
-        self.join3 = BNPReLU(2 * w3)
+        self.join3 = _BNPReLU(2 * w3)
         self.head = nn.Conv2d(2 * w3, classes, 1, bias=False)
         initialise(self, [self.head])
 

@@ -25,7 +25,7 @@ from models.nets.pretrained import load_trunk
 from models.nets.resnet import ResNetTrunk
 
 
-class DeepLabV3Plus(Segmenter):
+class _DeepLabV3Plus(Segmenter):
     """The head that both share; subclasses set the trunk and return (low level, deep features) from
     `features`.
     """
@@ -55,7 +55,7 @@ class DeepLabV3Plus(Segmenter):
         return upsample(self.head(decoded), x)
 
 
-class DeepLabV3PlusResNet50(DeepLabV3Plus):
+class DeepLabV3PlusResNet50(_DeepLabV3Plus):
     """On ResNet-50. `encoder_weights`: a ResNet-50 state dict (safetensors)."""
 
     def __init__(
@@ -75,7 +75,7 @@ class DeepLabV3PlusResNet50(DeepLabV3Plus):
         return low, deep
 
 
-class DeepLabV3PlusMobileNetV2(DeepLabV3Plus):
+class DeepLabV3PlusMobileNetV2(_DeepLabV3Plus):
     """On MobileNetV2 (`width` is its stem's). `encoder_weights`: a MobileNetV2 state dict
     (safetensors).
     """

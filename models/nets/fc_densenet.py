@@ -35,7 +35,7 @@ _LEVELS = 3
 _LAYERS = 4
 
 
-class DenseLayer(nn.Sequential):
+class _DenseLayer(nn.Sequential):
     """BN, ReLU, 1×1 to four times the growth, BN, ReLU, 3×3 to the growth, dropout."""
 
     def __init__(self, inputs: int, growth: int, dropout: float) -> None:
@@ -51,13 +51,13 @@ class DenseLayer(nn.Sequential):
         )
 
 
-class DenseBlock(nn.Module):
+class _DenseBlock(nn.Module):
     """Layers that each see everything before them; returns the whole concatenation."""
 
     def __init__(self, inputs: int, growth: int, layers: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            DenseLayer(inputs + i * growth, growth, dropout) for i in range(layers)
+            _DenseLayer(inputs + i * growth, growth, dropout) for i in range(layers)
         )
         self.outputs = inputs + layers * growth
 
@@ -99,7 +99,7 @@ class FCDenseNet(Segmenter):
         self.down, self.compress, self.expand, self.up = (nn.ModuleList() for _ in range(4))
         skips: list[int] = []
         for _ in range(_LEVELS):
-            block = DenseBlock(channels, growth, _LAYERS, dropout)
+            block = _DenseBlock(channels, growth, _LAYERS, dropout)
             channels = block.outputs // 2
             self.down.append(block)
             self.compress.append(
@@ -111,13 +111,13 @@ class FCDenseNet(Segmenter):
             )
             skips.append(channels if self.exact else block.outputs)
         self.pool = nn.MaxPool2d(2)
-        block = self.bottleneck = DenseBlock(
+        block = self.bottleneck = _DenseBlock(
             channels, growth, 8 if self.exact else _LAYERS, dropout
         )
         for skip in reversed(skips):
             fed = block.outputs if self.exact else self.new
             self.expand.append(nn.ConvTranspose2d(fed, skip, 3, 2, 1, output_padding=1, bias=False))
-            block = DenseBlock(2 * skip, growth, _LAYERS, dropout)
+            block = _DenseBlock(2 * skip, growth, _LAYERS, dropout)
             self.up.append(block)
         self.last = (
             nn.Sequential(nn.BatchNorm2d(block.outputs), nn.ReLU()) if self.exact else nn.Identity()

@@ -29,7 +29,7 @@ _ENCODER_BLOCKS = (2, 2, 3, 3, 3)
 _DEEPEST = len(_ENCODER_BLOCKS) - 1
 
 
-class AsymmetricBlock(nn.Module):
+class _AsymmetricBlock(nn.Module):
     """Square, horizontal and vertical convolution summed, batch norm, ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -131,5 +131,5 @@ class MACUNet(Segmenter):
 
 def _blocks(widths: list[int], *, pool: bool) -> nn.Sequential:
     layers: list[nn.Module] = [nn.MaxPool2d(2)] if pool else []
-    layers += [AsymmetricBlock(a, b) for a, b in pairwise(widths)]
+    layers += [_AsymmetricBlock(a, b) for a, b in pairwise(widths)]
     return nn.Sequential(*layers)

@@ -43,7 +43,7 @@ class MobileNetV2Trunk(nn.Module):
             for block in range(blocks):
                 stride = first_stride if block == 0 else 1
                 layers.append(
-                    InvertedResidual(channels, outputs * width // 32, stride, expansion, dilation)
+                    _InvertedResidual(channels, outputs * width // 32, stride, expansion, dilation)
                 )
                 channels = outputs * width // 32
         self.features = nn.Sequential(*layers)
@@ -58,7 +58,7 @@ class MobileNetV2Trunk(nn.Module):
         return low, self.features[_LOW_LEVEL + 1 :](low)
 
 
-class InvertedResidual(nn.Module):
+class _InvertedResidual(nn.Module):
     """1×1 expansion, depthwise 3×3, linear 1×1; added to the input where the shape is kept."""
 
     def __init__(

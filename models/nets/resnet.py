@@ -20,7 +20,7 @@ from torch.nn import functional as F
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
-class Bottleneck(nn.Module):
+class _Bottleneck(nn.Module):
     """1×1, 3×3 (stride, dilation), 1×1 to four times the width; projection where the shape
     changes.
     """
@@ -79,7 +79,7 @@ class ResNetTrunk(nn.Module):
 
 
 def _layer(inputs: int, width: int, dilations: tuple[int, ...], stride: int) -> nn.Sequential:
-    first = Bottleneck(inputs, width, stride, dilations[0])
+    first = _Bottleneck(inputs, width, stride, dilations[0])
     return nn.Sequential(
-        first, *(Bottleneck(4 * width, width, 1, dilation) for dilation in dilations[1:])
+        first, *(_Bottleneck(4 * width, width, 1, dilation) for dilation in dilations[1:])
     )

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from models.nets.blocks import Segmenter, initialise, upsample
 
 
-class ResidualUnit(nn.Module):
+class _ResidualUnit(nn.Module):
     """Two 3×3 convolutions, pre-activated, beside a 1×1 shortcut; the first unit of a network skips
     the activation.
     """
@@ -74,17 +74,20 @@ class ResUNet(Segmenter):
     ) -> None:
         super().__init__(in_channels, classes)
         widths = [width, 2 * width, 4 * width]
-        self.stem = ResidualUnit(in_channels, width, preactivate=False)
+        self.stem = _ResidualUnit(in_channels, width, preactivate=False)
         self.encoder = nn.ModuleList(
-            [ResidualUnit(width, 2 * width, stride=2), ResidualUnit(2 * width, 4 * width, stride=2)]
+            [
+                _ResidualUnit(width, 2 * width, stride=2),
+                _ResidualUnit(2 * width, 4 * width, stride=2),
+            ]
         )
-        self.bridge = ResidualUnit(4 * width, 8 * width, stride=2)
+        self.bridge = _ResidualUnit(4 * width, 8 * width, stride=2)
         self.gates = nn.ModuleList([gate(w) if gate else nn.Identity() for w in widths])
         self.decoder = nn.ModuleList(
             [
-                ResidualUnit(8 * width + 4 * width, 4 * width),
-                ResidualUnit(4 * width + 2 * width, 2 * width),
-                ResidualUnit(2 * width + width, width),
+                _ResidualUnit(8 * width + 4 * width, 4 * width),
+                _ResidualUnit(4 * width + 2 * width, 2 * width),
+                _ResidualUnit(2 * width + width, width),
             ]
         )
         self.head = nn.Conv2d(width, classes, 1)

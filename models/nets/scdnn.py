@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from models.nets.blocks import ConvBNReLU, Segmenter, initialise
 
 
-class MRConv(nn.Module):
+class _MRConv(nn.Module):
     """Two 3×3 convolutions beside a shortcut: the input itself, its maximum (`pool`), or a strided
     1×1 (`stride` 2).
     """
@@ -72,8 +72,8 @@ class SCDnn(Segmenter):
         self.first = ConvBNReLU(in_channels, width)
         self.groups = nn.ModuleList(
             nn.Sequential(
-                MRConv(a, b, pool=True) if level == 0 else MRConv(a, b, stride=2),
-                *(MRConv(b, b) for _ in range(blocks)),
+                _MRConv(a, b, pool=True) if level == 0 else _MRConv(a, b, stride=2),
+                *(_MRConv(b, b) for _ in range(blocks)),
             )
             for level, (a, b) in enumerate(pairwise(widths))
         )

@@ -24,7 +24,7 @@ from models.inference.predict import Device, Mapper
 from models.reference import Usable
 from models.selection.ranking import Compared, observed
 
-LEAST_PX = 64
+_LEAST_PX = 64
 """Side of the smallest tile that every network takes."""
 
 Window = tuple[slice, slice]
@@ -117,7 +117,7 @@ def calls(
             _wider(side, halo, size)
             for side, size in zip((rows, columns), stack.shape, strict=True)
         )
-        pixels = _at_least(stack.view(bands)[:, top:bottom, left:right], LEAST_PX)
+        pixels = _at_least(stack.view(bands)[:, top:bottom, left:right], _LEAST_PX)
         core = (
             slice(rows.start - top, rows.stop - top),
             slice(columns.start - left, columns.stop - left),
@@ -153,7 +153,7 @@ def seen_by_all(sights: Sequence[Usable]) -> Usable:
     return inside
 
 
-VOTERS = 3
+_VOTERS = 3
 """Fewer checkpoints than this cannot outvote one: of two, each agrees with the other as much as the
 other with it.
 """
@@ -167,7 +167,7 @@ def wanted(compared: Iterable[Compared], settings: SelectionConfig) -> bool:
         settings.calibration(one.found.card.bands, one.found.card.simulated) for one in compared
     ]
     statistics = {one.statistic if one else None for one in known}
-    return len(known) >= VOTERS and AGREEMENT in statistics and None not in statistics
+    return len(known) >= _VOTERS and AGREEMENT in statistics and None not in statistics
 
 
 def agreement_on_scene(
@@ -198,7 +198,7 @@ def agreement_on_scene(
     called = calls(cards, thresholds, stack, places, usable, halo=settings.halo_px, advance=advance)
     every = agreement(list(called))
     for members in _alike(compared):
-        if len(members) >= VOTERS:
+        if len(members) >= _VOTERS:
             every[members] = agreement(list(called[members]))
     return {one.found.card.name: float(value) for one, value in zip(compared, every, strict=True)}
 

@@ -113,7 +113,7 @@ def pooled_error(
     return float(sum(abs(s[1] - s[2]) for s in sums) / whole), diagram
 
 
-def by_expectation(one: Judged, calibration: Calibration) -> NDArray[np.bool_]:
+def _by_expectation(one: Judged, calibration: Calibration) -> NDArray[np.bool_]:
     """Return which bins to call landslide for the highest F1 that the probabilities lead one to
     expect (no labels).
 
@@ -127,7 +127,7 @@ def by_expectation(one: Judged, calibration: Calibration) -> NDArray[np.bool_]:
     return np.arange(len(probability)) >= int(np.argmax(expected))
 
 
-def prior_shifted(
+def _prior_shifted(
     one: Judged, calibration: Calibration, home: float, steps: int = 50
 ) -> Calibration:
     """Return the calibration moved to the scene's own share of landslides, found without labels (EM
@@ -168,11 +168,11 @@ def thresholds(
     }
     for one in judged:
         calibration = fitted[one.target]
-        moved = prior_shifted(one, calibration, homes[one.target])
+        moved = _prior_shifted(one, calibration, homes[one.target])
         ways["the checkpoint's"].append(one.own_f1())
         ways["one for all"].append(one.f1(apply(one.raw.logits, calibration) >= fixed[one.target]))
-        ways["expected F1"].append(one.f1(by_expectation(one, calibration)))
-        ways["expected F1, own share"].append(one.f1(by_expectation(one, moved)))
+        ways["expected F1"].append(one.f1(_by_expectation(one, calibration)))
+        ways["expected F1, own share"].append(one.f1(_by_expectation(one, moved)))
     return {name: np.array(values) for name, values in ways.items()}
 
 

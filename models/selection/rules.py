@@ -32,14 +32,14 @@ WEIGHTS = (0.0, 0.5, 1.0)
 """Weights of diversity that are tried, in standard deviations of the statistic per standard
 deviation of it.
 """
-SKILLS = (0.0, 0.5, 1.0, 2.0)
+_SKILLS = (0.0, 0.5, 1.0, 2.0)
 """Weights of the advantage that are tried, in the same units."""
 DISTANCE, SKILL = 0.5, 1.0
 """Parts of joint MMD and advantage to one of agreement: those that ordered best on an earlier pool
 of the study, 30 checkpoints that take scenes as they are (Spearman 0.63 within a domain; 0, a half
 and one were tried of each). They held on the present pool and on shipped checkpoints over other
 scenes, and were kept before there were checkpoints of the later image alone to try them on."""
-DISTANCES = (0.0, 0.5, 1.0)
+_DISTANCES = (0.0, 0.5, 1.0)
 """Weights of the joint MMD beside agreement that are tried, in the same units."""
 
 
@@ -93,14 +93,16 @@ def rules(
     rows: Sequence[Row],
     names: Iterable[str],
     weights: Sequence[float] = WEIGHTS,
-    skills: Sequence[float] = SKILLS,
+    skills: Sequence[float] = _SKILLS,
 ) -> list[Rule]:
     """Return the rules to be tried: every statistic with every weight of diversity and of
     advantage, agreement with the joint MMD beside it too (the others are distances themselves)."""
     found: dict[Rule, None] = {}
     for name in names:
         unit, variety, skill, far = _deviations(rows, name)
-        for w, s, d in product(weights, skills, DISTANCES if name == AGREEMENT else DISTANCES[:1]):
+        for w, s, d in product(
+            weights, skills, _DISTANCES if name == AGREEMENT else _DISTANCES[:1]
+        ):
             found[
                 Rule(name, _per(w * unit, variety), _per(s * unit, skill), _per(d * unit, far))
             ] = None

@@ -26,19 +26,19 @@ same everywhere.
 PLAIN = "all/mmd"
 """What Yang et al. 2024 proposes, over all bands at once."""
 NOVELTY = "novelty"
-SHRINKAGE = 1e-3
+_SHRINKAGE = 1e-3
 """Share of the mean variance added to the covariance before it is inverted: bands that hardly
 differ stay tame.
 """
 
 Floats = NDArray[np.float64]
 
-SPACES = ("all", "whitened")
-MEASURES = ("mmd", "coverage")
+_SPACES = ("all", "whitened")
+_MEASURES = ("mmd", "coverage")
 """mmd: joint MMD; coverage: mean distance of a scene's pixel to the nearest of the checkpoint's
 (what of the scene was never seen, however much else was).
 """
-STATISTICS = tuple(f"{space}/{measure}" for space in SPACES for measure in MEASURES)
+STATISTICS = tuple(f"{space}/{measure}" for space in _SPACES for measure in _MEASURES)
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ class Scaling:
         return cls(np.where(spread > 0, spread, 1.0), covariance)
 
 
-def whitening(covariance: Floats) -> Floats:
+def _whitening(covariance: Floats) -> Floats:
     """Return the matrix that makes a sample of this covariance uncorrelated with unit variance,
     bands in their spread first, so that the shrinkage treats all alike."""
     spread = np.sqrt(np.diag(covariance))
     spread = np.where(spread > 0, spread, 1.0)
     correlation = covariance / np.outer(spread, spread)
-    level, vectors = np.linalg.eigh(correlation + SHRINKAGE * np.eye(len(spread)))
+    level, vectors = np.linalg.eigh(correlation + _SHRINKAGE * np.eye(len(spread)))
     return np.asarray((vectors / np.sqrt(level)) @ vectors.T / spread[:, None])
 
 
@@ -117,10 +117,10 @@ def placed(sample: Sample, space: str, scaling: Scaling) -> Floats:
     Raises:
         RequestError: no such space.
     """
-    if space not in SPACES:
-        raise RequestError(f"there is no space `{space}`", f"Use one of {', '.join(SPACES)}.")
+    if space not in _SPACES:
+        raise RequestError(f"there is no space `{space}`", f"Use one of {', '.join(_SPACES)}.")
     if space == "whitened":
-        return np.asarray(sample.values @ whitening(scaling.covariance))
+        return np.asarray(sample.values @ _whitening(scaling.covariance))
     return np.asarray(sample.values / scaling.spread)
 
 
@@ -148,7 +148,7 @@ class Comparison:
         measures = {"mmd": _Kernels.mmd, "coverage": _Kernels.coverage}
         if measure not in measures:
             raise RequestError(
-                f"there is no statistic `{name}`", f"Measures are {', '.join(MEASURES)}."
+                f"there is no statistic `{name}`", f"Measures are {', '.join(_MEASURES)}."
             )
         return measures[measure](self._kernels(space))
 
@@ -213,7 +213,7 @@ def novelty(scene: Sample, card: Sample, beyond: float = 0.99) -> float:
     """Return the share of a scene's pixels farther (whitened by the checkpoint) from the
     checkpoint's nearest pixel than all but `1 - beyond` of the checkpoint's own pixels are from the
     nearest pixel of another block."""
-    matrix = whitening(card.moments[1])
+    matrix = _whitening(card.moments[1])
     x, y = scene.values @ matrix, card.values @ matrix
     own = cdist(y, y)
     own[card.block[:, None] == card.block[None, :]] = np.inf

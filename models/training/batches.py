@@ -40,7 +40,7 @@ class Chips(Protocol):
 
 
 @runtime_checkable
-class Epochs(Protocol):
+class _Epochs(Protocol):
     """A sample set that shows something else each pass; its labels are asked for once, before the
     first.
     """
@@ -141,7 +141,7 @@ class Batches:
     def _chip(
         self, number: int, index: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        if isinstance(self.chips, Epochs) and number != self._epoch:
+        if isinstance(self.chips, _Epochs) and number != self._epoch:
             self.chips.set_epoch(number)
             self._epoch = number
         x, y = arrays(self.chips, index, len(self.bands))

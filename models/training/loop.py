@@ -41,7 +41,7 @@ from models.training.state import Progress
 _INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
-def cpu_computes_bfloat16() -> bool:
+def _cpu_computes_bfloat16() -> bool:
     """Return whether this processor multiplies bfloat16 itself; elsewhere oneDNN emulates it,
     several times slower than float32.
     """
@@ -56,7 +56,7 @@ def pick_training_precision(precision: Precision, device: torch.device) -> torch
     Weights and optimiser are float32 throughout. Maps are made by `pick_precision`: float32 on
     every CPU.
     """
-    if precision == "auto" and device.type == "cpu" and cpu_computes_bfloat16():
+    if precision == "auto" and device.type == "cpu" and _cpu_computes_bfloat16():
         return torch.bfloat16
     return pick_precision(precision, device)
 
@@ -109,7 +109,7 @@ def train(
     normalisation = normalisation or normalise.fit(_each(training), bands, config.normalisation)
     seeded = [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
     with torch.random.fork_rng(seeded), machine_failures():
-        loop = Loop.begin(config, len(bands), len(training), folder, start)
+        loop = _Loop.begin(config, len(bands), len(training), folder, start)
         batches = _batches(config, training, bands, normalisation, augment)
         total = config.length(len(training))
         every = config.validate_every or max(1, math.ceil(len(training) / config.batch))
@@ -176,7 +176,7 @@ def learning_rate(schedule: ScheduleConfig, peak: float, step: int, total: int) 
     return peak * (1 - done) ** schedule.power if name == "poly" else peak
 
 
-def make_optimiser(config: TrainingConfig, module: nn.Module) -> torch.optim.Optimizer:
+def _make_optimiser(config: TrainingConfig, module: nn.Module) -> torch.optim.Optimizer:
     """Return the recipe's optimiser over all weights that learn."""
     o, learning = (
         config.optimiser,
@@ -195,7 +195,7 @@ def make_optimiser(config: TrainingConfig, module: nn.Module) -> torch.optim.Opt
 
 
 @dataclass
-class Loop:
+class _Loop:
     """A training under way: network, optimiser, average, and how far it is."""
 
     config: TrainingConfig
@@ -225,7 +225,7 @@ class Loop:
         chips: int,
         folder: Path,
         start: Start | None = None,
-    ) -> Loop:
+    ) -> _Loop:
         """Return a training at its first step, or where the state in `folder` left it."""
         torch.manual_seed(config.seed)
         device = pick_device(config.device)
@@ -243,7 +243,7 @@ class Loop:
         identity = f"{config.identity}-{channels}-{chips}" + (
             f"-{start.card.weights_sha256[:8]}" if start else ""
         )
-        optimiser, now, at = make_optimiser(config, module), time.monotonic(), Progress(identity)
+        optimiser, now, at = _make_optimiser(config, module), time.monotonic(), Progress(identity)
         loop = cls(
             config,
             folder,

@@ -142,7 +142,7 @@ def write_card(folder: Path, card: CheckpointCard) -> None:
     )
 
 
-def tiles_for(network: nn.Module, chip_px: int) -> CardTiles:
+def _tiles_for(network: nn.Module, chip_px: int) -> CardTiles:
     """Return how to run a network: cores with its reach as halo, or blended tiles.
 
     Blended tiles are of the size the network was trained on where it pools over the tile, and large
@@ -204,7 +204,7 @@ def _draft(
         resolution_m=facts.resolution_m,
         requires=facts.requires,
         tiles=config.tiles
-        or tiles_for(build(config.architecture, len(trained.bands), **arguments), facts.chip_px),
+        or _tiles_for(build(config.architecture, len(trained.bands), **arguments), facts.chip_px),
         normalisation=trained.normalisation,
         threshold=0.5,
         domains=facts.domains,
