@@ -9,7 +9,7 @@ from __future__ import annotations
 from configs.layout import EventFolder, RunLayout
 from configs.run import RunConfig
 from flows import steps
-from flows.publishing import Finished, publish
+from flows.publishing import Finished, Mapped, publish
 from flows.run.journal import Step, plain
 
 
@@ -37,6 +37,5 @@ def map_event(
     inventory = step(steps.outline_landslides, name="outline")(
         run, cards, choice, stack, observed, probability
     )
-    return step(publish, name="publish")(
-        run, event, layout, source, cards, plan, choice, stack, observed, probability, inventory
-    )
+    mapped = Mapped(plan, choice, stack, observed, probability, inventory)
+    return step(publish, name="publish")(run, event, layout, source, cards, mapped)

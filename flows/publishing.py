@@ -54,35 +54,45 @@ class Finished:
     words: list[str]
 
 
+@dataclass(frozen=True)
+class Mapped:
+    """What the steps before have made of a scene."""
+
+    plan: Plan
+    choice: Choice
+    stack: Stack
+    observed: Observed
+    probability: Rows
+    """`(y, x)`."""
+    inventory: Inventory
+
+
 def publish(
     run: RunConfig,
     event: EventFolder,
     layout: RunLayout,
     source: Source,
     cards: Candidates,
-    plan: Plan,
-    choice: Choice,
-    stack: Stack,
-    observed: Observed,
-    probability: Rows,
-    inventory: Inventory,
+    mapped: Mapped,
 ) -> Finished:
     """Return the run as the event's next revision. Until the last line nothing of it is in the
     event's folder.
     """
+    choice, stack, observed = mapped.choice, mapped.stack, mapped.observed
     with workspace.waiting(event.lock):
         number = max(event.revisions(), default=0) + 1
         earlier = reviews.earlier(event)
         review = earlier.review if earlier else None
-        plan = replace(plan, scenes=(*plan.scenes, *kept_scenes(stack, plan)))
+        kept = kept_scenes(stack, mapped.plan)
+        plan = replace(mapped.plan, scenes=(*mapped.plan.scenes, *kept))
         about = _about(run, source, cards, plan, choice, number)
         about = replace(about, warnings=(*about.warnings, *observed.warnings))
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         provenance |= _reviewed(review)
         published = write_products(
             layout.folder,
-            inventory,
-            probability,
+            mapped.inventory,
+            mapped.probability,
             observed.array,
             stack,
             about,

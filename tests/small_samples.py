@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
 from configs.records import Level
-from tiles.cut import Chipping, cut
+from tiles.cut import Chipping, Labelled, cut
 from tiles.samples import Origin, SampleSet
 from tiles.split import Splits
 from tiles.split import bands as split_bands
@@ -51,15 +51,13 @@ def small_samples(
         simulated=simulated,
         licence="CC0-1.0",
     )
-    return cut(
+    raster = Labelled(
         pixels.astype(np.float32),
         GeoBox((SIDE, SIDE), Affine(10, 0, 500_000, 0, -10, 4_700_000), "EPSG:32654"),
         slide.astype(np.uint8),
         Splits(
             split_bands((SIDE, SIDE), "northing", 3, 4), {0: "train", 1: "validation", 2: "test"}
         ),
-        out,
-        bands=bands,
-        origin=origin,
-        chipping=Chipping(32, 32),
+        bands,
     )
+    return cut(raster, out, origin=origin, chipping=Chipping(32, 32))

@@ -5,6 +5,7 @@ reproducible.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from configs.errors import RequestError
 from configs.records import Level
 from configs.stack import decode, encode
 from tiles.augment import Augment
-from tiles.chips import ChipDataset, Chipping, Origin, SampleSet, Share, Splits, cut
+from tiles.chips import ChipDataset, Chipping, Origin, SampleSet, Share, Splits
+from tiles.cut import Labelled, cut
 from tiles.split import UNUSED, bands
 
 BANDS = ("post_B4", "post_NDVI", "slope")
@@ -66,12 +68,13 @@ def make(out: Path, seed: int = 0, name: str = "there", **changes: Any) -> Sampl
     )
     geobox = GeoBox(SHAPE, Affine(10, 0, 500_000, 0, -10, 4_700_000), "EPSG:32654")
     arguments: dict[str, Any] = {
-        "bands": BANDS,
         "origin": origin,
         "chipping": Chipping(chip_px=48, stride_px=24, seed=1),
         **changes,
     }
-    return cut(pixels, geobox, label, split(), out, **arguments)
+    of_raster = {f.name for f in fields(Labelled)} & arguments.keys()
+    more = {"bands": BANDS, **{name: arguments.pop(name) for name in of_raster}}
+    return cut(Labelled(pixels, geobox, label, split(), **more), out, **arguments)
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,11 @@ from torch.utils.data import Dataset
 from configs.errors import RequestError
 from configs.records import IGNORED
 from tiles.augment import Augment
-from tiles.cut import Chipping, cut
+from tiles.cut import Chipping
 from tiles.samples import Origin, SampleSet
 from tiles.split import UNUSED, Splits
 
-__all__ = ["ChipDataset", "Chipping", "Origin", "SampleSet", "Share", "Splits", "cut"]
+__all__ = ["ChipDataset", "Chipping", "Origin", "SampleSet", "Share", "Splits"]
 
 _HELD_BYTES = 1 << 30
 """Sample sets up to this size are held in memory; larger ones are read from disk chip by chip."""

@@ -42,41 +42,44 @@ class Chipping:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """One domain's pixels and labels on one grid."""
+
+    pixels: Rows
+    """`(band, y, x)` in physical units, NaN where not known, e.g. `Stack.view(bands)`."""
+    geobox: GeoBox
+    label: NDArray[np.uint8]
+    """`(y, x)` of 0, 1, 255 (`tiles.labels`)."""
+    splits: Splits
+    """Which pixels train and which test (`tiles.split`)."""
+    bands: Sequence[str]
+    """Names of the stack bands, in the order of `pixels`."""
+    observed: Rows | None = None
+    """`(y, x)`, true where the pixel was clearly seen; elsewhere its label becomes 255."""
+    blank_unobserved: bool = False
+    """Remove the values of bands seen in a window where `observed` is false (clouds)."""
+    requires: Requires = Requires.CLEAR
+    """What `observed` asks of a pixel, for the data card."""
+
+
 def cut(
-    pixels: Rows,
-    geobox: GeoBox,
-    label: NDArray[np.uint8],
-    splits: Splits,
-    out: Path,
-    *,
-    bands: Sequence[str],
-    origin: Origin,
-    chipping: Chipping,
-    observed: Rows | None = None,
-    blank_unobserved: bool = False,
-    requires: Requires = Requires.CLEAR,
-    progress: Advance = silent,
+    raster: Labelled, out: Path, *, origin: Origin, chipping: Chipping, progress: Advance = silent
 ) -> SampleSet:
     """Return the sample set written to folder `out`, whole or not at all.
 
     Args:
-        pixels: `(band, y, x)` in physical units, NaN where not known, e.g. `Stack.view(bands)`.
-        geobox: their grid.
-        label: `(y, x)` of 0, 1, 255 (`tiles.labels`).
-        splits: which pixels train and which test (`tiles.split`).
+        raster: what is cut.
         out: a folder that does not exist yet.
-        bands: names of the stack bands, in the order of `pixels`.
         origin: where the pixels come from.
         chipping: how chips are laid.
-        observed: `(y, x)`, true where the pixel was clearly seen; elsewhere its label becomes 255.
-        blank_unobserved: remove the values of bands seen in a window where `observed` is false
-            (clouds).
-        requires: what `observed` asks of a pixel, for the data card.
         progress: called with (rows done, rows).
 
     Raises:
         RequestError: `out` exists, shapes that do not agree, or no labelled pixel in any split.
     """
+    pixels, geobox, splits, bands = raster.pixels, raster.geobox, raster.splits, raster.bands
+    observed, label = raster.observed, raster.label
     shape = (int(geobox.shape[0]), int(geobox.shape[1]))
     _check(pixels, shape, label, splits, out, bands)
     seen = (
@@ -89,7 +92,7 @@ def cut(
     with replacing(out) as folder:
         folder.mkdir()
         store = _Store(zarr.create_group(folder / PIXELS), shape)
-        keep = seen if blank_unobserved else None
+        keep = seen if raster.blank_unobserved else None
         statistics = _write_bands(store, pixels, bands, label, splits, keep, progress)
         for name, array in (
             ("label", label),
@@ -103,7 +106,7 @@ def cut(
         card = SampleCard(
             origin=origin,
             bands=tuple(bands),
-            requires=requires,
+            requires=raster.requires,
             grid=grid,
             counts=counts,
             positive_fraction=_positive_fraction(counts),

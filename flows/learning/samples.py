@@ -28,7 +28,7 @@ from gee.source import Source
 from gee.sources import make_source
 from gee.stack import assemble
 from tiles import labels, split
-from tiles.cut import Chipping, cut
+from tiles.cut import Chipping, Labelled, cut
 from tiles.samples import Origin, SampleSet
 from tiles.split import Splits
 from tiles.views import Is
@@ -62,17 +62,20 @@ def make_samples(path: Path, out: Path) -> SampleSet:
     ):
         logger.warning("some pixels lack a clear image: they are not labelled")
     with progress("cutting samples", "row") as advance:
-        samples = cut(
+        raster = Labelled(
             stack.view(config.bands),
             stack.geobox,
             label,
             _splits(config.split, label),
-            out,
-            bands=config.bands,
-            origin=Origin.of(stack, config.name, config.title, config.licence, config.attribution),
-            chipping=Chipping(config.chip_px, config.stride_px, config.positive_share, config.seed),
+            config.bands,
             observed=seen,
             requires=config.requires,
+        )
+        samples = cut(
+            raster,
+            out,
+            origin=Origin.of(stack, config.name, config.title, config.licence, config.attribution),
+            chipping=Chipping(config.chip_px, config.stride_px, config.positive_share, config.seed),
             progress=advance,
         )
     shutil.rmtree(scratch, ignore_errors=True)
