@@ -2,7 +2,7 @@
 block.
 
 A checkpoint carries such a sample of its training areas, and a scene is sampled in the same way
-(design 2.6): observed, not water, sloping, before any class balancing. Otherwise the distance would
+observed, not water, sloping, before any class balancing. Otherwise the distance would
 measure composition, not shift.
 """
 

@@ -1,3 +1,3 @@
 """What a tracked run is made of: steps as Prefect tasks, signs of life, artifacts, notices, the
-tending of the dead.
+clean-up of silent runs.
 """

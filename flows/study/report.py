@@ -88,7 +88,7 @@ def _mixtures(config: StudyConfig, found: Findings) -> str:
 
 def _distances(config: StudyConfig, found: Findings) -> str:
     return (
-        "## The same in distance: joint MMD over all bands\n\nPaper 000's table XI per "
+        "## The same in distance: joint MMD over all bands\n\nTable XI of Yang et al. 2024 per "
         "band stands in every run's `selection.csv`.\n\n"
         + _by_domain(config, found, lambda row: row.statistics[PLAIN], 2)
     )
