@@ -1,7 +1,7 @@
 """What a domain looks like: pixels drawn evenly from where landslides could be seen, each with its
 block.
 
-A checkpoint carries such a sample of its training areas, and a scene is sampled in the same way
+A checkpoint carries such a sample of its training areas, and a scene is sampled in the same way:
 observed, not water, sloping, before any class balancing. Otherwise the distance would
 measure composition, not shift.
 """
