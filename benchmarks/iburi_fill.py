@@ -55,6 +55,7 @@ def with_deposits(work: Path, card: str, fold: int, seed: int) -> Confusion:
     """Return the counts on a fold's test band against source areas and deposits together."""
     samples = SampleSet.open(work / "samples" / card)
     truth = read_sampling(CONFIGS / f"{card}.yaml").truth
+    assert truth is not None
     sources = [
         Layer((CONFIGS / layer.file).resolve(), layer.layer, layer.where) for layer in truth.slides
     ]

@@ -84,6 +84,7 @@ def _drawn(mask: NDArray[np.bool_], samples: SampleSet) -> gpd.GeoDataFrame:
 
 def _traced(card: str, samples: SampleSet) -> gpd.GeoDataFrame:
     truth = read_sampling(CONFIGS / f"{card}.yaml").truth
+    assert truth is not None
     layers = [
         Layer((CONFIGS / each.file).resolve(), each.layer, each.where) for each in truth.slides
     ]

@@ -1,6 +1,4 @@
-"""Files of ours: written whole or not at all, with a format and a version, read back safely (design
-2.12, 2.14).
-"""
+"""Files of ours: written whole or not at all, with a format and a version, read back safely."""
 
 from __future__ import annotations
 

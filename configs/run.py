@@ -145,8 +145,7 @@ class RunConfig(Frozen):
 
     @property
     def request_id(self) -> str:
-        """Return the identity of the request: the hash of all but the clock and the words (design
-        2.10).
+        """Return the identity of the request: the hash of all but the clock and the words.
 
         The end of the post window counts only as far as it was asked for, so that the same command
         tomorrow goes on with today's unfinished work.

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from configs.checkpoint import check_requires
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
-from configs.records import Requires
+from configs.records import Level, Requires
 from configs.run import as_request_error
 
 
@@ -43,6 +43,54 @@ class TruthConfig(Frozen):
         return self
 
 
+class PatchesConfig(Frozen):
+    """Image patches with masks, as the field publishes them: no place on the ground is needed."""
+
+    kind: Literal["files", "arrays"] = "files"
+    """files: one patch a file (PNG, TIFF, HDF5); arrays: one .npy or .npz holds them all."""
+    folder: str
+    """Folder of the set, relative to this configuration's folder unless absolute."""
+    images: str
+    """Images below it: a pattern (``img/*.h5``), or with an `index` a template of its columns
+    (``{split}/images/{png}``).
+    """
+    mask_names: dict[str, str] = Field(default_factory=dict)
+    """How a mask's path follows from its image's: words to be exchanged, in order."""
+    image_dataset: str = "img"
+    """Of HDF5 and .npz files: what the image is called in them."""
+    mask_dataset: str = "mask"
+    channels: tuple[str | None, ...] = Field(min_length=1)
+    """Stack band of each channel, in the files' order; null leaves one out."""
+    scale: float = Field(default=1.0, gt=0)
+    """What stored values are multiplied by to be in the bands' units (1/255 for 8 bits)."""
+    scales: dict[str, float] = Field(default_factory=dict)
+    """Bands with another factor."""
+    nodata: float | None = None
+    """Value that means nothing was imaged, where all channels have it."""
+    index: str | None = None
+    """Table (CSV) of the patches, in the folder."""
+    where: dict[str, str] = Field(default_factory=dict)
+    """Columns of the index and the value that a patch must have there: one scene, say."""
+    split: str | None = None
+    """Column that names a patch's split; without one the configuration's `split` is used."""
+    row: str | None = None
+    """Columns with a patch's place in its scene, counted in patches: neighbours are then
+    neighbours again.
+    """
+    column: str | None = None
+    number: str | None = None
+    """Of arrays: column with a patch's place in the array."""
+    sensor: str = "sentinel-2"
+    level: Level = Level.DISPLAY
+    resolution_m: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _places(self) -> PatchesConfig:
+        if bool(self.row) != bool(self.column) or (self.row and not self.index):
+            raise ValueError("`row` and `column` go together, and name columns of an `index`")
+        return self
+
+
 class SplitConfig(Frozen):
     """How the area is split so that no pixel teaches and tests."""
 
@@ -69,8 +117,9 @@ class SamplingConfig(Frozen):
     name: str = Field(pattern=NAME_PATTERN)
     """Name of the domain."""
     title: str
-    run: dict[str, Any]
-    """Parts of a run file: event, area, windows, source."""
+    run: dict[str, Any] | None = None
+    """Parts of a run file: event, area, windows, source. With `truth`; or give `patches`."""
+    patches: PatchesConfig | None = None
     radius_km: float | None = Field(default=None, gt=0, le=500)
     """Area around the epicentre, where `run` has none."""
     bands: tuple[str, ...] = Field(min_length=1)
@@ -78,7 +127,7 @@ class SamplingConfig(Frozen):
     """Which pixels are labelled: `clear`, or `radar`: wherever radar saw, so that a network learns
     to look through cloud.
     """
-    truth: TruthConfig
+    truth: TruthConfig | None = None
     split: SplitConfig = SplitConfig()
     chip_px: int = Field(default=88, ge=32, le=512)
     """Side of the chips; Yang et al. 2024 uses 88."""
@@ -92,6 +141,10 @@ class SamplingConfig(Frozen):
     @model_validator(mode="after")
     def _sighted(self) -> SamplingConfig:
         check_requires(self.requires, self.bands)
+        if (self.patches is None) == (self.run is None or self.truth is None):
+            raise ValueError("give either `patches`, or `run` and `truth`")
+        if self.patches and (missing := set(self.bands) - set(self.patches.channels)):
+            raise ValueError(f"`patches.channels` has no {', '.join(sorted(missing))}")
         return self
 
 

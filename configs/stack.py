@@ -81,7 +81,7 @@ def grid_attributes(geobox: GeoBox) -> dict[str, Any]:
 def grid_from(attributes: dict[str, Any]) -> GeoBox:
     """Return the grid that `grid_attributes` described."""
     return GeoBox(
-        tuple(attributes["shape"]), Affine(*attributes["transform"]), attributes["crs_wkt"]
+        tuple(attributes["shape"]), Affine(*attributes["transform"]), attributes["crs_wkt"] or None
     )
 
 

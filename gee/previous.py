@@ -1,5 +1,4 @@
-"""What a revision keeps of the one before: a pixel already clear keeps its image and date (design
-2.10).
+"""What a revision keeps of the one before: a pixel already clear keeps its image and date.
 
 The earlier stack must hold the same kind of pixels (source, sensor, level, settings, grid spacing);
 then, window by window and pixel by pixel, what was clear then and whose scene may still be used

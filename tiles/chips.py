@@ -41,8 +41,8 @@ class Share:
     max_chips: int | None = None
     """Use only so many chips, drawn once by the seed (the paper's Ib350J350); None for all."""
     part: float = 1.0
-    """Use only this part of the chips left by `alone`, at least one, drawn once by the seed (paper
-    003: 5 to 100 %).
+    """Use only this part of the chips left by `alone`, at least one, drawn once by the seed (Xu et
+    al.: 5 to 100 %).
     """
     alone: bool = False
     """Leave out chips that show any pixel of another split, be it unlabelled: nothing of a test

@@ -1,8 +1,7 @@
 """From a stack to a map, tile by tile, from disk to disk: tiles know no model, models know no tile.
 
 Memory does not grow with the raster (in mode `blend`: only with its width, by one float per column
-and overlapping row). Every output chunk is written once, whole, by whoever maps its strip (design
-2.1, 2.15).
+and overlapping row). Every output chunk is written once, whole, by whoever maps its strip.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""From imagery and truth to a sample set on disk: one grid, one stack, labels, splits, chips (paper
-000, Table II).
+"""From imagery and truth to a sample set on disk: one grid, one stack, labels, splits, chips (Yang
+et al. 2024, Table II).
 """
 
 from __future__ import annotations
@@ -10,14 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from pydantic import ValidationError
 
 from configs.errors import RequestError
 from configs.factors import FactorsConfig
 from configs.records import IGNORED, ObservationClass
 from configs.run import RunConfig, as_request_error
-from configs.sampling import SamplingConfig, SplitConfig, VectorLayer, read_sampling
+from configs.sampling import (
+    PatchesConfig,
+    SamplingConfig,
+    SplitConfig,
+    TruthConfig,
+    VectorLayer,
+    read_sampling,
+)
 from configs.stack import Stack
 from configs.vectors import Layer
 from flows.resolve import make_request, resolve
@@ -29,6 +38,7 @@ from gee.sources import make_source
 from gee.stack import assemble
 from tiles import labels, split
 from tiles.cut import Chipping, Labelled, cut
+from tiles.patches import Mosaic, find_patches
 from tiles.samples import Origin, SampleSet
 from tiles.split import Splits
 from tiles.views import Is
@@ -48,10 +58,14 @@ def make_samples(path: Path, out: Path) -> SampleSet:
     config = read_sampling(path)
     if out.exists():
         raise RequestError(f"{out} exists already", "Choose another --out, or remove it first.")
+    if config.patches is not None:
+        return _from_patches(config, config.patches, path.parent, out)
+    if config.run is None or config.truth is None:  # the model has made sure of it
+        raise RequestError(f"{path} names no imagery", "Give `run` and `truth`, or `patches`.")
     run = resolve(make_request(radius_km=config.radius_km), _placed(config.run, path.parent))
     source, scratch = make_source(run.source), out.with_name(f".{out.name}.stack")
     stack = _stack(config, run, source, scratch)
-    label = _label(config, run, stack, path.parent)
+    label = _label(config.truth, run, stack, path.parent)
     observed = observe(
         stack, config.bands, run.place, scratch / "observed.zarr", requires=config.requires
     )
@@ -82,6 +96,36 @@ def make_samples(path: Path, out: Path) -> SampleSet:
     return samples
 
 
+def _from_patches(
+    config: SamplingConfig, patches: PatchesConfig, folder: Path, out: Path
+) -> SampleSet:
+    """Return the sample set of loose patches: their mosaic, with a grid that lies nowhere."""
+    mosaic = Mosaic(patches, find_patches(patches, folder), config.bands)
+    height, width = mosaic.shape[1:]
+    step = patches.resolution_m
+    geobox = GeoBox((height, width), Affine(step, 0, 0, 0, -step, 0), None)
+    label = mosaic.labels()
+    origin = Origin(
+        name=config.name,
+        title=config.title,
+        sensor=patches.sensor,
+        level=patches.level,
+        resolution_m=step,
+        simulated=False,
+        attribution=config.attribution,
+        licence=config.licence,
+    )
+    with progress("cutting samples", "row") as advance:
+        splits = mosaic.splits() or _splits(config.split, label)
+        return cut(
+            Labelled(mosaic, geobox, label, splits, config.bands),
+            out,
+            origin=origin,
+            chipping=Chipping(config.chip_px, config.stride_px, config.positive_share, config.seed),
+            progress=advance,
+        )
+
+
 def _placed(preset: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the run's parts with the paths of archive and factors, relative to the configuration's
     folder, made absolute.
@@ -105,8 +149,7 @@ def _stack(config: SamplingConfig, run: RunConfig, source: Source, scratch: Path
         return assemble(source, plan, config.bands, scratch / "stack.zarr", progress=advance)
 
 
-def _label(config: SamplingConfig, run: RunConfig, stack: Stack, folder: Path) -> NDArray[np.uint8]:
-    truth = config.truth
+def _label(truth: TruthConfig, run: RunConfig, stack: Stack, folder: Path) -> NDArray[np.uint8]:
     if truth.kind == "polygons":
         layers = [_layer(layer, folder) for layer in truth.slides]
         inside = _layer(truth.inside, folder) if truth.inside else None
