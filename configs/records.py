@@ -127,6 +127,13 @@ class Ranked:
     """
 
 
+Domain = bool | Literal["unknown"]
+"""Whether a scene is out of a checkpoint's domain. False: it is as near as the checkpoint's own
+training areas, or as scenes that a study has shown to work. True: a study has shown where it stops
+to work, and the scene lies beyond. unknown: nobody has tried the checkpoint so far from home.
+"""
+
+
 @dataclass(frozen=True)
 class Choice:
     """Which checkpoint maps this scene, and why."""
@@ -135,7 +142,7 @@ class Choice:
     fallback: str | None
     """A post-only checkpoint that fills what has no clear pre image, if any."""
     ranking: tuple[Ranked, ...]
-    out_of_domain: bool
+    out_of_domain: Domain
     expected_f1: float | None
     reason: str
     warnings: tuple[str, ...] = ()
@@ -143,6 +150,8 @@ class Choice:
     """The checkpoints whose mean maps the scene, the chosen one first, where the run asks for
     `average`; empty otherwise.
     """
+    trained_on: str = ""
+    """What the chosen checkpoint knows, in words: its training domains."""
 
 
 @dataclass(frozen=True)

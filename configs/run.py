@@ -96,8 +96,14 @@ class ModelConfig(Frozen):
     """Bring the scene's imagery to the chosen checkpoint's reference before it is mapped, whatever
     the checkpoint was trained with: scene, each band its mean and spread; match, its distribution;
     null, as the checkpoint says (docs/results.md)."""
+    choose_by: Literal["mmd", "study"] = "mmd"
+    """What `auto` goes by. mmd: the least joint MMD (Yang et al. 2024); study: the rule that a
+    study found for the checkpoints' bands (`configs/selection.yaml`), MMD where none covers them.
+    """
     out_of_domain: Literal["warn", "refuse"] = "warn"
-    """warn: go on and say so everywhere; refuse: stop (exit 3)."""
+    """Where the scene lies beyond what the checkpoint is known to work on, or nothing is known.
+    warn: go on and say so everywhere; refuse: stop (exit 3).
+    """
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto uses a GPU where there is one."""
     batch: int = Field(default=4, ge=1, le=256)

@@ -87,6 +87,10 @@ class WatchConfig(Frozen):
     """Put regions before the whole Earth: the first rule whose region holds the epicentre
     decides.
     """
+    publish_unknown: bool = False
+    """Publish a map although nothing is known of how its checkpoint does on such imagery. By
+    default the watch's own runs refuse it, unless the preset sets `model.out_of_domain`.
+    """
     min_land: float = Field(default=0.01, ge=0, le=1)
     """Share of the shaken area that must be land (cells of 0.05 degrees)."""
     min_steep: float = Field(default=0.05, ge=0, le=1)

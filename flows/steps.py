@@ -224,6 +224,7 @@ def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -
             stack,
             run.place,
             fill=run.model.fill_with_post_only,
+            by=run.model.choose_by,
             device=run.model.device,
             advance=advance,
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.records import ObservationClass
+from configs.records import Domain, ObservationClass
 from configs.stack import Rows
 from inventory.about import About
 from inventory.colours import OBSERVATION
@@ -70,7 +70,7 @@ class Summary:
     landslide_count: int
     landslide_area_km2: float
     checkpoint: str
-    out_of_domain: bool
+    out_of_domain: Domain
     warnings: tuple[str, ...]
     simulated: bool
     largest_m2: float
@@ -83,6 +83,8 @@ class Summary:
     """Spacing of the grid."""
     expected_f1: float | None = None
     """What the checkpoint reaches on imagery at this distance, where a study knows."""
+    trained_on: str = ""
+    """What the checkpoint knows, in words."""
     affected: Mapping[str, float] | None = None
     """Who may be affected, as far as the user gave layers (`affected.Affected.totals`);
     indicative.
@@ -135,6 +137,7 @@ def summarise(
         landslide_area_km2=round(float(areas.sum()) / 1e6, 6),
         checkpoint=about.choice.card,
         out_of_domain=about.choice.out_of_domain,
+        trained_on=about.choice.trained_on,
         warnings=about.warnings,
         simulated=about.simulated,
         largest_m2=float(areas.max(initial=0)),
@@ -206,7 +209,8 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
     seen = [w["seen"].format(**area)] + ([] if summary.observed_fraction == 1 else [w["unseen"]])
     beware = _out_of_domain(summary, w)
     if not summary.landslide_count:
-        return [*beware, w["none"].format(simulated=label), *seen]
+        nothing = w["none_unknown" if summary.out_of_domain == "unknown" else "none"]
+        return [*beware, nothing.format(simulated=label), *seen]
     count, total = f"{summary.landslide_count:,}", number(summary.landslide_area_km2)
     found = w["one" if summary.landslide_count == 1 else "found"].format(
         count=count, simulated=label, area=total
@@ -237,6 +241,8 @@ def _out_of_domain(summary: Summary, w: Mapping[str, str]) -> list[str]:
     """
     if not summary.out_of_domain:
         return []
+    if summary.out_of_domain == "unknown":
+        return [w["unknown"].format(checkpoint=summary.checkpoint, trained_on=summary.trained_on)]
     if summary.expected_f1 is None:
         return [w["out_of_domain"]]
     return [w["out_of_domain_f1"].format(f1=f"{summary.expected_f1:.2f}")]

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 )
 @request_options("checkpoint")
 @click.option(
+    "--choose-by",
+    type=click.Choice(["mmd", "study"]),
+    help="What auto goes by: the least MMD, or the rule of a study that covers the checkpoints "
+    "[default: mmd].",
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="RUN.yaml",
@@ -95,6 +101,7 @@ def configure(
     source: str | None = None,
     out: str | None = None,
     engine: str | None = None,
+    choose_by: str | None = None,
     **fields: Any,
 ) -> RunConfig:
     """Return the run configuration that the options, the run file and the defaults amount to.
@@ -108,6 +115,7 @@ def configure(
         source: where imagery comes from.
         out: the output folder.
         engine: who maps.
+        choose_by: what `auto` goes by.
         fields: further fields of `Request`, None where not given.
 
     Raises:
@@ -120,6 +128,8 @@ def configure(
     if source:
         preset["source"] = {**preset.get("source", {}), **parse_source(source)}
     preset |= {name: value for name, value in {"out": out, "engine": engine}.items() if value}
+    if choose_by:
+        preset["model"] = {**preset.get("model", {}), "choose_by": choose_by}
     if epicentre:
         fields["latitude"], fields["longitude"] = parse_epicentre(epicentre)
     is_file = usgs is not None and (usgs.endswith((".geojson", ".json")) or Path(usgs).exists())

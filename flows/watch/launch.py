@@ -214,7 +214,11 @@ class Debts:
         """
         config = run.config
         if config is None:
-            preset = {**self._preset, "event": json.loads(run.event), "area": json.loads(run.area)}
+            model = dict(self._preset.get("model", {}))
+            if not self._config.publish_unknown:  # nobody looks at it before it is out
+                model.setdefault("out_of_domain", "refuse")
+            preset = {**self._preset, "model": model}
+            preset |= {"event": json.loads(run.event), "area": json.loads(run.area)}
             config = resolve(make_request(), preset, now=now).model_dump_json()
         self._book.begin(run.key, config, now)
         return next(one for one in self._book.runs(run.quake) if one.key == run.key)

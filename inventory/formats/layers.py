@@ -107,7 +107,10 @@ _EVENT_FIELDS = (
     Field("checkpoint", "text", "Card that mapped the event"),
     Field("threshold", "real", "Probability from which a pixel is a landslide"),
     Field(
-        "out_of_domain", "boolean", "True where no checkpoint is known to work on imagery like this"
+        "out_of_domain",
+        "text",
+        "true where no checkpoint is known to work on imagery like this, unknown where "
+        "nobody knows",
     ),
     Field("simulated", "boolean", "True where the imagery is simulated"),
     Field("landslide_count", "integer", "Number of landslides"),
@@ -203,7 +206,7 @@ def event_layer(about: About, summary: Summary, inventory: Inventory) -> Layer:
         "as_of": pd.Timestamp(about.windows.as_of).tz_localize(None),
         "checkpoint": about.choice.card,
         "threshold": inventory.threshold,
-        "out_of_domain": about.choice.out_of_domain,
+        "out_of_domain": str(about.choice.out_of_domain).lower(),
         "simulated": about.simulated,
         "landslide_count": summary.landslide_count,
         "landslide_area_km2": summary.landslide_area_km2,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from configs.area import WGS84
 from configs.clean import CleanConfig
+from configs.records import Domain
 from inventory.outline.measure import Floats, Measures
 
 STATUSES = ("unreviewed", "confirmed", "dismissed")
@@ -111,12 +112,16 @@ def _dates(days: Floats) -> NDArray[np.datetime64]:
     return dates
 
 
-def confidence_of(mean: Floats, config: CleanConfig, out_of_domain: bool) -> NDArray[Any]:
-    """Return high, medium or low for mean probabilities."""
+def confidence_of(mean: Floats, config: CleanConfig, out_of_domain: Domain) -> NDArray[Any]:
+    """Return high, medium or low for mean probabilities: never high out of domain, always low
+    where nothing is known of the checkpoint.
+    """
     names = np.where(
         mean >= config.confidence_high, 0, np.where(mean >= config.confidence_medium, 1, 2)
     )
-    return np.array(_CONFIDENCES, dtype=object)[np.maximum(names, int(out_of_domain))]
+    return np.array(_CONFIDENCES, dtype=object)[
+        np.maximum(names, 2 if out_of_domain == "unknown" else int(out_of_domain))
+    ]
 
 
 def attributed(
@@ -126,7 +131,7 @@ def attributed(
     resolution_m: float,
     config: CleanConfig,
     cards: tuple[str, str | None],
-    out_of_domain: bool,
+    out_of_domain: Domain,
 ) -> gpd.GeoDataFrame:
     """Return patches with every field but `id`, in the order of `FIELDS`; `cards` are the
     checkpoint used and its fallback.

@@ -135,7 +135,7 @@ def outline(
         resolution_m,
         config,
         cards,
-        choice is not None and choice.out_of_domain,
+        choice.out_of_domain if choice is not None else False,
     )
     return _sorted_out(frame, totals, stack.geobox, config, threshold)
 

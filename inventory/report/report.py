@@ -70,7 +70,11 @@ def _text(name: str) -> str:
 def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
     """Return what to beware of, the gravest first."""
     grave = [w["simulated"]] if page.about.simulated else []
-    grave += [w["out_of_domain"]] if page.about.choice.out_of_domain else []
+    choice = page.about.choice
+    if choice.out_of_domain == "unknown":
+        grave.append(w["unknown"].format(checkpoint=choice.card, trained_on=choice.trained_on))
+    elif choice.out_of_domain:
+        grave.append(w["out_of_domain"])
     is_simulated = page.about.simulated  # the source says so itself, in fewer words
     return [
         *grave,

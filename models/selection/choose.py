@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from configs.area import Area
 from configs.errors import NothingToSeeError, RequestError
@@ -20,7 +21,8 @@ from configs.stack import Stack
 from models.inference.predict import Device
 from models.registry import AUTO, AVERAGE, Checkpoint
 from models.selection.agreement import agreement_on_scene, wanted
-from models.selection.ranking import OWN, compare, expected_f1, rank
+from models.selection.home import away_from_home, trained_on
+from models.selection.ranking import OWN, Compared, compare, expected_f1, rank
 
 
 def choose(
@@ -30,6 +32,7 @@ def choose(
     *,
     checkpoint: str | None = None,
     fill: bool = True,
+    by: Literal["mmd", "study"] = "mmd",
     settings: SelectionConfig | None = None,
     device: Device = "auto",
     advance: Advance = silent,
@@ -43,6 +46,7 @@ def choose(
         area: leaves out the rest of the stack.
         checkpoint: a name overrules the ranking; the candidates' own `named` where None.
         fill: name a post-only checkpoint for what has no clear pre-event pixel.
+        by: what orders them: joint MMD, or the rule of a study that covers their bands.
         settings: how to compare; with the study's calibration, where there is one, if None.
         device: where candidates map the windows they vote on.
         advance: called with checkpoints, or windows they vote on, done and in all.
@@ -67,20 +71,47 @@ def choose(
         )
     agreed = (
         agreement_on_scene(compared, stack, area, settings, device, advance)
-        if wanted(compared, settings)
+        if by == "study" and wanted(compared, settings)
         else {}
     )
-    ranking = _in_order(rank(compared, settings, advance, agreed))
+    ranked = rank(compared, settings, advance, agreed)
+    ranking = _in_order(ranked if by == "study" else [_by_distance(one) for one in ranked])
     unseen = tuple(_unseen(one) for one in found if one.card.name not in {r.card for r in ranking})
     by_name = named not in (None, AUTO, AVERAGE)
-    chosen = named if by_name else _best(ranking).card
+    chosen = named if by_name else _best(ranking, by).card
     if chosen is None or chosen in {one.card for one in unseen}:
         raise NothingToSeeError(
             f"checkpoint `{chosen}` could see nothing of the scene",
             "Choose one that needs no pre-event image, or wait.",
         )
-    verdict = _out_of_domain_reason(chosen, by_name, found, ranking + unseen, settings, fill)
-    return _averaged(verdict, found, settings) if named == AVERAGE else verdict
+    simulated = bool(stack.attributes.get("simulated", False))
+    best = _best(ranking, by)
+    judged = _judged(chosen, by_name, best, found, ranking + unseen, settings, fill, simulated)
+    mine = next(one for one in compared if one.found.card.name == judged.card)
+    if judged.out_of_domain == "unknown":
+        judged = _at_home(judged, mine)
+    return _averaged(judged, found, settings) if named == AVERAGE else judged
+
+
+def _by_distance(one: Ranked) -> Ranked:
+    """Return a checkpoint's place by its distance alone."""
+    return replace(one, score=one.distance)
+
+
+def _at_home(choice: Choice, mine: Compared) -> Choice:
+    """Return the choice with what is known where no study covers the checkpoint: whether the scene
+    is as near as its own training areas.
+    """
+    beyond = away_from_home(mine.found.card, mine.reference, mine.scene)
+    if beyond == ():
+        words = "as near as its own training areas"
+        return replace(choice, out_of_domain=False, reason=f"{choice.reason}; {words}")
+    why = "; ".join(beyond) if beyond else "how far is too far cannot be told of it"
+    warning = (
+        f"nothing is known of how `{choice.card}` does here: it was trained on "
+        f"{choice.trained_on} ({why})"
+    )
+    return replace(choice, warnings=(*choice.warnings, warning))
 
 
 def _in_order(ranked: Iterable[Ranked]) -> tuple[Ranked, ...]:
@@ -100,11 +131,12 @@ def _unseen(found: Checkpoint) -> Ranked:
     )
 
 
-def _best(ranking: Sequence[Ranked]) -> Ranked:
+def _best(ranking: Sequence[Ranked], by: str) -> Ranked:
     """Return the first of the ranking where a study says how to order; else the nearest, ties
     broken.
     """
-    return ranking[0] if all(OWN in one.signals for one in ranking) else _break_ties(ranking)
+    studied = by == "study" and all(OWN in one.signals for one in ranking)
+    return ranking[0] if studied else _break_ties(ranking)
 
 
 def _known(found: Checkpoint, settings: SelectionConfig) -> BandSetCalibration | None:
@@ -132,14 +164,17 @@ def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
     )
 
 
-def _out_of_domain_reason(
+def _judged(
     chosen: str,
     by_name: bool,
+    best: Ranked,
     found: Sequence[Checkpoint],
     ranking: tuple[Ranked, ...],
     settings: SelectionConfig,
     fill: bool,
+    simulated: bool,
 ) -> Choice:
+    """Return the choice, `unknown` where no study of such imagery covers the checkpoint."""
     cards = {one.card.name: one for one in found}
     mine = next(one for one in ranking if one.card == chosen)
     known = _known(cards[chosen], settings)
@@ -156,13 +191,21 @@ def _out_of_domain_reason(
             if not cards[r.card].card.needs_pre and not math.isnan(r.distance)
         )
         fallback = next(others, None)
-    reason = _reason(
-        mine, by_name, ranking, _best([r for r in ranking if not math.isnan(r.distance)])
+    reason = _reason(mine, by_name, ranking, best)
+    # What a study of simulated imagery found holds for simulated scenes alone.
+    alike = cards[chosen].card.simulated == simulated
+    covered = alike and known is not None and (known.alarm is not None or bool(known.limits))
+    warnings = (_alarmed(chosen, beyond, expected),) if beyond and covered else ()
+    return Choice(
+        chosen,
+        fallback,
+        ranking,
+        bool(beyond) if covered else "unknown",
+        expected if alike else None,
+        reason,
+        warnings,
+        trained_on=trained_on(cards[chosen].card),
     )
-    if known is None or (known.alarm is None and not known.limits):
-        reason += "; how far is too far is not known for these bands"
-    warnings = (_alarmed(chosen, beyond, expected),) if beyond else ()
-    return Choice(chosen, fallback, ranking, bool(beyond), expected, reason, warnings)
 
 
 def _nearest(mine: Ranked, ranking: Sequence[Ranked], cards: Mapping[str, Checkpoint]) -> Ranked:
