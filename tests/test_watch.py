@@ -371,7 +371,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def service_file(ground: Path, usgs: Usgs) -> Path:
     rules = [{"name": "everywhere", "min_magnitude": 3}]
-    watch = config_for(usgs, oldest_days=200, min_steep=0).model_dump(mode="json") | {
+    # The network is untrained, so nothing is known of it anywhere.
+    config = config_for(usgs, oldest_days=200, min_steep=0, publish_unknown=True)
+    watch = config.model_dump(mode="json") | {
         "rules": rules
     }
     content = {
