@@ -373,9 +373,7 @@ def service_file(ground: Path, usgs: Usgs) -> Path:
     rules = [{"name": "everywhere", "min_magnitude": 3}]
     # The network is untrained, so nothing is known of it anywhere.
     config = config_for(usgs, oldest_days=200, min_steep=0, publish_unknown=True)
-    watch = config.model_dump(mode="json") | {
-        "rules": rules
-    }
+    watch = config.model_dump(mode="json") | {"rules": rules}
     content = {
         "format": "coslide/service/1",
         "preset": "preset.yaml",

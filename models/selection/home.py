@@ -17,16 +17,22 @@ from configs.checkpoint import CheckpointCard
 from configs.records import Level
 from models.reference import Reference
 from models.selection.domain_check import limits
-from models.selection.signals import NOVELTY, PLAIN, Comparison, Sample, Scaling, novelty
+from models.selection.signals import NOVELTY, SIGNALS, Comparison, Sample, Scaling, signal
 
 _PARTS = 12
 """Parts that are held out in turn: enough for a tolerance limit, few enough for a second's work."""
+_WORDS = {
+    "all/mmd": "MMD",
+    "whitened/mmd": "MMD of whitened bands",
+    "whitened/coverage": "distance to the nearest known pixel",
+    NOVELTY: "share of pixels unlike any known",
+}
 _FEWEST = 20
 """Pixels of a part below which it tells nothing."""
 
 
 def home_limits(reference: Reference, bands: Sequence[str]) -> dict[str, float]:
-    """Return the joint MMD and the novelty up to which a scene is as near as the checkpoint's own
+    """Return the value of each signal up to which a scene is as near as the checkpoint's own
     training areas; empty where the areas are too small to hold anything out.
     """
     numbers = np.unique(reference.block)
@@ -40,9 +46,13 @@ def home_limits(reference: Reference, bands: Sequence[str]) -> dict[str, float]:
             Sample.thinned(bands, values[at], reference.block[at], reference.domain[at])
             for at in (held, ~held)
         )
-        compared = Comparison(away, rest, Scaling.of(away, [rest]))
-        found.append({PLAIN: compared.statistic(PLAIN), NOVELTY: novelty(away, rest)})
+        found.append(_signals(away, rest))
     return limits(found) if len(found) > 2 else {}
+
+
+def _signals(scene: Sample, card: Sample) -> dict[str, float]:
+    compared = Comparison(scene, card, Scaling.of(scene, [card]))
+    return {name: signal(compared, name) for name in SIGNALS}
 
 
 def away_from_home(
@@ -62,11 +72,9 @@ def away_from_home(
         Sample.thinned(card.bands, part.columns(card.bands), part.block, part.domain)
         for part in (scene, reference)
     )
-    compared = Comparison(here, own, Scaling.of(here, [own]))
-    values = {PLAIN: compared.statistic(PLAIN), NOVELTY: novelty(here, own)}
-    words = {PLAIN: "MMD", NOVELTY: "novelty"}
+    values = _signals(here, own)
     return tuple(
-        f"{words[name]} {values[name]:.2f}, its own ground up to {limit:.2f}"
+        f"{_WORDS[name]} {values[name]:.2f}, its own ground up to {limit:.2f}"
         for name, limit in known.items()
         if values[name] > limit
     )

@@ -1,0 +1,73 @@
+"""Home: a checkpoint knows its own ground, and flags what is not like it (`make verify-trust`)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cards import make_card
+
+from benchmarks.trust import CHECKPOINTS, WRONG, at_home, wrong_scenes
+from configs.checkpoint import TrainingDomain
+from configs.records import Level
+from models.reference import Reference
+from models.registry import installed
+from models.selection.home import away_from_home, home_limits, trained_on
+
+BANDS = ("post_B4", "slope")
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_shipped_real_checkpoints_know_their_own_ground_and_nothing_else(name: str) -> None:
+    checkpoint = installed(name)
+    home, blocks = at_home(checkpoint)
+    assert home >= 0.95 * blocks
+    flagged = wrong_scenes(checkpoint)
+    assert len(flagged) == len(WRONG)
+    assert sum(flagged.values()) >= 0.95 * len(flagged), flagged
+
+
+def ground(seed: int, shift: float = 0.0, blocks: int = 24) -> Reference:
+    rng = np.random.default_rng(seed)
+    block = np.repeat(np.arange(blocks, dtype=np.int32), 50)
+    values = rng.normal(size=(len(block), 2)) + 0.3 * rng.normal(size=(blocks, 2))[block] + shift
+    return Reference(
+        BANDS, values.astype(np.float32), block, np.zeros(len(block), np.int32), ("here",), 0.0
+    )
+
+
+def test_farther_than_its_own_blocks_is_not_home_and_the_words_say_by_how_much() -> None:
+    card, own = make_card(BANDS), ground(0)
+    assert away_from_home(card, own, ground(1)) == ()
+    beyond = away_from_home(card, own, ground(1, shift=3.0))
+    assert beyond
+    assert any("its own ground up to" in words for words in beyond)
+
+
+def test_what_cannot_be_held_out_and_what_has_no_scale_has_no_home() -> None:
+    card, own = make_card(BANDS), ground(0)
+    assert home_limits(ground(0, blocks=1), BANDS) == {}
+    assert away_from_home(card, ground(0, blocks=1), ground(1)) is None
+    display = card.model_copy(update={"level": Level.DISPLAY})
+    assert away_from_home(display, own, own) is None
+
+
+def test_a_checkpoint_of_a_single_event_says_so() -> None:
+    card = make_card(BANDS)
+    one = (TrainingDomain(name="iburi-2018", simulated=False, samples=10),)
+    alone = card.model_copy(update={"domains": one})
+    assert trained_on(alone) == "a single event, iburi-2018"
+    two = (*one, replace_domain(one[0], "tephra", simulated=True))
+    assert trained_on(card.model_copy(update={"domains": two})) == (
+        "2 domains: iburi-2018, tephra (simulated)"
+    )
+
+
+def replace_domain(domain: TrainingDomain, name: str, simulated: bool) -> TrainingDomain:
+    return domain.model_copy(update={"name": name, "simulated": simulated})
+
+
+def test_references_stay_as_they_are() -> None:
+    own = ground(0)
+    before = own.values.copy()
+    home_limits(own, BANDS)
+    assert np.array_equal(before, own.values)
