@@ -184,6 +184,13 @@ class CheckpointCard(Frozen):
         return any(domain.simulated for domain in self.domains)
 
     @property
+    def relative(self) -> bool:
+        """Return whether it reads relative brightness, which imagery of any level and scale has:
+        trained on pictures, each scene normalised by its own statistics.
+        """
+        return self.level is Level.DISPLAY and self.normalisation.adapt != "card"
+
+    @property
     def needs_pre(self) -> bool:
         """Return whether it reads the image from before the event."""
         return any(name.startswith("pre_") for name in self.bands)

@@ -126,6 +126,14 @@ class AugmentationConfig(Frozen):
     """Move each chip by up to this much, both ways along both axes, within its own split's
     labels.
     """
+    scale: float = Field(default=0.0, ge=0, le=0.5)
+    """Spread of the logarithm of a random zoom of each chip."""
+    aspect: float = Field(default=0.0, ge=0, le=0.5)
+    """Spread of the logarithm of a random stretch along one axis."""
+    rotate: bool = False
+    """Turn each chip, half of them by any angle, half by quarter turns. Not for bands that know
+    where north or the light is (aspect, hillshade).
+    """
     jitter: float = Field(default=0.0, ge=0, le=1)
     """Spread of a random gain and offset of the optical bands after normalisation, common to all
     and half as much per band.
@@ -300,8 +308,9 @@ class TrainingConfig(Frozen):
                 del content[later]
         for source in content["samples"]:  # the count says what it comes to
             del source["share"]
-        if not self.augmentation.blur_px:
-            del content["augmentation"]["blur_px"]
+        for later in ("blur_px", "scale", "aspect", "rotate"):
+            if not getattr(self.augmentation, later):
+                del content["augmentation"][later]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

@@ -248,7 +248,7 @@ def _obstacles(card: CheckpointCard, offer: Offer) -> list[str]:
     found = [f"needs {', '.join(missing)}"] if missing else []
     if card.sensor != offer.sensor:
         found.append(f"made for {card.sensor}, the source has {offer.sensor}")
-    if card.level != offer.level:
+    if card.level != offer.level and not card.relative:
         found.append(f"made for level {card.level}, the source has {offer.level}")
     if card.resolution_m < 0.99 * offer.resolution_m:
         found.append(

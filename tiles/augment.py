@@ -17,9 +17,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from configs.bands import parse_band
 from configs.errors import RequestError
+from configs.records import IGNORED
 
 _JITTERED = "reflectance"
 """Unit of the bands whose illumination is changed; indices, terrain and radar keep their values."""
@@ -112,6 +114,12 @@ class Augment:
     or both (four images); `all`: any combination of the three (eight images, quarter turns among
     them)."""
     hillshade: Literal["as_is", "safe"] = "as_is"
+    scale: float = 0.0
+    """Spread of the logarithm of a random zoom."""
+    aspect: float = 0.0
+    """Spread of the logarithm of a random stretch along one axis."""
+    rotate: bool = False
+    """Turn, half of the chips by any angle, half by quarter turns."""
     gain: float = 0.0
     """Largest relative change of a reflectance band, e.g. 0.1; one draw a band and chip."""
     offset: float = 0.0
@@ -131,6 +139,8 @@ class Augment:
         `azimuth_deg`: of the light in band `hillshade`, only needed for ``hillshade="safe"``.
         The number of draws from `rng` does not depend on the chip.
         """
+        if self.scale or self.aspect or self.rotate:
+            pixels, label = self._warp(pixels, label, names, rng)
         for how in self._draw(names, rng, azimuth_deg):
             pixels, label = mirror_bands(pixels, names, how), mirror(label, how)
         if self.gain or self.offset:
@@ -139,6 +149,58 @@ class Augment:
             offset = np.where(optical, rng.uniform(-self.offset, self.offset, len(names)), 0)
             pixels = (pixels * gain[:, None, None] + offset[:, None, None]).astype(np.float32)
         return np.ascontiguousarray(pixels), np.ascontiguousarray(label)
+
+    def _warp(
+        self,
+        pixels: NDArray[np.float32],
+        label: NDArray[np.uint8],
+        names: Sequence[str],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Return a chip zoomed, stretched and turned about its middle; labels beyond its edge are
+        255, pixels there mirrored.
+
+        Raises:
+            RequestError: a band that knows where north or the light is.
+        """
+        bound = [name for name in names if name.startswith(("aspect", "hillshade"))]
+        if self.rotate and bound:
+            raise RequestError(
+                f"chips with {', '.join(bound)} cannot be turned: the light would come "
+                "from elsewhere",
+                "Set `augmentation.rotate: false`, or leave the band out.",
+            )
+        angle = rng.uniform(0, 2 * np.pi) if self.rotate else 0.0
+        if rng.random() < 0.5:
+            angle = np.round(angle / (np.pi / 2)) * (np.pi / 2)
+        down = np.exp(self.scale * rng.normal())
+        across = down * np.exp(self.aspect * rng.normal())
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = turn * np.array([down, across])
+        middle = (np.array(label.shape) - 1) / 2
+        offset = middle - matrix @ middle
+        known = np.isfinite(pixels)
+        moved = np.stack(
+            [
+                ndimage.affine_transform(
+                    np.where(k, band, np.nanmean(band) if k.any() else 0.0), matrix, offset,
+                    order=1, mode="mirror",
+                )
+                for band, k in zip(pixels, known, strict=True)
+            ]
+        )  # fmt: skip
+        if not known.all():
+            hidden = [
+                ndimage.affine_transform(
+                    k.astype(np.float32), matrix, offset, order=1, mode="mirror"
+                )
+                for k in known
+            ]
+            moved[np.stack(hidden) < 0.999] = np.nan
+        labels = ndimage.affine_transform(
+            label, matrix, offset, order=0, mode="constant", cval=IGNORED
+        )
+        return moved.astype(np.float32), labels.astype(np.uint8)
 
     def _draw(
         self, names: Sequence[str], rng: np.random.Generator, azimuth_deg: float | None

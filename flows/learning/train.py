@@ -266,11 +266,17 @@ class _Augment:
 
 def _augment(config: TrainingConfig, sets: list[SampleSet]) -> _Augment | None:
     wanted = config.augmentation
-    if wanted.mirrors == "none":
+    warped = wanted.scale or wanted.aspect or wanted.rotate
+    if wanted.mirrors == "none" and not warped:
         return None
-    return _Augment(
-        Augment(wanted.mirrors, wanted.hillshade), sets[0].card.origin.hillshade_azimuth_deg
+    augment = Augment(
+        wanted.mirrors,
+        wanted.hillshade,
+        scale=wanted.scale,
+        aspect=wanted.aspect,
+        rotate=wanted.rotate,
     )
+    return _Augment(augment, sets[0].card.origin.hillshade_azimuth_deg)
 
 
 def _facts(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -143,7 +143,11 @@ def rank(
     `agreed` is how far each checkpoint agrees with the others (`models.selection.agreement`), where
     they were asked.
     """
-    spread = _spreads(compared)
+    terms = [_in_own_terms(one) for one in compared]
+    spreads = {
+        relative: _spreads([o for o in terms if o.found.card.relative == relative])
+        for relative in {one.found.card.relative for one in terms}
+    }
     common = [
         band
         for band in compared[0].reference.bands
@@ -153,7 +157,8 @@ def rank(
     bands_of = [tuple(common) if mixed and common else one.found.card.bands for one in compared]
     own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
     ranked, known = [], scored(compared, settings, agreed)
-    for done, (one, bands) in enumerate(zip(compared, bands_of, strict=True), 1):
+    for done, (one, bands) in enumerate(zip(terms, bands_of, strict=True), 1):
+        spread = spreads[one.found.card.relative]
         scene, reference = (_blocked(drawn, bands, spread) for drawn in (one.scene, one.reference))
         width = 2.0 * scene.values.shape[1]
         key = (id(one.scene), bands)
@@ -188,6 +193,20 @@ def rank(
     return ranked
 
 
+def _in_own_terms(one: Compared) -> Compared:
+    """Return a comparison in units that both sides have: of a checkpoint that reads relative
+    brightness, scene and reference after each was normalised by its own statistics.
+    """
+    if not one.found.card.relative:
+        return one
+    normalisation = one.found.card.normalisation
+    return replace(
+        one,
+        scene=adapted(one.scene, normalisation),
+        reference=adapted(one.reference, normalisation),
+    )
+
+
 def _after(
     one: Compared, bands: Sequence[str], spread: dict[str, float], settings: SelectionConfig
 ) -> float | None:
@@ -195,7 +214,7 @@ def _after(
     scaling; None where it is not.
     """
     normalisation = one.found.card.normalisation
-    if normalisation.adapt == "card":
+    if normalisation.adapt == "card" or one.found.card.relative:
         return None
     scene, reference = (
         _blocked(adapted(part, normalisation), bands, spread) for part in (one.scene, one.reference)
