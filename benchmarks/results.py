@@ -25,7 +25,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "results"
 SECTIONS = Path(__file__).with_name("sections.yaml")
 ORDER = (
-    "trust", "iburi", "iburi-trials", "product", "cross-real", "comparison", "overfit",
+    "trust", "frames", "iburi", "iburi-trials", "product", "cross-real", "comparison", "overfit",
     "study", "study-post", "adaptation", "study-baselines", "band-sets", "mmd-unit", "selection",
     "ood",
     "sim-to-real", "simulated-comparison",

@@ -37,6 +37,8 @@ class Area:
     """Where the outline comes from, for people: "radius 12 km", "ShakeMap MMI >= 6", a file's
     name.
     """
+    context_m: float = 0.0
+    """Ground beyond the outline that is pulled so that no tile is cut, and never mapped, metres."""
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -61,6 +63,14 @@ class Area:
             lambda xy: np.column_stack(to_crs.transform(xy[:, 0], xy[:, 1])),
         )
         return outline
+
+    def pulled(self, crs: str) -> BaseGeometry:
+        """Return the outline with the context around it, in a metric CRS."""
+        outline = self.projected(crs)
+        if not self.context_m:
+            return outline
+        wider: BaseGeometry = outline.buffer(self.context_m, join_style="mitre")
+        return wider
 
     def geobox(self, resolution_m: float) -> GeoBox:
         """Return the grid that covers the area: UTM, pixel edges on whole multiples of the
@@ -90,14 +100,19 @@ class Area:
 
     def as_plain(self) -> dict[str, Any]:
         """Return the area as plain types for the run file."""
-        return {"origin": self.origin, "wkt": to_wkt(self.polygon, rounding_precision=7, trim=True)}
+        plain = {
+            "origin": self.origin,
+            "wkt": to_wkt(self.polygon, rounding_precision=7, trim=True),
+        }
+        return plain | ({"context_m": self.context_m} if self.context_m else {})
 
     @staticmethod
     def from_plain(content: dict[str, Any]) -> Area:
         """Return the area that `as_plain` described."""
         try:
-            return Area(from_wkt(content["wkt"]), str(content["origin"]))
-        except (KeyError, TypeError, GEOSException) as error:
+            context_m = float(content.get("context_m", 0))
+            return Area(from_wkt(content["wkt"]), str(content["origin"]), context_m)
+        except (KeyError, TypeError, ValueError, GEOSException) as error:
             raise RequestError(
                 f"area: not an outline: {error}", "Write `origin` and `wkt` (WGS 84, lon lat)."
             ) from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import zarr
@@ -21,6 +21,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from configs.area import Area
 from configs.bands import When, parse_band
 from configs.errors import RequestError
 from configs.files import check_format, format_of
@@ -85,14 +86,79 @@ def grid_from(attributes: dict[str, Any]) -> GeoBox:
     )
 
 
+def origin_of(geobox: GeoBox) -> tuple[int, int]:
+    """Return the number of a grid's first pixel, `(y, x)`, counted southwards and eastwards from
+    the origin of its CRS: the lattice that all grids of one zone and pixel size share.
+    """
+    affine = geobox.affine
+    return round(affine.f / affine.e), round(affine.c / affine.a)
+
+
+class Part(NamedTuple):
+    """A part of a raster, pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def rows(self) -> slice:
+        """Return its rows in the whole."""
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        """Return its columns in the whole."""
+        return slice(self.left, self.left + self.width)
+
+    def key(self, rows: slice, columns: slice) -> tuple[slice, slice]:
+        """Return in the whole what `rows` and `columns` name within the part."""
+        (y0, y1, dy), (x0, x1, dx) = rows.indices(self.height), columns.indices(self.width)
+        return (
+            slice(self.top + y0, self.top + max(y0, y1), dy),
+            slice(self.left + x0, self.left + max(x0, x1), dx),
+        )
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """A part of a raster `(y, x)` as a raster of its own, read slice by slice. Implements
+    `Rows`.
+    """
+
+    raster: Rows
+    part: Part
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (y, x)."""
+        return self.part.height, self.part.width
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        return np.asarray(self.raster[self.part.key(rows, columns)])
+
+
 @dataclass(frozen=True)
 class Stack:
     """An opened stack. Reading only; cheap to open and to send by its path."""
 
     path: Path
+    part: Part | None = None
+    """The part that is seen; the whole where None."""
 
-    def __reduce__(self) -> tuple[type[Stack], tuple[Path]]:
-        return Stack, (self.path,)  # what has been opened stays here
+    def __reduce__(self) -> tuple[type[Stack], tuple[Path, Part | None]]:
+        return Stack, (self.path, self.part)  # what has been opened stays here
+
+    def of_area(self, area: Area) -> Stack:
+        """Return the part of the whole stack that is the area's own grid, without the context that
+        tiles read around it; what is read, and where, then counts from the part's corner.
+        """
+        whole = grid_from(self.attributes["grid"])
+        geobox = area.geobox(abs(float(whole.resolution.x)))
+        left, top = ~whole.affine @ (geobox.affine.c, geobox.affine.f)
+        return Stack(self.path, Part(round(top), round(left), *map(int, geobox.shape)))
 
     @cached_property
     def group(self) -> zarr.Group:
@@ -122,21 +188,36 @@ class Stack:
     @cached_property
     def geobox(self) -> GeoBox:
         """Return the grid, rows north to south."""
-        return grid_from(self.attributes["grid"])
+        whole = grid_from(self.attributes["grid"])
+        return whole[self.part.rows, self.part.columns] if self.part else whole
 
     @property
     def shape(self) -> tuple[int, int]:
         """Return (y, x)."""
         return int(self.geobox.shape[0]), int(self.geobox.shape[1])
 
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Return the number of the first pixel on the lattice, `(y, x)` (`origin_of`)."""
+        return origin_of(self.geobox)
+
     @cached_property
     def band_names(self) -> tuple[str, ...]:
         """Return the names of the physical bands in the stack."""
         return tuple(self.attributes["bands"])
 
+    def _part(self, name: str, rows: slice, columns: slice) -> NDArray[Any]:
+        if self.part is not None:
+            rows, columns = self.part.key(rows, columns)
+        return np.asarray(self._array(name)[rows, columns])
+
+    def cut(self, raster: Rows) -> Rows:
+        """Return what of a raster over the whole stack lies on this part of it."""
+        return raster if self.part is None else PartOf(raster, self.part)
+
     def stored(self, name: str) -> zarr.Array[Any]:
-        """Return one array of the group as it is stored: scaled integers, observation classes or
-        days.
+        """Return one array of the whole group as it is stored: scaled integers, observation classes
+        or days.
         """
         return self._array(name)
 
@@ -146,19 +227,19 @@ class Stack:
         """Return a window of one band, `(y, x)`, float32 in the band's unit, NaN where not
         known.
         """
-        return decode(np.asarray(self._array(name)[rows, columns]), name)
+        return decode(self._part(name, rows, columns), name)
 
     def observation(
         self, when: When, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[np.uint8]:
         """Return a window's observation classes, `(y, x)` uint8 (`records.ObservationClass`)."""
-        return np.asarray(self._array(f"{when}_observation")[rows, columns], dtype=np.uint8)
+        return self._part(f"{when}_observation", rows, columns).astype(np.uint8, copy=False)
 
     def date(
         self, when: When, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[np.int32]:
         """Return acquisition days since 1970-01-01, `(y, x)` int32, 0 where not imaged."""
-        return np.asarray(self._array(f"{when}_date")[rows, columns], dtype=np.int32)
+        return self._part(f"{when}_date", rows, columns).astype(np.int32, copy=False)
 
     def view(self, names: Sequence[str]) -> StackView:
         """Return bands as one lazy `(band, y, x)`; slicing reads only what is asked for."""

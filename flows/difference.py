@@ -21,7 +21,7 @@ from configs.places import drop, zarr_at
 from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
-from flows.probability import adaptation_before, adaptation_of, grid_of
+from flows.probability import adaptation_before, adaptation_of, grid_on
 from flows.run.journal import progress
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
@@ -94,7 +94,7 @@ def subtract(
         adaptation = adaptation_of(found, stack, run.place, layout)
     else:
         adaptation = adaptation_before(found, stack, names, before)
-    mapped = _map(run, found, view, before, layout.probability_before, adaptation)
+    mapped = _map(run, found, stack, view, before, layout.probability_before, adaptation)
     threshold = run.clean.threshold or found.card.threshold
     return Without(probability, mapped, threshold)
 
@@ -102,13 +102,14 @@ def subtract(
 def _map(
     run: RunConfig,
     found: Checkpoint,
+    stack: Stack,
     view: Rows,
     before: Observed,
     path: Path,
     adaptation: Adaptation | None,
 ) -> zarr.Array[Any]:
     shape = (view.shape[1], view.shape[2])
-    grid = grid_of(found.card, shape)
+    grid = grid_on(found.card, stack)
     drop(path)
     array = zarr.create_array(
         zarr_at(path), shape=shape, chunks=(CHUNK_PX, CHUNK_PX), dtype="float32", fill_value=np.nan

@@ -14,7 +14,8 @@ import xarray as xr
 from configs.bands import When
 from configs.errors import RequestError
 from configs.layout import RunLayout
-from configs.stack import Stack
+from configs.run import read_run
+from configs.stack import Part, Stack
 
 _RASTERS = {
     "probability": "probability.tif",
@@ -62,7 +63,9 @@ def open_run(path: Path) -> OpenedRun:
         )
     variables = {name: _raster(folder / file) for name, file in _RASTERS.items()}
     if layout.stack.exists():
-        variables |= _bands(Stack(layout.stack), next(iter(variables.values())))
+        variables |= _bands(
+            Stack(layout.stack).of_area(read_run(layout.config).place), variables["mask"]
+        )
     landslides = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
     provenance = json.loads(layout.provenance.read_text(encoding="utf-8"))
     return OpenedRun(xr.Dataset(variables), landslides, provenance, folder)
@@ -79,6 +82,8 @@ def _raster(path: Path) -> xr.DataArray:
 def _bands(stack: Stack, like: xr.DataArray) -> dict[str, xr.DataArray]:
     """Return the stack's bands in their units, and each window's observation, on the same grid."""
     opened = xr.open_zarr(stack.path, consolidated=False, chunks=None)
+    part = stack.part or Part(0, 0, *stack.shape)
+    opened = opened.isel(y=part.rows, x=part.columns)
     names = [*stack.band_names, *(f"{when}_observation" for when in When)]
     return {
         name: xr.DataArray(

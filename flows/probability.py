@@ -35,7 +35,7 @@ from flows.run.engine import Cluster, Report
 from flows.run.shards import Begun, check_worker, report_workers, versions
 from gee.observation import Observed
 from models import registry
-from models.architectures import ARCHITECTURES
+from models.architectures import tiling_of
 from models.inference.adaptation import Adaptation, adapting
 from models.inference.predict import Device, Predictor
 from models.reference import sample
@@ -99,6 +99,7 @@ class _Target(NamedTuple):
         key = {
             "weights": card.weights_sha256,
             "stack": stack.attributes["plan_key"],
+            "tiles": "lattice",
             "where": int(where),
         }
         if adaptation:
@@ -121,7 +122,7 @@ def map_card(
     """
     maps = adaptation.as_text() if adaptation else ""
     grid, target = (
-        grid_of(found.card, stack.shape),
+        grid_on(found.card, stack),
         _Target.of(found.card, stack, observed.array, where, path, maps),
     )
     done = _kept(target)
@@ -138,9 +139,9 @@ def map_card(
     return array
 
 
-def grid_of(card: CheckpointCard, shape: tuple[int, int]) -> TileGrid:
-    """Return the tiles by which a checkpoint maps a raster of a shape (y, x)."""
-    return TileGrid.for_card(shape, card.tiles, ARCHITECTURES[card.architecture].stride)
+def grid_on(card: CheckpointCard, stack: Stack) -> TileGrid:
+    """Return the tiles of the lattice by which a checkpoint maps a stack."""
+    return TileGrid.for_card(stack.shape, *tiling_of(card), stack.origin)
 
 
 def _map_strips(
@@ -241,7 +242,7 @@ def _map_shard(shard: _MapShard) -> Report:
     strips = range(*shard.strips)
     done = {strip for strip in strips if _is_done(target, strip)}
     for missing in _runs(strips, done):
-        _map_strips(predictor, grid_of(predictor.card, stack.shape), target, missing, shard.batch)
+        _map_strips(predictor, grid_on(predictor.card, stack), target, missing, shard.batch)
     return begun.report(len(strips) - len(done), shard.device)
 
 
@@ -391,6 +392,7 @@ def adaptation_before(
         resolution_m=abs(float(stack.geobox.resolution.x)),
         count=settings.pixels,
         block_m=settings.block_m,
+        origin=stack.origin,
         slope_min_deg=settings.slope_min_deg if "slope" in stack.band_names else 0.0,
         seed=settings.seed,
     )

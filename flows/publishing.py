@@ -79,6 +79,7 @@ def publish(
     event's folder.
     """
     choice, stack, observed = mapped.choice, mapped.stack, mapped.observed
+    inside = stack.of_area(run.place)
     with workspace.waiting(event.lock):
         number = max(event.revisions(), default=0) + 1
         earlier = reviews.earlier(event)
@@ -92,9 +93,9 @@ def publish(
         published = write_products(
             layout.folder,
             mapped.inventory,
-            mapped.probability,
-            observed.array,
-            stack,
+            inside.cut(mapped.probability),
+            inside.cut(observed.array),
+            inside,
             about,
             Manner(earlier, provenance, run.product, run.affected, run.clean),
         )

@@ -60,7 +60,7 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
         "event": run.event.name,
         "area_km2": round(run.place.km2, 1),
         "grid": {
-            "shape": [int(n) for n in plan.geobox.shape],
+            "shape": [int(n) for n in run.place.geobox(plan.geobox.resolution.x).shape],
             "crs": str(plan.geobox.crs),
             "resolution_m": plan.geobox.resolution.x,
         },

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
-from configs.area import around
+from configs.area import Area, around
 from configs.bands import parse_band
 from configs.errors import NothingNewError, NothingToSeeError
 from configs.layout import EventFolder, RunLayout
@@ -28,9 +30,11 @@ from gee.stack import assemble, fill_blocks
 from inventory.exposure.user_layers import UserLayers
 from inventory.outline.outline import Inventory, outline
 from models import registry
+from models.architectures import tiling_of
 from models.registry import Candidates, Checkpoint
 from models.selection.choose import choose as choose_checkpoint
 from models.selection.choose import write_ranking
+from tiles.grid import covering
 from tiles.views import Filled, Mean
 
 logger = logging.getLogger(__name__)
@@ -109,7 +113,7 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
     UserLayers.open(
         run.affected
     )  # a file that cannot be used is refused now, not after hours of work
-    area, geobox = run.place, run.place.geobox(run.resolution_m or cards.resolution_m)
+    area, geobox = _with_context(run, cards)
     wanted = stack_bands(run, source, cards)
     read = {parse_band(name).when for name in _card_bands(run, cards)}
     modest = tuple(name for name in wanted if parse_band(name).when in (None, *read))
@@ -129,6 +133,17 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
                 f"Latitude comes first: the imagery lies at {swapped}. {error.remedy}",
             ) from error
         raise
+
+
+def _with_context(run: RunConfig, cards: Candidates) -> tuple[Area, GeoBox]:
+    """Return the area and the grid that is pulled: widened, so that no tile of any candidate that
+    maps some of the area is cut by the border. Then requests that share ground get the same map.
+    """
+    resolution_m = run.resolution_m or cards.resolution_m
+    tilings = [tiling_of(one.card) for one in cards]
+    geobox = covering(run.place.geobox(resolution_m), tilings)
+    reach_px = max(tiles.size + tiles.halo for tiles, _ in tilings)
+    return replace(run.place, context_m=reach_px * resolution_m), geobox
 
 
 def _planned(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
@@ -323,14 +338,15 @@ def outline_landslides(
 ) -> Inventory:
     """Return the landslides and what the rules rejected."""
     fallback = _threshold_of(run, cards.by_name(choice.fallback)) if choice.fallback else None
+    stack = stack.of_area(run.place)
     threshold = float(
         np.mean(
             [_threshold_of(run, cards.by_name(name)) for name in choice.members or (choice.card,)]
         )
     )
     inventory = outline(
-        probability,
-        observed.array,
+        stack.cut(probability),
+        stack.cut(observed.array),
         threshold,
         stack,
         run.clean,

@@ -84,7 +84,10 @@ class Earlier:
         return Kept(stored, settled)
 
     def still_to_ask(self, plan: Plan, kept: Kept, inside: NDArray[np.bool_]) -> Plan:
-        """Return the plan with only those measured bands of a block that are not known yet."""
+        """Return the plan with only those measured bands of a block that are not known yet; of a
+        block that is context alone, all of it counts.
+        """
+        inside = inside if inside.any() else ~inside
         requested = []
         for name in plan.bands:
             when = parse_band(name).when

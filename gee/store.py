@@ -66,8 +66,8 @@ def markers(path: Path) -> Path:
 
 
 def blocks_of(plan: Plan, block_px: int) -> Iterator[Block]:
-    """Yield the blocks that touch the area, in reading order."""
-    outline = plan.area.projected(str(plan.geobox.crs))
+    """Yield the blocks that touch the area or its context, in reading order."""
+    outline = plan.area.pulled(str(plan.geobox.crs))
     prepare(outline)
     height, width = (int(side) for side in plan.geobox.shape)
     for row in range(-(-height // block_px)):

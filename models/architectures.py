@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from configs.checkpoint import CardTiles, CheckpointCard
 from configs.errors import RequestError
 from models.nets.blocks import Segmenter
 from models.nets.cgnet import CGNet
@@ -153,3 +154,8 @@ def _fits(value: object, default: object) -> bool:
             return False
         return all(_fits(v, d) for v, d in zip(value, default, strict=True))
     return isinstance(value, str) if isinstance(default, str) else True
+
+
+def tiling_of(card: CheckpointCard) -> tuple[CardTiles, int]:
+    """Return a checkpoint's tiles and its network's stride, pixels."""
+    return card.tiles, ARCHITECTURES[card.architecture].stride

@@ -120,6 +120,7 @@ def sample(
     count: int,
     block_m: float,
     slope_min_deg: float,
+    origin: tuple[int, int] = (0, 0),
     seed: int = 0,
     advance: Advance = silent,
 ) -> Reference:
@@ -139,13 +140,15 @@ def sample(
         count: how many pixels to draw.
         block_m: least side of a block.
         slope_min_deg: leave out flatter ground, by the scene's band `slope`; 0 where it has none.
+        origin: number `(y, x)` of the scene's first pixel on the lattice of its zone, which blocks
+            keep to.
         seed: of the draw.
         advance: called with windows done and in all.
     """
     usable = sloping(pixels, usable, slope_min_deg) if slope_min_deg > 0 else usable
     side = block_px(resolution_m, block_m)
-    blocks = Blocks(side, -(-pixels.shape[0] // side), -(-pixels.shape[1] // side))
-    every = list(windows(pixels.shape, max(side, WINDOW_PX)))
+    blocks = Blocks.over(pixels.shape, side, origin)
+    every = list(windows(pixels.shape, max(side, WINDOW_PX), origin))
     quota = blocks.quotas(every, usable, count, seed)
     values, numbers, total = [np.empty((0, len(bands)), np.float32)], [np.empty(0, np.int32)], 0
     histograms = [BandHistogram.empty(name) for name in bands]

@@ -38,11 +38,20 @@ def block_px(resolution_m: float, block_m: float) -> int:
     return 1 << max(0, int(np.ceil(np.log2(block_m / resolution_m))))
 
 
-def windows(shape: tuple[int, int], side: int) -> Iterator[tuple[slice, slice]]:
-    """Yield the rows and columns of square windows over a scene."""
-    for top in range(0, shape[0], side):
-        for left in range(0, shape[1], side):
-            yield slice(top, min(top + side, shape[0])), slice(left, min(left + side, shape[1]))
+def windows(
+    shape: tuple[int, int], side: int, origin: tuple[int, int] = (0, 0)
+) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows and columns of square windows over a scene, cut at whole multiples of `side`
+    on the lattice; `origin` is the number `(y, x)` of the scene's first pixel there.
+    """
+    for rows in _cuts(shape[0], side, origin[0]):
+        for columns in _cuts(shape[1], side, origin[1]):
+            yield rows, columns
+
+
+def _cuts(length: int, side: int, origin: int) -> Iterator[slice]:
+    for start in range(-(origin % side), length, side):
+        yield slice(max(start, 0), min(start + side, length))
 
 
 def sloping(pixels: Pixels, usable: Usable, slope_min_deg: float) -> Usable:
@@ -59,11 +68,32 @@ def sloping(pixels: Pixels, usable: Usable, slope_min_deg: float) -> Usable:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Square blocks of `side` pixels over a scene, numbered row by row."""
+    """Square blocks of `side` pixels over a scene, whole multiples of it on the lattice, numbered
+    row by row.
+    """
 
     side: int
     down: int
     across: int
+    origin: tuple[int, int] = (0, 0)
+    """Number `(y, x)` of the scene's first pixel on the lattice."""
+
+    @classmethod
+    def over(cls, shape: tuple[int, int], side: int, origin: tuple[int, int] = (0, 0)) -> Blocks:
+        """Return the blocks that hold a scene of `shape` `(y, x)`."""
+        down, across = (
+            -(-(first % side + length) // side) for length, first in zip(shape, origin, strict=True)
+        )
+        return cls(side, down, across, origin)
+
+    def _within(self, start: int, size: int, axis: int) -> list[slice]:
+        """Return the parts of a window along an axis that lie in one block each, counted from the
+        window's start.
+        """
+        return list(_cuts(size, self.side, self.origin[axis] + start))
+
+    def _row(self, pixel: int, axis: int) -> int:
+        return (self.origin[axis] % self.side + pixel) // self.side
 
     def quotas(
         self, windows: Iterable[tuple[slice, slice]], usable: Usable, count: int, seed: int
@@ -71,12 +101,13 @@ class Blocks:
         """Return how many pixels to draw from each block, `(blocks,)`, in proportion to its usable
         pixels.
         """
-        held, side = np.zeros((self.down, self.across), np.int64), self.side
+        held = np.zeros((self.down, self.across), np.int64)
         for y, x in windows:
             inside = usable(y, x).astype(np.int64)
-            for axis in (0, 1):
-                inside = np.add.reduceat(inside, range(0, inside.shape[axis], side), axis)
-            top, left = y.start // side, x.start // side
+            for axis, start in enumerate((y.start, x.start)):
+                parts = self._within(start, inside.shape[axis], axis)
+                inside = np.add.reduceat(inside, [part.start for part in parts], axis)
+            top, left = self._row(y.start, 0), self._row(x.start, 1)
             held[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
         if held.sum() <= count:
             return held.ravel()
@@ -97,16 +128,26 @@ class Blocks:
         """Yield, block by block, the drawn rows and columns within a window, and the block's
         number.
         """
-        for top in range(0, inside.shape[0], self.side):
-            for left in range(0, inside.shape[1], self.side):
-                block = (window[0].start + top) // self.side * self.across + (
-                    window[1].start + left
-                ) // self.side
-                part = inside[top : top + self.side, left : left + self.side]
+        for rows in self._within(window[0].start, inside.shape[0], 0):
+            for columns in self._within(window[1].start, inside.shape[1], 1):
+                row = self._row(window[0].start + rows.start, 0)
+                column = self._row(window[1].start + columns.start, 1)
+                block = row * self.across + column
+                part = inside[rows, columns]
                 found = np.flatnonzero(part)
                 if quota[block] and len(found):
-                    rng = np.random.default_rng([seed, 1, block])
+                    rng = np.random.default_rng([seed, 1, *self._key(row, column)])
                     picked = np.sort(
                         rng.choice(found, min(int(quota[block]), len(found)), replace=False)
                     )
-                    yield top + picked // part.shape[1], left + picked % part.shape[1], block
+                    y, x = picked // part.shape[1], picked % part.shape[1]
+                    yield rows.start + y, columns.start + x, block
+
+    def _key(self, row: int, column: int) -> tuple[int, ...]:
+        """Return what a block's draw goes by: where it lies on the lattice, so that scenes that
+        share ground draw alike there; its number where a scene is all there is.
+        """
+        if self.origin == (0, 0):
+            return (row * self.across + column,)
+        first = (start // self.side for start in self.origin)
+        return tuple((a + b) % 2**32 for a, b in zip(first, (row, column), strict=True))

@@ -8,13 +8,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
 
 from configs.checkpoint import CardTiles
 from configs.errors import RequestError
-from configs.stack import CHUNK_PX
-from tiles.grid import TileGrid
+from configs.stack import CHUNK_PX, origin_of
+from tiles.grid import TileGrid, covering
+from tiles.stitch import map_tiles
 
 SIDES = st.one_of(st.integers(1, 40), st.integers(1, 1300))
 TILES = st.one_of(st.sampled_from([64, 88, 128, 256, 512, 1024]), st.integers(64, 1024))
@@ -111,3 +114,61 @@ def test_a_card_says_how_it_is_tiled() -> None:
 def test_impossible_grids_are_refused(arguments: tuple[object, ...], named: str) -> None:
     with pytest.raises(RequestError, match=named):
         TileGrid(*arguments)  # type: ignore[arg-type]
+
+
+def of_ground(top: int, left: int, height: int, width: int) -> GeoBox:
+    """Return a grid of 10 m pixels whose first one is number (top, left) of the lattice."""
+    return GeoBox((height, width), Affine(10, 0, 10 * left, 0, -10, -10 * top), "EPSG:32654")
+
+
+FRAMES = st.tuples(
+    st.integers(-3000, 3000), st.integers(-3000, 3000), st.integers(1, 900), st.integers(1, 900)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FRAMES, TILES, st.floats(0, 0.5), st.sampled_from(["core", "blend"]), STRIDES)
+def test_no_tile_that_keeps_a_pixel_of_the_area_is_cut(
+    frame: tuple[int, int, int, int], tile: int, share: float, mode: str, stride: int
+) -> None:
+    tiles = CardTiles(size=tile, mode=mode, halo=min(int(share * tile), 256))  # type: ignore[arg-type]
+    other = CardTiles(size=320, mode="blend", halo=100)
+    area = of_ground(*frame)
+    whole = covering(area, [(tiles, stride), (other, 8)])
+    shape = (int(whole.shape[0]), int(whole.shape[1]))
+    grid = TileGrid.for_card(shape, tiles, stride, origin_of(whole))
+    size = {tile} if mode == "blend" else {grid.columns[0].stop - grid.columns[0].start}
+    step = tile - tiles.halo if mode == "blend" else tile // stride * stride
+    for axis, spans in enumerate((grid.rows, grid.columns)):
+        first = origin_of(whole)[axis]
+        start, stop = frame[axis] - first, frame[axis] + frame[axis + 2] - first
+        kept = np.zeros(shape[axis], int)
+        for span in spans:
+            kept[span.core_start : span.core_stop] += 1
+            assert 0 <= span.start <= span.core_start < span.core_stop <= span.stop <= shape[axis]
+            if span.core_start < stop and span.core_stop > start:
+                assert (span.core_start + first) % step == 0
+                assert span.stop - span.start in size
+        assert (kept[start:stop] >= 1).all()
+        assert (kept >= 1).all()
+
+
+@pytest.mark.parametrize("mode", ["core", "blend"])
+def test_frames_that_share_ground_get_the_same_map_of_it(mode: str) -> None:
+    world = np.random.default_rng(0).normal(size=(1, 2400, 2400)).astype(np.float32)
+    tiles = CardTiles(size=128, mode=mode, halo=32)  # type: ignore[arg-type]
+
+    def wide(batch: np.ndarray) -> np.ndarray:
+        """A network that pools over the whole tile and knows where in it a pixel lies."""
+        place = np.arange(batch.shape[-1])[None, None, :] * 1e-3
+        return batch[:, 0] + batch.mean(axis=(1, 2, 3))[:, None, None] + place
+
+    found = []
+    for top, left in ((700, 800), (811, 733)):
+        whole = covering(of_ground(top, left, 900, 700), [(tiles, 8)])
+        y, x = origin_of(whole)
+        height, width = whole.shape
+        grid = TileGrid.for_card((height, width), tiles, 8, (y, x))
+        made = map_tiles(world[:, y : y + height, x : x + width], grid, wide, batch=3)
+        found.append(made[811 - y : 1600 - y, 800 - x : 1433 - x])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)  # float sums in another order

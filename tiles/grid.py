@@ -11,11 +11,15 @@ the network's reach, borders included.
 Rows are grouped into *strips* of whole Zarr chunks: the unit that is written, resumed and shared
 out to workers. In mode `core` the tiles start anew at each strip and are independent of all others;
 in mode `blend` they overlap its end.
+
+A grid with an `origin` lies on the *lattice*: its tiles are fixed multiples of their step in the
+zone's pixels, whatever raster is asked for. `covering` widens a grid so that no tile that shows
+some of it is cut; then two rasters that share ground have the same tiles there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -23,11 +27,13 @@ from math import ceil, lcm
 from typing import Literal, NamedTuple
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from configs.checkpoint import CardTiles
 from configs.errors import RequestError
-from configs.stack import CHUNK_PX
+from configs.stack import CHUNK_PX, origin_of
 
 _STRIP_PX = 512
 """Least height of a strip: enough rows that the chunks a halo reads twice stay a small share, few
@@ -101,6 +107,10 @@ class TileGrid:
     mode: Literal["core", "blend"] = "core"
     stride: int = 1
     """Multiple that window origins keep: the network's output stride, pixels."""
+    origin: tuple[int, int] | None = None
+    """Where the raster's first pixel `(y, x)` lies on the lattice (`origin_of`); None where the
+    raster is all there is, and tiles begin at its corner.
+    """
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
@@ -121,9 +131,15 @@ class TileGrid:
             )
 
     @classmethod
-    def for_card(cls, shape: tuple[int, int], tiles: CardTiles, stride: int) -> TileGrid:
+    def for_card(
+        cls,
+        shape: tuple[int, int],
+        tiles: CardTiles,
+        stride: int,
+        origin: tuple[int, int] | None = None,
+    ) -> TileGrid:
         """Return the grid that a card asks for, over a raster of `shape` `(y, x)`."""
-        return cls(shape, tiles.size, tiles.halo, tiles.mode, stride)
+        return cls(shape, tiles.size, tiles.halo, tiles.mode, stride, origin)
 
     @property
     def strip_px(self) -> int:
@@ -145,6 +161,8 @@ class TileGrid:
     @cached_property
     def rows(self) -> tuple[Span, ...]:
         """Return the tile rows, north to south."""
+        if self.origin is not None:
+            return self._on_lattice(self.shape[0], self.origin[0])
         if self.mode == "blend":
             return self._overlapping(self.shape[0])
         strips = [self.strip(number) for number in range(self.strips)]
@@ -153,6 +171,8 @@ class TileGrid:
     @cached_property
     def columns(self) -> tuple[Span, ...]:
         """Return the tile columns, west to east."""
+        if self.origin is not None:
+            return self._on_lattice(self.shape[1], self.origin[1])
         if self.mode == "blend":
             return self._overlapping(self.shape[1])
         return tuple(self._cores(0, self.shape[1], self.shape[1]))
@@ -204,6 +224,24 @@ class TileGrid:
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
 
+    def _on_lattice(self, length: int, origin: int) -> tuple[Span, ...]:
+        """Return the tiles along an axis whose first pixel is number `origin` of the lattice.
+
+        Those that the raster cuts are moved inwards and keep no pixel that a whole one keeps: where
+        the raster was widened (`covering`) they have nothing to do, elsewhere they map its rim.
+        """
+        step, halo, size = _measures(self.tile, self.halo, self.mode, self.stride)
+        if length < size:
+            return (Span(0, length, 0, length),)
+        first = -(-(origin + halo) // step) * step - origin - halo  # of the first whole window
+        whole = range(first, length - size + 1, step)
+        spans = [Span(at, at + size, at + halo, at + size - halo) for at in whole]
+        west = spans[0].core_start if spans else size
+        east = spans[-1].core_stop if spans else size
+        rim = [Span(0, size, 0, west)] if west else []
+        rest = [Span(length - size, length, east, length)] if east < length else []
+        return (*rim, *spans, *rest)
+
     def _cores(self, start: int, stop: int, length: int) -> Iterator[Span]:
         side = self.tile // self.stride * self.stride
         halo = ceil(self.halo / self.stride) * self.stride
@@ -228,20 +266,54 @@ class TileGrid:
         )
 
 
+def _measures(tile: int, halo: int, mode: str, stride: int) -> tuple[int, int, int]:
+    """Return a lattice's step, the margin that a window has beyond what it keeps, and the window's
+    side, pixels.
+    """
+    if mode == "blend":
+        return tile - halo, 0, tile
+    side, margin = tile // stride * stride, ceil(halo / stride) * stride
+    return side, margin, side + 2 * margin
+
+
+def covering(geobox: GeoBox, tilings: Iterable[tuple[CardTiles, int]]) -> GeoBox:
+    """Return a grid widened so that every tile on the lattice that keeps one of its pixels lies
+    within.
+
+    Args:
+        geobox: what is to be mapped, pixel edges on whole multiples of the resolution.
+        tilings: tiles and stride of every checkpoint that may map it.
+    """
+    starts = origin_of(geobox)
+    ends = [start + int(length) for start, length in zip(starts, geobox.shape, strict=True)]
+    low, high = list(starts), list(ends)
+    for tiles, stride in tilings:
+        step, halo, size = _measures(tiles.size, tiles.halo, tiles.mode, stride)
+        kept = size - 2 * halo
+        for axis in (0, 1):
+            first = (starts[axis] - kept) // step + 1
+            last = (ends[axis] - 1) // step
+            low[axis] = min(low[axis], first * step - halo)
+            high[axis] = max(high[axis], last * step + kept + halo)
+    affine = geobox.affine @ Affine.translation(low[1] - starts[1], low[0] - starts[0])
+    return GeoBox((high[0] - low[0], high[1] - low[1]), affine, geobox.crs)
+
+
 def _ramp(pixels: int) -> NDArray[np.float64]:
     # Squared sine: smooth at both ends, never zero, and it and its mirror image sum to one.
     return np.sin(np.pi / 2 * (np.arange(pixels) + 0.5) / pixels) ** 2
 
 
 def _weights(spans: tuple[Span, ...], length: int) -> tuple[NDArray[np.float32], ...]:
-    raw = [np.ones(span.stop - span.start) for span in spans]
+    raw = [np.ones(span.core_stop - span.core_start) for span in spans]
     for (left, right), (a, b) in zip(pairwise(spans), pairwise(raw), strict=True):
-        if overlap := left.stop - right.start:
+        if overlap := left.core_stop - right.core_start:
             a[-overlap:] *= _ramp(overlap)[::-1]
             b[:overlap] *= _ramp(overlap)
     total = np.zeros(length)
     for span, weight in zip(spans, raw, strict=True):
-        total[span.start : span.stop] += weight
+        total[span.core_start : span.core_stop] += weight
     return tuple(
-        (w / total[s.start : s.stop]).astype(np.float32) for s, w in zip(spans, raw, strict=True)
+        (w / total[s.core_start : s.core_stop]).astype(np.float32)
+        for s, w in zip(spans, raw, strict=True)
     )

@@ -109,8 +109,8 @@ class _Sweep(NamedTuple):
 
 def _sweeps(grid: TileGrid, wanted: range) -> list[_Sweep]:
     sweeps = []
-    if wanted and wanted.start > 0 and grid.mode == "blend":
-        crossing = grid.rows_of(wanted.start - 1)[1]
+    crossing = grid.rows_of(wanted.start - 1)[1] if wanted and wanted.start > 0 else []
+    if crossing:
         sweeps.append(_sweep(grid, [crossing], wanted.start - 1, lead_in=True))
     return sweeps + [_sweep(grid, grid.rows_of(number), number) for number in wanted]
 
@@ -161,17 +161,17 @@ class _Panel:
     """
 
     def __init__(
-        self, grid: TileGrid, sweep: _Sweep, target: _Target, carried: NDArray[np.float32] | None
+        self, grid: TileGrid, sweep: _Sweep, target: _Target, carried: NDArray[Any] | None
     ) -> None:
         self.sweep = sweep
-        self.carry: NDArray[np.float32] | None = None
+        self.carry: NDArray[Any] | None = None
         """Sums `(y, x)` that belong to the first rows of the next strip."""
         self._grid, self._target, self._carried = grid, target, carried
         self._start = 0  # raster column where the open columns begin
         dtype = np.float32 if grid.mode == "blend" else target.out.dtype
         self._open: NDArray[Any] = np.zeros((sweep.rows.stop - sweep.rows.start, 0), dtype)
         if sweep.rows.stop > sweep.keep_until:
-            self.carry = np.zeros((sweep.rows.stop - sweep.keep_until, grid.shape[1]), np.float32)
+            self.carry = np.zeros((sweep.rows.stop - sweep.keep_until, grid.shape[1]), dtype)
 
     def add(self, tiles: Sequence[Tile], values: NDArray[Any]) -> None:
         """Take in the model's answer to a batch."""
@@ -183,7 +183,7 @@ class _Panel:
             if self._grid.mode == "core":
                 place[:] = value[tile.inner]
             else:
-                place += value * self._grid.weights(tile)
+                place += value[tile.inner] * self._grid.weights(tile)
 
     def settle(self, until: int) -> None:
         """Write the columns west of `until` that make whole chunks."""

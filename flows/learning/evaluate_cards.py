@@ -29,15 +29,15 @@ from configs.records import IGNORED
 from configs.stack import Rows
 from configs.training import TrainingConfig
 from flows.learning.adapting import on
-from flows.probability import grid_of
 from flows.run.journal import Peak
 from inventory.compare import compare_boundaries, compare_landslides
 from inventory.outline.polygons import polygonise
-from models.architectures import build
+from models.architectures import build, tiling_of
 from models.inference.predict import Predictor
 from models.metrics import Confusion, mean_over_patches
 from models.registry import Checkpoint, installed
 from models.training.write_card import scored
+from tiles.grid import TileGrid
 from tiles.samples import SampleSet
 from tiles.stitch import map_tiles
 
@@ -68,7 +68,7 @@ def probability_of(
     A checkpoint that adapts to scenes takes the whole set as one, unless that has been done.
     """
     card, predictor = predictor.card, on(predictor, samples)
-    grid = grid_of(card, samples.shape)
+    grid = TileGrid.for_card(samples.shape, *tiling_of(card))
     out: NDArray[np.float32] = map_tiles(
         sample_rows(samples, card.bands), grid, predictor, batch=4, valid=where
     )

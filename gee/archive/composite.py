@@ -36,6 +36,8 @@ class Candidate:
     """Stack band -> raster, for the bands the plan pulls."""
     mask: Raster | None
     imaged_fraction: float = 0.0
+    around_fraction: float = 0.0
+    """Imaged share of the whole grid, the context around the area included."""
     clear_fraction: float = 0.0
 
 

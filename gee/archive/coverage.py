@@ -62,6 +62,7 @@ def looked(candidate: Candidate, area: Area, geobox: GeoBox) -> Candidate:
     return replace(
         candidate,
         imaged_fraction=imaged,
+        around_fraction=float(np.mean(found != ObservationClass.NOT_IMAGED)),
         clear_fraction=float(np.mean(part == ObservationClass.CLEAR)),
     )
 

@@ -238,7 +238,9 @@ class ArchiveSource:
         event: Event,
         windows: Windows,
     ) -> list[Candidate]:
-        """Return the scenes that show something of the area, best first."""
+        """Return the scenes that show something of the area, best first; those that show its
+        context alone are among the last.
+        """
         bases = {parse_band(name).band.name for name in names}
         inside = [scene for scene in self.manifest.scenes if scene.belongs(when, event, windows)]
         if not inside:
@@ -262,14 +264,13 @@ class ArchiveSource:
                 "Add the files to the manifest, or choose a --checkpoint that does not read them.",
             )
         seen = [looked(self._candidate(scene, when, names), area, geobox) for scene in usable]
-        showing = [candidate for candidate in seen if candidate.imaged_fraction > 0]
-        if not showing:
+        if not any(candidate.imaged_fraction for candidate in seen):
             raise NothingToSeeError(
                 "every pixel of the area is nodata in "
                 f"{', '.join(scene.id for scene in usable)} ({when} window)",
                 "Choose another area or other scenes; check `nodata:` in the manifest.",
             )
-        return first_choice(showing, event)
+        return first_choice([one for one in seen if one.around_fraction > 0], event)
 
     def pull(self, plan: Plan, block: GeoBox) -> Pulled:
         """Return a block of the best clear image of each window, and the static layers that the

@@ -173,8 +173,8 @@ def _nothing(instrument: str, when: When, windows: Windows, area: Area) -> Nothi
 
 
 def blocks_of(geobox: GeoBox, area: Area, block_px: int) -> list[GeoBox]:
-    """Return the blocks of a grid that touch the area."""
-    outline = area.projected(str(geobox.crs))
+    """Return the blocks of a grid that touch the area or its context."""
+    outline = area.pulled(str(geobox.crs))
     blocks = []
     height, width = (int(side) for side in geobox.shape)
     for top in range(0, height, block_px):

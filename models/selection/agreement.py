@@ -22,6 +22,7 @@ from configs.selection import AGREEMENT, SelectionConfig
 from configs.stack import Stack
 from models.inference.predict import Device, Mapper
 from models.reference import Usable
+from models.sampling import windows as squares
 from models.selection.ranking import Compared, observed
 
 _LEAST_PX = 64
@@ -53,23 +54,20 @@ def against(mine: NDArray[np.bool_], others: NDArray[np.bool_]) -> float:
 
 
 def windows(stack: Stack, usable: Usable, side: int, count: int) -> list[Window]:
-    """Return at most `count` square windows of `side` pixels in which something is usable, in
-    reading order.
+    """Return at most `count` square windows of `side` pixels, multiples of it on the lattice, in
+    which something is usable, in reading order.
 
     Where there are more, half are spread evenly over the scene and half lie where vegetation was
     lost most (by the two NDVI bands, where the stack has them): a window without a landslide tells
     nothing about who finds them.
     """
-    height, width = stack.shape
     every, loss = [], []
     vegetation = {"pre_NDVI", "post_NDVI"} <= set(stack.band_names)
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            window = (slice(top, min(top + side, height)), slice(left, min(left + side, width)))
-            inside = usable(*window)
-            if inside.any():
-                every.append(window)
-                loss.append(_lost(stack, window, inside) if vegetation else 0.0)
+    for window in squares(stack.shape, side, stack.origin):
+        inside = usable(*window)
+        if inside.any():
+            every.append(window)
+            loss.append(_lost(stack, window, inside) if vegetation else 0.0)
     if len(every) <= count:
         return every
     evenly = {

@@ -100,6 +100,7 @@ def _scene(
             count=settings.pixels,
             block_m=settings.block_m,
             slope_min_deg=slope,
+            origin=stack.origin,
             seed=settings.seed,
         )
 
