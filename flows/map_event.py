@@ -28,6 +28,7 @@ def map_event(
     source = step(steps.open_source, name="source")(run)
     cards = step(steps.candidates, name="cards")(run, source)
     plan = step(steps.look, name="look")(run, source, cards, layout)
+    cards = steps.able(cards, plan)
     stack = step(steps.pull, name="pull")(run, event, source, cards, plan, layout, insist)
     choice = step(steps.choose, name="choose")(run, cards, stack, layout)
     observed = step(steps.observe, name="observe")(run, cards, choice, stack, layout)

@@ -12,7 +12,7 @@ from typing import Any
 
 from configs.files import format_of, sha256, write_text
 from configs.layout import EventFolder, RunLayout
-from configs.records import Choice, Scene
+from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows.events import reviews
@@ -87,7 +87,8 @@ def publish(
         kept = kept_scenes(stack, mapped.plan)
         plan = replace(mapped.plan, scenes=(*mapped.plan.scenes, *kept))
         about = _about(run, source, cards, plan, choice, number)
-        about = replace(about, warnings=(*about.warnings, *observed.warnings))
+        unknown = cannot_know(run, cards, choice, stack, observed)
+        about = replace(about, warnings=(*about.warnings, *observed.warnings, *unknown))
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         provenance |= _reviewed(review)
         published = write_products(
@@ -142,6 +143,28 @@ def _about(
         attribution=card.attribution,
         bands=card.bands,
     )
+
+
+def cannot_know(
+    run: RunConfig, cards: Candidates, choice: Choice, stack: Stack, observed: Observed
+) -> tuple[str, ...]:
+    """Return, in words, what the imagery of a run cannot tell: it is said where the map is made."""
+    found = []
+    without_pre = observed.counts[ObservationClass.NO_PRE] if choice.fallback else 0
+    if not (cards.by_name(choice.card).card.needs_pre or run.model.subtract_pre):
+        found.append(f"the image after the event alone was read: {_LOOK_ALIKES}")
+    elif without_pre:
+        share = without_pre / (observed.clear_px + without_pre)
+        found.append(f"{share:.0%} was mapped from the image after the event alone: {_LOOK_ALIKES}")
+    if not {"pre_NDVI", "post_NDVI"} <= set(stack.band_names):
+        found.append(
+            "whether vegetation was lost could not be checked: there is no near-infrared of both "
+            "dates"
+        )
+    return tuple(found)
+
+
+_LOOK_ALIKES = "old scars, bare fields and river banks look like new landslides there and count"
 
 
 def _reviewed(review: Review | None) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
     source = steps.open_source(run)
     cards = steps.candidates(run, source)
     plan = steps.plan_of(run, source, cards)
+    cards = steps.able(cards, plan)
     return {
         "event": run.event.name,
         "area_km2": round(run.place.km2, 1),
@@ -77,7 +78,7 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
         ],
         "requests": plan.requests,
         "megabytes": round(plan.megabytes, 1),
-        "warnings": [*run.warnings, *source.offer().warnings],
+        "warnings": [*run.warnings, *source.offer().warnings, *cards.warnings],
     }
 
 

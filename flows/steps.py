@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from configs.area import Area, around
-from configs.bands import parse_band
+from configs.bands import When, parse_band
 from configs.errors import NothingNewError, NothingToSeeError
 from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass
@@ -117,14 +117,12 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
     wanted = stack_bands(run, source, cards)
     read = {parse_band(name).when for name in _card_bands(run, cards)}
     modest = tuple(name for name in wanted if parse_band(name).when in (None, *read))
+    alone = _of_later_image(run, cards, wanted)
     try:
-        try:
-            return source.plan(area, geobox, run.event, run.windows, wanted)
-        except NothingToSeeError:
-            if modest == wanted:
-                raise
-            logger.info("no pre-event image was found; the report shows the post-event image only")
-            return source.plan(area, geobox, run.event, run.windows, modest)
+        return _first_plan(
+            lambda names: source.plan(area, geobox, run.event, run.windows, names),
+            dict.fromkeys((wanted, modest, alone)),
+        )
     except NothingToSeeError as error:
         if _swapped_would_hit(run, source):
             swapped = f"--epicentre {run.event.longitude:g},{run.event.latitude:g}"
@@ -133,6 +131,45 @@ def plan_of(run: RunConfig, source: Source, cards: Candidates) -> Plan:
                 f"Latitude comes first: the imagery lies at {swapped}. {error.remedy}",
             ) from error
         raise
+
+
+def _first_plan(ask: Callable[[tuple[str, ...]], Plan], wishes: Iterable[tuple[str, ...]]) -> Plan:
+    """Return the plan of the first wish that there is imagery for.
+
+    Raises:
+        NothingToSeeError: there is none for any; what the first one lacked is told.
+    """
+    first: NothingToSeeError | None = None
+    for names in wishes:
+        try:
+            plan = ask(names)
+        except NothingToSeeError as error:
+            first = first or error
+        else:
+            if first:
+                logger.info("no pre-event image was found (%s)", first.message)
+            return plan
+    raise first or NothingToSeeError("no band is wanted", "Choose another checkpoint.")
+
+
+def _of_later_image(run: RunConfig, cards: Candidates, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the bands that a run can do with where there is no image from before the event: none
+    of it, where some checkpoint maps the later one alone and nobody asked for another; else all.
+    """
+    named = cards.named in {one.card.name for one in cards if one.card.needs_pre}
+    if named or run.model.subtract_pre or all(one.card.needs_pre for one in cards):
+        return wanted
+    return tuple(name for name in wanted if parse_band(name).when is not When.PRE)
+
+
+def able(cards: Candidates, plan: Plan) -> Candidates:
+    """Return the checkpoints that the plan's imagery can feed, with the reason of each that is left
+    out.
+    """
+    fed = registry.fed_by(cards, plan.bands)
+    for warning in fed.warnings[len(cards.warnings) :]:
+        logger.info("%s", warning)
+    return fed
 
 
 def _with_context(run: RunConfig, cards: Candidates) -> tuple[Area, GeoBox]:

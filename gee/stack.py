@@ -21,10 +21,10 @@ import zarr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from configs.bands import BANDS, DERIVED, StackBand, When, parse_band
+from configs.bands import BANDS, DERIVED, RADAR, StackBand, When, parse_band
 from configs.errors import CoslideError, RequestError, from_os_error
 from configs.places import zarr_at
-from configs.records import Advance, silent
+from configs.records import Advance, ObservationClass, silent
 from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
 from gee.chunks import HANDS
 from gee.derive import MARGIN_PX, hillshade_attributes, index, terrain
@@ -252,6 +252,7 @@ def _values(
         others = [name for name in names if name not in stored]
         inputs = dict.fromkeys(need for name in others for need in _needs(name, plan))
         measured, implausible = _plausible({name: pulled.bands[name] for name in inputs})
+        black = _black({name: pulled.bands[name] for name in inputs})
         made = terrain(heights, block, relief) if heights else {}
         for name in others:
             if name in measured:
@@ -265,12 +266,29 @@ def _values(
             stored[name] = encode(made.pop(name), name)
     shape = tuple(int(side) for side in block.shape)
     for when in When:
-        stored[f"{when}_observation"] = pulled.observation.get(when, np.zeros(shape, np.uint8))
-        stored[f"{when}_date"] = pulled.date.get(when, np.zeros(shape, np.int32))
+        seen = pulled.observation.get(when, np.zeros(shape, np.uint8))
+        day = pulled.date.get(when, np.zeros(shape, np.int32))
+        if when in black:
+            seen = np.where(black[when], np.uint8(ObservationClass.NOT_IMAGED), seen)
+            day = np.where(black[when], np.int32(0), day)
+        stored[f"{when}_observation"], stored[f"{when}_date"] = seen, day
     for name, values in stored.items():
         if values.shape != shape:
             raise CoslideError(f"{source.name} gave `{name}` as {values.shape}, not {shape}")
     return {name: stored[name] for name in stored_names(names)}, implausible
+
+
+def _black(measured: Mapping[str, NDArray[np.float32]]) -> dict[When, NDArray[np.bool_]]:
+    """Return, by window, the pixels that are exactly 0 in every optical band: an image's edge whose
+    nodata nobody declared, not ground.
+    """
+    optical: dict[When, list[NDArray[np.bool_]]] = {}
+    for name, values in measured.items():
+        parsed = parse_band(name)
+        if parsed.when is not None and parsed.band.name not in RADAR:
+            optical.setdefault(parsed.when, []).append(values == 0)
+    black = {when: np.logical_and.reduce(zeros) for when, zeros in optical.items()}
+    return {when: pixels for when, pixels in black.items() if pixels.any()}
 
 
 def _plausible(

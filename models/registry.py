@@ -5,11 +5,12 @@ shipped ones and users' own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import configs
+from configs.bands import When, parse_band
 from configs.checkpoint import CARD, REFERENCE, WEIGHTS, CheckpointCard, read_card
 from configs.errors import RequestError
 from configs.records import Level, Offer
@@ -108,6 +109,31 @@ class Candidates:
         raise RequestError(
             f"`{name}` is not among the candidates", f"They are: {', '.join(_names(self.cards))}."
         )
+
+
+def fed_by(candidates: Candidates, bands: Iterable[str]) -> Candidates:
+    """Return the candidates that read no window beyond those of some stack bands, and a warning
+    for each that is left out; all of them where none would be left.
+
+    The one that the user asked for by name is never left out.
+    """
+    windows = {parse_band(name).when for name in bands} | {None}
+    able, warnings = [], []
+    for found in candidates:
+        missing = {parse_band(name).when for name in found.card.bands} - windows
+        if missing and found.card.name != candidates.named:
+            words = " and ".join(_WINDOWS[when] for when in When if when in missing)
+            warnings.append(
+                f"checkpoint `{found.card.name}` is left out: there is no image {words}"
+            )
+        else:
+            able.append(found)
+    if not able or not warnings:
+        return candidates
+    return replace(candidates, cards=tuple(able), warnings=(*candidates.warnings, *warnings))
+
+
+_WINDOWS = {When.PRE: "from before the event", When.POST: "from after the event"}
 
 
 def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Checkpoint, ...]:
