@@ -253,6 +253,8 @@ def block_sums(
     x: Blocked, y: Blocked, bandwidth: float, kernels: int = KERNELS
 ) -> NDArray[np.float64]:
     """Return the kernel summed between blocks, `(blocks of x, blocks of y)`."""
+    if x is y:
+        return _within_sums(x, bandwidth, kernels)
     rows = np.empty((len(x.values), len(y.sizes)))
 
     def use(which: slice, block: NDArray[np.float64]) -> None:
@@ -260,6 +262,23 @@ def block_sums(
 
     _each_pair(x.values, y.values, bandwidth, kernels, use)
     return np.asarray(np.add.reduceat(rows, x.starts, axis=0))
+
+
+def _within_sums(x: Blocked, bandwidth: float, kernels: int) -> NDArray[np.float64]:
+    """Return the kernel summed between a sample's own blocks: each pair of blocks once."""
+    sums = np.zeros((len(x.sizes),) * 2)
+    ends, first = x.starts + x.sizes, 0
+    while first < len(x.sizes):
+        # So many whole blocks as fit a chunk, against themselves and all that follow.
+        start = x.starts[first]
+        room = start + max(1, _CHUNK // (len(x.values) - start))
+        last = max(first + 1, int(np.searchsorted(ends, room, side="right")))
+        rest = Blocked(x.values[start:], x.sizes[first:])
+        part = Blocked(x.values[start : ends[last - 1]], x.sizes[first:last])
+        sums[first:last, first:] = block_sums(part, rest, bandwidth, kernels)
+        first = last
+    upper = np.triu(sums)
+    return np.asarray(upper + np.triu(sums, 1).T)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,16 @@ from configs.errors import RequestError
 from configs.files import check_format, format_of, replacing, sha256
 from configs.records import IGNORED, Advance, silent
 from models.histogram import BandHistogram
-from models.sampling import WINDOW_PX, Blocks, Pixels, Usable, block_px, sloping, windows
+from models.sampling import (
+    WINDOW_PX,
+    Blocks,
+    Pixels,
+    Usable,
+    block_px,
+    remembered,
+    sloping,
+    windows,
+)
 
 __all__ = ["Pixels", "Reference", "Usable", "block_px", "from_chips", "mixture", "sample"]
 
@@ -67,6 +76,11 @@ class Reference:
     def columns(self, bands: Sequence[str]) -> NDArray[np.float32]:
         """Return the values of some bands, `(n, len(bands))`."""
         return self.values[:, [self.bands.index(name) for name in bands]]
+
+    def thinned(self, most: int) -> Reference:
+        """Return evenly every so many pixels, at most `most` of them."""
+        at = slice(None, None, -(-len(self) // most) or 1)
+        return replace(self, values=self.values[at], block=self.block[at], domain=self.domain[at])
 
     def save(self, path: Path) -> str:
         """Return the SHA-256 of the file that the sample is written to."""
@@ -145,7 +159,7 @@ def sample(
         seed: of the draw.
         advance: called with windows done and in all.
     """
-    usable = sloping(pixels, usable, slope_min_deg) if slope_min_deg > 0 else usable
+    usable = remembered(sloping(pixels, usable, slope_min_deg) if slope_min_deg > 0 else usable)
     side = block_px(resolution_m, block_m)
     blocks = Blocks.over(pixels.shape, side, origin)
     every = list(windows(pixels.shape, max(side, WINDOW_PX), origin))

@@ -158,7 +158,8 @@ def test_an_area_leaves_out_the_rest(tmp_path: Path, cards: list[Checkpoint]) ->
         world[name][:, 192:] = 0.9
     stack = make_stack(tmp_path / "scene.zarr", world)
     to_degrees = Transformer.from_crs(str(stack.geobox.crs), "EPSG:4326", always_xy=True)
-    west = to_degrees.transform(500_000 + 960, 4_700_000 - 1920)
+    corner = stack.geobox.affine
+    west = to_degrees.transform(corner.c + 960, corner.f - 1920)
     whole = chosen(cards, stack)
     part = chosen(cards, stack, area=around(west[1], west[0], 0.9))
     assert part.card == "middle"
@@ -219,7 +220,7 @@ def test_alarm_and_expectation_only_where_they_were_measured(
     assert not inside.out_of_domain
     assert inside.expected_f1 is not None
     assert outside.expected_f1 is not None
-    assert outside.expected_f1 < inside.expected_f1 < 0.7
+    assert outside.expected_f1 < inside.expected_f1 <= 0.7
 
 
 def test_the_ranking_is_written_one_row_a_card_and_band(

@@ -31,6 +31,8 @@ from models.selection.signals import PLAIN, Comparison, Sample, Scaling, diversi
 SCORE = "score"
 OWN = "distance of the rule"
 """The rule's statistic without a checkpoint's credits: what the F1 to be expected goes by."""
+_FEW = 1000
+"""Pixels of either side of the distance after the adaptation, which is only shown."""
 _TOO_FEW = 200
 """Usable pixels below which flat ground is let in as well: a distance of fewer says little."""
 
@@ -218,7 +220,8 @@ def _after(
     if normalisation.adapt == "card" or one.found.card.relative:
         return None
     scene, reference = (
-        _blocked(adapted(part, normalisation), bands, spread) for part in (one.scene, one.reference)
+        _blocked(adapted(part, normalisation).thinned(_FEW), bands, spread)
+        for part in (one.scene, one.reference)
     )
     width = 2.0 * len(bands)
     own = block_sums(scene, scene, width, settings.kernels)
