@@ -207,6 +207,7 @@ def _geopackage(
         layers.append(changes_layer(reconciled.matched.changes))
     metadata = {
         **inventory_metadata(inventory),
+        "words": headline(summary),
         **summary.as_plain(),
         "last_number": reconciled.last_number,
         "as_of": about.stamp,

@@ -37,6 +37,7 @@ def headline(summary: dict[str, Any], layout: RunLayout) -> str:
     """Return the run's headline, map, warnings and links to the products as Markdown."""
     lines = [
         f"# {summary['event']}, revision {summary['revision']}",
+        *_beware(summary),
         f"**{summary['landslide_count']} {_kind(layout)}landslides, "
         f"{summary['landslide_area_km2']:.2f} km²** in {summary['area_km2']:.0f} km², "
         f"of which {summary['observed_fraction']:.0%} was seen. Checkpoint "
@@ -50,6 +51,11 @@ def headline(summary: dict[str, Any], layout: RunLayout) -> str:
         ),
     ]
     return "\n\n".join(lines)
+
+
+def _beware(summary: dict[str, Any]) -> list[str]:
+    """Return the first line of every product where the checkpoint is not known to work here."""
+    return [f"> **{summary['words'][0]}**"] if summary["out_of_domain"] else []
 
 
 def is_simulated(layout: RunLayout) -> bool:

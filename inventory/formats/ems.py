@@ -27,7 +27,7 @@ from inventory.formats.geopackage import write_geopackage
 from inventory.formats.layers import Field, Layer
 from inventory.formats.styles import Drawn, Style
 from inventory.outline.outline import Inventory, code_of
-from inventory.summary import Summary
+from inventory.summary import Summary, headline
 
 FILE = "ems.gpkg"
 FORMAT = format_of("ems")
@@ -225,5 +225,10 @@ def write_ems(
         _sources(about, abs(inventory.geobox.affine.a)),
         _summary(summary),
     ]
-    metadata = {"format": FORMAT, "simulated": about.simulated, "as_of": about.stamp}
+    metadata = {
+        "format": FORMAT,
+        "words": headline(summary),
+        "simulated": about.simulated,
+        "as_of": about.stamp,
+    }
     return write_geopackage(path, layers, metadata, about.stamp, STYLES)

@@ -45,6 +45,7 @@ def write_exports(folder: Path, exports: Sequence[Export], exported: Exported) -
         path = folder / FILES[export]
         if export == "geojson":
             metadata = {
+                "words": headline(exported.summary),
                 **exported.summary.as_plain(),
                 "as_of": about.stamp,
                 "attribution": list(about.attribution),
