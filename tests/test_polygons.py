@@ -99,3 +99,19 @@ def test_simplification_does_simplify() -> None:
         shapely.get_num_coordinates(simplified(disc, 10.0))[0]
         < shapely.get_num_coordinates(disc)[0] / 2
     )
+
+
+@pytest.mark.parametrize("strip_rows", [1, 7, 1000])
+def test_objects_that_touch_are_traced_apart(strip_rows: int) -> None:
+    blocks = np.random.default_rng(0).integers(0, 6, (14, 17))
+    objects = np.kron(blocks, np.ones((3, 3), int))
+    shapes = polygonise(objects, GRID, strip_rows)
+    groups = sum(
+        ndimage.label(objects == number, np.ones((3, 3)))[1]
+        for number in range(1, objects.max() + 1)
+    )
+    assert len(shapes) == groups
+    assert shapely.is_valid(shapes).all()
+    pixel_m2 = abs(GRID.determinant)
+    assert shapely.area(shapes).sum() == (objects > 0).sum() * pixel_m2
+    assert shapely.area(shapely.union_all(shapes)) == (objects > 0).sum() * pixel_m2

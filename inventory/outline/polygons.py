@@ -1,9 +1,9 @@
-"""A mask of any size, strip by strip, to polygons: the outline is kept, never the pixels, so memory
-follows the result.
+"""Objects of a raster of any size, strip by strip, to polygons: the outline is kept, never the
+pixels, so memory follows the result.
 
-A landslide is an 8-connected group of pixels. Its parts that touch only at a corner are parts of
-one MultiPolygon, which is what keeps every geometry valid. Holes are kept. The answer does not
-depend on the height of the strips.
+A landslide is an 8-connected group of pixels of one number. Its parts that touch only at a corner
+are parts of one MultiPolygon, which is what keeps every geometry valid. Holes are kept. The answer
+does not depend on the height of the strips.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from skimage.measure import label
 
 from inventory.outline.rings import Corners, Ints, Rings, corners_of, joined, rings_of
 
@@ -34,7 +34,8 @@ def through(affine: Affine, xy: NDArray[Any]) -> NDArray[np.float64]:
 
 
 class Patches(NamedTuple):
-    """The 8-connected groups of a mask, in the order of their first outline corner (row by row)."""
+    """The 8-connected groups of each number, in the order of their first outline corner (row by
+    row)."""
 
     geometry: NDArray[Any]
     """`(patch,)` valid MultiPolygons in the coordinates of the affine."""
@@ -43,41 +44,47 @@ class Patches(NamedTuple):
 
 
 class Tracer:
-    """Traces a mask that arrives as consecutive strips of rows."""
+    """Traces objects that arrive as consecutive strips of rows."""
 
     def __init__(self, width: int) -> None:
         self.width = width
         self.rows = 0
         self.pieces = 0
         """Labels handed out so far: 0 ... pieces - 1."""
-        self._mask = np.zeros((1, width + 2), bool)
+        self._objects = np.zeros((1, width + 2), np.int64)
         self._labels = np.zeros((1, width + 2), np.int64)
         self._corners: list[Corners] = []
         self._seams: list[NDArray[np.int64]] = []
 
-    def add(self, strip: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the labels of the next strip's true pixels, `(y, x)`; what is false has label 0
+    def add(self, strip: NDArray[Any]) -> Ints:
+        """Return the labels of the next strip's pixels, `(y, x)`; what is in no object has label 0
         too.
 
         A landslide that crosses strips, or only touches diagonally, has several labels until
         `finish` joins them.
+
+        Args:
+            strip: `(y, x)` the number of each pixel's object, the same in all strips, 0 for none;
+                a mask is one number.
         """
-        if not strip.any() and not self._mask.any():
+        strip = strip.astype(np.int64)
+        if not strip.any() and not self._objects.any():
             self.rows += len(strip)
             return np.zeros(strip.shape, np.int64)
-        found, count = ndimage.label(strip)
-        labels = np.where(strip, found.astype(np.int64) + (self.pieces - 1), 0)
-        mask = np.vstack([self._mask, np.pad(strip, ((0, 0), (1, 1)))])
+        # scikit-image has no annotations here
+        found, count = label(strip, connectivity=1, return_num=True)  # type: ignore[no-untyped-call]
+        labels = np.where(strip > 0, found.astype(np.int64) + (self.pieces - 1), 0)
+        objects = np.vstack([self._objects, np.pad(strip, ((0, 0), (1, 1)))])
         padded = np.vstack([self._labels, np.pad(labels, ((0, 0), (1, 1)))])
-        self._trace(mask, padded)
-        self._mask, self._labels = mask[-1:].copy(), padded[-1:].copy()
+        self._trace(objects, padded)
+        self._objects, self._labels = objects[-1:].copy(), padded[-1:].copy()
         self.pieces += count
         self.rows += len(strip)
         return labels
 
-    def _trace(self, mask: NDArray[np.bool_], labels: NDArray[np.int64]) -> None:
-        self._corners.append(corners_of(mask, labels, self.rows))
-        across = mask[0] & mask[1] if len(mask) > 1 else np.zeros(0, bool)
+    def _trace(self, objects: Ints, labels: Ints) -> None:
+        self._corners.append(corners_of(objects, labels, self.rows))
+        across = (objects[0] > 0) & (objects[0] == objects[1])
         if across.any():
             pairs = np.stack([labels[0, across], labels[1, across]], axis=1)
             self._seams.append(np.unique(pairs, axis=0))
@@ -86,8 +93,8 @@ class Tracer:
         """Return the patches of all strips, in the coordinates of `affine` (pixel corner to
         CRS).
         """
-        below = np.zeros((1, self.width + 2), bool)
-        self._trace(np.vstack([self._mask, below]), np.vstack([self._labels, below]))
+        below = np.zeros((1, self.width + 2), np.int64)
+        self._trace(np.vstack([self._objects, below]), np.vstack([self._labels, below]))
         corners = joined(self._corners)
         part = _components(self.pieces, np.concatenate([np.empty((0, 2), np.int64), *self._seams]))
         touching = corners.piece[corners.touching].reshape(-1, 2)
@@ -133,11 +140,13 @@ def _assembled(rings: Rings, part: Ints, patch: Ints, affine: Affine) -> Patches
     return Patches(geometry, np.array([order[group] for group in patch.tolist()], np.int64))
 
 
-def polygonise(mask: NDArray[np.bool_], affine: Affine, strip_rows: int = 1024) -> NDArray[Any]:
-    """Return the 8-connected groups of a whole mask `(y, x)` as MultiPolygons."""
+def polygonise(mask: NDArray[Any], affine: Affine, strip_rows: int = 1024) -> NDArray[Any]:
+    """Return the 8-connected groups of a whole mask `(y, x)`, or of each number in it, as
+    MultiPolygons.
+    """
     tracer = Tracer(mask.shape[1])
     for first in range(0, mask.shape[0], strip_rows):
-        tracer.add(np.ascontiguousarray(mask[first : first + strip_rows]))
+        tracer.add(mask[first : first + strip_rows])
     return tracer.finish(affine).geometry
 
 

@@ -1,9 +1,10 @@
-"""Rings around the true pixels of a mask, found from its corners alone.
+"""Rings around the objects of a raster, found from their corners alone.
 
-A mask's outline turns only where the four pixels around a grid vertex are odd in number or touch
-diagonally. Along every grid line the corners pair up into edges, so corners from strips of any
-height link into the same rings, with nothing to join or dissolve at seams. Everything is in pixel
-coordinates (x right, y down), landslide on the left hand (seen with y up).
+An object's outline turns only where its pixels among the four around a grid vertex are odd in
+number or touch diagonally. Along every grid line the corners of an object pair up into edges, so
+corners from strips of any height link into the same rings, with nothing to join or dissolve at
+seams. Everything is in pixel coordinates (x right, y down), landslide on the left hand (seen with y
+up).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Ints = NDArray[np.int64]
 
 
 class Corners(NamedTuple):
-    """Turns of the outline in the order (y, x, side of the horizontal edge); all arrays
+    """Turns of the outlines in the order (y, object, x, side of the horizontal edge); all arrays
     `(corner,)`.
     """
 
@@ -32,7 +33,9 @@ class Corners(NamedTuple):
     piece: Ints
     """Label of a true pixel at this corner."""
     touching: NDArray[np.bool_]
-    """Two true pixels touch diagonally here: the vertex holds two corners."""
+    """Two pixels of the object touch diagonally here: the vertex holds two of its corners."""
+    number: Ints
+    """Number of the object: outlines link corners of one number only."""
 
 
 class Rings(NamedTuple):
@@ -74,29 +77,48 @@ _TABLE = np.array(
 )
 
 
-def corners_of(mask: NDArray[np.bool_], labels: NDArray[np.int64], first_row: int) -> Corners:
-    """Return the corners on the row lines above each row but the first of `mask`.
+def corners_of(objects: Ints, labels: Ints, first_row: int) -> Corners:
+    """Return the corners on the row lines above each row but the first of `objects`.
 
     Args:
-        mask: `(y, x)`, its first row the last one of the strip above (or false), padded by one
-            false column on each side.
-        labels: the labels of the true pixels, same shape.
-        first_row: number of the row line between the mask's first and second row.
+        objects: `(y, x)` number of the object each pixel belongs to, 0 none; its first row the last
+            one of the strip above (or 0), padded by one 0 column on each side.
+        labels: the labels of the objects' pixels, same shape.
+        first_row: number of the row line between the first and second row.
     """
-    bits = mask.view(np.uint8)
-    code = (
-        bits[:-1, :-1] | bits[:-1, 1:] << 1 | bits[1:, :-1] << 2 | bits[1:, 1:] << 3
-    )  # (y - 1, x - 1)
-    at = np.flatnonzero(_COUNT[code])
-    kinds = code.ravel()[at]
-    repeat = _COUNT[kinds].astype(np.int64)
-    at, kinds = np.repeat(at, repeat), np.repeat(kinds, repeat)
-    touching = (kinds == 6) | (kinds == 9)
+    around = [objects[:-1, :-1], objects[:-1, 1:], objects[1:, :-1], objects[1:, 1:]]
+    parts = []
+    for own, number in enumerate(around):
+        # Each object around a vertex is met once: from the first of its pixels there.
+        new = number > 0
+        for earlier in around[:own]:
+            new = new & (number != earlier)
+        at = np.flatnonzero(new)
+        mine = number.ravel()[at]
+        code = sum(
+            (each.ravel()[at] == mine).astype(np.int64) << k for k, each in enumerate(around)
+        )
+        parts.append(_corners_at(at, mine, np.asarray(code), labels, first_row))
+    found = joined(parts)
+    return _taken(found, np.lexsort((found.x, found.number, found.y)))  # stable: pairs stay pairs
+
+
+def _corners_at(at: Ints, number: Ints, code: Ints, labels: Ints, first_row: int) -> Corners:
+    """Return the corners of one object each at vertices, given by their places in a flat array."""
+    repeat = _COUNT[code].astype(np.int64)
+    at, number, code = (np.repeat(each, repeat) for each in (at, number, code))
+    touching = (code == 6) | (code == 9)
     second = touching & np.r_[False, at[1:] == at[:-1]]
-    owner, south, leaves_h = _TABLE[kinds, second.astype(np.int64)].T
-    y, x = np.divmod(at, code.shape[1])
+    owner, south, leaves_h = _TABLE[code, second.astype(np.int64)].T
+    y, x = np.divmod(at, labels.shape[1] - 1)
     piece = labels[y + (owner >> 1), x + (owner & 1)]
-    return Corners(y + first_row, x, south.astype(bool), leaves_h.astype(bool), piece, touching)
+    return Corners(
+        y + first_row, x, south.astype(bool), leaves_h.astype(bool), piece, touching, number
+    )
+
+
+def _taken(corners: Corners, order: Ints) -> Corners:
+    return Corners._make(column[order] for column in corners)
 
 
 def joined(parts: list[Corners]) -> Corners:
@@ -107,8 +129,8 @@ def joined(parts: list[Corners]) -> Corners:
 def _successors(corners: Corners) -> Ints:
     """Return for each corner the next one on its ring."""
     count = len(corners.y)
-    along_row = np.arange(count) ^ 1  # corners of a row line pair up in order of x
-    order = np.lexsort((corners.south, corners.y, corners.x))
+    along_row = np.arange(count) ^ 1  # an object's corners on a row line pair up in order of x
+    order = np.lexsort((corners.south, corners.y, corners.number, corners.x))
     along_column = np.empty(count, np.int64)
     along_column[order[0::2]], along_column[order[1::2]] = order[1::2], order[0::2]
     return np.where(corners.leaves_h, along_row, along_column)
