@@ -54,7 +54,9 @@ def test_it_tells_what_would_be_pulled(
         assert datetime.fromisoformat(scene["acquired"]).strftime("%Y%m%d") == index[:8]
     assert named["20180915T012000_T54TXN"]["clear_fraction"] == pytest.approx(0.5, abs=0.05)
     assert told["requests"] >= 3
-    assert 0.5 < told["megabytes"] < 3
+    # The 240 px of the area, and the tiles around it without which its edge would be another map.
+    assert 3 < told["megabytes"] < 30
+    assert told["area_km2"] < 5
 
 
 def test_its_words_name_dates_and_shares(
