@@ -24,6 +24,7 @@ from inventory.formats.exports import Exported, write_exports
 from inventory.formats.geopackage import inventory_metadata, write_geopackage
 from inventory.formats.layers import (
     Layer,
+    affected_area_layer,
     area_layer,
     changes_layer,
     event_layer,
@@ -203,6 +204,7 @@ def _geopackage(
     layers.
     """
     layers = inventory_layers(_dismissed_too(inventory, reconciled.inventory))
+    layers.append(affected_area_layer(inventory))
     if reconciled.matched is not None:
         layers.append(changes_layer(reconciled.matched.changes))
     metadata = {

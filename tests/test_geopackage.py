@@ -28,6 +28,7 @@ from inventory.formats.geopackage import (
 )
 from inventory.formats.layers import (
     Layer,
+    affected_area_layer,
     area_layer,
     event_layer,
     inventory_layers,
@@ -39,7 +40,7 @@ from inventory.outline.attributes import FIELDS
 from inventory.outline.outline import Inventory
 from inventory.summary import count_seen, summarise
 
-LAYERS = ["landslides", "rejected", "not_observed", "scenes", "area", "event"]
+LAYERS = ["landslides", "rejected", "affected_area", "not_observed", "scenes", "area", "event"]
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ def _layers(scene: SmallScene, inventory: Inventory) -> list[Layer]:
     summary = summarise(inventory, count_seen(scene.probability, scene.observation), run)
     return [
         *inventory_layers(inventory),
+        affected_area_layer(inventory),
         unseen_layer(not_observed(scene.probability, scene.observation, scene.stack)),
         scenes_layer(run, scene_footprints(run.scenes, scene.stack)),
         area_layer(run, summary, inventory),
@@ -83,6 +85,14 @@ def test_every_layer_opens_with_every_field(package: Path, scene: SmallScene) ->
         assert len(frame) == len(layer.frame) > 0
         assert frame.crs.to_epsg() == 32654
         assert frame.geometry.is_valid.all()
+
+
+def test_the_affected_area_counts_shared_ground_once(scene: SmallScene) -> None:
+    inventory = scene.outline()
+    twice = pd.concat([inventory.landslides, inventory.landslides], ignore_index=True)
+    frame = affected_area_layer(replace(inventory, landslides=twice)).frame
+    assert frame["area_m2"].sum() == pytest.approx(inventory.landslides["area_m2"].sum(), abs=0.1)
+    assert frame["area_m2"].is_monotonic_decreasing
 
 
 def test_an_empty_inventory_has_every_layer_and_field_too(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 
 from configs.area import WGS84
 from inventory.about import About
@@ -68,6 +69,7 @@ AREA_FIELDS = (
     Field("observed_fraction", "real", "Observed share of the area without water, 0 to 1"),
     Field("resolution_m", "real", "Spacing of the grid in metres"),
 )
+_AFFECTED_AREA_FIELDS = (Field("area_m2", "real", "Planimetric area in square metres"),)
 _UNSEEN_FIELDS = (
     Field("class", "integer", "Observation class, as in observation.tif"),
     Field("why", "text", "The class in words"),
@@ -146,6 +148,23 @@ def inventory_layers(inventory: Inventory) -> list[Layer]:
             inventory.rejected.set_crs(crs, allow_override=True),
         ),
     ]
+
+
+def affected_area_layer(inventory: Inventory) -> Layer:
+    """Return the layer ``affected_area``: the ground that the landslides cover together, dissolved
+    to one polygon for each connected part, largest first.
+    """
+    crs = str(inventory.geobox.crs)
+    union = shapely.union_all(inventory.landslides.geometry.to_numpy())
+    parts = [part for part in shapely.get_parts(union) if part.geom_type == "Polygon"]
+    parts.sort(key=lambda part: -float(part.area))
+    frame = gpd.GeoDataFrame(
+        {"area_m2": [round(float(part.area), 2) for part in parts]}, geometry=parts, crs=crs
+    )
+    words = "Ground covered by landslides, dissolved: where outlines touch they are one polygon"
+    return Layer(
+        "affected_area", "Affected area", words, "MultiPolygon", _AFFECTED_AREA_FIELDS, frame
+    )
 
 
 def area_layer(about: About, summary: Summary, inventory: Inventory) -> Layer:

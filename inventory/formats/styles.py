@@ -111,6 +111,7 @@ STYLES = (
         ),
     ),
     Style("rejected", None, (Drawn("", "rejected", "#969696", 60, "#525252", 0.3, "dash"),)),
+    Style("affected_area", None, (Drawn("", "affected area", "#67000d", 0, "#67000d", 0.4),)),
     Style(
         "changes", "change", tuple(_shaded(name, name, colour) for name, colour in CHANGE.items())
     ),
