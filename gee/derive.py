@@ -1,7 +1,8 @@
 """What is computed on our side from what a source delivers: one definition of slope and of every
 index for all sources.
 
-Terrain is differentiated in metres on the elevation's own spacing and only then brought to the grid
+Terrain is differentiated on the elevation's own spacing, in metres on the ground and against true
+north whatever its CRS (`gee.ground`), and only then brought to the grid
 (bilinear): differentiating elevation that was interpolated first would show stair-steps of the
 coarser grid.
 """
@@ -12,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from configs.bands import DERIVED
-from gee.resample import crs_of, lattice, positions, sample
+from gee.ground import GroundSteps, ground_steps
+from gee.resample import positions, sample
 from gee.source import Elevation
 
 _HILLSHADE_AZIMUTH_DEG: Final = 270.0
@@ -66,7 +67,7 @@ def terrain(
         elevation: native elevation that covers the block and `MARGIN_PX` around it.
         block: the grid to bring them to.
         names: of ``dem`` (m), ``slope`` (degrees), ``hillshade`` (0-255), ``aspect_sin``,
-            ``aspect_cos`` (of the downhill direction, clockwise from grid north; 0 where flat) and
+            ``aspect_cos`` (of the downhill direction, clockwise from true north; 0 where flat) and
             ``curvature`` (1/100 m, positive on ridges).
         azimuth_deg: where the light comes from, clockwise from north.
         altitude_deg: its height over the horizon.
@@ -92,9 +93,9 @@ def _native(
     found: dict[str, _Array] = {"dem": z} if "dem" in names else {}
     if not names - {"dem"}:
         return found
-    dx, dy = spacing(elevation.geobox)
+    steps = ground_steps(elevation.geobox)
     around = _neighbours(z)
-    east, north = _horn(z, around, dx, dy)
+    east, north = _horn(z, around, steps)
     steepness = np.hypot(east, north)
     if "slope" in names:
         found["slope"] = np.degrees(np.arctan(steepness))
@@ -105,35 +106,8 @@ def _native(
             found["aspect_sin"] = np.where(steepness == 0, 0.0, -east / steepness)
             found["aspect_cos"] = np.where(steepness == 0, 0.0, -north / steepness)
     if "curvature" in names:
-        found["curvature"] = _curvature(z, around, dx, dy)
+        found["curvature"] = _curvature(z, around, steps)
     return found
-
-
-def spacing(geobox: GeoBox) -> tuple[_Array, _Array]:
-    """Return the signed metres per pixel of a grid, (eastward per column, northward per row), `(y,
-    1)` each.
-
-    On a geographic grid by the radii of curvature of the ellipsoid at each row's latitude.
-    """
-    grid = lattice(geobox)
-    rows = int(geobox.shape[0])
-    crs = crs_of(geobox)
-    if not crs.is_geographic:
-        metres = float(crs.axis_info[0].unit_conversion_factor)
-        return np.full((rows, 1), grid.step_x * metres), np.full((rows, 1), grid.step_y * metres)
-    latitude = np.radians(grid.y(grid.row + 0.5 + np.arange(rows, dtype=np.float64)))[
-        :, None
-    ]  # (y, 1)
-    geod = crs.get_geod() or pyproj.Geod(ellps="WGS84")
-    a, e2 = geod.a, geod.es
-    squeeze = 1 - e2 * np.sin(latitude) ** 2
-    along_meridian, along_parallel = (
-        a * (1 - e2) / squeeze**1.5,
-        a / np.sqrt(squeeze) * np.cos(latitude),
-    )
-    # Not quite zero at the poles themselves, where no metre eastward exists.
-    east = np.maximum(along_parallel, 1.0) * np.radians(grid.step_x)
-    return east, along_meridian * np.radians(grid.step_y)
 
 
 def _neighbours(z: _Array) -> dict[tuple[int, int], _Array]:
@@ -164,7 +138,7 @@ def _neighbours(z: _Array) -> dict[tuple[int, int], _Array]:
 
 
 def _horn(
-    z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, dy: _Array
+    z: _Array, around: Mapping[tuple[int, int], _Array], steps: GroundSteps
 ) -> tuple[_Array, _Array]:
     """Return dz/d(east), dz/d(north) by Horn (1981), third-order finite difference, weights 1 2 1;
     NaN where z is void.
@@ -174,7 +148,8 @@ def _horn(
     below = around[1, -1] + 2 * around[1, 0] + around[1, 1]
     above = around[-1, -1] + 2 * around[-1, 0] + around[-1, 1]
     void = np.where(np.isnan(z), np.nan, 0.0)  # a void's neighbours must not speak for it
-    return (right - left) / (8 * dx) + void, (below - above) / (8 * dy) + void
+    east, north = steps.gradient((right - left) / 8, (below - above) / 8)
+    return east + void, north + void
 
 
 def _hillshade(east: _Array, north: _Array, azimuth_deg: float, altitude_deg: float) -> _Array:
@@ -191,15 +166,14 @@ def _hillshade(east: _Array, north: _Array, azimuth_deg: float, altitude_deg: fl
     return shade
 
 
-def _curvature(
-    z: _Array, around: Mapping[tuple[int, int], _Array], dx: _Array, dy: _Array
-) -> _Array:
+def _curvature(z: _Array, around: Mapping[tuple[int, int], _Array], steps: GroundSteps) -> _Array:
     """Return -100 (z_xx + z_yy): Zevenbergen & Thorne (1987) with the sign and the 1/100 m of
     common GIS, positive on ridges.
     """
-    across: _Array = (around[0, 1] - 2 * z + around[0, -1]) / dx**2
-    along: _Array = (around[1, 0] - 2 * z + around[-1, 0]) / dy**2
-    return -100 * (across + along)
+    across: _Array = around[0, 1] - 2 * z + around[0, -1]
+    along: _Array = around[1, 0] - 2 * z + around[-1, 0]
+    mixed: _Array = (around[1, 1] - around[1, -1] - around[-1, 1] + around[-1, -1]) / 4
+    return -100 * steps.laplacian(across, along, mixed)
 
 
 def hillshade_attributes() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyproj
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
@@ -23,10 +24,12 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window
 
+from configs.bands import Band
 from configs.errors import RequestError, from_os_error
 from configs.files import inside
-from gee.derive import spacing
+from gee.ground import pixel_size_m
 from gee.resample import Method, cut, footprint, positions, sample
+from gee.units import factor
 
 _MAGIC: Final = {
     b"II*\0": "GTiff",
@@ -41,6 +44,8 @@ _MAGIC: Final = {
 """
 _STRIP_PIXELS: Final = 4_000_000
 """Native pixels read at once when a fine raster is averaged."""
+_ALMOST: Final = 0.02
+"""Five pixels of 2.001 m on the ground make one of 10 m: UTM stretches by up to 1 in 1000."""
 _MOST_BLOCKS: Final = 20_000
 """Blocks of a TIFF whose place in the file is checked; of larger ones every so many-th."""
 
@@ -99,11 +104,9 @@ class Raster:
         """Return how many (rows, columns) of the file make one pixel not coarser than a resolution;
         1 where it is coarse.
         """
-        east, north = spacing(self.geobox)
-        middle = east.shape[0] // 2
-        steps = abs(float(north[middle, 0])), abs(float(east[middle, 0]))
-        return max(1, int(resolution_m / steps[0] + 1e-6)), max(
-            1, int(resolution_m / steps[1] + 1e-6)
+        tall, wide = pixel_size_m(self.geobox)
+        return max(1, int(resolution_m / tall + _ALMOST)), max(
+            1, int(resolution_m / wide + _ALMOST)
         )
 
     def coarse_geobox(self, factors: tuple[int, int]) -> GeoBox:
@@ -210,12 +213,25 @@ def look_at(
     scale: float | None,
     offset: float | None,
     nodata: float | None,
+    holds: Band | None = None,
+    unit: str | None = None,
 ) -> Raster:
     """Return one band of a file, checked.
 
+    Args:
+        folder: where the name must resolve inside.
+        name: of the file.
+        band: which of its bands, from 1.
+        what: for messages: which scene or layer, and band.
+        scale: of its numbers; the file's own where None, like `offset` and `nodata`.
+        offset: added to the scaled numbers.
+        nodata: the number that means "not known".
+        holds: what the numbers are, so that lengths and angles come in its unit.
+        unit: what the numbers are in, where the file does not say it or is wrong.
+
     Raises:
         RequestError: the name leads out of the folder, or the file is missing, unreadable, empty,
-            truncated, rotated, complex, without a CRS or without that band.
+            truncated, complex, without that band, a CRS or a geotransform.
     """
     path = inside(folder, name, what)
     driver = _driver(path, what)
@@ -227,15 +243,20 @@ def look_at(
             raise RequestError(
                 f"{what}: {path.name} has no band {band}, only {file.count}", "Correct `band:`."
             )
+        if file.gcps[0] and file.transform.is_identity:
+            raise RequestError(
+                f"{what}: {path.name} is georeferenced by {len(file.gcps[0])} control points only",
+                f"Warp it to a north-up grid, e.g. `gdalwarp {path.name} warped.tif`.",
+            )
         if file.crs is None:
             raise RequestError(
                 f"{what}: {path.name} has no coordinate reference system",
                 f"Give it one, e.g. `rio edit-info --crs EPSG:32654 {path.name}`.",
             )
-        if file.transform.b or file.transform.d or file.transform.is_identity:
+        if file.transform.is_identity or not file.transform.determinant:
             raise RequestError(
-                f"{what}: {path.name} is not georeferenced along its CRS's axes",
-                "Warp it north up, e.g. `rio warp`.",
+                f"{what}: {path.name} has no geotransform: nothing says where its pixels lie",
+                f"Give it one, e.g. `gdal_edit.py -a_ullr WEST NORTH EAST SOUTH {path.name}`.",
             )
         if np.dtype(file.dtypes[band - 1]).kind not in "uif":
             raise RequestError(
@@ -243,14 +264,22 @@ def look_at(
             )
         if driver == "GTiff":
             _check_whole(file, path, what)
+        crs = pyproj.CRS.from_user_input(file.crs.to_wkt())
+        of_file = factor(holds, file.units[band - 1], crs, unit, f"{what}: {path.name}")
+        if scale not in (None, 1.0) and unit is None and of_file != 1.0:
+            raise RequestError(
+                f"{what}: {path.name} says that it is in `{file.units[band - 1] or 'feet'}`, and "
+                f"the manifest has `scale: {scale:g}`: it may be converted twice",
+                "Add `unit: m` where the scaled numbers are metres, else the unit they are in.",
+            )
         return Raster(
             path,
             what,
-            GeoBox(file.shape, file.transform, file.crs.to_wkt()),
+            GeoBox(file.shape, file.transform, crs.to_2d().to_wkt()),
             band,
             driver,
-            file.scales[band - 1] if scale is None else scale,
-            file.offsets[band - 1] if offset is None else offset,
+            of_file * (file.scales[band - 1] if scale is None else scale),
+            of_file * (file.offsets[band - 1] if offset is None else offset),
             file.nodatavals[band - 1] if nodata is None else nodata,
             MaskFlags.per_dataset in file.mask_flag_enums[band - 1],
         )

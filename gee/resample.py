@@ -8,7 +8,7 @@ placed by whole pixels on a lattice that is the same for all windows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -30,9 +30,7 @@ grid despite rounding.
 
 @dataclass(frozen=True)
 class Lattice:
-    """An axis-aligned grid as whole-pixel offsets on an endless lattice that all its windows
-    share.
-    """
+    """A grid as whole-pixel offsets on an endless lattice that all its windows share."""
 
     row: int
     column: int
@@ -41,36 +39,58 @@ class Lattice:
     step_y: float
     """Signed, CRS units; negative where rows run north to south."""
     step_x: float
+    turn_y: float = 0.0
+    """CRS units northwards per column; 0 where columns run along the axes."""
+    turn_x: float = 0.0
+    """CRS units eastwards per row."""
+
+    def xy(
+        self, columns: NDArray[np.float64], rows: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return (x, y) of lattice positions, pixel centres on whole numbers + 0.5."""
+        across, down = columns + self.phase_x, rows + self.phase_y
+        if not (self.turn_x or self.turn_y):
+            return across * self.step_x, down * self.step_y
+        return (
+            across * self.step_x + down * self.turn_x,
+            across * self.turn_y + down * self.step_y,
+        )
+
+    def columns_rows(
+        self, x: NDArray[np.float64] | np.float64, y: NDArray[np.float64] | np.float64
+    ) -> tuple[Any, Any]:
+        """Return lattice positions (column, row) of points, the other way round."""
+        if not (self.turn_x or self.turn_y):
+            return x / self.step_x - self.phase_x, y / self.step_y - self.phase_y
+        size = self.step_x * self.step_y - self.turn_x * self.turn_y
+        return (
+            (x * self.step_y - y * self.turn_x) / size - self.phase_x,
+            (y * self.step_x - x * self.turn_y) / size - self.phase_y,
+        )
 
     def y(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return northings (or latitudes) of lattice rows, pixel centres on whole numbers + 0.5."""
+        """Return northings of lattice rows of a grid along the axes."""
         return (rows + self.phase_y) * self.step_y
 
     def x(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return eastings (or longitudes) of lattice columns, pixel centres on whole numbers +
-        0.5.
-        """
+        """Return eastings of lattice columns of a grid along the axes."""
         return (columns + self.phase_x) * self.step_x
 
 
 def lattice(geobox: GeoBox) -> Lattice:
-    """Return where a grid lies on its lattice.
-
-    Raises:
-        RequestError: rows and columns do not run along the axes of the CRS.
-    """
+    """Return where a grid lies on its lattice; it may be rotated or sheared."""
     affine = geobox.affine
-    if affine.b != 0 or affine.d != 0:
-        raise RequestError(
-            "a rotated grid cannot be used", "Warp the raster to north up, e.g. with `gdalwarp`."
-        )
+    endless = Lattice(0, 0, 0.0, 0.0, affine.e, affine.a, affine.d, affine.b)
+    (column, phase_x), (row, phase_y) = (
+        _whole(float(origin))
+        for origin in endless.columns_rows(np.float64(affine.c), np.float64(affine.f))
+    )
+    return replace(endless, row=row, column=column, phase_y=phase_y, phase_x=phase_x)
 
-    def split(origin: float, step: float) -> tuple[int, float]:
-        whole = round(origin / step)
-        return whole, round(origin / step - whole, _PHASE_DIGITS)
 
-    (row, phase_y), (column, phase_x) = split(affine.f, affine.e), split(affine.c, affine.a)
-    return Lattice(row, column, phase_y, phase_x, affine.e, affine.a)
+def _whole(origin: float) -> tuple[int, float]:
+    whole = round(origin)
+    return whole, round(origin - whole, _PHASE_DIGITS)
 
 
 def crs_of(geobox: GeoBox) -> pyproj.CRS:
@@ -108,18 +128,14 @@ def positions(block: GeoBox, native: GeoBox) -> tuple[NDArray[np.float64], NDArr
     theirs, there = lattice(native), crs_of(native)
     x, y = _centres(block, there)
     if there.is_geographic:
-        left, right = sorted(
-            (theirs.step_x * theirs.column, theirs.step_x * (theirs.column + native.shape[1]))
-        )
-        middle = (left + right) / 2
+        middle = (native.affine @ (native.shape[1] / 2, native.shape[0] / 2))[0]
         x = x + 360 * np.round(
             (middle - x) / 360
         )  # the antimeridian: the turn that lies nearest to the raster
     # Subtracting whole numbers is exact in floating point, so that every window sees the same
     # fractions.
-    rows = (y / theirs.step_y - theirs.phase_y - theirs.row) - 0.5
-    columns = (x / theirs.step_x - theirs.phase_x - theirs.column) - 0.5
-    return rows, columns
+    columns, rows = theirs.columns_rows(x, y)
+    return (rows - theirs.row) - 0.5, (columns - theirs.column) - 0.5
 
 
 @lru_cache(maxsize=8)
@@ -128,10 +144,9 @@ def _centres(block: GeoBox, crs: pyproj.CRS) -> tuple[NDArray[np.float64], NDArr
     the same.
     """
     ours, here = lattice(block), crs_of(block)
-    x, y = np.meshgrid(
-        ours.x(ours.column + np.arange(block.shape[1]) + 0.5),
-        ours.y(ours.row + np.arange(block.shape[0]) + 0.5),
-    )
+    columns = ours.column + np.arange(block.shape[1]) + 0.5
+    rows = ours.row + np.arange(block.shape[0]) + 0.5
+    x, y = ours.xy(*np.meshgrid(columns, rows))
     if here != crs:
         x, y = transformer(here.to_wkt(), crs.to_wkt()).transform(x, y)
     x.flags.writeable = y.flags.writeable = False

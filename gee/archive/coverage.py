@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from shapely import affinity, box, segmentize, transform
+from shapely import affinity, segmentize, transform
 from shapely.geometry.base import BaseGeometry
 
 from configs.area import WGS84, Area
@@ -25,9 +25,9 @@ def outline(geobox: GeoBox) -> BaseGeometry:
     antimeridian.
     """
     left, bottom, right, top = geobox.boundingbox
+    frame = geobox.extent.geom
     to_wgs84 = transformer(crs_of(geobox).to_wkt(), WGS84)
     middle = float(to_wgs84.transform((left + right) / 2, (bottom + top) / 2)[0])
-    frame = box(left, bottom, right, top)
     if crs_of(geobox).is_geographic:
         middle = (left + right) / 2
     else:

@@ -36,6 +36,9 @@ class Layer(Frozen):
     offset: float | None = None
     nodata: float | None = None
     """From the file's own metadata where not given. NaN that is not declared is refused."""
+    unit: str | None = None
+    """What heights, distances or angles are in after `scale` and `offset`, e.g. m, ft, us-ft; from
+    the file's own metadata or vertical CRS where not given."""
     resampling: Method | None = None
     """nearest or bilinear; the archive's own where not given."""
 
@@ -131,7 +134,7 @@ class Manifest(Frozen):
     states its `scale`).
     """
     resolution_m: float | None = Field(default=None, gt=0)
-    """Ground resolution; that of the first band where not given."""
+    """Ground resolution; that of the finest band where not given."""
     resampling: Method = "bilinear"
     """How bands come onto the grid; masks always by nearest neighbour."""
     water_percent: float = Field(default=80, gt=0, le=100)

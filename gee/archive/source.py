@@ -27,7 +27,7 @@ from gee.archive.composite import Candidate, compose, first_choice, groups
 from gee.archive.coverage import looked, meets, outline, record
 from gee.archive.fingerprints import fingerprints
 from gee.archive.manifest import FROM_DEM, Layer, SceneEntry, read_manifest
-from gee.derive import spacing
+from gee.ground import pixel_size_m
 from gee.previous import FINGERPRINTS
 from gee.rasters import Array, Raster, look_at
 from gee.resample import Method
@@ -91,11 +91,12 @@ class ArchiveSource:
     def _resolution_m(self) -> float:
         if self.manifest.resolution_m is not None:
             return self.manifest.resolution_m
-        scene = self.manifest.scenes[0]
-        name, layer = next(iter(scene.bands.items()))
-        raster = self._raster(layer, f"scene {scene.id}, {name}")
-        east, north = (abs(float(step[len(step) // 2, 0])) for step in spacing(raster.geobox))
-        return float(f"{max(east, north):.3g}")  # three digits: 0.59 m is not 0.6
+        finest = min(
+            max(pixel_size_m(self._raster(layer, f"scene {scene.id}, {name}", name).geobox))
+            for scene in self.manifest.scenes
+            for name, layer in scene.bands.items()
+        )
+        return round(finest, 1 if finest >= 1 else 2)  # 0.59 m is not 0.6, 9.99 m is 10
 
     def extent(self) -> BaseGeometry | None:
         """Return the union of the scenes' outlines in WGS 84; longitudes may exceed 180 at the
@@ -105,13 +106,15 @@ class ArchiveSource:
 
     def _outline(self, scene: SceneEntry) -> BaseGeometry:
         name, layer = next(iter(scene.bands.items()))
-        return outline(self._raster(layer, f"scene {scene.id}, {name}").geobox)
+        return outline(self._raster(layer, f"scene {scene.id}, {name}", name).geobox)
 
-    def _raster(self, layer: Layer, what: str) -> Raster:
+    def _raster(self, layer: Layer, what: str, base: str | None) -> Raster:
         key = (layer.file, layer.band, what)
         if key not in self._rasters:
+            numbers = layer.scale, layer.offset, layer.nodata
+            holds = BANDS[base] if base else None
             self._rasters[key] = look_at(
-                self._folder, layer.file, layer.band, what, layer.scale, layer.offset, layer.nodata
+                self._folder, layer.file, layer.band, what, *numbers, holds, layer.unit
             )
         return self._rasters[key]
 
@@ -209,14 +212,17 @@ class ArchiveSource:
         method: Method = layer.resampling or (
             "nearest" if BANDS[name].unit == "class" else "bilinear"
         )
-        return self._raster(layer, f"static layer {name}"), method
+        return self._raster(layer, f"static layer {name}", name), method
 
     def _candidate(self, scene: SceneEntry, when: When, names: Iterable[str]) -> Candidate:
         found: dict[str, tuple[Raster, Method]] = {}
         for name in names:
-            layer = scene.bands[parse_band(name).band.name]
-            what = f"scene {scene.id}, {parse_band(name).band.name}"
-            found[name] = self._raster(layer, what), layer.resampling or self.manifest.resampling
+            base = parse_band(name).band.name
+            layer, what = scene.bands[base], f"scene {scene.id}, {base}"
+            found[name] = (
+                self._raster(layer, what, base),
+                layer.resampling or self.manifest.resampling,
+            )
         mask = None
         if scene.cloud_mask is not None:
             layer = Layer(
@@ -226,7 +232,7 @@ class ArchiveSource:
                 scale=1,
                 offset=0,
             )
-            mask = self._raster(layer, f"scene {scene.id}, cloud mask")
+            mask = self._raster(layer, f"scene {scene.id}, cloud mask", None)
         return Candidate(scene, when, found, mask)
 
     def _ranked(

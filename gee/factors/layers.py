@@ -15,6 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from configs.bands import BANDS
 from configs.errors import RequestError
 from configs.factors import HIGHEST_CODE, ClassFile, DistanceFile, FactorsConfig
 from configs.files import inside, sha256
@@ -124,7 +125,8 @@ class Factors:
     def _open(self, name: str, whole: GeoBox) -> _Opened:
         config, path, what = self._given[name], self._path(name), f"factor {name}"
         if not vectors.is_vector(config):
-            raster = look_at(path.parent, path.name, config.band, what, 1.0, 0.0, config.nodata)
+            numbers = (1.0, 0.0, config.nodata)
+            raster = look_at(path.parent, path.name, config.band, what, *numbers, BANDS[name])
             _check_raster(raster, whole, isinstance(config, ClassFile))
             return _Warped(raster, isinstance(config, ClassFile))
         if isinstance(config, DistanceFile):
