@@ -213,15 +213,16 @@ def _agreement(ours: NDArray[np.float32], theirs: NDArray[np.float64]) -> tuple[
     )
 
 
-# Bounds just beyond what was measured. Jiuzhaigou's pair is reproduced: the hillshade up to the
-# rounding of 8 bits. Iburi's was made in another way by its authors (its README: r = 0.95 and 2.4
+# Bounds just beyond what was measured. Jiuzhaigou's pair is reproduced up to the rounding of 8 bits
+# and to what its authors took for granted: that a metre of the map is one of the ground (UTM: up to
+# 0.04 % apart, 0.007 degrees here) and that its columns point north (0.6 degrees off). Iburi's was made in another way by its authors (its README: r = 0.95 and 2.4
 # degrees against a Horn slope of the same elevation).
 @pytest.mark.parametrize(
     ("folder", "dem", "other", "name", "void", "azimuth", "least_r", "most_apart"),
     [
         ("iburi-2018", "dem.tif", "slope.tif", "slope", None, 270, 0.96, 1.7),
         ("iburi-2018", "dem.tif", "hillshade.tif", "hillshade", None, 270, 0.95, 9.5),
-        ("terrain", "jiuzhaigou_dem.tif", "jiuzhaigou_slope.tif", "slope", 0, 315, 0.99999, 0.001),
+        ("terrain", "jiuzhaigou_dem.tif", "jiuzhaigou_slope.tif", "slope", 0, 315, 0.99999, 0.01),
         (
             "terrain",
             "jiuzhaigou_dem.tif",
@@ -230,7 +231,7 @@ def _agreement(ours: NDArray[np.float32], theirs: NDArray[np.float64]) -> tuple[
             0,
             315,
             0.9999,
-            0.6,
+            0.9,
         ),
     ],
 )
