@@ -215,8 +215,9 @@ def _agreement(ours: NDArray[np.float32], theirs: NDArray[np.float64]) -> tuple[
 
 # Bounds just beyond what was measured. Jiuzhaigou's pair is reproduced up to the rounding of 8 bits
 # and to what its authors took for granted: that a metre of the map is one of the ground (UTM: up to
-# 0.04 % apart, 0.007 degrees here) and that its columns point north (0.6 degrees off). Iburi's was made in another way by its authors (its README: r = 0.95 and 2.4
-# degrees against a Horn slope of the same elevation).
+# 0.04 % apart, 0.007 degrees here) and that its columns point north (0.6 degrees off). Iburi's was
+# made in another way by its authors (its README: r = 0.95 and 2.4 degrees against a Horn slope of
+# the same elevation).
 @pytest.mark.parametrize(
     ("folder", "dem", "other", "name", "void", "azimuth", "least_r", "most_apart"),
     [
