@@ -22,6 +22,15 @@ class CleanConfig(Frozen):
         "chosen on "
         "validation data, where null.",
     )
+    split_depth: float | None = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="Two peaks of the probability are two landslides where the saddle between "
+        "them is this much lower\n"
+        "than both. Chosen on the validation bands of Iburi. What touches is one landslide where "
+        "null.",
+    )
     min_area_m2: float | None = Field(
         default=400.0,
         ge=0,

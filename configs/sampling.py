@@ -70,7 +70,9 @@ class PatchesConfig(Frozen):
     index: str | None = None
     """Table (CSV) of the patches, in the folder."""
     where: dict[str, str] = Field(default_factory=dict)
-    """Columns of the index and the value that a patch must have there: one scene, say."""
+    """Columns of the index (of an .npz without one: its arrays of one value a patch) and the value
+    that a patch must have there: one scene, say.
+    """
     split: str | None = None
     """Column that names a patch's split; without one the configuration's `split` is used."""
     row: str | None = None

@@ -145,7 +145,7 @@ def _by_name(config: PatchesConfig, base: Path) -> Iterator[Patch]:
     for image in sorted(base.glob(config.images), key=_natural):
         mask = _mask_of(config, base, image)
         if config.kind == "arrays":
-            yield from (Patch(image, mask, number) for number in range(_count(config, image)))
+            yield from (Patch(image, mask, number) for number in _numbers(config, image))
         else:
             yield Patch(image, mask)
 
@@ -277,11 +277,17 @@ def _array(path: Path, dataset: str) -> NDArray[Any]:
     return np.asarray(content[dataset]) if path.suffix == ".npz" else np.asarray(content)
 
 
-def _count(config: PatchesConfig, path: Path) -> int:
+def _numbers(config: PatchesConfig, path: Path) -> list[int]:
+    """Return the places in an array file of the patches that `where` asks for: its words are other
+    arrays of the file, one value a patch.
+    """
     try:
-        return len(_array(path, config.image_dataset))
+        wanted = np.ones(len(_array(path, config.image_dataset)), bool)
+        for name, value in config.where.items():
+            wanted &= _array(path, name).astype(str) == value
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise RequestError(
             f"{path} cannot be read: {' '.join(str(error).split())[:200]}",
             "Give an .npy file, or an .npz file and the name of its array.",
         ) from None
+    return [int(number) for number in np.flatnonzero(wanted)]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from configs.checkpoint import CARD, CheckpointCard, Score, read_card
+from configs.clean import CleanConfig
 from configs.errors import RequestError
 from configs.files import write_text
 from configs.records import IGNORED
@@ -32,6 +33,7 @@ from flows.learning.adapting import on
 from flows.run.journal import Peak
 from inventory.compare import compare_boundaries, compare_landslides
 from inventory.outline.polygons import polygonise
+from inventory.outline.split import split
 from models.architectures import build, tiling_of
 from models.inference.predict import Predictor
 from models.metrics import Confusion, mean_over_patches
@@ -223,7 +225,7 @@ def row(found: Checkpoint, samples: SampleSet, splits: tuple[str, ...]) -> dict[
         "threshold": card.threshold,
         **pooled.as_dict(),
         **_patch_means(called, truth, samples.card.chip_px),
-        **_objects(called, truth, samples),
+        **_objects(called, truth, probability, samples),
         "parameters": sum(p.numel() for p in predictor.module.parameters()),
         "MFLOP/px": megaflops_per_pixel(card),
         "s/Mpx": seconds_per_megapixel(predictor),
@@ -288,15 +290,19 @@ def _patch_means(
 
 
 def _objects(
-    called: NDArray[np.uint8], truth: NDArray[np.uint8], samples: SampleSet
+    called: NDArray[np.uint8],
+    truth: NDArray[np.uint8],
+    probability: NDArray[np.float32],
+    samples: SampleSet,
 ) -> dict[str, float]:
-    """Return the scores by landslide and by boundary; landslides are the 8-connected groups of each
-    mask.
+    """Return the scores by landslide and by boundary: the checkpoint's told apart as an inventory
+    has them, those of the labels the 8-connected groups of their mask.
     """
-    geobox = samples.geobox
+    geobox, depth = samples.geobox, CleanConfig().split_depth
+    ours = split(called == 1, probability, depth) if depth else called == 1
     frames = [
-        gpd.GeoDataFrame(geometry=polygonise(mask == 1, geobox.affine), crs=str(geobox.crs))
-        for mask in (called, truth)
+        gpd.GeoDataFrame(geometry=polygonise(objects, geobox.affine), crs=str(geobox.crs))
+        for objects in (ours, truth == 1)
     ]
     objects = compare_landslides(frames[0], frames[1], called, truth, geobox)
     boundaries = compare_boundaries(called, truth, TOLERANCES_PX)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from configs.bands import RADAR, parse_band
 from configs.checkpoint import TrainingDomain
 from configs.errors import RequestError
-from configs.records import Requires
+from configs.records import Level, Requires
 from configs.training import SampleLayout, Splits, TrainingConfig, read_training
 from flows.learning.adapting import Adapting
 from flows.learning.evaluate_cards import probability_of, scores
@@ -164,7 +164,7 @@ def train_card(
         )
     sets = [SampleSet.open(path) for path in folders]
     bands = config.bands or sets[0].card.bands
-    _check(sets, bands)
+    _check(sets, bands, config.adapt)
     _warn_of_layout(config.cut_as, sets)
     reference = reference_of(config, sets, bands)
     adapting = Adapting.of(config, reference, parent)
@@ -196,12 +196,14 @@ def train_card(
     return found
 
 
-def _check(sets: list[SampleSet], bands: tuple[str, ...]) -> None:
-    kinds = {(s.card.origin.sensor, s.card.origin.level, s.card.origin.resolution_m) for s in sets}
-    if len(kinds) > 1:
+def _check(sets: list[SampleSet], bands: tuple[str, ...], adapt: str) -> None:
+    kinds = {(s.card.origin.sensor, s.card.origin.resolution_m) for s in sets}
+    levels = {s.card.origin.level for s in sets}
+    if len(kinds) > 1 or (len(levels) > 1 and adapt == "card"):
         raise RequestError(
-            f"the sample sets are of {len(kinds)} kinds (sensor, level, resolution)",
-            "Train on sets of one kind: one checkpoint reads one.",
+            "the sample sets differ in sensor, processing level or pixel size",
+            "Train on sets of one kind: one checkpoint reads one. With `adapt: scene` levels may "
+            "differ.",
         )
     for samples in sets:
         missing = [band for band in bands if band not in samples.card.bands]
@@ -210,6 +212,14 @@ def _check(sets: list[SampleSet], bands: tuple[str, ...]) -> None:
                 f"sample set `{samples.name}` has no {', '.join(missing)}",
                 "Cut it again with these bands.",
             )
+
+
+def _level(sets: list[SampleSet], adapt: str) -> Level:
+    """Return the processing level a checkpoint is of. Sets of several have relative brightness in
+    common: each scene by its own mean and spread.
+    """
+    levels = {s.card.origin.level for s in sets}
+    return Level.DISPLAY if len(levels) > 1 and adapt != "card" else sets[0].card.origin.level
 
 
 def _warn_of_layout(wanted: SampleLayout | None, sets: list[SampleSet]) -> None:
@@ -298,7 +308,7 @@ def _facts(
     return Facts(
         requires=Requires.RADAR if through and radar else Requires.CLEAR,
         sensor=origins[0].sensor,
-        level=origins[0].level,
+        level=_level(sets, config.adapt),
         resolution_m=origins[0].resolution_m,
         domains=(*domains, *inherited(parent)),
         chip_px=config.crop_px or min(samples.card.chip_px for samples in sets),

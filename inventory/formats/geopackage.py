@@ -32,7 +32,7 @@ from inventory.formats.layers import (
     inventory_layers,
 )
 from inventory.formats.styles import STYLES, Style, qml, sld
-from inventory.outline.attributes import DATES, STATUSES
+from inventory.outline.attributes import DATES, STATUSES, kind_of
 from inventory.outline.outline import Inventory, code_of
 
 FORMAT = format_of("inventory")
@@ -278,6 +278,8 @@ def _read_layer(path: Path, name: str, fields: tuple[Field, ...]) -> gpd.GeoData
         raise RequestError(
             f"{path}: cannot read layer `{name}`: {error}", "Restore the file from its run."
         ) from error
+    if "kind" not in frame.columns and "area_m2" in frame.columns:  # of before there were kinds
+        frame["kind"] = kind_of(frame["area_m2"].to_numpy())
     missing = [field.name for field in fields if field.name not in frame.columns]
     if missing:
         raise RequestError(

@@ -23,6 +23,10 @@ from inventory.outline.measure import Floats, Measures
 
 STATUSES = ("unreviewed", "confirmed", "dismissed")
 _CONFIDENCES = ("high", "medium", "low")
+KINDS = ("single", "complex")
+_COMPLEX_M2 = 1e6
+"""From this size an outline is complex. Chosen: fewer than one in a thousand landslides of an event
+is larger (Malamud et al. 2004)."""
 
 FIELDS: dict[str, str] = {
     "id": "Name of the landslide, the same in every revision of the event",
@@ -47,6 +51,7 @@ FIELDS: dict[str, str] = {
     "card": "Checkpoint that drew most of it",
     "edge_fraction": "Share of its outline beyond which nothing was observed: above 0 the true "
     "shape may be larger",
+    "kind": "single, or complex: so large that it is probably several landslides",
 }
 """Fields of the layers ``landslides`` and ``rejected`` in their order, with the words a GIS
 shows.
@@ -64,7 +69,7 @@ AFFECTED: dict[str, str] = {
 """Further fields of ``landslides`` where the user gives layers of what may be affected."""
 
 DATES = ("pre_date", "post_date", "first_seen", "last_seen")
-TEXTS = ("id", "confidence", "status", "card")
+TEXTS = ("id", "confidence", "status", "card", "kind")
 
 
 def _rectangle(geometry: NDArray[Any]) -> tuple[Floats, Floats]:
@@ -82,18 +87,25 @@ def _centroids(geometry: NDArray[Any], crs: str) -> tuple[Floats, Floats]:
     return np.asarray(lon), np.asarray(lat)
 
 
-def shape_fields(geometry: NDArray[Any], crs: str) -> dict[str, Floats]:
+def kind_of(area_m2: Floats) -> NDArray[Any]:
+    """Return single or complex for areas in square metres."""
+    return np.where(area_m2 < _COMPLEX_M2, *KINDS).astype(object)
+
+
+def shape_fields(geometry: NDArray[Any], crs: str) -> dict[str, NDArray[Any]]:
     """Return the fields that follow from the outline alone."""
     length, width = _rectangle(geometry)
     lon, lat = _centroids(geometry, crs)
+    area = shapely.area(geometry)
     return {
-        "area_m2": np.round(shapely.area(geometry), 2),
+        "area_m2": np.round(area, 2),
         "perimeter_m": np.round(shapely.length(geometry), 2),
         "length_m": np.round(length, 2),
         "width_m": np.round(width, 2),
         "length_width_ratio": np.round(length / width, 3),
         "lon": np.round(lon, 7),
         "lat": np.round(lat, 7),
+        "kind": kind_of(area),
     }
 
 
@@ -159,4 +171,4 @@ def attributed(
         ).astype(object),
         "edge_fraction": np.round(_over(sums["edge"] * resolution_m, shapely.length(geometry)), 4),
     }
-    return gpd.GeoDataFrame(pd.DataFrame(columns), geometry=geometry, crs=crs)
+    return gpd.GeoDataFrame(pd.DataFrame(columns)[list(FIELDS)], geometry=geometry, crs=crs)

@@ -4,7 +4,7 @@ rasters, in strips of rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +22,8 @@ from inventory.outline.attributes import attributed
 from inventory.outline.clean import reasons
 from inventory.outline.measure import EdgeCounter, Gauge, Measures
 from inventory.outline.polygons import Tracer, simplified
+from inventory.outline.rings import Ints
+from inventory.outline.split import Called, Objects
 
 OUTSIDE = 255
 """Value of the observation raster outside the area."""
@@ -75,8 +77,12 @@ def strips(probability: Rows, observation: Rows, rows: int = _STRIP_ROWS) -> Ite
         )
     for first in range(0, probability.shape[0], rows):
         here = slice(first, min(first + rows, probability.shape[0]))
-        values = np.asarray(probability[here, :], dtype=np.float32)
-        yield Strip(here, values, np.asarray(observation[here, :], dtype=np.uint8))
+        yield _strip(probability, observation, here)
+
+
+def _strip(probability: Rows, observation: Rows, rows: slice) -> Strip:
+    values = np.asarray(probability[rows, :], dtype=np.float32)
+    return Strip(rows, values, np.asarray(observation[rows, :], dtype=np.uint8))
 
 
 def _mask(strip: Strip, threshold: float, fallback_threshold: float | None) -> NDArray[np.bool_]:
@@ -87,6 +93,18 @@ def _mask(strip: Strip, threshold: float, fallback_threshold: float | None) -> N
     with np.errstate(invalid="ignore"):
         mask: NDArray[np.bool_] = strip.seen & (strip.probability >= limit)
     return mask
+
+
+def _objects(
+    called: Called, shape: tuple[int, ...], geobox: GeoBox, depth: float | None
+) -> Callable[[slice], Ints]:
+    """Return what numbers the landslides of given rows: touching ones apart, or as one where
+    `depth` is None.
+    """
+    if depth is None:
+        return lambda rows: called(rows)[0].astype(np.int64)
+    first_row = round(geobox.affine.f / geobox.affine.e)
+    return Objects(called, shape, first_row, depth).__getitem__
 
 
 def outline(
@@ -117,9 +135,16 @@ def outline(
     width = int(probability.shape[1])
     tracer, measures = Tracer(width), Measures()
     gauge, edges = Gauge(stack, measures), EdgeCounter(measures, width)
+
+    def called(rows: slice) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        strip = _strip(probability, observation, rows)
+        return _mask(strip, threshold, fallback_threshold), strip.probability
+
+    objects = _objects(called, probability.shape, stack.geobox, config.split_depth)
     for strip in strips(probability, observation, strip_rows):
-        mask = _mask(strip, threshold, fallback_threshold)
-        labels = tracer.add(mask)
+        numbers = objects(strip.rows)
+        mask = numbers > 0
+        labels = tracer.add(numbers)
         measures.grow(tracer.pieces)
         gauge.read(strip.rows, labels, mask, strip.probability, strip.observation)
         edges.add(mask, labels, ~strip.seen)
