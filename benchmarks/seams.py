@@ -27,7 +27,7 @@ from configs.stack import Rows
 from flows import steps
 from flows.learning.evaluate_cards import sample_rows
 from gee.simulated.truth import simulated_mask
-from models.architectures import ARCHITECTURES
+from models.architectures import architecture_of
 from models.metrics import Confusion
 from models.registry import Checkpoint, find
 from tiles.grid import TileGrid
@@ -81,7 +81,7 @@ def lines(found: Checkpoint, scene: Scene) -> list[str]:
             else card.tiles.halo
         )
         tiles = card.tiles.model_copy(update={"size": size, "halo": halo})
-        grid = TileGrid.for_card(shape, tiles, ARCHITECTURES[card.architecture].stride)
+        grid = TileGrid.for_card(shape, tiles, architecture_of(card.architecture).stride)
         probability: Any = map_tiles(scene.pixels, grid, predictor, batch=4)
         valid = (scene.truth != IGNORED) & np.isfinite(probability)
         f1 = Confusion.from_masks(probability >= card.threshold, scene.truth == 1, valid).f1

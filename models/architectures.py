@@ -19,6 +19,7 @@ from models.nets.deeplabv3plus import DeepLabV3PlusMobileNetV2, DeepLabV3PlusRes
 from models.nets.dfpenet import DFPENet
 from models.nets.fc_densenet import FCDenseNet
 from models.nets.fcn8s import FCN8s
+from models.nets.index import Index
 from models.nets.lanet import LANet
 from models.nets.macu_net import MACUNet
 from models.nets.multi_input_unet import MultiInputUNet
@@ -111,6 +112,25 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 )
 
 
+INDEX = "index"
+_BASELINES: Mapping[str, Architecture] = MappingProxyType(
+    {INDEX: Architecture(Index, "Index", "logistic regression on smoothed bands")}
+)
+"""What a checkpoint may hold beside the papers' networks."""
+
+
+def architecture_of(name: str) -> Architecture:
+    """Return a network, or what stands beside them, by its name.
+
+    Raises:
+        RequestError: there is none of this name.
+    """
+    known = {**ARCHITECTURES, **_BASELINES}
+    if name not in known:
+        raise RequestError(f"there is no network {name!r}", f"Choose one of: {', '.join(known)}.")
+    return known[name]
+
+
 def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
     """Return the network `name` with fresh weights, drawn from PyTorch's global generator.
 
@@ -118,11 +138,7 @@ def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
         RequestError: there is no such network, it has no such argument, or a value is impossible
             for it.
     """
-    if name not in ARCHITECTURES:
-        raise RequestError(
-            f"there is no network {name!r}", f"Choose one of: {', '.join(ARCHITECTURES)}."
-        )
-    architecture = ARCHITECTURES[name]
+    architecture = architecture_of(name)
     unknown = sorted(arguments.keys() - architecture.defaults.keys())
     if unknown:
         raise RequestError(
@@ -158,4 +174,4 @@ def _fits(value: object, default: object) -> bool:
 
 def tiling_of(card: CheckpointCard) -> tuple[CardTiles, int]:
     """Return a checkpoint's tiles and its network's stride, pixels."""
-    return card.tiles, ARCHITECTURES[card.architecture].stride
+    return card.tiles, architecture_of(card.architecture).stride

@@ -15,7 +15,7 @@ from configs.checkpoint import CARD, REFERENCE, WEIGHTS, CheckpointCard, read_ca
 from configs.errors import RequestError
 from configs.records import Level, Offer
 from models import weights
-from models.architectures import build
+from models.architectures import INDEX, build
 from models.inference.predict import Device, Precision, Predictor
 from models.reference import Reference
 
@@ -201,7 +201,7 @@ def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = 
     to rank beside it.
 
     A real event never gets a simulated checkpoint by `auto` unless nothing else fits, and then with
-    a warning.
+    a warning; the index maps only where no network fits, or by its name.
 
     Raises:
         RequestError: no checkpoint of that name, a band the checkpoint needs is not offered, or
@@ -224,8 +224,11 @@ def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = 
         )
     alike = [found for found in fitting if found.card.simulated == offer.simulated]
     warnings = () if alike else (_stranger(offer, fitting),)
+    able = alike or fitting
+    # The index sees what every network trained on its events sees: no distance tells them apart.
+    networks = [found for found in able if found.card.architecture != INDEX] or able
     return Candidates(
-        _one_family(alike or fitting, offer), AVERAGE if checkpoint == AVERAGE else None, warnings
+        _one_family(networks, offer), AVERAGE if checkpoint == AVERAGE else None, warnings
     )
 
 
