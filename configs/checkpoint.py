@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from configs.bands import RADAR, parse_band
-from configs.errors import RequestError
+from configs.complaints import as_request_error
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
 from configs.records import Level, Requires
@@ -226,9 +226,6 @@ def read_card(folder: Path) -> CheckpointCard:
     try:
         return CheckpointCard.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "card"
-        raise RequestError(
-            f"{path}: {field}: {first['msg']}",
-            "Mend the card, or train it again with `coslide train`.",
+        raise as_request_error(
+            error, str(path), "Mend the card, or train it again with `coslide train`."
         ) from error

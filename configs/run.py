@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from configs.area import Area
 from configs.clean import CleanConfig
+from configs.complaints import as_request_error
 from configs.earthengine import EarthEngineConfig
-from configs.errors import RequestError
 from configs.event import Event, Frozen, Windows
 from configs.factors import FactorsConfig
 from configs.files import format_of, read_yaml, write_text
@@ -225,14 +225,6 @@ def use_engine(run: RunConfig, engine: str) -> RunConfig:
         return RunConfig.model_validate({**run.model_dump(), "engine": engine})
     except ValidationError as error:
         raise as_request_error(error, "--engine") from error
-
-
-def as_request_error(error: ValidationError, where: str) -> RequestError:
-    """Return the first complaint of pydantic as our error, the field named."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "configuration"
-    found = f" (given: {first['input']!r})" if not isinstance(first.get("input"), dict) else ""
-    return RequestError(f"{where}: {field}: {first['msg']}{found}", f"Correct `{field}`.")
 
 
 def read_run(path: Path) -> RunConfig:

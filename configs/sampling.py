@@ -10,10 +10,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from configs.checkpoint import check_requires
+from configs.complaints import as_request_error
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
 from configs.records import Level, Requires
-from configs.run import as_request_error
 
 
 class VectorLayer(Frozen):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from configs.errors import RequestError
+from configs.complaints import as_request_error
 from configs.event import Frozen
 from configs.files import format_of, read_yaml
 
@@ -125,8 +125,6 @@ def read_selection(path: Path = _CALIBRATION) -> SelectionConfig:
     try:
         return SelectionConfig.model_validate(read_yaml(path, "selection"))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "selection"
-        raise RequestError(
-            f"{path}: {field}: {first['msg']}", "Run `coslide study` again, or delete the file."
+        raise as_request_error(
+            error, str(path), "Run `coslide study` again, or delete the file."
         ) from error

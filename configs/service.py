@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.event import Frozen
 from configs.files import check_format, format_of, read_yaml, write_text
-from configs.run import as_request_error, commented
+from configs.run import commented
 from configs.watch import WatchConfig
 
 
@@ -114,8 +115,10 @@ class ServiceConfig(Frozen):
     format: str = format_of("service")
     preset: str | None = None
     """Run file, or parts of one, that every triggered run starts from: source, output folder,
-    cards. Beside this file.
+    cards. Beside this file. It names the source of imagery: no run begins without one.
     """
+    drill: bool = False
+    """Let real earthquakes be mapped on the simulated Earth, for an exercise: refused otherwise."""
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     """Time zone of all schedules."""
     refresh: Schedule = Schedule(cron="0 6 * * *")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from configs.checkpoint import CardTiles
+from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
@@ -172,11 +173,7 @@ def read_study(name: str) -> tuple[StudyConfig, Path]:
     try:
         return StudyConfig.model_validate(content), path.resolve().parent
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "study"
-        raise RequestError(
-            f"{path}: {field}: {first['msg']}", f"Correct `{field}` in the study."
-        ) from error
+        raise as_request_error(error, str(path)) from error
 
 
 def _like(content: dict[str, Any], path: Path) -> dict[str, Any]:

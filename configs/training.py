@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from configs.checkpoint import Adapt, CardTiles
+from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
@@ -372,8 +373,4 @@ def _checked(content: dict[str, Any], where: str) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise RequestError(
-            f"{where}: {field}: {first['msg']}", f"Correct `{field}` in the recipe."
-        ) from error
+        raise as_request_error(error, where) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -81,7 +82,18 @@ def coslide(quiet: bool) -> None:
 
 def answer(content: dict[str, Any], as_json: bool, words: str) -> None:
     """Print the answer of a verb: one JSON object, or words for people."""
-    click.echo(json.dumps(content, ensure_ascii=False, default=str) if as_json else words)
+    if as_json:
+        words = json.dumps(_known(content), ensure_ascii=False, default=str, allow_nan=False)
+    click.echo(words)
+
+
+def _known(value: Any) -> Any:
+    """Return a value as JSON has it: null for a number that is not known (NaN) or has no end."""
+    if isinstance(value, dict):
+        return {name: _known(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fail(error: CoslideError, as_json: bool) -> int:

@@ -192,7 +192,23 @@ def _layers(path: Path, frames: dict[str, gpd.GeoDataFrame]) -> None:
             "promote_to_multi": True,
             "dataset_options": {"VERSION": "1.3"},
         }
-        frame.to_file(path, layer=name, driver="GPKG", engine="pyogrio", **options)
+        _named_apart(frame).to_file(path, layer=name, driver="GPKG", engine="pyogrio", **options)
+
+
+def _named_apart(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return a frame whose fields a GeoPackage can hold: people's layers have a `FID` of their own,
+    a `geom`, or names that differ in case only.
+    """
+    taken = {"fid", "geom", frame.geometry.name.casefold()}
+    names: dict[str, str] = {}
+    for column in map(str, frame.columns.drop(frame.geometry.name)):
+        name, number = column, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{column}_{number}"
+        taken.add(name.casefold())
+        names[column] = name
+    return frame.rename(columns=names)
 
 
 def _share(value: float | None) -> str:

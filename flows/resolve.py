@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from configs import area as areas
 from configs.area import Area
+from configs.complaints import as_request_error
 from configs.errors import NothingToSeeError, RequestError, SourceError
 from configs.event import (
     Event,
@@ -29,7 +30,7 @@ from configs.event import (
 )
 from configs.land import land_fraction
 from configs.request import Request
-from configs.run import LookConfig, RunConfig, as_request_error
+from configs.run import LookConfig, RunConfig
 
 _SHALLOW_KM = 70.0
 """Deeper earthquakes rarely trigger landslides (USGS: shallow-focus limit)."""
@@ -68,6 +69,7 @@ def resolve(
         NothingToSeeError: the area lies in the sea.
     """
     look = _part(LookConfig, preset, "look")
+    check_source(preset)
     event = _event(request, preset, files, hosts)
     as_of = _as_of(request, preset, now)
     windows = _windows(request, preset, event, as_of, look)
@@ -272,6 +274,37 @@ def make_request(**fields: Any) -> Request:
         )
     except ValidationError as error:
         raise as_request_error(error, "the request") from error
+
+
+def check_source(preset: Mapping[str, Any]) -> None:
+    """Refuse a request that names no source: nobody shall take the simulated Earth for the real
+    one because a line was missing.
+
+    Raises:
+        RequestError: no `source.kind`.
+    """
+    source = preset.get("source")
+    if not isinstance(source, Mapping) or not source.get("kind"):
+        raise RequestError(
+            "no source of imagery is named",
+            "Give --source earthengine or archive:DIR (or simulated, a test bench), or "
+            "`source: {kind: …}` in the run file.",
+        )
+
+
+def check_drill(preset: Mapping[str, Any], drill: bool) -> None:
+    """Refuse a real earthquake on the simulated Earth, unless it is an exercise.
+
+    Raises:
+        RequestError: no source, or a simulated one without `drill`.
+    """
+    check_source(preset)
+    if preset["source"]["kind"] == "simulated" and not drill:
+        raise RequestError(
+            "real earthquakes would be mapped on the simulated Earth",
+            "Set `source.kind` to earthengine or archive in the service's preset, or "
+            "`drill: true` in the service file for an exercise.",
+        )
 
 
 def parse_source(text: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError
 
 from configs.bands import parse_band
 from configs.checkpoint import BandStatistics
+from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
@@ -131,10 +132,8 @@ class SampleSet:
         try:
             self.card = SampleCard.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise RequestError(
-                f"{path / CARD}: {field}: {first['msg']}", "Cut it again: `coslide samples`."
+            raise as_request_error(
+                error, str(path / CARD), "Cut it again: `coslide samples`."
             ) from error
         self._held: dict[str, NDArray[Any]] = {}
 

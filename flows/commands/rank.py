@@ -11,8 +11,15 @@ from flows.cli import answer
 
 @click.command(short_help="Rank the checkpoints for a scene.")
 @click.argument("revision", type=click.Path(path_type=Path))
+@click.option(
+    "--card-dir",
+    "card_dirs",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Further folder of checkpoints; may be given several times.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
-def command(revision: Path, as_json: bool) -> None:
+def command(revision: Path, card_dirs: tuple[str, ...], as_json: bool) -> None:
     """Rank every checkpoint that fits the scene of REVISION (a folder like runs/EVENT/r001 whose
     stack was kept).
     """
@@ -25,7 +32,8 @@ def command(revision: Path, as_json: bool) -> None:
 
     layout = RunLayout(revision)
     run = read_run(layout.config)
-    cards = registry.candidates("auto", open_source(run).offer(), run.model.card_dirs)
+    folders = (*run.model.card_dirs, *card_dirs)
+    cards = registry.candidates("auto", open_source(run).offer(), folders)
     choice = choose.choose(cards, Stack(layout.stack), run.place)
     rows = [
         {

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     metavar="DATE",
     help="Pretend it is this moment (UTC); only with --once or --dry-run.",
 )
+@click.option(
+    "--verdicts",
+    is_flag=True,
+    help="Only tell what was decided of each earthquake, and what its runs wait for.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object a turn.")
 def command(
     config: Path | None,
@@ -51,6 +56,7 @@ def command(
     dry_run: bool,
     prefect: bool,
     as_of: str | None,
+    verdicts: bool,
     as_json: bool,
 ) -> None:
     """Ask the USGS feed for new and changed earthquakes and map those that the rules name, once
@@ -59,15 +65,20 @@ def command(
     \b
     coslide watch --config service.yaml          until stopped
     coslide watch --config service.yaml --once   one turn, e.g. from cron
+    coslide watch --verdicts                     why an event was mapped, waits, or was not
     """
     from configs.service import read_service
-    from flows.watch.watch import open_watch
+    from flows.watch.watch import open_watch, verdicts_of
 
     if as_of and not (once or dry_run):
         raise RequestError(
             "--as-of: a watch that goes on cannot stand still in time", "Add --once or --dry-run."
         )
     service = read_service(config)
+    if verdicts:
+        rows = verdicts_of(service, out)
+        answer({"status": "ok", "verdicts": rows}, as_json, verdict_words(rows))
+        return
     with open_watch(
         service, out=out, launcher=_launcher(prefect), dry=dry_run, as_of=as_of
     ) as watching:
@@ -93,6 +104,18 @@ def _launcher(prefect: bool) -> Launcher | None:
 
         return DeploymentRuns()
     return None
+
+
+def verdict_words(rows: list[dict[str, Any]]) -> str:
+    """Return what was decided, in words."""
+    if not rows:
+        return "the watch has seen no earthquake yet"
+    lines = []
+    for row in rows:
+        gone = " (withdrawn by its network)" if row["withdrawn"] else ""
+        lines.append(f"{row['id']}  {row['title']}{gone}: {row['verdict']}")
+        lines += [f"  {run}" for run in row["runs"]]
+    return "\n".join(lines)
 
 
 def words(turn: Turn) -> str:

@@ -15,13 +15,14 @@ import yaml
 from pydantic import ValidationError
 
 from configs.bands import When
+from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.event import Moment
 from configs.files import check_format, read_yaml, write_text
 from configs.layout import EventFolder, RunLayout
 from configs.records import Scene
 from configs.refresh import EventState
-from configs.run import RunConfig, as_request_error, read_run
+from configs.run import RunConfig, read_run
 
 
 @dataclass(frozen=True)

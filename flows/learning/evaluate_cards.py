@@ -115,6 +115,7 @@ SHOWN = (
     "checkpoint",
     "trained on",
     "test set",
+    "ground",
     "f1",
     "iou",
     "precision",
@@ -200,6 +201,16 @@ def _fits(card: CheckpointCard, samples: SampleSet) -> None:
         )
 
 
+def ground(card: CheckpointCard, samples: SampleSet) -> str:
+    """Return whether a checkpoint was trained on a sample set: then its scores say nothing of
+    ground it has not seen.
+    """
+    known = {domain.name for domain in card.domains}
+    pixels = {str(value) for name, value in card.training.items() if name.startswith("samples_")}
+    here = samples.name in known or samples.card.fingerprint[:16] in pixels
+    return "trained here" if here else "not trained here"
+
+
 def row(found: Checkpoint, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, Any]:
     """Return one checkpoint's line for one sample set: metrics at three levels, size and cost."""
     card, predictor = found.card, on(found.load(), samples)
@@ -210,6 +221,11 @@ def row(found: Checkpoint, samples: SampleSet, splits: tuple[str, ...]) -> dict[
             "Choose another split.",
         )
     logger.info("%s on %s", card.name, samples.name)
+    if ground(card, samples) == "trained here":
+        logger.warning(
+            "`%s` was trained on `%s`: expect less on ground it has not seen",
+            *(card.name, samples.name),
+        )
     labelled = truth != IGNORED
     probability, peak_gb = _mapped(predictor, samples, labelled)
     called = np.where(labelled, (probability >= card.threshold).astype(np.uint8), np.uint8(IGNORED))
@@ -222,6 +238,7 @@ def row(found: Checkpoint, samples: SampleSet, splits: tuple[str, ...]) -> dict[
             f"{d.name}{' (simulated)' if d.simulated else ''}" for d in card.domains
         ),
         "test set": f"{samples.name}/{'+'.join(splits)}{about}",
+        "ground": ground(card, samples),
         "threshold": card.threshold,
         **pooled.as_dict(),
         **_patch_means(called, truth, samples.card.chip_px),

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pydantic import ValidationError
 
+from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.factors import FactorsConfig
 from configs.records import IGNORED, ObservationClass
-from configs.run import RunConfig, as_request_error
+from configs.run import RunConfig
 from configs.sampling import (
     PatchesConfig,
     SamplingConfig,

@@ -34,7 +34,7 @@ def key_of(summary: dict[str, Any]) -> str:
 
 
 def headline(summary: dict[str, Any], layout: RunLayout) -> str:
-    """Return the run's headline, map, warnings and links to the products as Markdown."""
+    """Return the run's headline, map, warnings and paths of the products as Markdown."""
     lines = [
         f"# {summary['event']}, revision {summary['revision']}",
         *_beware(summary),
@@ -45,10 +45,8 @@ def headline(summary: dict[str, Any], layout: RunLayout) -> str:
         *(f"> ⚠ {warning}" for warning in summary["warnings"]),
         *_picture(layout.folder / "preview.png"),
         "## Products",
-        *(
-            f"- [{name}]({Path(path).absolute().as_uri()})"
-            for name, path in summary["products"].items()
-        ),
+        # Browsers block links from a page to files: the path is there to be copied.
+        *(f"- {name}: `{Path(path).absolute()}`" for name, path in summary["products"].items()),
     ]
     return "\n\n".join(lines)
 

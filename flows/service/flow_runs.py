@@ -25,7 +25,7 @@ from configs.files import inside
 from configs.request import Request
 from configs.run import RunConfig
 from configs.service import allowed_file
-from flows.resolve import resolve
+from flows.resolve import check_drill, resolve
 from flows.respond import respond
 from flows.run.journal import Step
 from flows.service import hooks, lifecycle
@@ -56,7 +56,10 @@ def respond_flow(config: RunConfig) -> dict[str, Any]:
 @lifecycle.followed
 def map_event_flow(request: Request) -> dict[str, Any] | State[Any]:
     """Map the landslides of an earthquake. Either a USGS id, or latitude, longitude and date."""
-    config = resolve(request, preset_of(service()), hosts=service().allow.hosts)
+    preset = preset_of(service())
+    if request.usgs:
+        check_drill(preset, service().drill)
+    config = resolve(request, preset, hosts=service().allow.hosts)
     lifecycle.is_about(config.event, str(config.source))
     if (made := answered(config, lifecycle.asked())) is not None:
         return Completed(name="Mapped already", message=made)

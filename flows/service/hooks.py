@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any, Protocol, TypedDict, cast
 
 from prefect import Flow, State
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
@@ -85,8 +84,8 @@ def send(settings: ServiceConfig, subject: str, body: str) -> None:
 
 
 def show(summary: dict[str, Any]) -> None:
-    """Leave a run's artifacts: headline with map, landslides, ranking, what was seen, scenes, links
-    to the products.
+    """Leave a run's artifacts: headline with map, landslides, ranking, what was seen, scenes, paths
+    of the products.
     """
     layout, key = RunLayout(artifacts.folder_of(summary)), artifacts.key_of(summary)
     words = artifacts.headline(summary, layout)
@@ -101,12 +100,6 @@ def show(summary: dict[str, Any]) -> None:
         ("scenes", artifacts.scenes(layout), "Scenes used"),
     ):
         create_table_artifact(rows, key=f"{key}-{name}", description=f"{words}{about}")
-    for name in ("report.html", "landslides.gpkg"):
-        if name in summary["products"]:
-            link = Path(summary["products"][name]).absolute().as_uri()
-            create_link_artifact(
-                link, link_text=name, key=f"{key}-{Path(name).stem}-file", description=f"The {name}"
-            )
 
 
 def show_refresh(result: dict[str, Any]) -> None:

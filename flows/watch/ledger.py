@@ -140,6 +140,28 @@ class Book:
         ).fetchone()
         return str(row[0]) if row else preferred
 
+    def verdicts(self) -> list[dict[str, Any]]:
+        """Return what was decided of each earthquake and how far its runs are, the newest first."""
+        rows = self._connection.execute(
+            "select id, title, verdict, gone, updated from quake order by updated desc"
+        ).fetchall()
+        runs: dict[str, list[str]] = {}
+        for run in self.runs():
+            due = f", due {_text(run.due)}" if run.state in ("intended", "waiting") else ""
+            said = f": {run.message}" if run.message else ""
+            runs.setdefault(run.quake, []).append(f"{run.key} {run.state}{due}{said}")
+        return [
+            {
+                "id": name,
+                "title": title,
+                "verdict": verdict,
+                "withdrawn": bool(gone),
+                "updated": datetime.fromtimestamp(updated / 1000, UTC).isoformat(),
+                "runs": runs.get(name, []),
+            }
+            for name, title, verdict, gone, updated in rows
+        ]
+
     def known(self, quake: str) -> Known | None:
         """Return what is known of an earthquake."""
         row = self._connection.execute(

@@ -25,6 +25,7 @@ from configs.service import ServiceConfig
 from configs.watch import WatchConfig
 from flows import notify
 from flows.events import state as event_state
+from flows.resolve import check_drill
 from flows.run import workspace
 from flows.watch.launch import Debts, Launcher, LocalRuns, Turn
 from flows.watch.ledger import OPEN, Book
@@ -70,15 +71,12 @@ def open_watch(
         as_of: pretend it is this moment, UTC.
 
     Raises:
-        RequestError: a preset or a book that cannot be read.
+        RequestError: a preset or a book that cannot be read, or a source that is missing or
+            simulated where it is no drill.
         MachineError: another watch has the book.
     """
     preset = read_yaml(Path(service.preset), "run") if service.preset else {}
-    if preset.get("source", {}).get("kind", "simulated") == "simulated":
-        logger.warning(
-            "no real source is set (preset, `source.kind`): real earthquakes are mapped on "
-            "the simulated Earth"
-        )
+    check_drill(preset, service.drill)
     preset["out"] = out or preset.get("out", "runs")
     folder = Path(preset["out"]) / FOLDER
     moment = parse_moment(as_of, "--as-of")[0] if as_of else None
@@ -95,6 +93,21 @@ def open_watch(
             clock=lambda: moment or datetime.now(UTC),
             send=lambda subject, body: None if dry else _announce(service, subject, body),
         )
+
+
+def verdicts_of(service: ServiceConfig, out: str | None) -> list[dict[str, Any]]:
+    """Return what the watch over an output folder decided of each earthquake; none where there is
+    no watch yet. The watch itself may go on.
+
+    Raises:
+        RequestError: a preset or a book that cannot be read.
+    """
+    preset = read_yaml(Path(service.preset), "run") if service.preset else {}
+    path = Path(out or preset.get("out", "runs")) / FOLDER / "book.sqlite"
+    if not path.is_file():
+        return []
+    with Book.open(path, pretend=True) as book:
+        return book.verdicts()
 
 
 def _announce(service: ServiceConfig, subject: str, body: str) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from configs.bands import BANDS, DERIVED, RADAR, When
+from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.event import Event, Frozen, Moment, Windows
 from configs.factors import FactorsConfig
@@ -213,9 +214,7 @@ def read_manifest(where: Path, folder: Path | None = None) -> tuple[Manifest, Pa
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        raise RequestError(
-            f"{path}: {_complaint(error)}", "Correct that field of the manifest."
-        ) from error
+        raise as_request_error(error, str(path)) from error
     root = folder or (path.parent / manifest.folder if manifest.folder else path.parent)
     if not root.is_dir():
         raise RequestError(
@@ -223,10 +222,3 @@ def read_manifest(where: Path, folder: Path | None = None) -> tuple[Manifest, Pa
             "Set `folder:` to where the rasters are, relative to the manifest.",
         )
     return manifest, path, root
-
-
-def _complaint(error: ValidationError) -> str:
-    """Return pydantic's first complaint with the field as it stands in the file."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "archive"
-    return f"{field}: {first['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,89 @@
+"""Everything wrong with a file is said at once, by the names in the file, in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+from shapely.geometry import box
+
+import flows.cli
+from configs.errors import RequestError
+from configs.request import Request
+from configs.sampling import read_sampling
+from configs.training import read_training
+from flows.evaluate import _layers
+from flows.resolve import check_drill, make_request, resolve
+
+
+def test_all_missing_fields_of_a_file_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "samples.yaml"
+    path.write_text("format: coslide/sampling/1\nname: two words\n")
+    with pytest.raises(RequestError) as wrong:
+        read_sampling(path)
+    for field in ("title", "bands", "licence"):
+        assert f"{field}: is missing" in wrong.value.message
+        assert f"`{field}`" in wrong.value.remedy
+    assert "name: must be letters, digits" in wrong.value.message
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("date", "5.9.2018", "a day, YYYY-MM-DD"),
+        ("bounds", "here", "W,S,E,N"),
+        ("usgs", "us 6000", "an event id of the USGS"),
+        ("pre", "2018", "two days FROM/TO"),
+    ],
+)
+def test_no_regular_expression_is_shown_to_anybody(field: str, value: str, words: str) -> None:
+    with pytest.raises(RequestError) as wrong:
+        make_request(**{field: value})
+    assert words in wrong.value.message
+    assert "pattern" not in wrong.value.message
+    assert "^" not in wrong.value.message
+
+
+def test_a_file_of_another_kind_does_not_bury_the_reader(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("format: coslide/training/1\n" + "".join(f"f{n}: 1\n" for n in range(40)))
+    with pytest.raises(RequestError, match=r"and [0-9]+ more") as wrong:
+        read_training(path)
+    assert len(wrong.value.message) < 2000
+
+
+def test_json_holds_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ({"mmd": float("nan"), "score": [1.5, float("inf"), np.float64("nan")]},)
+    flows.cli.answer({"rows": rows, "n": 3}, True, "")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert found == {"rows": [{"mmd": None, "score": [1.5, None, None]}], "n": 3}
+
+
+def test_layers_with_fields_of_any_name_are_written(tmp_path: Path) -> None:
+    columns = {"FID": [7, 7], "fid": [1, 1], "geom": ["a", "b"], "Name": ["x", "y"], "name": [1, 2]}
+    shapes = [box(0, 0, 1, 1), box(2, 0, 3, 1)]
+    frame = gpd.GeoDataFrame(columns, geometry=shapes, crs="EPSG:32654")
+    _layers(tmp_path / "out.gpkg", {"missed": frame, "false": frame.iloc[:0]})
+    back = pyogrio.read_dataframe(tmp_path / "out.gpkg", layer="missed")
+    assert len(back) == 2
+    assert back["FID_2"].tolist() == [7, 7]
+    assert set(back.columns) == {"FID_2", "fid_3", "geom_2", "Name", "name_2", "geometry"}
+
+
+def test_nobody_gets_the_simulated_earth_for_want_of_a_line() -> None:
+    request = Request(latitude=42.7, longitude=142.1, date="2018-09-05")
+    with pytest.raises(RequestError, match="no source of imagery is named") as wrong:
+        resolve(request, {})
+    assert "--source earthengine" in wrong.value.remedy
+    simulated = {"source": {"kind": "simulated"}}
+    with pytest.raises(RequestError, match="real earthquakes would be mapped on the simulated"):
+        check_drill(simulated, drill=False)
+    check_drill(simulated, drill=True)
