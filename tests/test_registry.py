@@ -136,7 +136,7 @@ def test_finds_shipped_and_own_cards_and_refuses_doubles(tmp_path: Path, shelf: 
     with pytest.raises(RequestError, match="no such folder of checkpoints"):
         registry.find([tmp_path / "nowhere"])
     (tmp_path / "more" / "real-post" / "card.yaml").write_text("format: coslide/card/1\nname: x\n")
-    with pytest.raises(RequestError, match="Field required"):
+    with pytest.raises(RequestError, match="title: is missing"):
         registry.find([tmp_path / "more"])
     single = registry.find([shelf / "coarse"])
     assert "coarse" in [card.name for _, card in single]  # the folder of one checkpoint

@@ -14,6 +14,7 @@ from flows.commands.respond import parse_epicentre
 from flows.resolve import Files, make_request, parse_source, resolve
 
 NOW = datetime(2018, 10, 20, 9, tzinfo=UTC)
+SIMULATED = {"source": {"kind": "simulated"}}
 IBURI = {"latitude": 42.6861, "longitude": 141.9294, "date": "2018-09-05T18:08", "magnitude": 6.6}
 
 
@@ -23,7 +24,8 @@ def run(
     now: datetime = NOW,
     **changes: Any,
 ) -> RunConfig:
-    return resolve(make_request(**{**IBURI, **changes}), preset or {}, files or Files(), now)
+    request = make_request(**{**IBURI, **changes})
+    return resolve(request, SIMULATED | (preset or {}), files or Files(), now)
 
 
 def test_a_magnitude_alone_gives_an_area_and_windows() -> None:
@@ -134,10 +136,10 @@ def test_a_run_file_says_where_it_looked_and_asks_nobody(monkeypatch: pytest.Mon
     event = first.event.model_copy(
         update={"shakemap_url": "https://usgs.example/grid.xml"}
     ).model_dump(mode="json")
-    preset = {"event": event, "area": first.area}
+    preset = SIMULATED | {"event": event, "area": first.area}
     assert resolve(make_request(), preset, now=NOW).area == first.area
     with pytest.raises(AssertionError, match="asked for"):
-        resolve(make_request(), {"event": event}, now=NOW)
+        resolve(make_request(), SIMULATED | {"event": event}, now=NOW)
 
 
 def test_a_served_run_asks_no_other_host() -> None:
@@ -145,4 +147,4 @@ def test_a_served_run_asks_no_other_host() -> None:
         with pytest.raises(
             RequestError, match=r"earthquake\.usgs\.gov is not on the list of hosts"
         ):
-            resolve(make_request(usgs="us2000h8ty"), {}, now=NOW, hosts=hosts)
+            resolve(make_request(usgs="us2000h8ty"), SIMULATED, now=NOW, hosts=hosts)
