@@ -31,7 +31,10 @@ from models.training.write_card import write_card
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "configs" / "train"
-SHIPPED = ("iburi-post", "iburi-prepost", "sim-tephra", "sim-alpine", "sim-tropical", "sim-mixed")
+SHIPPED = (
+    "iburi-post", "iburi-prepost", "world-rgb", "taiwan-rgb", "kodagu-rgb", "iburi-rgb", "index",
+    "sim-tephra", "sim-alpine", "sim-tropical", "sim-mixed",
+)  # fmt: skip
 
 
 MOST_POINTS = 32

@@ -25,10 +25,9 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "results"
 SECTIONS = Path(__file__).with_name("sections.yaml")
 ORDER = (
-    "trust", "frames", "iburi", "iburi-trials", "product", "cross-real", "comparison", "overfit",
-    "study", "study-post", "adaptation", "study-baselines", "band-sets", "mmd-unit", "selection",
-    "ood",
-    "sim-to-real", "simulated-comparison",
+    "real", "study-real", "trust", "frames", "iburi", "iburi-trials", "product", "comparison",
+    "overfit", "study", "study-post", "adaptation", "study-baselines", "band-sets", "mmd-unit",
+    "selection", "ood", "sim-to-real", "simulated-comparison",
     "pull", "tiling", "mmd", "seams", "vectorise", "scale", "precision", "kill",
 )  # fmt: skip
 """Real pixels first, then the simulated Earth, then cost; what is not named comes last."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from configs.layout import EventFolder, RunLayout
 from configs.run import RunConfig
 from flows import steps
+from flows.colour import colour_alone
 from flows.publishing import Finished, Mapped, publish
 from flows.run.journal import Step, plain
 
@@ -38,5 +39,8 @@ def map_event(
     inventory = step(steps.outline_landslides, name="outline")(
         run, cards, choice, stack, observed, probability
     )
-    mapped = Mapped(plan, choice, stack, observed, probability, inventory)
+    beside = step(colour_alone, name="index")(
+        run, cards, choice, stack, observed, inventory, layout
+    )
+    mapped = Mapped(plan, choice, stack, observed, probability, inventory, beside)
     return step(publish, name="publish")(run, event, layout, source, cards, mapped)

@@ -21,7 +21,7 @@ from flows.run import journal, workspace
 from gee.observation import Observed
 from gee.previous import kept_scenes
 from gee.source import Plan, Source
-from inventory.about import About
+from inventory.about import About, Beside
 from inventory.formats.stac import write_event_catalog, write_root_catalog
 from inventory.outline.outline import Inventory
 from inventory.publish import Manner, write_item, write_products
@@ -65,6 +65,8 @@ class Mapped:
     probability: Rows
     """`(y, x)`."""
     inventory: Inventory
+    beside: Beside | None = None
+    """What colour alone maps."""
 
 
 def publish(
@@ -88,7 +90,8 @@ def publish(
         plan = replace(mapped.plan, scenes=(*mapped.plan.scenes, *kept))
         about = _about(run, source, cards, plan, choice, number)
         unknown = cannot_know(run, cards, choice, stack, observed)
-        about = replace(about, warnings=(*about.warnings, *observed.warnings, *unknown))
+        warnings = (*about.warnings, *observed.warnings, *unknown)
+        about = replace(about, warnings=warnings, beside=mapped.beside)
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         provenance |= _reviewed(review)
         published = write_products(

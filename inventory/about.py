@@ -12,6 +12,16 @@ from configs.records import Choice, Scene
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What the index (colour alone) maps of the same scene by the same rules."""
+
+    count: int
+    km2: float
+    shared_km2: float
+    """Ground that the inventory calls landslide too."""
+
+
+@dataclass(frozen=True)
 class About:
     """A run in the words of its products. Its one clock is `windows.as_of`: the same run gives the
     same bytes.
@@ -34,6 +44,8 @@ class About:
     """Lines the licences of imagery and training data ask for."""
     bands: tuple[str, ...] = ()
     """Stack bands the checkpoint reads."""
+    beside: Beside | None = None
+    """What colour alone maps, where that was asked."""
 
     @property
     def stamp(self) -> str:

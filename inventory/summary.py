@@ -12,7 +12,7 @@ import numpy as np
 
 from configs.records import Domain, ObservationClass
 from configs.stack import Rows
-from inventory.about import About
+from inventory.about import About, Beside
 from inventory.colours import OBSERVATION
 from inventory.outline.outline import OUTSIDE, Inventory, strips
 from inventory.outline.words import LANGUAGE, words_of
@@ -85,6 +85,8 @@ class Summary:
     """What the checkpoint reaches on imagery at this distance, where a study knows."""
     trained_on: str = ""
     """What the checkpoint knows, in words."""
+    beside: Beside | None = None
+    """What colour alone maps, where that was asked."""
     affected: Mapping[str, float] | None = None
     """Who may be affected, as far as the user gave layers (`affected.Affected.totals`);
     indicative.
@@ -114,6 +116,13 @@ class Summary:
             "out_of_domain": self.out_of_domain,
             "expected_f1": None if self.expected_f1 is None else round(self.expected_f1, 3),
             "simulated": self.simulated,
+            "index": None
+            if self.beside is None
+            else {
+                "landslide_count": self.beside.count,
+                "landslide_area_km2": round(self.beside.km2, 6),
+                "shared_km2": round(self.beside.shared_km2, 6),
+            },
             "warnings": list(self.warnings),
             **affected,
         }
@@ -149,6 +158,7 @@ def summarise(
         },
         resolution_m=abs(inventory.geobox.affine.a),
         expected_f1=about.choice.expected_f1,
+        beside=about.beside,
         affected=affected,
     )
 
@@ -210,7 +220,7 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
     beware = _out_of_domain(summary, w)
     if not summary.landslide_count:
         nothing = w["none_unknown" if summary.out_of_domain == "unknown" else "none"]
-        return [*beware, nothing.format(simulated=label), *seen]
+        return [*beware, nothing.format(simulated=label), *seen, *_beside(summary, w)]
     count, total = f"{summary.landslide_count:,}", number(summary.landslide_area_km2)
     found = w["one" if summary.landslide_count == 1 else "found"].format(
         count=count, simulated=label, area=total
@@ -231,7 +241,20 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
         *seen,
         *size,
         w["sure"].format(counts=sure),
+        *_beside(summary, w),
         *_affected_sentence(summary, language),
+    ]
+
+
+def _beside(summary: Summary, w: Mapping[str, str]) -> list[str]:
+    """Return what colour alone maps, and how much of it is in the inventory."""
+    beside = summary.beside
+    if beside is None:
+        return []
+    return [
+        w["beside"].format(
+            count=f"{beside.count:,}", area=number(beside.km2), shared=number(beside.shared_km2)
+        )
     ]
 
 

@@ -24,6 +24,11 @@ from flows.study.pool import Answers
 from models.selection.evidence import Choices, by_target, interval
 from models.selection.signals import PLAIN
 
+_TITLES = {
+    "simulated": "Choosing and trusting checkpoints: leave one domain out",
+    "real": "Choosing checkpoints on real events: leave one event out",
+}
+
 
 def write_document(
     config: StudyConfig, found: Findings, done: Sequence[Answers], folder: Path
@@ -60,22 +65,27 @@ def _head(config: StudyConfig, found: Findings, done: Sequence[Answers]) -> str:
         "**Simulated throughout: this says how mixtures, the choice and the alarm behave "
         "on a test bench, not how well a real event is mapped.**"
         if config.family == "simulated"
-        else "**Real pixels; an indication, not a domain study.**"
+        else "**Real pixels, whole events left out; few events, so read the intervals.**"
     )
     seeds = sorted({one.job.seed for one in done if not one.job.made.trial})
     full = sum(not made.trial for made in config.compositions) * len(config.seeds)
     candidates = sum(not one.job.made.trial for one in done)
+    judged = (
+        "none of them in any training"
+        if config.family == "simulated"
+        else "whole where an event is unseen, their test blocks where it is not"
+    )
     so_far = "" if candidates == full else f" **So far {candidates} of {full} trainings are done.**"
     return (
         f"<!-- made by `coslide study {config.name} --docs docs` -->\n"
-        f"# Choosing and trusting checkpoints: leave one domain out\n\n{kind}\n\n"
+        f"# {_TITLES[config.family]}\n\n{kind}\n\n"
         f"{config.title}. Every checkpoint was trained on {config.total} chips by one recipe "
         f"(configs/study/{config.name}.yaml), seeds "
         f"{', '.join(map(str, seeds))}; sets are split into disjoint blocks, and no checkpoint "
         "is judged as *unseen* on a domain it "
         f"has chips of. {len({row.scene for row in found.rows})} scenes in "
-        f"{len({row.target for row in found.rows})} domains, none of them "
-        f"in any training.{so_far} Every checkpoint and scene: [study.csv](study.csv)."
+        f"{len({row.target for row in found.rows})} domains, {judged}.{so_far} "
+        "Every checkpoint and scene: [study.csv](study.csv)."
     )
 
 
