@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 from scipy.special import logit
 
+from benchmarks.results import fill
 from configs.checkpoint import CheckpointCard, read_card
 from configs.studying import StudyConfig, read_study
 from configs.training import read_training
 from flows.commands.train import words
+from flows.learning.confidence import Judgements, measure, objects_of, promised
 from flows.learning.samples import make_samples
 from flows.learning.train import train
 from flows.study.evidence import confusion
@@ -28,6 +30,7 @@ from models.registry import SHIPPED as SHELF
 from models.registry import Checkpoint
 from models.selection.domain_check import Judged, held_out, pooled, pooled_error
 from models.training.write_card import write_card
+from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "configs" / "train"
@@ -138,6 +141,51 @@ def write_unseen() -> None:
         )
 
 
+def write_confidence(names: list[str]) -> None:
+    """Measure what high, medium and low promise of shipped checkpoints and write it into them; then
+    keep the promise checked on each held-out part, made by the other parts alone.
+    """
+    rows = []
+    for name in names:
+        recipe = read_training(RECIPES / f"{name}.yaml")
+        held_out = (*recipe.splits.validation, *recipe.splits.test)
+        sets = [SampleSet.open((RECIPES / source.path).resolve()) for source in recipe.samples]
+        card = read_card(SHELF / name)
+        predictor = Checkpoint(SHELF / name, card).load("cpu")
+        measured = measure(predictor, sets, held_out)
+        write_card(SHELF / name, card.model_copy(update={"confidence": measured}))
+        print(f"{name}: {measured}", flush=True)
+        parts = {
+            f"{samples.path.name}, {split}": objects_of(predictor, samples, [split])
+            for samples in sets
+            for split in held_out
+        }
+        rows += [checked(name, part, parts) for part in parts]
+    head = "| checkpoint | held-out part, classes made without it | high | medium | low |"
+    table = "\n".join([head, f"|{' --- |' * 5}", *rows])
+    fill("confidence", table=table)
+    print(table)
+
+
+def checked(name: str, part: str, parts: dict[str, Judgements]) -> str:
+    """Return a row: the share right in each class of one part's landslides, by the classes that the
+    other parts give.
+    """
+    others = [one for key, one in parts.items() if key != part]
+    mean, right = (np.concatenate(column) for column in zip(*others, strict=True))
+    made = promised(mean, right, "")
+    high, medium = (np.inf if value is None else value for value in (made.high, made.medium))
+    own, truth = parts[part]
+    classes = np.where(own >= high, 0, np.where(own >= medium, 1, 2))
+    cells = [
+        f"{truth[classes == i].mean():.2f} of {(classes == i).sum()}"
+        if (classes == i).any()
+        else "–"
+        for i in range(3)
+    ]
+    return f"| `{name}` | {part} | {' | '.join(cells)} |"
+
+
 def main() -> None:
     """Train the named checkpoints, all where none is named."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -148,7 +196,15 @@ def main() -> None:
         action="store_true",
         help="measure and calibrate the shipped simulated checkpoints on unseen domains",
     )
+    parser.add_argument(
+        "--confidence",
+        action="store_true",
+        help="measure what the confidence of the named shipped checkpoints promises",
+    )
     given = parser.parse_args()
+    if given.confidence:
+        write_confidence(given.names)
+        given.names = ()
     if given.unseen:
         write_unseen()
         given.names = ()

@@ -115,6 +115,22 @@ class TrainingDomain(Frozen):
     """Mixture weight of this domain in the MMD reference sample."""
 
 
+class Confidence(Frozen):
+    """What high and medium promise of a checkpoint's landslides, measured on ground held out of its
+    training.
+    """
+
+    high: float | None = Field(default=None, gt=0, le=1)
+    """Mean probability from which at least 90 % were right; null where none are so sure."""
+    medium: float | None = Field(default=None, gt=0, le=1)
+    """From which at least 70 % were."""
+    counts: dict[str, int]
+    """Held-out landslides of each class."""
+    right: dict[str, float]
+    """Share of them that was right: at least a quarter on traced ground."""
+    measured_on: str
+
+
 class Score(Frozen):
     """Metrics on one test set, measured on the stored weights."""
 
@@ -150,6 +166,8 @@ class CheckpointCard(Frozen):
     threshold: float = Field(gt=0, lt=1)
     """Probability from which a pixel is a landslide, chosen on validation data only."""
     calibration: Calibration = Calibration()
+    confidence: Confidence | None = None
+    """What high, medium and low promise; null where it was not measured."""
     domains: tuple[TrainingDomain, ...]
     scores: tuple[Score, ...] = ()
     validation_f1: float | None = None

@@ -92,17 +92,17 @@ class CleanConfig(Frozen):
         "than 1 %. Off: outlines then\n"
         "follow the pixels, and areas agree with the mask exactly.",
     )
-    confidence_high: float = Field(
-        default=0.8,
+    confidence_high: float | None = Field(
+        default=None,
         gt=0,
         le=1,
         description="Mean probability from which a landslide is of high confidence (never in "
-        "an out-of-domain run). Chosen:\n"
-        "four of five such pixels are landslide, as far as the checkpoint is calibrated.",
+        "an out-of-domain run): the\n"
+        "checkpoint's own, measured on ground held out of its training, where null.",
     )
-    confidence_medium: float = Field(
-        default=0.6,
+    confidence_medium: float | None = Field(
+        default=None,
         gt=0,
         le=1,
-        description="Mean probability from which it is of medium confidence.",
+        description="Mean probability from which it is of medium confidence; as above.",
     )

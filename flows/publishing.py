@@ -91,7 +91,8 @@ def publish(
         about = _about(run, source, cards, plan, choice, number)
         unknown = cannot_know(run, cards, choice, stack, observed)
         warnings = (*about.warnings, *observed.warnings, *unknown)
-        about = replace(about, warnings=warnings, beside=mapped.beside)
+        promise = None if choice.members else cards.by_name(choice.card).card.confidence
+        about = replace(about, warnings=warnings, beside=mapped.beside, promise=promise)
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         provenance |= _reviewed(review)
         published = write_products(

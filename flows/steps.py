@@ -389,6 +389,7 @@ def outline_landslides(
         run.clean,
         choice=choice,
         fallback_threshold=fallback,
+        confidence=None if choice.members else cards.by_name(choice.card).card.confidence,
     )
     journal.note(landslides=len(inventory.landslides), rejected=len(inventory.rejected))
     return inventory

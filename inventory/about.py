@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from configs.area import Area
+from configs.checkpoint import Confidence
 from configs.event import Event, Windows
 from configs.records import Choice, Scene
 
@@ -46,6 +47,8 @@ class About:
     """Stack bands the checkpoint reads."""
     beside: Beside | None = None
     """What colour alone maps, where that was asked."""
+    promise: Confidence | None = None
+    """What high and medium confidence promise, where it was measured of the checkpoint."""
 
     @property
     def stamp(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.checkpoint import Confidence
 from configs.records import Domain, ObservationClass
 from configs.stack import Rows
 from inventory.about import About, Beside
@@ -87,6 +88,8 @@ class Summary:
     """What the checkpoint knows, in words."""
     beside: Beside | None = None
     """What colour alone maps, where that was asked."""
+    promise: Confidence | None = None
+    """What high and medium confidence promise, where it was measured of the checkpoint."""
     affected: Mapping[str, float] | None = None
     """Who may be affected, as far as the user gave layers (`affected.Affected.totals`);
     indicative.
@@ -159,6 +162,7 @@ def summarise(
         resolution_m=abs(inventory.geobox.affine.a),
         expected_f1=about.choice.expected_f1,
         beside=about.beside,
+        promise=about.promise,
         affected=affected,
     )
 
@@ -240,10 +244,29 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
         found,
         *seen,
         *size,
-        w["sure"].format(counts=sure),
+        " ".join([w["sure"].format(counts=sure), *_promise(summary, language)]),
         *_beside(summary, w),
         *_affected_sentence(summary, language),
     ]
+
+
+def _promise(summary: Summary, language: str) -> list[str]:
+    """Return what the words high and medium promise, and where that was measured; nothing where no
+    landslide can be called so.
+    """
+    words, made = words_of(language), summary.promise
+    if summary.out_of_domain:
+        return []
+    if made is None:
+        return [words["headline"]["promise_unmeasured"]]
+    told = ", ".join(
+        words["headline"]["right"].format(
+            share=f"{100 * made.right[name]:.0f}", count=count, name=words["confidence"][name]
+        )
+        for name, count in made.counts.items()
+        if name in made.right
+    )
+    return [words["headline"]["promise"].format(told=told, where=made.measured_on)]
 
 
 def _beside(summary: Summary, w: Mapping[str, str]) -> list[str]:

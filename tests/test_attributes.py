@@ -13,8 +13,7 @@ import zarr
 from pyproj import Geod, Transformer
 from small_scene import LARGE, POST_DAY, PRE_DAY, SmallScene, about, small_scene
 
-from configs.clean import CleanConfig
-from inventory.outline.attributes import FIELDS, confidence_of, shape_fields
+from inventory.outline.attributes import FIELDS, UNMEASURED, confidence_of, shape_fields
 
 
 @pytest.fixture
@@ -78,9 +77,9 @@ def test_the_rotated_rectangle_is_rotated() -> None:
 
 
 def test_confidence_follows_probability_and_is_capped_out_of_domain() -> None:
-    mean, config = np.array([0.85, 0.65, 0.55]), CleanConfig()
-    assert confidence_of(mean, config, False).tolist() == ["high", "medium", "low"]
-    assert confidence_of(mean, config, True).tolist() == ["medium", "medium", "low"]
+    mean = np.array([0.85, 0.65, 0.55])
+    assert confidence_of(mean, UNMEASURED, False).tolist() == ["high", "medium", "low"]
+    assert confidence_of(mean, UNMEASURED, True).tolist() == ["medium", "medium", "low"]
 
 
 def test_out_of_domain_reaches_the_landslides(scene: SmallScene) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from cards import make_card, save_card
+from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.errors import RequestError
 from configs.records import Level, Offer
+from flows.cli import main
 from models import registry
 from models.architectures import ARCHITECTURES, INDEX, architecture_of, build
 
@@ -58,3 +62,38 @@ def test_auto_takes_it_where_nothing_else_real_fits(
 
     assert chosen(*RGB) == ["index"]
     assert chosen(*RGB, "slope") == ["net"]
+
+
+def respond(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    """Return the answer of a request."""
+    preset = make_preset(folder / "preset.yaml", folder / "cards", "post")
+    if not (folder / "cards").exists():
+        make_cards(folder / "cards")
+    arguments = ["-q", "respond", *RUN, *AREA, "--config", str(preset), "--json"]
+    with pytest.raises(SystemExit) as left:
+        main([*arguments, "--out", str(folder / "out"), "--name", "quake", *more])
+    assert left.value.code == 0
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_every_real_map_says_what_colour_alone_maps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ("--source", f"archive:{make_archive(tmp_path / 'archive')}")
+    answer = respond(tmp_path, capsys, *source)
+    index = answer["index"]
+    assert index["landslide_count"] > 0
+    assert index["shared_km2"] <= min(index["landslide_area_km2"], answer["landslide_area_km2"])
+    told = [words for words in answer["words"] if "colour alone" in words]
+    assert len(told) == 1
+    assert f"maps {index['landslide_count']} landslides" in told[0]
+    again = respond(tmp_path, capsys, *source, "--checkpoint", "index")
+    assert again["index"] is None, "it is the map itself"
+    for key in ("landslide_count", "landslide_area_km2"):
+        assert again[key] == pytest.approx(index[key])
+
+
+def test_the_simulated_earth_has_no_index(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert respond(tmp_path, capsys, "--source", "simulated:tephra-hills")["index"] is None

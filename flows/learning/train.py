@@ -18,12 +18,13 @@ from configs.errors import RequestError
 from configs.records import Level, Requires
 from configs.training import SampleLayout, Splits, TrainingConfig, read_training
 from flows.learning.adapting import Adapting
+from flows.learning.confidence import measure
 from flows.learning.evaluate_cards import probability_of, scores
 from flows.run.journal import Step, plain, progress
 from models.registry import Checkpoint
 from models.training import loop, state
 from models.training.finetune import Start
-from models.training.write_card import Facts, write_checkpoint
+from models.training.write_card import Facts, write_card, write_checkpoint
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
 from tiles.samples import SampleSet
@@ -192,8 +193,11 @@ def train_card(
         validation,
         score=lambda predictor: scores(predictor, config, sets),
     )
+    held_out = (*config.splits.validation, *config.splits.test)
+    card = found.card.model_copy(update={"confidence": measure(found.load("cpu"), sets, held_out)})
+    write_card(folder, card)
     state.forget(out / f".{config.name}.training")
-    return found
+    return Checkpoint(folder, card)
 
 
 def _check(sets: list[SampleSet], bands: tuple[str, ...], adapt: str) -> None:

@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from configs.area import WGS84
+from configs.checkpoint import Confidence
 from configs.clean import CleanConfig
 from configs.records import Domain
 from inventory.outline.measure import Floats, Measures
@@ -39,8 +40,8 @@ FIELDS: dict[str, str] = {
     "lat": "Latitude of the centroid, WGS 84, degrees",
     "probability_mean": "Mean landslide probability of its pixels, 0 to 1",
     "probability_max": "Largest landslide probability of its pixels, 0 to 1",
-    "confidence": "high, medium or low: from the mean probability, never high in an "
-    "out-of-domain run",
+    "confidence": "high, medium or low: how often landslides of such a mean probability "
+    "were right where the checkpoint was measured; never high in an out-of-domain run",
     "slope_mean_deg": "Mean slope of its pixels in degrees",
     "relief_m": "Highest minus lowest elevation of its pixels in metres",
     "pre_date": "Oldest pre-event acquisition (UTC) under its pixels: it is younger than this",
@@ -124,13 +125,31 @@ def _dates(days: Floats) -> NDArray[np.datetime64]:
     return dates
 
 
-def confidence_of(mean: Floats, config: CleanConfig, out_of_domain: Domain) -> NDArray[Any]:
+UNMEASURED = (0.8, 0.6)
+"""Mean probabilities from which landslides are of high and medium confidence, where nothing was
+measured. Chosen: four and three of five such pixels are landslide, as far as the checkpoint is
+calibrated."""
+
+
+def limits_of(config: CleanConfig, measured: Confidence | None) -> tuple[float, float]:
+    """Return the mean probabilities from which landslides are of high and of medium confidence: the
+    run's own, else what was measured of the checkpoint, else `UNMEASURED`; infinite for a class
+    that a checkpoint never reaches.
+    """
+    own = (measured.high, measured.medium) if measured else UNMEASURED
+    given = (config.confidence_high, config.confidence_medium)
+    high, medium = (
+        np.inf if (one or other) is None else float(one or other or np.inf)
+        for one, other in zip(given, own, strict=True)
+    )
+    return high, medium
+
+
+def confidence_of(mean: Floats, limits: tuple[float, float], out_of_domain: Domain) -> NDArray[Any]:
     """Return high, medium or low for mean probabilities: never high out of domain, always low
     where nothing is known of the checkpoint.
     """
-    names = np.where(
-        mean >= config.confidence_high, 0, np.where(mean >= config.confidence_medium, 1, 2)
-    )
+    names = np.where(mean >= limits[0], 0, np.where(mean >= limits[1], 1, 2))
     return np.array(_CONFIDENCES, dtype=object)[
         np.maximum(names, 2 if out_of_domain == "unknown" else int(out_of_domain))
     ]
@@ -141,12 +160,12 @@ def attributed(
     measures: Measures,
     crs: str,
     resolution_m: float,
-    config: CleanConfig,
+    limits: tuple[float, float],
     cards: tuple[str, str | None],
     out_of_domain: Domain,
 ) -> gpd.GeoDataFrame:
-    """Return patches with every field but `id`, in the order of `FIELDS`; `cards` are the
-    checkpoint used and its fallback.
+    """Return patches with every field but `id`, in the order of `FIELDS`; `limits` as of
+    `limits_of`, `cards` the checkpoint used and its fallback.
     """
     sums, least, most = measures.sums, measures.least, measures.most
     relief = most["elevation_high"] - least["elevation_low"]
@@ -158,7 +177,7 @@ def attributed(
         **shape,
         "probability_mean": np.round(mean, 4),
         "probability_max": np.round(most["probability_max"], 4),
-        "confidence": confidence_of(mean, config, out_of_domain),
+        "confidence": confidence_of(mean, limits, out_of_domain),
         "slope_mean_deg": np.round(_over(sums["slope"], sums["slope_pixels"]), 2),
         "relief_m": np.round(np.where(np.isfinite(relief), relief, np.nan), 1),
         "pre_date": _dates(least["pre_date"]),

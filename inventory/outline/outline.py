@@ -14,11 +14,12 @@ import pyproj
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from configs.checkpoint import Confidence
 from configs.clean import CleanConfig
 from configs.errors import RequestError
 from configs.records import Choice, ObservationClass
 from configs.stack import CHUNK_PX, Rows, Stack
-from inventory.outline.attributes import attributed
+from inventory.outline.attributes import attributed, limits_of
 from inventory.outline.clean import reasons
 from inventory.outline.measure import EdgeCounter, Gauge, Measures
 from inventory.outline.polygons import Tracer, simplified
@@ -116,6 +117,7 @@ def outline(
     *,
     choice: Choice | None = None,
     fallback_threshold: float | None = None,
+    confidence: Confidence | None = None,
     strip_rows: int = _STRIP_ROWS,
 ) -> Inventory:
     """Return the landslides in a probability raster and what the rules rejected.
@@ -130,6 +132,7 @@ def outline(
             confidence.
         fallback_threshold: threshold of pixels of class NO_PRE, drawn by the fallback; default
             `threshold`.
+        confidence: what the checkpoint's confidence promises, where it was measured.
         strip_rows: height of the strips; the result does not depend on it.
     """
     width = int(probability.shape[1])
@@ -158,7 +161,7 @@ def outline(
         totals,
         crs,
         resolution_m,
-        config,
+        limits_of(config, confidence),
         cards,
         choice.out_of_domain if choice is not None else False,
     )

@@ -1,0 +1,68 @@
+"""What high and medium promise: measured on held-out ground, kept in the card, said in products."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_scene import about, small_scene
+
+from configs.checkpoint import Confidence
+from configs.clean import CleanConfig
+from flows.learning.confidence import PROMISES, promised
+from inventory.outline.attributes import UNMEASURED, confidence_of, limits_of
+from inventory.summary import count_seen, headline, summarise
+
+MADE = Confidence(
+    high=0.6,
+    medium=0.5,
+    counts={"high": 40, "medium": 20, "low": 60},
+    right={"high": 0.95, "medium": 0.8, "low": 0.4},
+    measured_on="iburi-2018",
+)
+
+
+def test_classes_begin_where_the_promise_is_kept() -> None:
+    rng = np.random.default_rng(3)
+    mean = rng.uniform(0.2, 0.9, 4000)
+    made = promised(mean, rng.random(4000) < mean, "there")  # right as often as it says
+    assert made.high is None or made.high > 0.85
+    assert made.medium == pytest.approx(0.7, abs=0.07)
+    made = promised(mean, rng.random(4000) < np.where(mean > 0.5, 0.97, 0.3), "there")
+    assert made.high == pytest.approx(0.5, abs=0.02)
+    assert made.right["high"] >= PROMISES["high"]
+    assert made.right["low"] < PROMISES["medium"]
+    assert sum(made.counts.values()) == 4000
+
+
+def test_where_nothing_is_so_sure_nothing_is_called_so() -> None:
+    made = promised(np.linspace(0.2, 0.9, 200), np.arange(200) % 2 == 0, "there")
+    assert made.high is None
+    limits = limits_of(CleanConfig(), made)
+    assert "high" not in confidence_of(np.array([0.99, 0.2]), limits, False)
+
+
+def test_the_runs_own_numbers_win_and_unmeasured_checkpoints_have_the_chosen_ones() -> None:
+    assert limits_of(CleanConfig(), MADE) == (0.6, 0.5)
+    assert limits_of(CleanConfig(), None) == UNMEASURED
+    own = CleanConfig(confidence_high=0.9)
+    assert limits_of(own, MADE) == (0.9, 0.5)
+
+
+def test_the_promise_stands_in_the_headline_and_never_where_nothing_is_known(
+    tmp_path: Path,
+) -> None:
+    scene = small_scene(tmp_path)
+    found = scene.outline(confidence=MADE)
+    assert set(found.landslides["confidence"]) == {"high", "medium"}
+    seen = count_seen(scene.probability, scene.observation)
+
+    def told(**more: object) -> str:
+        return " ".join(headline(summarise(found, seen, about(**more))))
+
+    assert "held out of the training (iburi-2018): right were 95 % of 40 high" in told(promise=MADE)
+    assert "was not measured for this checkpoint" in told()
+    unknown = replace(about().choice, out_of_domain="unknown", trained_on="Iburi")
+    assert "right were" not in told(promise=MADE, choice=unknown)
