@@ -8,9 +8,10 @@ from cards import make_card
 
 from benchmarks.trust import CHECKPOINTS, WRONG, at_home, wrong_scenes
 from configs.checkpoint import TrainingDomain
-from configs.records import Level
+from configs.records import Level, Ranked
 from models.reference import Reference
 from models.registry import installed
+from models.selection.choose import _best
 from models.selection.home import away_from_home, home_limits, trained_on
 
 BANDS = ("post_B4", "slope")
@@ -71,3 +72,11 @@ def test_references_stay_as_they_are() -> None:
     before = own.values.copy()
     home_limits(own, BANDS)
     assert np.array_equal(before, own.values)
+
+
+def test_who_is_at_home_goes_before_who_is_nearer_but_a_stranger() -> None:
+    near, far, own = (Ranked(name, mmd, 0.01, {}) for name, mmd in (("a", 0), ("b", 0.2), ("c", 1)))
+    ranking = (near, far, own)
+    assert _best(ranking, "mmd", lambda one: one is own) is own
+    assert _best(ranking, "mmd", lambda one: one in (far, own)) is far
+    assert _best(ranking, "mmd", lambda one: False) is near

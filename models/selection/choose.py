@@ -1,13 +1,14 @@
-"""Which checkpoint for this scene, and whether any is near enough: ordered by what the
-leave-one-domain-out study found to tell F1 (`configs/selection.yaml`); where no study knows a
-checkpoint's bands, by joint MMD, ties by what checkpoints did on unseen domains."""
+"""Which checkpoint for this scene, and whether any is near enough: the nearest by joint MMD that is
+at home here, else the nearest of all, ties by what checkpoints did on unseen domains; where asked,
+in the order that the leave-one-domain-out study found to tell F1 (`configs/selection.yaml`).
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -78,14 +79,14 @@ def choose(
     ranking = _in_order(ranked if by == "study" else [_by_distance(one) for one in ranked])
     unseen = tuple(_unseen(one) for one in found if one.card.name not in {r.card for r in ranking})
     by_name = named not in (None, AUTO, AVERAGE)
-    chosen = named if by_name else _best(ranking, by).card
+    best = _best(ranking, by, _homes(compared, settings))
+    chosen = named if by_name else best.card
     if chosen is None or chosen in {one.card for one in unseen}:
         raise NothingToSeeError(
             f"checkpoint `{chosen}` could see nothing of the scene",
             "Choose one that needs no pre-event image, or wait.",
         )
     simulated = bool(stack.attributes.get("simulated", False))
-    best = _best(ranking, by)
     judged = _judged(chosen, by_name, best, found, ranking + unseen, settings, fill, simulated)
     mine = next(one for one in compared if one.found.card.name == judged.card)
     if judged.out_of_domain == "unknown":
@@ -131,12 +132,28 @@ def _unseen(found: Checkpoint) -> Ranked:
     )
 
 
-def _best(ranking: Sequence[Ranked], by: str) -> Ranked:
-    """Return the first of the ranking where a study says how to order; else the nearest, ties
-    broken.
+def _best(ranking: Sequence[Ranked], by: str, at_home: Callable[[Ranked], bool]) -> Ranked:
+    """Return the first of the ranking where a study says how to order; else the nearest that is at
+    home here, because the others are only hoped to work; else the nearest, ties broken.
     """
-    studied = by == "study" and all(OWN in one.signals for one in ranking)
-    return ranking[0] if studied else _break_ties(ranking)
+    if by == "study" and all(OWN in one.signals for one in ranking):
+        return ranking[0]
+    return next(filter(at_home, ranking), None) or _break_ties(ranking)
+
+
+def _homes(compared: Sequence[Compared], settings: SelectionConfig) -> Callable[[Ranked], bool]:
+    """Return what tells whether a scene is on a checkpoint's own ground; never of one that a study
+    covers, which knows more.
+    """
+    mine = {one.found.card.name: one for one in compared}
+
+    def at_home(ranked: Ranked) -> bool:
+        one = mine[ranked.card]
+        if _known(one.found, settings):
+            return False
+        return away_from_home(one.found.card, one.reference, one.scene) == ()
+
+    return at_home
 
 
 def _known(found: Checkpoint, settings: SelectionConfig) -> BandSetCalibration | None:
