@@ -133,12 +133,12 @@ def _unseen(found: Checkpoint) -> Ranked:
 
 
 def _best(ranking: Sequence[Ranked], by: str, at_home: Callable[[Ranked], bool]) -> Ranked:
-    """Return the first of the ranking where a study says how to order; else the nearest that is at
-    home here, because the others are only hoped to work; else the nearest, ties broken.
+    """Return the first of the ranking where a study says how to order; else the nearest of those at
+    home here, because the others are only hoped to work; else the nearest of all, ties broken.
     """
     if by == "study" and all(OWN in one.signals for one in ranking):
         return ranking[0]
-    return next(filter(at_home, ranking), None) or _break_ties(ranking)
+    return _break_ties(list(filter(at_home, ranking)) or ranking)
 
 
 def _homes(compared: Sequence[Compared], settings: SelectionConfig) -> Callable[[Ranked], bool]:
