@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.checkpoint import read_card
+from configs.clean import CleanConfig
 from configs.records import IGNORED
 from configs.sampling import read_sampling
 from configs.vectors import Layer
 from flows.learning.evaluate_cards import probability_of
 from flows.learning.train import fold_of
+from inventory.outline.split import split
 from models.metrics import Confusion
 from models.registry import Checkpoint
 from tiles import labels
@@ -24,7 +26,14 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "samples"
 
 
 def predicted(work: Path, card: str, fold: int, seed: int) -> NDArray[np.bool_]:
-    """Return where a fold's checkpoint says landslide on its test band, `(y, x)`; kept on disk."""
+    """Return where a fold's checkpoint says landslide on its test band, `(y, x)`."""
+    return objects(work, card, fold, seed) > 0
+
+
+def objects(work: Path, card: str, fold: int, seed: int) -> NDArray[np.int64]:
+    """Return the number of each pixel's landslide on a fold's test band, `(y, x)`, as an inventory
+    parts them; kept on disk.
+    """
     name = f"{card}-f{fold}-s{seed}"
     path = work / "predictions" / f"{name}.npy"
     if not path.exists():
@@ -33,9 +42,12 @@ def predicted(work: Path, card: str, fold: int, seed: int) -> NDArray[np.bool_]:
         where = samples.label(samples.numbers(fold_of(samples, fold).test)) != IGNORED
         probability = probability_of(found.load(), samples, where)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, where & (probability >= found.card.threshold), allow_pickle=False)
-    mask: NDArray[np.bool_] = np.load(path, allow_pickle=False)
-    return mask
+        called = where & (probability >= found.card.threshold)
+        depth = CleanConfig().split_depth
+        numbers = split(called, probability, depth) if depth else called.astype(np.int64)
+        np.save(path, numbers, allow_pickle=False)
+    found_objects: NDArray[np.int64] = np.load(path, allow_pickle=False)
+    return found_objects
 
 
 def filled_counts(work: Path, card: str, fold: int, seed: int) -> Confusion:

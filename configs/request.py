@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from configs.event import NAME_PATTERN, Frozen
+from configs.event import NAME_PATTERN, USGS_ID, Frozen
 
 DAY = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?Z?)?$"
 _RANGE = r"^\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}$"
@@ -32,7 +32,7 @@ class Request(Frozen):
     `date`.
     """
 
-    usgs: str | None = Field(default=None, title="USGS event id", pattern=r"^[A-Za-z0-9]{4,32}$")
+    usgs: str | None = Field(default=None, title="USGS event id", pattern=USGS_ID)
     """Event id at the USGS, e.g. us2000h8ty."""
     latitude: float | None = Field(default=None, title="Latitude", ge=-90, le=90)
     """Epicentre, degrees north."""

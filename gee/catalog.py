@@ -7,6 +7,8 @@ since 1970, UTC).
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +18,11 @@ from pydantic import ValidationError
 
 from configs.area import wrap
 from configs.errors import RequestError
-from configs.event import Event
+from configs.event import USGS_ID, Event
 from configs.stack import EPOCH
 from gee.fetch import fetch
+
+logger = logging.getLogger(__name__)
 
 _DETAIL_URL = "https://earthquake.usgs.gov/fdsnws/event/1/query?eventid={id}&format=geojson"
 _LARGEST_DETAIL_BYTES = 20 * 2**20
@@ -52,7 +56,7 @@ def fetch_event(event_id: str, hosts: Collection[str] | None = None) -> Event:
         RequestError: no such event.
         SourceError: the catalogue cannot be had.
     """
-    if not event_id.isalnum():
+    if not re.fullmatch(USGS_ID, event_id):
         raise RequestError(
             f"--usgs: `{event_id}` is no event id",
             "Give an id such as us2000h8ty, or a GeoJSON file.",
@@ -67,7 +71,7 @@ def parse_event(content: bytes, where: str) -> Event:
     """Return the event in a detail GeoJSON.
 
     Raises:
-        RequestError: not JSON, a list of events, or without place or time.
+        RequestError: not JSON, a list of events, without place or time, or withdrawn.
     """
     try:
         feature = json.loads(content)
@@ -83,6 +87,8 @@ def parse_event(content: bytes, where: str) -> Event:
         )
     try:
         properties, place = feature["properties"], feature["geometry"]["coordinates"]
+        if str(properties.get("status") or "").lower() == "deleted":
+            raise _withdrawn(where)
         identity = str(
             feature.get("id") or f"{properties.get('net', '')}{properties.get('code', '')}"
         )
@@ -105,6 +111,13 @@ def parse_event(content: bytes, where: str) -> Event:
         ) from error
 
 
+def _withdrawn(where: str) -> RequestError:
+    return RequestError(
+        f"--usgs: the USGS has withdrawn {where}: no earthquake is listed there any more",
+        "Look for the event that took its place, or give --epicentre and --date.",
+    )
+
+
 def _within(longitude: float) -> float:
     """Return a longitude in [-180, 180]; catalogues write 181 beyond the antimeridian now and
     then.
@@ -114,16 +127,35 @@ def _within(longitude: float) -> float:
 
 def preferred_shakemap(products: Mapping[str, Any]) -> str | None:
     """Return the address of the preferred ShakeMap's ``grid.xml``: highest weight, then newest;
-    None without one.
+    None without one, which is said where there are ShakeMaps of which none can be used.
 
     Deleted versions, and addresses that are not https, do not count.
     """
+    versions = [one for one in products.get("shakemap") or [] if isinstance(one, Mapping)]
+    there = [one for one in versions if one.get("status") != "DELETE"]
     found = [
-        (version.get("preferredWeight") or 0, version.get("updateTime") or 0, address)
-        for version in products.get("shakemap") or []
-        if version.get("status") != "DELETE"
-        and str(address := version.get("contents", {}).get(_GRID, {}).get("url", "")).startswith(
-            "https://"
-        )
+        (_number(one.get("preferredWeight")), _number(one.get("updateTime")), address)
+        for one in there
+        if (address := _grid_address(one)).startswith("https://")
     ]
-    return str(max(found)[2]) if found else None
+    if there and not found:
+        logger.warning(
+            "the event has a ShakeMap, but none with a %s that can be fetched: the area follows "
+            "from the magnitude instead",
+            _GRID,
+        )
+    return max(found)[2] if found else None
+
+
+def _number(value: object) -> float:
+    """Return a number of a catalogue, 0 where it is none."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return 0.0
+
+
+def _grid_address(version: Mapping[str, Any]) -> str:
+    contents = version.get("contents")
+    grid = contents.get(_GRID) if isinstance(contents, Mapping) else None
+    return str(grid.get("url") or "") if isinstance(grid, Mapping) else ""

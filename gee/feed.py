@@ -9,13 +9,14 @@ feature must not hide the others.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from configs.errors import RequestError, SourceError
-from configs.event import Event
+from configs.event import USGS_ID, Event
 from configs.stack import EPOCH
 from configs.watch import ALERTS, Alert
 from gee.catalog import parse_event
@@ -122,7 +123,7 @@ def _read_quake(feature: Mapping[str, Any]) -> Quake:
     ids = frozenset(part for part in str(properties.get("ids") or "").split(",") if part) | {
         identity
     }
-    if not all(part.isalnum() for part in ids):
+    if not all(re.fullmatch(USGS_ID, part) for part in ids):
         raise ValueError(f"`{identity}` is no event id")
     latitude, longitude = float(place[1]), float(place[0])
     if not (abs(latitude) <= 90 and abs(longitude) <= 360):

@@ -7,7 +7,10 @@ read with defusedxml: no entities, no DTD.
 
 from __future__ import annotations
 
+import gzip
 import logging
+import zipfile
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,11 +83,38 @@ def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise RequestError(f"--shakemap: {path} is larger than any ShakeMap grid", _REMEDY)
-        return path.read_bytes()
+        return _unpacked(path)
     except OSError as error:
         raise RequestError(
-            f"--shakemap: cannot read {path}: {error.strerror}", "Check the path."
+            f"--shakemap: cannot read {path}: {error.strerror or error}", "Check the path."
         ) from error
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise RequestError(f"--shakemap: {path} cannot be unpacked: {error}", _REMEDY) from error
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return the grid in a file, packed (``grid.xml.zip``, ``grid.xml.gz``) or not, never more than
+    a grid may hold.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start[:2] == b"\x1f\x8b":
+        with gzip.open(path) as packed:
+            content = packed.read(LARGEST_BYTES + 1)
+    elif start == b"PK\x03\x04":
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".xml")]
+            if len(names) != 1:
+                raise RequestError(
+                    f"--shakemap: {path} holds {len(names)} XML files", "Unpack it: give grid.xml."
+                )
+            with archive.open(names[0]) as packed:
+                content = packed.read(LARGEST_BYTES + 1)
+    else:
+        return path.read_bytes()
+    if len(content) > LARGEST_BYTES:
+        raise RequestError(f"--shakemap: {path} is larger than any ShakeMap grid", _REMEDY)
+    return content
 
 
 def read_grid(content: bytes, where: str) -> _ShakeGrid:
