@@ -12,17 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
-from shapely import GEOSException, affinity, box, from_wkt, ops, segmentize, to_wkt, transform
+from shapely import (
+    GEOSException,
+    affinity,
+    box,
+    from_wkt,
+    make_valid,
+    ops,
+    segmentize,
+    to_wkt,
+    transform,
+)
 from shapely.geometry import Point, shape
 from shapely.geometry.base import BaseGeometry
 
 from configs.errors import RequestError
+from configs.vectors import Layer, in_crs, read_vector
 
 WGS84 = "EPSG:4326"
 _LARGEST_RADIUS_KM = 500.0
@@ -218,29 +228,19 @@ def from_bounds(text: str) -> Area:
     return Area(box(west, south, east + 360 if east < west else east, north), f"bounds {text}")
 
 
-def from_file(path: Path) -> Area:
-    """Return the union of the polygons in a vector file, in WGS 84.
+def from_file(where: str | Path) -> Area:
+    """Return the union of the polygons in a layer of a vector file, ``FILE[:LAYER]``, in WGS 84.
 
     Raises:
-        RequestError: unreadable, without a CRS, or without a polygon.
+        RequestError: unreadable, several layers and none named, without a CRS or a polygon, or
+            with latitudes where longitudes belong.
     """
-    try:
-        frame = pyogrio.read_dataframe(path)
-    except (
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        ValueError,
-        OSError,
-    ) as error:
-        raise RequestError(
-            f"--area: cannot read {path}: {error}",
-            "Give a GeoJSON, GeoPackage, FlatGeobuf or Shapefile with polygons.",
-        ) from error
-    if getattr(frame, "crs", None) is None:
-        raise RequestError(
-            f"--area: {path} has no coordinate reference system", "Set its CRS and save it again."
-        )
-    union = frame.to_crs(WGS84).geometry.make_valid().union_all() if len(frame) else Point()
+    layer = Layer.parse(str(where))
+    frame = in_crs(read_vector(layer), WGS84, layer)
+    _check_degrees(frame.total_bounds, layer)
+    shapes = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
+    pieces = [_over_the_dateline(part) for part in shapes.explode(index_parts=False)]
+    union = ops.unary_union([make_valid(piece) for piece in pieces]) if pieces else Point()
     polygons = [
         part
         for part in getattr(union, "geoms", [union])
@@ -248,9 +248,39 @@ def from_file(path: Path) -> Area:
     ]
     if not polygons or not sum(part.area for part in polygons) > 0:
         raise RequestError(
-            f"--area: {path} holds no polygon", "Give a file with at least one polygon."
+            f"--area: {layer} holds no polygon", "Give a file with at least one polygon."
         )
-    return Area(unwrapped(ops.unary_union(polygons)), f"file {path.name}")
+    return Area(unwrapped(ops.unary_union(polygons)), f"file {layer.file.name}")
+
+
+def _check_degrees(bounds: NDArray[Any], layer: Layer) -> None:
+    """Refuse what lies on no Earth, the two numbers of every point swapped above all."""
+    _, south, _, north = bounds
+    if np.isfinite(bounds).all() and max(abs(south), abs(north)) <= 90:
+        return
+    if not np.isfinite(bounds).any():
+        return  # nothing in it: said elsewhere
+    wrong = north if not abs(north) <= 90 else south
+    raise RequestError(
+        f"--area: {layer}: {wrong:g} is no latitude",
+        "The two numbers of every point seem to be swapped: longitude stands first.",
+    )
+
+
+def _over_the_dateline(part: BaseGeometry) -> BaseGeometry:
+    """Return a polygon whose ring runs from 179.9 to -179.9 as the small one it is meant to be, its
+    western points moved by +360 degrees: the other way round it would circle the Earth.
+    """
+    west, _, east, _ = part.bounds
+    if east - west <= 180 or (west, east) == (-180.0, 180.0):
+        return part
+
+    def moved(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        beyond = points.copy()
+        beyond[beyond[:, 0] < 0, 0] += 360
+        return beyond
+
+    return transform(part, moved)
 
 
 def unwrapped(geometry: BaseGeometry) -> BaseGeometry:

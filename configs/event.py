@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from configs.bands import When
 from configs.errors import RequestError
@@ -22,7 +22,18 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-Moment = Annotated[datetime, AfterValidator(_utc)]
+def _as_written(value: Any) -> Any:
+    """Return what stands in a file, a bare number as the day it means: pydantic would take it for
+    seconds since 1970.
+    """
+    if isinstance(value, int | float):
+        if re.fullmatch(r"(19|20)\d{6}", str(value)):
+            return datetime.strptime(str(value), "%Y%m%d").replace(tzinfo=UTC)
+        raise ValueError("is no date: write YYYY-MM-DD, or YYYY-MM-DDTHH:MM:SSZ")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_as_written), AfterValidator(_utc)]
 """A point in time, always aware and in UTC."""
 
 

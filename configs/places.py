@@ -21,6 +21,13 @@ _FRESH = {"use_listings_cache": False}
 """Other machines write too: a listing from before is no answer."""
 
 
+def at_home(where: str | None) -> str | None:
+    """Return a path with ``~`` replaced by the home folder, which no shell does inside a file or
+    after ``archive:``.
+    """
+    return str(Path(where).expanduser()) if where and where.startswith("~") else where
+
+
 def place(where: str) -> Path:
     """Return the place that a path or a URL (`s3://bucket/prefix`) names.
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from configs.area import Area
 from configs.clean import CleanConfig
@@ -19,6 +19,7 @@ from configs.earthengine import EarthEngineConfig
 from configs.event import Event, Frozen, Windows
 from configs.factors import FactorsConfig
 from configs.files import format_of, read_yaml, write_text
+from configs.places import at_home
 from configs.product import AffectedConfig, ProductConfig
 from configs.refresh import RefreshConfig
 
@@ -32,7 +33,7 @@ class SourceConfig(Frozen):
     """earthengine, archive (a folder of rasters with a manifest), or simulated (a test bench, never
     evidence).
     """
-    archive: str | None = None
+    archive: Annotated[str | None, AfterValidator(at_home)] = None
     """Folder or manifest of the archive, where kind is archive."""
     landscape: str | None = None
     """Landscape of the simulated Earth; chosen from the place where null."""
@@ -127,7 +128,7 @@ class RunConfig(Frozen):
     refresh: RefreshConfig = RefreshConfig()
     product: ProductConfig = ProductConfig()
     affected: AffectedConfig = AffectedConfig()
-    out: str = "runs"
+    out: Annotated[str, AfterValidator(at_home)] = "runs"
     """Output folder; the event's folder is made inside."""
     keep: Literal["latest", "all", "none"] = "latest"
     """Whose stacks to keep beside the products: the latest revision's, all, or none. Products are

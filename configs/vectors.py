@@ -6,11 +6,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyogrio
 import pyogrio.errors
+from pyproj.exceptions import ProjError
+from shapely import GEOSException
 
 from configs.errors import RequestError
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 _SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml", ".gml")
 """Vector files that are opened. Nothing that may point elsewhere, such as OGR's virtual format.
@@ -46,6 +52,11 @@ def layer_name(layer: Layer) -> str:
         RequestError: no such file or layer, not a vector file, or one that points elsewhere.
     """
     path = layer.file
+    if path.is_dir() and path.suffix.lower() == ".gdb":
+        raise RequestError(
+            f"{path} is a file geodatabase, which coslide does not read",
+            "Export the layer as a GeoPackage, e.g. `ogr2ogr layer.gpkg folder.gdb LAYER`.",
+        )
     if not path.is_file():
         raise RequestError(f"no such file: {path}", "Write FILE or FILE:LAYER, and check the path.")
     if path.suffix.lower() not in _SUFFIXES:
@@ -63,6 +74,14 @@ def layer_name(layer: Layer) -> str:
         raise RequestError(
             f"cannot read {path}: it is not a vector file, or damaged", "Export it again."
         ) from error
+    except pyogrio.errors.GeometryError as error:
+        # A layer of surfaces (TIN) beside others hides the list of them all.
+        if layer.name is not None:
+            return layer.name
+        raise RequestError(
+            f"{path} holds a layer of 3D surfaces, which is no layer of polygons",
+            "Name the layer of polygons, FILE:LAYER.",
+        ) from error
     if layer.name is not None and layer.name not in names:
         raise RequestError(f"{path} has no layer `{layer.name}`", f"It holds {', '.join(names)}.")
     if layer.name is None and len(names) != 1:
@@ -71,3 +90,56 @@ def layer_name(layer: Layer) -> str:
             f"Name one: {path}:{names[0] if names else 'LAYER'}.",
         )
     return layer.name or names[0]
+
+
+def read_vector(layer: Layer) -> gpd.GeoDataFrame:
+    """Return a layer's features in its own coordinate system.
+
+    Raises:
+        RequestError: no such file or layer, not a vector file, surfaces instead of polygons, no
+            geometry, or no coordinate system.
+    """
+    import geopandas as gpd
+
+    name = layer_name(layer)
+    try:
+        frame = gpd.read_file(layer.file, layer=name, where=layer.where, engine="pyogrio")
+    except (pyogrio.errors.GeometryError, GEOSException) as error:
+        raise RequestError(
+            f"{layer} holds 3D surfaces (TIN or multipatch), not polygons",
+            "Export their footprints as polygons.",
+        ) from error
+    except (
+        pyogrio.errors.DataSourceError,
+        pyogrio.errors.DataLayerError,
+        ValueError,
+        OSError,
+    ) as error:
+        detail = " ".join(str(error).split())
+        about = f" and `where: {layer.where}`" if layer.where else ""
+        raise RequestError(f"cannot read {layer}: {detail}", f"Check the file{about}.") from error
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise RequestError(
+            f"{layer} is a table without geometry", "Name a layer of polygons, FILE:LAYER."
+        )
+    if frame.crs is None:
+        raise RequestError(
+            f"{layer} does not say its coordinate system",
+            "Assign one, e.g. `ogr2ogr -a_srs EPSG:4326 out.gpkg in`.",
+        )
+    return frame
+
+
+def in_crs(frame: gpd.GeoDataFrame, crs: Any, layer: Layer) -> gpd.GeoDataFrame:
+    """Return a frame in another coordinate system.
+
+    Raises:
+        RequestError: its own is tied to no place on Earth.
+    """
+    try:
+        return frame.to_crs(crs)
+    except ProjError as error:
+        raise RequestError(
+            f"{layer} is in `{frame.crs.name}`, a local system that nothing can be put in place by",
+            "Assign its true one, e.g. `ogr2ogr -a_srs EPSG:32654 out.gpkg in`.",
+        ) from error

@@ -244,7 +244,7 @@ def _given_area(text: str) -> Area:
     parts = text.split(",")
     if len(parts) == 4 and not Path(text).exists():
         return areas.from_bounds(text)
-    return areas.from_file(Path(text))
+    return areas.from_file(text)
 
 
 def _check_area(area: Area, look: LookConfig) -> None:

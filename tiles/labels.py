@@ -12,15 +12,13 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pyogrio
-import pyogrio.errors
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
 from configs.errors import RequestError
 from configs.records import IGNORED
-from configs.vectors import Layer, layer_name
+from configs.vectors import Layer, in_crs, read_vector
 
 
 def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.GeoDataFrame:
@@ -30,23 +28,7 @@ def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.Geo
         RequestError: no such file or layer, not a vector file, no coordinate system, or no polygon
             in it.
     """
-    name = layer_name(layer)
-    try:
-        frame = gpd.read_file(layer.file, layer=name, where=layer.where, engine="pyogrio")
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
-        detail = " ".join(str(error).split())
-        raise RequestError(
-            f"cannot read {layer}: {detail}", f"Check the file and `where: {layer.where}`."
-        ) from error
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise RequestError(
-            f"{layer} is a table without geometry", "Name a layer of polygons, FILE:LAYER."
-        )
-    if frame.crs is None:
-        raise RequestError(
-            f"{layer} does not say its coordinate system",
-            "Assign one, e.g. `ogr2ogr -a_srs EPSG:4326 out.gpkg in`.",
-        )
+    frame = read_vector(layer)
     found = sorted(set(frame.geom_type.dropna()))
     frame = frame[~(frame.geometry.is_empty | frame.geometry.isna())]
     frame = frame.set_geometry(frame.geometry.make_valid()).explode(index_parts=False)
@@ -57,7 +39,7 @@ def read_layer(layer: Layer, crs: Any, *, may_be_empty: bool = False) -> gpd.Geo
         raise RequestError(
             f"{layer} has no polygon{condition}: {what}", "Name a layer of polygons, FILE:LAYER."
         )
-    return frame.to_crs(crs)
+    return in_crs(frame, crs, layer)
 
 
 def covers(geobox: GeoBox, polygons: gpd.GeoDataFrame) -> NDArray[np.bool_]:

@@ -1,0 +1,81 @@
+"""Files as people have them: several layers, swapped numbers, rings over the dateline, local
+systems, surfaces, geodatabases, bare dates, tildes. Each is read, or refused in words.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from pyproj import CRS
+from shapely.geometry import Polygon, box
+
+from configs.area import WGS84, from_bounds, from_file
+from configs.errors import RequestError
+from configs.event import Moment
+from configs.run import SourceConfig
+from configs.vectors import Layer, in_crs, layer_name
+
+
+def save(path: Path, *shapes: Polygon, layer: str = "one", crs: str = WGS84) -> str:
+    frame = gpd.GeoDataFrame(geometry=list(shapes), crs=crs)
+    options = {"layer": layer} if path.suffix == ".gpkg" else {}
+    frame.to_file(path, engine="pyogrio", **options)
+    return str(path)
+
+
+def test_a_file_of_several_layers_is_asked_which(tmp_path: Path) -> None:
+    path = tmp_path / "both.gpkg"
+    save(path, box(142, 42, 142.01, 42.01), layer="notes")
+    save(path, box(142, 42, 142.02, 42.02), layer="aoi")
+    with pytest.raises(RequestError, match="2 layers: notes, aoi"):
+        from_file(path)
+    assert from_file(f"{path}:aoi").km2 > 2 * from_file(f"{path}:notes").km2
+
+
+def test_latitudes_that_stand_first_are_named(tmp_path: Path) -> None:
+    swapped = save(tmp_path / "swapped.geojson", box(42.9, 142.4, 42.95, 142.45))
+    with pytest.raises(RequestError, match=r"142\.4.* is no latitude") as wrong:
+        from_file(swapped)
+    assert "longitude stands first" in wrong.value.remedy
+
+
+def test_a_ring_over_the_dateline_is_the_small_one(tmp_path: Path) -> None:
+    ring = Polygon([(179.95, -16.6), (-179.95, -16.6), (-179.95, -16.5), (179.95, -16.5)])
+    found = from_file(save(tmp_path / "fiji.gpkg", ring))
+    assert found.km2 == pytest.approx(from_bounds("179.95,-16.6,-179.95,-16.5").km2, rel=1e-6)
+
+
+def test_a_local_system_is_refused_by_name() -> None:
+    local = CRS.from_wkt(
+        'LOCAL_CS["WGS 84 / UTM zone 54N",UNIT["metre",1],AXIS["Easting",EAST],'
+        'AXIS["Northing",NORTH]]'
+    )
+    frame = gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)], crs=local)
+    with pytest.raises(RequestError, match="a local system") as wrong:
+        in_crs(frame, WGS84, Layer(Path("truth.shp")))
+    assert "Assign its true one" in wrong.value.remedy
+
+
+def test_a_geodatabase_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "truth.gdb").mkdir()
+    with pytest.raises(RequestError, match="file geodatabase") as wrong:
+        layer_name(Layer.parse(f"{tmp_path / 'truth.gdb'}:slides"))
+    assert "ogr2ogr" in wrong.value.remedy
+
+
+def test_a_bare_number_is_the_day_it_means() -> None:
+    moment = TypeAdapter(Moment)
+    assert moment.validate_python(20180920) == datetime(2018, 9, 20, tzinfo=UTC)
+    for wrong in (1537401600, 2018, 20181340, 1.5):
+        with pytest.raises(ValidationError):
+            moment.validate_python(wrong)
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert SourceConfig(kind="archive", archive="~/images").archive == str(tmp_path / "images")
+    assert SourceConfig(kind="archive", archive="/a/~b").archive == "/a/~b"
