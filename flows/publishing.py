@@ -20,7 +20,7 @@ from flows.events import state as event_state
 from flows.run import journal, workspace
 from gee.observation import Observed
 from gee.previous import kept_scenes
-from gee.source import Plan, Source
+from gee.source import DOUBTS, Plan, Source
 from inventory.about import About, Beside
 from inventory.formats.stac import write_event_catalog, write_root_catalog
 from inventory.outline.outline import Inventory
@@ -141,7 +141,15 @@ def _about(
         source=str(run.source),
         simulated=offer.simulated,
         warnings=tuple(
-            dict.fromkeys((*run.warnings, *offer.warnings, *cards.warnings, *choice.warnings))
+            dict.fromkeys(
+                (
+                    *plan.details.get(DOUBTS, ()),
+                    *run.warnings,
+                    *offer.warnings,
+                    *cards.warnings,
+                    *choice.warnings,
+                )
+            )
         ),
         revision=number,
         attribution=card.attribution,

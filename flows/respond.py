@@ -13,6 +13,7 @@ from flows import steps
 from flows.map_event import map_event
 from flows.run import engine, workspace
 from flows.run.journal import Step, costs, journal, plain
+from gee.source import DOUBTS
 
 
 def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str, Any]:
@@ -78,7 +79,12 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
         ],
         "requests": plan.requests,
         "megabytes": round(plan.megabytes, 1),
-        "warnings": [*run.warnings, *source.offer().warnings, *cards.warnings],
+        "warnings": [
+            *plan.details.get(DOUBTS, ()),
+            *run.warnings,
+            *source.offer().warnings,
+            *cards.warnings,
+        ],
     }
 
 

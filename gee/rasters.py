@@ -168,10 +168,14 @@ class Raster:
         height, width = (part.stop - part.start for part in window)
         thin = (min(height, 2 * block.shape[0]), min(width, 2 * block.shape[1]))
         with _opened(self.path, self.driver, self.what) as file:
-            numbers = file.read(self.band, window=Window.from_slices(*window), out_shape=thin)
+            frame = Window.from_slices(*window)
+            numbers = file.read(self.band, window=frame, out_shape=thin)
+            gaps = None
+            if self.masked:
+                gaps = file.read_masks(self.band, window=frame, out_shape=thin) == 0
         row = (rows - window[0].start + 0.5) * (thin[0] / height) - 0.5
         column = (columns - window[1].start + 0.5) * (thin[1] / width) - 0.5
-        return sample(self._physical(numbers), row, column, "nearest")
+        return sample(self._physical(numbers, gaps), row, column, "nearest")
 
     def around(self, block: GeoBox, margin_px: int) -> tuple[Array, GeoBox]:
         """Return native values around a block and their grid; one void pixel where the raster

@@ -21,6 +21,9 @@ from configs.bands import When
 from configs.event import Event, Windows
 from configs.records import ObservationClass, Offer, Scene
 
+DOUBTS = "doubts"
+"""Key of a plan's details: what looks wrong with the imagery, in words."""
+
 
 @dataclass(frozen=True)
 class Plan:

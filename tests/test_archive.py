@@ -4,6 +4,7 @@ bad ones are refused.
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -680,3 +681,45 @@ def test_the_real_pair(real: Path, tmp_path: Path) -> None:
     slope = stack.read("slope")
     assert np.nanmax(slope) < 60
     assert np.isfinite(slope[np.isfinite(b4)]).mean() > 0.9999
+
+
+def test_an_offset_left_in_is_said_first_and_a_transparent_half_is_seen_in_the_quick_look(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from small_archive import AREA, RUN, make_archive
+
+    from flows.cli import main
+
+    folder = make_archive(tmp_path / "archive")
+    area = [*RUN, *AREA, "--source", f"archive:{folder}", "--out", str(tmp_path / "out")]
+
+    def ahead() -> dict[str, Any]:
+        with pytest.raises(SystemExit) as left:
+            main(["-q", "respond", *area, "--dry-run", "--json"])
+        assert left.value.code == 0
+        return dict(json.loads(capsys.readouterr().out))
+
+    assert not [words for words in ahead()["warnings"] if "offset" in words]
+    for path in folder.glob("post_B*.tif"):
+        with rasterio.open(path, "r+") as file:
+            numbers = file.read(1)
+            file.write(np.where(numbers > 0, numbers + 1000, numbers).astype(numbers.dtype), 1)
+    assert "as if the offset of Sentinel-2 files" in ahead()["warnings"][0]
+    for path in folder.glob("post_B*.tif"):
+        with rasterio.open(path) as file:
+            numbers, profile = file.read(1), file.profile | {"nodata": None}
+        seen = np.full(numbers.shape, 255, np.uint8)
+        seen[:, : numbers.shape[1] // 2] = 0
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(path, "w", **profile) as file,
+        ):
+            file.write(numbers, 1)
+            file.write_mask(seen)
+    content = yaml.safe_load((folder / "archive.yaml").read_text())
+    for scene in content["scenes"]:
+        for band in scene["bands"].values():
+            band.pop("nodata", None)
+    (folder / "archive.yaml").write_text(yaml.safe_dump(content))
+    post = next(scene for scene in ahead()["scenes"] if scene["window"] == "post")
+    assert 0.2 < post["clear_fraction"] < 0.8

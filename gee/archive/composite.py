@@ -39,6 +39,10 @@ class Candidate:
     around_fraction: float = 0.0
     """Imaged share of the whole grid, the context around the area included."""
     clear_fraction: float = 0.0
+    too_bright: bool = False
+    """Whether no pixel of any optical band is darker than the offset that Sentinel-2 files of 2022
+    and later carry.
+    """
 
 
 def groups(names: Iterable[str], scenes: Iterable[SceneEntry]) -> list[tuple[str, ...]]:

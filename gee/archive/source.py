@@ -24,14 +24,14 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
 from gee.archive.composite import Candidate, compose, first_choice, groups
-from gee.archive.coverage import looked, meets, outline, record
+from gee.archive.coverage import OFFSET, looked, meets, outline, record
 from gee.archive.fingerprints import fingerprints
 from gee.archive.manifest import FROM_DEM, Layer, SceneEntry, read_manifest
 from gee.ground import pixel_size_m
 from gee.previous import FINGERPRINTS
 from gee.rasters import Array, Raster, look_at
 from gee.resample import Method
-from gee.source import Elevation, Plan, Pulled, Source, beside
+from gee.source import DOUBTS, Elevation, Plan, Pulled, Source, beside
 
 logger = logging.getLogger(__name__)
 
@@ -140,15 +140,16 @@ class ArchiveSource:
         ):
             self._static(name)
         scenes: list[Scene] = []
+        bright: list[str] = []
         for when in When:
             names = tuple(name for name in measured if parse_band(name).when is when)
             inside = [
                 scene for scene in self.manifest.scenes if scene.belongs(when, event, windows)
             ]
             for group in groups(names, inside) if names else ():
-                scenes += [
-                    record(one) for one in self._ranked(when, group, area, geobox, event, windows)
-                ]
+                ranked = self._ranked(when, group, area, geobox, event, windows)
+                scenes += [record(one) for one in ranked]
+                bright += [one.entry.id for one in ranked if one.too_bright]
         files = sorted({raster.path for raster in self._rasters.values()})
         megabytes = sum(path.stat().st_size for path in files) / 1e6
         details = {
@@ -161,6 +162,8 @@ class ArchiveSource:
             "attribution": list(self.manifest.attribution),
             FINGERPRINTS: fingerprints(self.manifest, self._folder),
         }
+        if bright and self._reflectances():
+            details[DOUBTS] = [_too_bright(list(dict.fromkeys(bright)))]
         return Plan(
             measured,
             needs_elevation,
@@ -172,6 +175,11 @@ class ArchiveSource:
             megabytes=megabytes,
             details=details,
         )
+
+    def _reflectances(self) -> bool:
+        """Return whether the archive's numbers are meant as reflectance of Sentinel-2."""
+        manifest = self.manifest
+        return manifest.sensor == "sentinel-2" and manifest.level is not Level.DISPLAY
 
     def _measured(self, bands: Iterable[str]) -> tuple[tuple[str, ...], bool]:
         """Return (bands to pull, whether elevation is needed): terrain from the dem where there is
@@ -349,3 +357,11 @@ def open_archive(where: Path) -> Source:
 
 
 _: type[Source] = ArchiveSource
+
+
+def _too_bright(names: list[str]) -> str:
+    return (
+        f"no pixel of {', '.join(names)} is darker than {OFFSET} in any band, as if the offset of "
+        "Sentinel-2 files since January 2022 were left in: give the bands `offset: -0.1` in "
+        "archive.yaml"
+    )
