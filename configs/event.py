@@ -13,7 +13,7 @@ from configs.errors import RequestError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Event names become folder names: nothing that could lead out of the output folder."""
-USGS_ID = r"^[A-Za-z0-9][A-Za-z0-9_]{3,63}$"
+USGS_ID = r"^[A-Za-z0-9][A-Za-z0-9_]{1,63}$"
 """Event ids of the USGS: a network and its code, e.g. ``us2000h8ty``; those of the great historical
 earthquakes hold an underscore (``official20100227063411530_30``)."""
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from configs.layout import EventFolder, RunLayout
 from configs.run import RunConfig
 from flows import steps
-from flows.colour import colour_alone
-from flows.publishing import Finished, Mapped, publish
+from flows.publishing import Finished, Mapped, colour_alone, publish
 from flows.run.journal import Step, plain
 
 

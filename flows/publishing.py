@@ -1,4 +1,6 @@
-"""The last step: products written into the work folder, then one rename makes them a revision."""
+"""The last steps: what colour alone maps beside the inventory; products written into the work
+folder, then one rename makes them a revision.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from configs.errors import NothingToSeeError
 from configs.files import format_of, sha256, write_text
 from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass, Scene
@@ -17,18 +22,26 @@ from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows.events import reviews
 from flows.events import state as event_state
+from flows.probability import adaptation_of, map_card
 from flows.run import journal, workspace
+from flows.run.journal import progress
 from gee.observation import Observed
 from gee.previous import kept_scenes
 from gee.source import DOUBTS, Plan, Source
 from inventory.about import About, Beside
+from inventory.formats.cog import burnt
 from inventory.formats.stac import write_event_catalog, write_root_catalog
-from inventory.outline.outline import Inventory
+from inventory.outline.outline import Inventory, outline
 from inventory.publish import Manner, write_item, write_products
 from inventory.revisions.review import Review
+from models import registry
+from models.architectures import INDEX
 from models.registry import Candidates
 
 logger = logging.getLogger(__name__)
+
+_ROWS = 512
+"""Rows that are compared with the index at a time."""
 
 PACKAGES = (
     "coslide",
@@ -67,6 +80,58 @@ class Mapped:
     inventory: Inventory
     beside: Beside | None = None
     """What colour alone maps."""
+
+
+def colour_alone(
+    run: RunConfig,
+    cards: Candidates,
+    choice: Choice,
+    stack: Stack,
+    observed: Observed,
+    inventory: Inventory,
+    layout: RunLayout,
+) -> Beside | None:
+    """Return what the index (colour alone) maps by the same rules, and how much of it the inventory
+    has too; None where it has nothing to say:
+    on the simulated Earth, from another sensor or pixel size, without the three colours, or where
+    it is the map itself.
+    """
+    found = next((one for one in registry.find() if one.card.name == INDEX), None)
+    if found is None or choice.card == INDEX or run.source.kind == "simulated":
+        return None
+    kind = (found.card.sensor, found.card.resolution_m)
+    if kind != (cards.sensor, cards.resolution_m):
+        return None
+    if not set(found.card.bands) <= set(stack.band_names):
+        return None
+    path = layout.probability.with_name(f"probability-{INDEX}.zarr")
+    try:
+        adaptation = adaptation_of(found, stack, run.place, layout)
+    except NothingToSeeError:
+        return None
+    with progress("mapping with the index", "tile") as advance:
+        where = ObservationClass.CLEAR
+        mapped = map_card(found, run.model, stack, observed, where, path, advance, adaptation)
+    inside = stack.of_area(run.place)
+    threshold = found.card.threshold
+    index = outline(inside.cut(mapped), inside.cut(observed.array), threshold, inside, run.clean)
+    journal.note(landslides=len(index.landslides))
+    return Beside(
+        count=len(index.landslides),
+        km2=float(index.landslides["area_m2"].sum()) / 1e6,
+        shared_km2=_shared_km2(index, inventory),
+    )
+
+
+def _shared_km2(index: Inventory, inventory: Inventory) -> float:
+    """Return the ground that both call landslide."""
+    height = int(inventory.geobox.shape[0])
+    shared = 0
+    for first in range(0, height, _ROWS):
+        rows = slice(first, min(first + _ROWS, height))
+        ours, theirs = (burnt(one.landslides, inventory.geobox, rows) for one in (inventory, index))
+        shared += int(np.count_nonzero(ours & theirs))
+    return shared * abs(inventory.geobox.affine.determinant) / 1e6
 
 
 def publish(

@@ -137,8 +137,8 @@ def test_two_triggers_of_one_event_make_one_revision(service: LocalService, told
     for key in ("inventory", "landslides", "checkpoints", "observation", "scenes"):
         assert f"quake-{key}" in found, sorted(found)
     assert "report.html: `/" in found["quake-inventory"]["data"]
-    told = json.dumps(list(found.values()))
-    assert "file://" not in told, "browsers block links from a page to files"
+    shown = json.dumps(list(found.values()))
+    assert "file://" not in shown, "browsers block links from a page to files"
     assert "data:image/png" in found["quake-inventory"]["data"]
     assert any(one["type"] == "progress" and one["data"] == 100.0 for one in found.values())
     steps = service.call("task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [run["id"]]}}})[

@@ -232,7 +232,7 @@ def test_presets_mix_equal_totals_and_leave_each_domain_out(name: str) -> None:
         assert sum(made.chips(config.total).values()) == config.total
         training = config.training(made, 1)
         assert sum(source.count or 0 for source in training.samples) == config.total
-    if name != "quick":
+    if config.family == "simulated" and name != "quick":
         for domain in config.domains:
             blind = [made for made in config.compositions if domain.name not in made.domains]
             assert len(blind) >= 6

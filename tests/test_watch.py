@@ -50,6 +50,10 @@ def usgs(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Ite
         yield loopback
 
 
+SIMULATED = {"source": {"kind": "simulated"}}
+"""Nothing is mapped in these tests."""
+
+
 def config_for(usgs: Usgs, **changes: Any) -> WatchConfig:
     return WatchConfig(
         feed=f"{usgs.url}/feed/4.5_month.geojson",
@@ -193,7 +197,7 @@ def test_a_replayed_fortnight_gives_exactly_the_right_runs(
         usgs.fault = lambda path, now=now: faults.get((now, path.split("/")[1]))  # type: ignore[misc]
         try:
             with Book.open(tmp_path / "book.sqlite") as book:  # a process of its own every time
-                preset = {"out": str(tmp_path), "refresh": {}}
+                preset = SIMULATED | {"out": str(tmp_path), "refresh": {}}
                 watch = Watch(
                     config_for(usgs),
                     book,
@@ -322,7 +326,7 @@ def test_links_of_other_hosts_are_never_followed(usgs: Usgs, real: Path, tmp_pat
             config_for(usgs),
             book,
             Ledger(),
-            preset={},
+            preset=SIMULATED,
             hosts=("earthquake.usgs.gov",),
             clock=lambda: usgs.now,
         )
@@ -337,7 +341,7 @@ def test_a_long_pause_is_made_up_from_the_catalogue(usgs: Usgs, real: Path, tmp_
         usgs.now = START + timedelta(days=days)
         with Book.open(tmp_path / "book.sqlite") as book:
             ledger = Ledger()
-            preset = {"out": str(tmp_path)}
+            preset = SIMULATED | {"out": str(tmp_path)}
             config = config_for(usgs, min_steep=0)
             Watch(config, book, ledger, preset=preset, hosts=(HOST,), clock=lambda: usgs.now).turn()
     assert any("updatedafter=2018-09-05T18:00:00" in path for path in usgs.asked)
