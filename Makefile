@@ -94,6 +94,9 @@ verify-band-sets: .venv/.dev  ## cards of different bands in one ranking (simula
 verify-real: .venv/.dev  ## real events left out whole: networks, the index, and what MMD says of them (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.real --write
 	@$(BIN)/coslide study real --workers 2 --docs runs/verify/study-real
+	@sed -i 's#(images/#(images/study-real/#; s#(study.csv)#(results/study-real.csv)#' runs/verify/study-real/study.md
+	@mkdir -p docs/images/study-real && cp runs/verify/study-real/images/* docs/images/study-real/
+	@cp runs/verify/study-real/study.csv docs/results/study-real.csv
 	@$(BIN)/python -m benchmarks.results adopt study-real runs/verify/study-real/study.md
 
 verify-vectorise: .venv/.dev  ## twenty thousand landslides to polygons
