@@ -1,9 +1,11 @@
 """The shipped checkpoints, trained again from the recipes in the repository: sample sets first,
 then one training each.
 
-python -m benchmarks.cards [NAME ...] [--out runs/cards]     # resumable; copies nothing into the
-package python -m benchmarks.cards --unseen                           # after `coslide study
-standard`: advantage and calibration on unseen domains
+    python -m benchmarks.cards [NAME ...] [--out runs/cards]   # resumable; copies nothing into the
+                                                               # package
+    python -m benchmarks.cards --unseen       # after `coslide study standard`: advantage and
+                                              # calibration on unseen domains
+    python -m benchmarks.cards --confidence   # what the real checkpoints' confidence promises
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from configs.checkpoint import CheckpointCard, read_card
 from configs.studying import StudyConfig, read_study
 from configs.training import read_training
 from flows.commands.train import words
-from flows.learning.confidence import Judgements, measure, objects_of, promised
+from flows.learning.confidence import Judgements, judged, kept, promised
 from flows.learning.samples import make_samples
 from flows.learning.train import train
 from flows.study.evidence import confusion
@@ -141,49 +143,39 @@ def write_unseen() -> None:
         )
 
 
-def write_confidence(names: list[str]) -> None:
-    """Measure what high, medium and low promise of shipped checkpoints and write it into them; then
-    keep the promise checked on each held-out part, made by the other parts alone.
+def write_confidence() -> None:
+    """Measure what high, medium and low promise of the shipped real checkpoints and write it into
+    them; and check the promise on each held-out part, made by the other parts alone.
     """
     rows = []
-    for name in names:
-        recipe = read_training(RECIPES / f"{name}.yaml")
-        held_out = (*recipe.splits.validation, *recipe.splits.test)
-        sets = [SampleSet.open((RECIPES / source.path).resolve()) for source in recipe.samples]
+    for name in SHIPPED:
         card = read_card(SHELF / name)
+        if card.simulated:
+            continue
+        recipe = read_training(RECIPES / f"{name}.yaml")
+        sets = [SampleSet.open((RECIPES / source.path).resolve()) for source in recipe.samples]
         predictor = Checkpoint(SHELF / name, card).load("cpu")
-        measured = measure(predictor, sets, held_out)
-        write_card(SHELF / name, card.model_copy(update={"confidence": measured}))
-        print(f"{name}: {measured}", flush=True)
-        parts = {
-            f"{samples.path.name}, {split}": objects_of(predictor, samples, [split])
-            for samples in sets
-            for split in held_out
-        }
+        parts = judged(predictor, sets, (*recipe.splits.validation, *recipe.splits.test))
+        write_card(SHELF / name, card.model_copy(update={"confidence": promised(parts)}))
         rows += [checked(name, part, parts) for part in parts]
+        print("\n".join(rows[-len(parts) :]), flush=True)
     head = "| checkpoint | held-out part, classes made without it | high | medium | low |"
-    table = "\n".join([head, f"|{' --- |' * 5}", *rows])
-    fill("confidence", table=table)
-    print(table)
+    fill("confidence", table="\n".join([head, f"|{' --- |' * 5}", *rows]))
 
 
-def checked(name: str, part: str, parts: dict[str, Judgements]) -> str:
+def checked(name: str, part: tuple[str, str], parts: dict[tuple[str, str], Judgements]) -> str:
     """Return a row: the share right in each class of one part's landslides, by the classes that the
     other parts give.
     """
-    others = [one for key, one in parts.items() if key != part]
-    mean, right = (np.concatenate(column) for column in zip(*others, strict=True))
-    made = promised(mean, right, "")
-    high, medium = (np.inf if value is None else value for value in (made.high, made.medium))
-    own, truth = parts[part]
-    classes = np.where(own >= high, 0, np.where(own >= medium, 1, 2))
+    made = promised({key: one for key, one in parts.items() if key != part})
+    if made is None:
+        return f"| `{name}` | {', '.join(part)} | too few elsewhere | – | – |"
+    found = kept(made, parts[part])
     cells = [
-        f"{truth[classes == i].mean():.2f} of {(classes == i).sum()}"
-        if (classes == i).any()
-        else "–"
-        for i in range(3)
+        f"{found['right'][each]:.2f} of {count}" if count else "–"
+        for each, count in found["counts"].items()
     ]
-    return f"| `{name}` | {part} | {' | '.join(cells)} |"
+    return f"| `{name}` | {', '.join(part)} | {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -199,11 +191,11 @@ def main() -> None:
     parser.add_argument(
         "--confidence",
         action="store_true",
-        help="measure what the confidence of the named shipped checkpoints promises",
+        help="measure what the confidence of the shipped real checkpoints promises",
     )
     given = parser.parse_args()
     if given.confidence:
-        write_confidence(given.names)
+        write_confidence()
         given.names = ()
     if given.unseen:
         write_unseen()

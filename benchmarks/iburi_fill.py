@@ -43,11 +43,9 @@ def objects(work: Path, card: str, fold: int, seed: int) -> NDArray[np.int64]:
         probability = probability_of(found.load(), samples, where)
         path.parent.mkdir(parents=True, exist_ok=True)
         called = where & (probability >= found.card.threshold)
-        depth = CleanConfig().split_depth
-        numbers = split(called, probability, depth) if depth else called.astype(np.int64)
-        np.save(path, numbers, allow_pickle=False)
-    found_objects: NDArray[np.int64] = np.load(path, allow_pickle=False)
-    return found_objects
+        np.save(path, split(called, probability, CleanConfig().split_depth), allow_pickle=False)
+    numbers: NDArray[np.int64] = np.load(path, allow_pickle=False)
+    return numbers
 
 
 def filled_counts(work: Path, card: str, fold: int, seed: int) -> Confusion:

@@ -22,11 +22,11 @@ from configs.checkpoint import read_card
 from configs.files import write_text
 from configs.records import IGNORED
 from configs.training import SampleSource, TrainingConfig, read_training
-from flows.learning.adapting import on
 from flows.learning.samples import make_samples
 from flows.learning.train import probability_of, train_card
 from models.metrics import Confusion, Sweep
 from models.registry import Checkpoint
+from models.selection.evidence import interval
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,7 +105,7 @@ def mapped(found: Checkpoint, name: str) -> tuple[NDArray[np.float32], NDArray[n
     path = WORK / "maps" / f"{found.card.name}-{name}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        probability = probability_of(on(found.load(), samples), samples, known)[known]
+        probability = probability_of(found.load(), samples, known)[known]
         np.save(path, np.nan_to_num(probability).astype(np.float16), allow_pickle=False)
     return np.load(path, allow_pickle=False).astype(np.float32), label[known]
 
@@ -116,7 +116,7 @@ def threshold_of(found: Checkpoint, other: Checkpoint) -> float:
     """
     sweep = Sweep.empty()
     for domain in found.card.domains:
-        name = "iburi-west" if domain.name == "iburi-west" else domain.name
+        name = domain.name
         samples = samples_of(name)
         every = samples.label(samples.numbers(samples.card.split_names.values()))
         held = samples.label(samples.numbers(["validation"]))[every != IGNORED] != IGNORED
@@ -153,15 +153,6 @@ def scores(name: str, seed: int) -> dict[str, dict[str, float]]:
     }
 
 
-def interval(differences: list[float], draws: int = 5000) -> tuple[float, float]:
-    """Return the 95 % interval of a mean difference by bootstrap over scenes."""
-    values = np.array(differences)
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def table(done: dict[str, dict[str, dict[str, Any]]]) -> str:
     """Return the table of all scenes, F1 by seed and their best threshold's in brackets."""
     ways = (NETWORK, INDEX, BOTH, "predict all")
@@ -196,7 +187,7 @@ def verdict(done: dict[str, dict[str, dict[str, Any]]]) -> str:
         index = means(INDEX, names)
         for way in (NETWORK, BOTH):
             mine = means(way, names)
-            low, high = interval([a - b for a, b in zip(mine, index, strict=True)])
+            low, high = interval(names, np.subtract(mine, index))
             lines.append(
                 f"- {words}: {way} {np.mean(mine):.3f}, index {np.mean(index):.3f}, difference "
                 f"{np.mean(mine) - np.mean(index):+.3f} ({low:+.3f} to {high:+.3f})"

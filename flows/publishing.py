@@ -92,9 +92,8 @@ def colour_alone(
     layout: RunLayout,
 ) -> Beside | None:
     """Return what the index (colour alone) maps by the same rules, and how much of it the inventory
-    has too; None where it has nothing to say:
-    on the simulated Earth, from another sensor or pixel size, without the three colours, or where
-    it is the map itself.
+    has too; None where it has nothing to say: on the simulated Earth, from another sensor or pixel
+    size, without the three colours, or where it is the map itself.
     """
     found = next((one for one in registry.find() if one.card.name == INDEX), None)
     if found is None or choice.card == INDEX or run.source.kind == "simulated":

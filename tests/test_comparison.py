@@ -16,8 +16,6 @@ from benchmarks.comparison import CROP_PX, IGNORED, ORDER, Scale, Split, drawn
 from models.architectures import ARCHITECTURES, build
 from models.metrics import RATIOS
 
-torch.set_num_threads(1)
-
 
 def pair(height: int, width: int, seed: int = 0) -> comparison.Pair:
     """Return an image whose red says landslide."""

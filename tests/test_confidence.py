@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from small_scene import about, small_scene
 
 from configs.checkpoint import Confidence
@@ -24,13 +25,25 @@ MADE = Confidence(
 )
 
 
+def of(mean: NDArray[np.float64], right: NDArray[np.bool_]) -> Confidence:
+    made = promised({("there", "test"): (mean, right)})
+    assert made is not None
+    return made
+
+
+def test_too_few_tell_nothing() -> None:
+    few = np.linspace(0.2, 0.9, 29)
+    assert promised({("there", "test"): (few, few > 0.5)}) is None
+    assert promised({}) is None
+
+
 def test_classes_begin_where_the_promise_is_kept() -> None:
     rng = np.random.default_rng(3)
     mean = rng.uniform(0.2, 0.9, 4000)
-    made = promised(mean, rng.random(4000) < mean, "there")  # right as often as it says
+    made = of(mean, rng.random(4000) < mean)  # right as often as it says
     assert made.high is None or made.high > 0.85
     assert made.medium == pytest.approx(0.7, abs=0.07)
-    made = promised(mean, rng.random(4000) < np.where(mean > 0.5, 0.97, 0.3), "there")
+    made = of(mean, rng.random(4000) < np.where(mean > 0.5, 0.97, 0.3))
     assert made.high == pytest.approx(0.5, abs=0.02)
     assert made.right["high"] >= PROMISES["high"]
     assert made.right["low"] < PROMISES["medium"]
@@ -38,7 +51,7 @@ def test_classes_begin_where_the_promise_is_kept() -> None:
 
 
 def test_where_nothing_is_so_sure_nothing_is_called_so() -> None:
-    made = promised(np.linspace(0.2, 0.9, 200), np.arange(200) % 2 == 0, "there")
+    made = of(np.linspace(0.2, 0.9, 200), np.arange(200) % 2 == 0)
     assert made.high is None
     limits = limits_of(CleanConfig(), made)
     assert "high" not in confidence_of(np.array([0.99, 0.2]), limits, False)

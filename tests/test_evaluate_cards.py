@@ -15,6 +15,7 @@ from cards import make_card, make_network, save_card
 from sklearn import metrics as theirs
 from small_samples import BANDS, small_samples
 
+from configs.checkpoint import TrainingDomain
 from flows.cli import main
 from flows.learning.evaluate_cards import (
     SHOWN,
@@ -23,6 +24,7 @@ from flows.learning.evaluate_cards import (
     probability_of,
     seconds_per_megapixel,
 )
+from flows.learning.evaluate_cards import ground as told
 from models.metrics import RATIOS
 
 
@@ -69,6 +71,7 @@ def test_every_checkpoint_on_every_set_as_scikit_learn_counts(
     assert set(rows) == {
         (c, s) for c in ("one", "two") for s in ("valley/test", "hills/test (simulated)")
     }
+    assert {row["ground"] for row in answer["rows"]} == {"not trained here"}
     samples = small_samples(ground / "again")
     for name in ("one", "two"):
         found = card_named(str(ground / "cards" / name))
@@ -95,6 +98,16 @@ def test_every_checkpoint_on_every_set_as_scikit_learn_counts(
     assert set(RATIOS) <= set(SHOWN), "the metrics of all five papers stand in one table"
     assert len(text) == 2 + 4
     assert all(line.count("|") == text[0].count("|") for line in text)
+
+
+def test_ground_that_a_checkpoint_was_trained_on_is_told(ground: Path) -> None:
+    samples = small_samples(ground / "told")
+    card = card_named(str(ground / "cards" / "two")).card
+    assert told(card, samples) == "not trained here"
+    own = TrainingDomain(name=samples.name, simulated=False, samples=1)
+    assert told(card.model_copy(update={"domains": (own,)}), samples) == "trained here"
+    copied = {"samples_elsewhere": samples.card.fingerprint[:16]}  # under another name
+    assert told(card.model_copy(update={"training": copied}), samples) == "trained here"
 
 
 def test_costs_are_the_networks(ground: Path) -> None:

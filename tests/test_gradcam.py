@@ -15,8 +15,6 @@ from models.architectures import ARCHITECTURES, build
 from models.explain.gradcam import branch_maps, class_map, gradient_maps, occlusion_maps, shares
 from models.nets.blocks import Segmenter
 
-torch.set_num_threads(1)
-
 BANDS, HEIGHT, WIDTH = 4, 61, 67
 
 

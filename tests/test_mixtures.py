@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +22,6 @@ from configs.training import TrainingConfig, read_training
 from flows.learning.train import Overrides, train
 from models.registry import Checkpoint
 from tiles.samples import PIXELS
-
-torch.set_num_threads(1)
 
 PRESETS = Path(__file__).resolve().parent.parent / "configs" / "mixtures"
 PAPER = {

@@ -27,8 +27,6 @@ from models.nets.multi_input_unet import AttentionGate
 from models.nets.resnet import ResNetTrunk
 from models.nets.resu_net_cbam import CBAM
 
-torch.set_num_threads(1)
-
 BANDS = 4
 ODD_SIZES = [(97, 131), (61, 67), (89, 85), (88, 88)]
 

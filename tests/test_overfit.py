@@ -13,8 +13,6 @@ from torch import Tensor
 from benchmarks.overfit import INTERPOLATED, ROOT, bound, iburi_chips, overfit
 from flows.learning.samples import make_samples
 
-torch.set_num_threads(1)
-
 QUARTER: dict[str, dict[str, object]] = {
     "resu_senet": {"width": 16},
     "multi_input_unet": {"width": 16},

@@ -9,8 +9,6 @@ import torch
 from benchmarks.precision import HALF, LAST, PLAIN, WAYS, cost, gains, table, verdict
 from models.architectures import build
 
-torch.set_num_threads(1)
-
 
 def test_every_way_is_timed_and_none_moves_the_weights_far() -> None:
     torch.manual_seed(0)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
 from configs.checkpoint import read_card
@@ -21,8 +20,6 @@ from flows.learning.samples import make_samples
 from flows.learning.train import Overrides, train
 from models.training import curves
 from tiles.samples import SampleSet
-
-torch.set_num_threads(1)
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RECIPES = sorted(path.stem for path in (CONFIGS / "recipes").glob("*.yaml"))

@@ -464,6 +464,27 @@ def test_killed_with_its_run_it_makes_one_revision(
     assert list(event.revisions()) == [1]
     code, answer = run(capsys, arguments(service, tmp_path))
     assert (code, answer["intended"], answer["ended"]) == (0, [], {})
+    asked = ["watch", "--config", str(service), "--out", str(tmp_path), "--verdicts", "--json"]
+    code, answer = run(capsys, asked)
+    assert [one["id"] for one in answer["verdicts"]] == ["us1234test"]
+    assert answer["verdicts"][0]["verdict"]
+    assert answer["verdicts"][0]["runs"] == [f"{key} done: r001 was there already"]
+    asked[4] = str(tmp_path / "nowhere")
+    assert run(capsys, asked)[1]["verdicts"] == []
+
+
+def test_a_watch_on_the_simulated_earth_is_refused_unless_it_is_a_drill(
+    usgs: Usgs, ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_quake(usgs)
+    content = yaml.safe_load(service_file(ground, usgs).read_text())
+    preset = yaml.safe_load((ground / "preset.yaml").read_text())
+    (tmp_path / "preset.yaml").write_text(yaml.safe_dump(preset | SIMULATED))
+    service = tmp_path / "service.yaml"
+    for drill, right in ((False, 2), (True, 0)):
+        service.write_text(yaml.safe_dump(content | {"drill": drill}))
+        code, answer = run(capsys, arguments(service, tmp_path / "out", "--dry-run"))
+        assert code == right, answer
 
 
 def test_a_feed_that_is_down_is_exit_four(

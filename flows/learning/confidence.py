@@ -7,7 +7,8 @@ mean probability (isotonic regression); a class begins where it reaches what the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ from scipy.optimize import isotonic_regression
 from configs.checkpoint import Confidence
 from configs.clean import CleanConfig
 from configs.records import IGNORED
-from flows.learning.adapting import on
 from flows.learning.evaluate_cards import probability_of
+from inventory.outline.attributes import CONFIDENCES, confidence_of, limits_of
 from inventory.outline.split import split
 from models.inference.predict import Predictor
 from tiles.samples import SampleSet
@@ -37,63 +38,56 @@ def objects_of(predictor: Predictor, samples: SampleSet, splits: Sequence[str]) 
     """Return (mean probability, whether it is right) of each landslide that a checkpoint draws on
     some splits of a sample set.
     """
-    label = samples.label(samples.numbers(splits))
-    judged = label != IGNORED
-    probability = probability_of(on(predictor, samples), samples, judged)
+    label, rules = samples.label(samples.numbers(splits)), CleanConfig()
+    probability = probability_of(predictor, samples, label != IGNORED)
     called = np.isfinite(probability) & (probability >= predictor.card.threshold)
-    rules = CleanConfig()
-    numbers = split(called, probability, rules.split_depth or 1.0)
-    _, names = np.unique(numbers, return_inverse=True)
-    names = names.reshape(numbers.shape)
-    if numbers.min() > 0:
-        names = names + 1
-    count = int(names.max()) + 1
-    pixels = np.bincount(names.ravel(), minlength=count)
-    hit = np.bincount(names[label == 1], minlength=count)
-    total = np.bincount(names[called], weights=probability[called], minlength=count)
-    least = (rules.min_area_m2 or 0) / samples.card.origin.resolution_m**2
-    kept = (np.arange(count) > 0) & (pixels >= least)
-    return total[kept] / pixels[kept], hit[kept] >= _RIGHT_SHARE * pixels[kept]
+    numbers = split(called, probability, rules.split_depth)[called]
+    _, each, pixels = np.unique(numbers, return_inverse=True, return_counts=True)
+    mean = np.bincount(each, weights=probability[called]) / pixels
+    hit = np.bincount(each, weights=label[called] == 1)
+    kept = pixels >= (rules.min_area_m2 or 0) / samples.card.origin.resolution_m**2
+    return mean[kept], hit[kept] >= _RIGHT_SHARE * pixels[kept]
 
 
-def measure(
+def judged(
     predictor: Predictor, sets: Sequence[SampleSet], splits: Sequence[str]
-) -> Confidence | None:
-    """Return from which mean probability each class keeps its promise; None where too few
-    landslides were drawn on held-out ground to tell.
+) -> dict[tuple[str, str], Judgements]:
+    """Return (sample set, split) -> its landslides, of the splits that each set has."""
+    return {
+        (samples.name, name): objects_of(predictor, samples, [name])
+        for samples in sets
+        for name in splits
+        if name in samples.card.split_names.values()
+    }
+
+
+def promised(parts: Mapping[tuple[str, str], Judgements]) -> Confidence | None:
+    """Return from which mean probability each class keeps its promise, and how it was kept on
+    these parts; None where too few landslides were drawn on them to tell.
     """
-    parts = []
-    for samples in sets:
-        known = [name for name in splits if name in samples.card.split_names.values()]
-        if known:
-            parts.append(objects_of(predictor, samples, known))
-    if not parts:
+    if sum(len(mean) for mean, _ in parts.values()) < _LEAST_OBJECTS:
         return None
-    mean, right = (np.concatenate(column) for column in zip(*parts, strict=True))
-    if len(mean) < _LEAST_OBJECTS:
-        return None
-    return promised(mean, right, ", ".join(samples.name for samples in sets))
-
-
-def promised(mean: _Floats, right: NDArray[np.bool_], where: str) -> Confidence:
-    """Return the classes of landslides by mean probability `(n,)` and whether each is right."""
+    mean, right = (np.concatenate(column) for column in zip(*parts.values(), strict=True))
     order = np.argsort(mean, kind="stable")
     share = isotonic_regression(right[order].astype(np.float64)).x
-    high, medium = (
-        float(mean[order][share >= least][0]) if (share >= least).any() else np.inf
+    begins = [
+        round(float(mean[order][share >= least][0]), 4) if (share >= least).any() else None
         for least in PROMISES.values()
+    ]
+    made = Confidence(
+        high=begins[0],
+        medium=begins[1],
+        counts={},
+        right={},
+        measured_on=", ".join(dict.fromkeys(name for name, _ in parts)),
     )
-    classes = np.where(mean >= high, 0, np.where(mean >= medium, 1, 2))
-    counts = {name: int((classes == i).sum()) for i, name in enumerate((*PROMISES, "low"))}
-    shares = {
-        name: round(float(right[classes == i].mean()), 3)
-        for i, name in enumerate(counts)
-        if counts[name]
-    }
-    return Confidence(
-        high=round(high, 4) if high < np.inf else None,
-        medium=round(medium, 4) if medium < np.inf else None,
-        counts=counts,
-        right=shares,
-        measured_on=where,
-    )
+    return made.model_copy(update=kept(made, (mean, right)))
+
+
+def kept(made: Confidence, part: Judgements) -> dict[str, dict[str, Any]]:
+    """Return how landslides fall into classes (`counts`), and the share of each that is `right`."""
+    mean, right = part
+    names = confidence_of(mean, limits_of(CleanConfig(), made), False)
+    counts = {name: int((names == name).sum()) for name in CONFIDENCES}
+    shares = {name: round(float(right[names == name].mean()), 3) for name in counts if counts[name]}
+    return {"counts": counts, "right": shares}

@@ -111,6 +111,7 @@ _PATCH_METRICS = ("f1", "iou", "mcc")
 """Means over patches stand beside the pooled values: Yang et al. 2024 averages so, Gao et al. 2021
 to 004 count globally.
 """
+_TRAINED_HERE = "trained here"
 SHOWN = (
     "checkpoint",
     "trained on",
@@ -208,7 +209,7 @@ def ground(card: CheckpointCard, samples: SampleSet) -> str:
     known = {domain.name for domain in card.domains}
     pixels = {str(value) for name, value in card.training.items() if name.startswith("samples_")}
     here = samples.name in known or samples.card.fingerprint[:16] in pixels
-    return "trained here" if here else "not trained here"
+    return _TRAINED_HERE if here else "not trained here"
 
 
 def row(found: Checkpoint, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, Any]:
@@ -221,7 +222,8 @@ def row(found: Checkpoint, samples: SampleSet, splits: tuple[str, ...]) -> dict[
             "Choose another split.",
         )
     logger.info("%s on %s", card.name, samples.name)
-    if ground(card, samples) == "trained here":
+    where = ground(card, samples)
+    if where == _TRAINED_HERE:
         logger.warning(
             "`%s` was trained on `%s`: expect less on ground it has not seen",
             *(card.name, samples.name),
@@ -238,7 +240,7 @@ def row(found: Checkpoint, samples: SampleSet, splits: tuple[str, ...]) -> dict[
             f"{d.name}{' (simulated)' if d.simulated else ''}" for d in card.domains
         ),
         "test set": f"{samples.name}/{'+'.join(splits)}{about}",
-        "ground": ground(card, samples),
+        "ground": where,
         "threshold": card.threshold,
         **pooled.as_dict(),
         **_patch_means(called, truth, samples.card.chip_px),
@@ -315,8 +317,8 @@ def _objects(
     """Return the scores by landslide and by boundary: the checkpoint's told apart as an inventory
     has them, those of the labels the 8-connected groups of their mask.
     """
-    geobox, depth = samples.geobox, CleanConfig().split_depth
-    ours = split(called == 1, probability, depth) if depth else called == 1
+    geobox = samples.geobox
+    ours = split(called == 1, probability, CleanConfig().split_depth)
     frames = [
         gpd.GeoDataFrame(geometry=polygonise(objects, geobox.affine), crs=str(geobox.crs))
         for objects in (ours, truth == 1)

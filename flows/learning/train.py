@@ -18,7 +18,7 @@ from configs.errors import RequestError
 from configs.records import Level, Requires
 from configs.training import SampleLayout, Splits, TrainingConfig, read_training
 from flows.learning.adapting import Adapting
-from flows.learning.confidence import measure
+from flows.learning.confidence import judged, promised
 from flows.learning.evaluate_cards import probability_of, scores
 from flows.run.journal import Step, plain, progress
 from models.registry import Checkpoint
@@ -194,7 +194,8 @@ def train_card(
         score=lambda predictor: scores(predictor, config, sets),
     )
     held_out = (*config.splits.validation, *config.splits.test)
-    card = found.card.model_copy(update={"confidence": measure(found.load("cpu"), sets, held_out)})
+    promise = promised(judged(found.load("cpu"), sets, held_out))
+    card = found.card.model_copy(update={"confidence": promise})
     write_card(folder, card)
     state.forget(out / f".{config.name}.training")
     return Checkpoint(folder, card)

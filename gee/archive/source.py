@@ -150,20 +150,6 @@ class ArchiveSource:
                 ranked = self._ranked(when, group, area, geobox, event, windows)
                 scenes += [record(one) for one in ranked]
                 bright += [one.entry.id for one in ranked if one.too_bright]
-        files = sorted({raster.path for raster in self._rasters.values()})
-        megabytes = sum(path.stat().st_size for path in files) / 1e6
-        details = {
-            "manifest": self._path.name,
-            "manifest_sha256": hashlib.sha256(self._path.read_bytes()).hexdigest(),
-            "files": {
-                path.relative_to(self._folder.resolve()).as_posix(): path.stat().st_size
-                for path in files
-            },
-            "attribution": list(self.manifest.attribution),
-            FINGERPRINTS: fingerprints(self.manifest, self._folder),
-        }
-        if bright and self._reflectances():
-            details[DOUBTS] = [_too_bright(list(dict.fromkeys(bright)))]
         return Plan(
             measured,
             needs_elevation,
@@ -172,14 +158,32 @@ class ArchiveSource:
             event,
             windows,
             tuple(scenes),
-            megabytes=megabytes,
-            details=details,
+            megabytes=sum(path.stat().st_size for path in self._files()) / 1e6,
+            details=self._details(bright),
         )
 
-    def _reflectances(self) -> bool:
-        """Return whether the archive's numbers are meant as reflectance of Sentinel-2."""
-        manifest = self.manifest
-        return manifest.sensor == "sentinel-2" and manifest.level is not Level.DISPLAY
+    def _files(self) -> list[Path]:
+        """Return the files that have been opened."""
+        return sorted({raster.path for raster in self._rasters.values()})
+
+    def _details(self, bright: Iterable[str]) -> dict[str, Any]:
+        """Return what provenance says of the archive; `bright` are scenes without a dark pixel."""
+        manifest, root = self.manifest, self._folder.resolve()
+        details: dict[str, Any] = {
+            "manifest": self._path.name,
+            "manifest_sha256": hashlib.sha256(self._path.read_bytes()).hexdigest(),
+            "files": {p.relative_to(root).as_posix(): p.stat().st_size for p in self._files()},
+            "attribution": list(manifest.attribution),
+            FINGERPRINTS: fingerprints(manifest, self._folder),
+        }
+        doubted = ", ".join(dict.fromkeys(bright))
+        if doubted and manifest.sensor == "sentinel-2" and manifest.level is not Level.DISPLAY:
+            details[DOUBTS] = [
+                f"no pixel of {doubted} is darker than {OFFSET} in any band, as if the offset of "
+                "Sentinel-2 files since January 2022 were left in: give the bands `offset: -0.1` "
+                "in archive.yaml"
+            ]
+        return details
 
     def _measured(self, bands: Iterable[str]) -> tuple[tuple[str, ...], bool]:
         """Return (bands to pull, whether elevation is needed): terrain from the dem where there is
@@ -357,11 +361,3 @@ def open_archive(where: Path) -> Source:
 
 
 _: type[Source] = ArchiveSource
-
-
-def _too_bright(names: list[str]) -> str:
-    return (
-        f"no pixel of {', '.join(names)} is darker than {OFFSET} in any band, as if the offset of "
-        "Sentinel-2 files since January 2022 were left in: give the bands `offset: -0.1` in "
-        "archive.yaml"
-    )

@@ -23,7 +23,7 @@ from configs.records import Domain
 from inventory.outline.measure import Floats, Measures
 
 STATUSES = ("unreviewed", "confirmed", "dismissed")
-_CONFIDENCES = ("high", "medium", "low")
+CONFIDENCES = ("high", "medium", "low")
 KINDS = ("single", "complex")
 _COMPLEX_M2 = 1e6
 """From this size an outline is complex. Chosen: fewer than one in a thousand landslides of an event
@@ -150,7 +150,7 @@ def confidence_of(mean: Floats, limits: tuple[float, float], out_of_domain: Doma
     where nothing is known of the checkpoint.
     """
     names = np.where(mean >= limits[0], 0, np.where(mean >= limits[1], 1, 2))
-    return np.array(_CONFIDENCES, dtype=object)[
+    return np.array(CONFIDENCES, dtype=object)[
         np.maximum(names, 2 if out_of_domain == "unknown" else int(out_of_domain))
     ]
 

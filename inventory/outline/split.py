@@ -80,22 +80,25 @@ class Objects:
         return numbers[own.start - top : own.stop - top]
 
 
-def split(mask: NDArray[np.bool_], probability: NDArray[np.float32], depth: float) -> Ints:
+def split(mask: NDArray[np.bool_], probability: NDArray[np.float32], depth: float | None) -> Ints:
     """Return the number of each pixel's landslide, `(y, x)`, 0 outside `mask`: 1 + the place of its
     seed, counted row by row.
 
     Args:
         mask: `(y, x)` what is a landslide.
         probability: `(y, x)` 0-1, NaN where not known.
-        depth: how much lower than both peaks a saddle has to lie for them to be two.
+        depth: how much lower than both peaks a saddle has to lie for them to be two; None: what
+            touches is one.
     """
-    height = ndimage.gaussian_filter(np.nan_to_num(probability), _SMOOTH_PX)
     groups, count = ndimage.label(mask, _TOUCHING)
     place = np.arange(1, mask.size + 1, dtype=np.int64).reshape(mask.shape)
     first = np.zeros(count + 1, np.int64)
     inside = np.flatnonzero(mask)[::-1]  # the first pixel of each group is written last
     first[groups.ravel()[inside]] = inside + 1
     numbers: Ints = first[groups]
+    if depth is None:
+        return numbers
+    height = ndimage.gaussian_filter(np.nan_to_num(probability), _SMOOTH_PX)
     sizes = np.bincount(groups.ravel(), minlength=count + 1)
     for group, box in enumerate(ndimage.find_objects(groups), 1):
         if sizes[group] >= _LEAST_PX:
