@@ -1,4 +1,5 @@
-"""What a failed request means: wait, try again, ask for less, or stop with the remedy.
+"""What a failed request means: wait, try again, ask for less, or stop with the remedy. What the
+service itself refuses is sorted by `refusals`.
 
 The client's `EEException` carries only words; the HTTP status and headers are in the error it was
 raised from.
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from google.auth.exceptions import GoogleAuthError, TransportError
@@ -16,19 +16,11 @@ from googleapiclient.errors import HttpError
 
 from configs.errors import SourceError
 from gee.earthengine.rate_limit import retry_after_s
+from gee.earthengine.refusals import Cure, rule_for
 
 
 class Damaged(Exception):
     """A payload that is short, torn, zeroed or not what was asked for."""
-
-
-class Cure(Enum):
-    """What to do about a failure."""
-
-    WAIT = "rate limited"
-    AGAIN = "tried again"
-    SPLIT = "split"
-    STOP = "stopped"
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,6 @@ class _Handling:
     retry_after: float | None = None
 
 
-_TOO_MUCH: Final = ("memory limit", "timed out", "request size", "too many pixels")
 _SECRETS: Final = re.compile(
     r"ya29\.[\w.-]+|Bearer\s+\S+|-----BEGIN[\s\S]*?(?:-----END[^-]*-----|$)|\"?(?:refresh_token|access_token|assertion|"
     r"client_secret|private_key)\"?\s*[:=]\s*\S+",
@@ -85,42 +76,10 @@ def judge(error: Exception) -> _Handling:
 
 
 def _judge_answer(answer: HttpError, words: str) -> _Handling:
-    status, low = int(answer.resp.status), words.lower()
-    if status == 429 or (status == 403 and "ratelimitexceeded" in low.replace(" ", "")):
-        wait = retry_after_s(answer.resp.get("retry-after"))
-        return _Handling(
-            Cure.WAIT, SourceError(f"Earth Engine's quota is used up: {words}", _QUOTA), wait
-        )
-    if status >= 500 or status == 408:
-        return _Handling(
-            Cure.AGAIN,
-            SourceError(f"Earth Engine keeps failing ({status}): {words}", _LATER),
-            retry_after_s(answer.resp.get("retry-after")),
-        )
-    if status == 400 and any(sign in low for sign in _TOO_MUCH):
-        return _Handling(
-            Cure.SPLIT,
-            SourceError(f"Earth Engine cannot compute even a small block: {words}", _SMALLER),
-        )
-    return _Handling(Cure.STOP, _refusal(status, words))
-
-
-def _refusal(status: int, words: str) -> SourceError:
-    low = words.lower()
-    if status == 401:
-        return SourceError(f"the Earth Engine credentials are refused: {words}", _SIGN_IN)
-    if "not found" in low and status in (400, 404):
-        return SourceError(
-            f"Earth Engine does not have an asset or project asked for: {words}", _DOCTOR
-        )
-    if status == 403:
-        return SourceError(f"Earth Engine denies access: {words}", _PROJECT)
-    if "5000 elements" in low:
-        return SourceError(
-            f"too many scenes at once: {words}",
-            "Ask for a shorter --pre or --post window, or a smaller area.",
-        )
-    return SourceError(f"Earth Engine refused the request ({status}): {words}", _DOCTOR)
+    status = int(answer.resp.status)
+    rule = rule_for(status, words)
+    wait = retry_after_s(answer.resp.get("retry-after"))
+    return _Handling(rule.cure, SourceError(f"{rule.message}: {words}", rule.remedy), wait)
 
 
 _SIGN_IN: Final = (
@@ -128,20 +87,8 @@ _SIGN_IN: Final = (
     "still valid; "
     "`coslide doctor` tells which credentials are used."
 )
-_PROJECT: Final = (
-    "Register the project at https://console.cloud.google.com/earth-engine, and name one "
-    "that you may use: "
-    "`export EE_PROJECT=<project id>`."
-)
-_QUOTA: Final = (
-    "Wait and give the same command again: it goes on; or lower `source.earthengine.workers`."
-)
 _LATER: Final = "Give the same command again later: it goes on where it stopped."
 _NETWORK: Final = (
     "Check the network and proxy (`coslide doctor`), then give the same command again: it goes on."
-)
-_SMALLER: Final = (
-    "Lower `source.earthengine.scenes_per_tile` or shorten the windows, then "
-    "give the same command again."
 )
 _DOCTOR: Final = "Run `coslide doctor`; it names what is missing."

@@ -2,7 +2,8 @@
 what was seen.
 
 Clouds: Cloud Score+ where a scene has a match, s2cloudless where not, the scene classification
-where neither exists. SCL's own cloud class is not trusted beside Cloud Score+: it takes bright
+where neither exists, and the product's own masks in the first hours, when there is none of them.
+SCL's own cloud class is not trusted beside Cloud Score+: it takes bright
 fresh scars for clouds.
 """
 
@@ -38,7 +39,12 @@ _SCL_CLOUDS: Final = (8, 9, 10)
 """Sen2Cor scene classification: https://sentiwiki.copernicus.eu/web/s2-processing (medium, high
 probability, cirrus).
 """
-UNJUDGED: Final = "none"
+SCORED: Final = "cloud-score-plus"
+OWN_MASKS: Final = "l1c-masks"
+"""What the product brings along: opaque cloud, cirrus and snow at 60 m (MSK_CLASSI, from February
+2022 on), and before that QA60.
+"""
+_QA60_CLOUDS: Final = 1 << 10 | 1 << 11
 
 
 def _collection_of(config: EarthEngineConfig) -> str:
@@ -47,25 +53,41 @@ def _collection_of(config: EarthEngineConfig) -> str:
 
 
 def listing(config: EarthEngineConfig, area: Area, days: DateRange) -> dict[str, Any]:
-    """Return the questions about one window, for `scenes.ask`: the scenes, and which of them have
-    which cloud mask.
+    """Return the questions about some days, for `survey`: the scenes, and which of them have which
+    cloud mask. Metadata only: no pixel is looked at.
     """
-    region, scale = region_of(area), sampling_scale_m(area)
-    scored = between(assets.CLOUD_SCORE, region, days)
-    linked = between(_collection_of(config), region, days).linkCollection(scored, [SCORE])
+    region = region_of(area)
 
-    def with_share(image: Any) -> Any:
-        clear = ee.Image(image).select([SCORE]).gte(config.clear_score).unmask(0, False)
-        share = clear.reduceRegion(ee.Reducer.mean(), region, scale, bestEffort=True, maxPixels=1e7)
-        return ee.Image(image).set("clear", share.get(SCORE))
+    def indices(asset: str) -> Any:
+        return between(asset, region, days).aggregate_array("system:index")
 
-    properties = ("CLOUDY_PIXEL_PERCENTAGE", "MGRS_TILE", "clear")
+    properties = ("CLOUDY_PIXEL_PERCENTAGE", "MGRS_TILE")
     return {
-        "scenes": features(linked.map(with_share), properties),
-        "scored": scored.aggregate_array("system:index"),
-        "probable": between(assets.CLOUD_PROBABILITY, region, days).aggregate_array("system:index"),
-        "classified": between(assets.S2_SURFACE, region, days).aggregate_array("system:index"),
+        "scenes": features(between(_collection_of(config), region, days), properties),
+        "scored": indices(assets.CLOUD_SCORE),
+        "probable": indices(assets.CLOUD_PROBABILITY),
+        "classified": indices(assets.S2_SURFACE),
     }
+
+
+def shares(indices: Sequence[str], config: EarthEngineConfig, area: Area) -> Any:
+    """Return the question which share of the area is clear in some scenes: ``s0``, … -> 0-1.
+
+    The scenes are the bands of one image of the Cloud Score+ collection, so that one aggregation
+    answers for all of them; a scene that shows a part of the area only counts the rest as not
+    clear.
+    """
+    bands = [
+        ee.Image(f"{assets.CLOUD_SCORE}/{index}")
+        .select([SCORE])
+        .gte(config.clear_score)
+        .unmask(0, False)
+        .rename([f"s{place}"])
+        for place, index in enumerate(indices)
+    ]
+    return ee.Image.cat(bands).reduceRegion(
+        ee.Reducer.mean(), region_of(area), sampling_scale_m(area), bestEffort=True, maxPixels=1e7
+    )
 
 
 def read_listing(
@@ -77,11 +99,10 @@ def read_listing(
     found = []
     masks = {name: frozenset(answer[name]) for name in ("scored", "probable", "classified")}
     for one in read_features(answer["scenes"], _collection_of(config), when, "{MGRS_TILE}", area):
-        kinds = {"scored": "cloud-score-plus", "probable": "s2cloudless", "classified": "scl"}
-        clouds = next((kind for name, kind in kinds.items() if one.index in masks[name]), UNJUDGED)
-        share = one.scene.clear_fraction if clouds == "cloud-score-plus" else None
+        kinds = {"scored": SCORED, "probable": "s2cloudless", "classified": "scl"}
+        clouds = next((kind for name, kind in kinds.items() if one.index in masks[name]), OWN_MASKS)
         facts = {"clouds": clouds, "scl": one.index in masks["classified"]}
-        found.append(replace(one, scene=replace(one.scene, clear_fraction=share), facts=facts))
+        found.append(replace(one, facts=facts))
     return found
 
 
@@ -131,7 +152,8 @@ def _class(index: str, facts: Mapping[str, Any], config: EarthEngineConfig) -> A
     )
     scl = scl.unmask(0, False)
     shadow = scl.eq(SCL_SHADOW)
-    if facts["clouds"] == "cloud-score-plus":
+    snow = scl.eq(SCL_SNOW)
+    if facts["clouds"] == SCORED:
         score = ee.Image(f"{assets.CLOUD_SCORE}/{index}").select([SCORE]).unmask(0, False)
         cloud = score.lt(config.clear_score)
         shadow = shadow.And(
@@ -144,11 +166,30 @@ def _class(index: str, facts: Mapping[str, Any], config: EarthEngineConfig) -> A
             .unmask(100, False)
         )
         cloud = probability.gte(config.cloud_probability)
+    elif facts["clouds"] == OWN_MASKS:
+        cloud, snow = _own_masks(index)
     else:
         cloud = scl.gte(_SCL_CLOUDS[0]).And(scl.lte(_SCL_CLOUDS[-1]))
     return (
         ee.Image.constant(int(ObservationClass.CLEAR))
         .where(cloud, int(ObservationClass.CLOUD))
         .where(shadow, int(ObservationClass.SHADOW))
-        .where(scl.eq(SCL_SNOW), int(ObservationClass.SNOW))
+        .where(snow, int(ObservationClass.SNOW))
     )
+
+
+def _own_masks(index: str) -> tuple[Any, Any]:
+    """Return (cloud, snow) by the product's own masks; what neither of them judged is cloud."""
+    scene = ee.Image(f"{assets.S2_TOA}/{index}")
+    opaque, cirrus, ice = (
+        scene.select([f"MSK_CLASSI_{name}"]) for name in ("OPAQUE", "CIRRUS", "SNOW_ICE")
+    )
+    older = scene.select(["QA60"])
+    judged = opaque.mask().max(older.mask())
+    cloud = (
+        opaque.unmask(0, False)
+        .max(cirrus.unmask(0, False))
+        .max(older.unmask(0, False).toInt().bitwiseAnd(_QA60_CLOUDS).neq(0))
+        .gt(0)
+    )
+    return cloud.Or(judged.eq(0)), ice.unmask(0, False).gt(0)

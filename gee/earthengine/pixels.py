@@ -23,8 +23,9 @@ from pyproj import CRS
 from configs.earthengine import EarthEngineConfig
 from configs.errors import CoslideError, SourceError
 from gee.chunks import HANDS
-from gee.earthengine.failures import Cure, Damaged, judge
+from gee.earthengine.failures import Damaged, judge
 from gee.earthengine.rate_limit import Gate
+from gee.earthengine.refusals import Cure
 from gee.earthengine.usage import Account
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Puller:
         try:
             read: Layers = self._persist(lambda: self._request(image, layers, grid, check))
             return read
-        except _TooMuchError as error:
+        except TooMuchError as error:
             if max(height, width) <= SMALLEST_PX:
                 raise self._halt(error.error) from error
             self.account.add("split")
@@ -93,16 +94,26 @@ class Puller:
             )
             return self._in_four(image, layers, grid, check)
 
-    def ask(self, value: Any) -> Any:
+    def ask(self, value: Any, *, patient: bool = False) -> Any:
         """Return what a computed object of the client amounts to, in one round trip.
 
+        Args:
+            value: the computed object.
+            patient: wait where the service computes too much for others already, rather than say
+                that this is too much: for what cannot be made smaller.
+
         Raises:
+            TooMuchError: ask for less at once; asking the same again does not help.
             SourceError: nothing helped.
         """
-        try:
-            return self._persist(lambda: ee.data.computeValue(value))
-        except _TooMuchError as error:
-            raise self._halt(error.error) from error
+        self.account.add("questions")
+        return self._persist(lambda: ee.data.computeValue(value), shrinks=not patient)
+
+    def give_up(self, error: TooMuchError) -> SourceError:
+        """Return the error of a question that is too much however small, after which nothing more
+        is asked for.
+        """
+        return self._halt(error.error)
 
     def _in_four(self, image: Any, layers: Mapping[str, str], grid: GeoBox, check: Check) -> Layers:
         height, width = (int(n) for n in grid.shape)
@@ -116,8 +127,10 @@ class Puller:
                     )
         return out
 
-    def _persist(self, request: Callable[[], Any]) -> Any:
-        """Return what a request gives, tried until it succeeds or nothing can help."""
+    def _persist(self, request: Callable[[], Any], *, shrinks: bool = False) -> Any:
+        """Return what a request gives, tried until it succeeds or nothing can help; one that
+        `shrinks` is not tried again where less at once is the cure.
+        """
         tried = late = 0
         while True:
             ticket = self._gate.enter(self._config.workers, self._stopped)
@@ -129,16 +142,18 @@ class Puller:
                 raise
             except Exception as error:
                 handling = judge(error)
+                waits = handling.cure in (Cure.WAIT, Cure.SHRINK)
                 late += isinstance(error, TimeoutError)
-                if handling.cure is Cure.WAIT:
+                if waits:
                     self.account.add("rate_limited")
                     self._gate.refused(ticket, handling.retry_after)
             finally:
                 self._gate.leave()
-            if handling.cure is Cure.SPLIT or late >= _MOST_LATE:
-                raise _TooMuchError(handling.error)
+            less = handling.cure is Cure.SPLIT or (handling.cure is Cure.SHRINK and shrinks)
+            if less or late >= _MOST_LATE:
+                raise TooMuchError(handling.error)
             tried += handling.cure is Cure.AGAIN
-            waited = self._gate.refused_for_s if handling.cure is Cure.WAIT else 0.0
+            waited = self._gate.refused_for_s if waits else 0.0
             if (
                 handling.cure is Cure.STOP
                 or tried >= self._config.attempts
@@ -183,7 +198,7 @@ class Puller:
         return read
 
 
-class _TooMuchError(Exception):
+class TooMuchError(Exception):
     """The service cannot do so much at once."""
 
     def __init__(self, error: SourceError) -> None:

@@ -1,5 +1,5 @@
-"""From a request to a plan: one question to the service, then the choice of scenes, all before the
-first pixel.
+"""From a request to a plan: what bands it takes, which of the scenes found are used, and how many
+requests that will be, all before the first pixel.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import ee
 from odc.geo.geobox import GeoBox
 
 from configs.area import Area
@@ -18,7 +17,7 @@ from configs.earthengine import EarthEngineConfig
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Offer, Scene
-from gee.earthengine import assets, landsat, optical, radar, terrain
+from gee.earthengine import assets, radar
 from gee.earthengine.pixel_codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
 from gee.earthengine.scenes import Checkpoint, best_first, few_per_tile, usable
@@ -32,6 +31,10 @@ _NATIVE_MARGIN_PX: Final = 8
 SIDES_PX: Final = (768, 512, 256)
 """Sides a request may have: whole chunks, and at most 768 px (ten bands of a larger one come near
 the service's limits).
+"""
+COMPUTED_BYTES: Final = 80 * 2**20
+"""What one request may compute: "Output of image computation is too large (… > 80.0 MiB)", where
+every layer counts as doubles, whatever type it travels in.
 """
 USUAL_WAIT_S, USUAL_BYTES_PER_S = 1.0, 10e6
 """What a request waits and a connection carries, as the benchmark's loopback has it; only their
@@ -80,39 +83,6 @@ def wanted(bands: Iterable[str], offer: Offer) -> Wanted:
     return Wanted(parts["optical"], parts["radar"], "water" in still, "dem" in still)
 
 
-def question(
-    want: Wanted, dem: str, config: EarthEngineConfig, area: Area, windows: Windows
-) -> Any:
-    """Return everything a plan must know as one computed object."""
-    requested: dict[str, Any] = {}
-    for key, when in want.windows.items():
-        days = windows.pre if when is When.PRE else windows.post
-        if key.startswith("radar"):
-            requested[key] = radar.listing(area, days)
-        elif config.sensor == "landsat-8":
-            requested[key] = landsat.listing(area, days)
-        else:
-            requested[key] = optical.listing(config, area, days)
-    if want.elevation:
-        requested["dem"] = terrain.listing(dem, area)
-    return ee.Dictionary(requested)
-
-
-def read_answer(
-    answer: Mapping[str, Any], want: Wanted, config: EarthEngineConfig, area: Area
-) -> list[Checkpoint]:
-    """Return all scenes the service has in the windows asked for."""
-    found: list[Checkpoint] = []
-    for key, when in want.windows.items():
-        if key.startswith("radar"):
-            found += radar.read_listing(answer[key], when, area)
-        elif config.sensor == "landsat-8":
-            found += landsat.read_listing(answer[key], when, area)
-        else:
-            found += optical.read_listing(answer[key], config, when, area)
-    return found
-
-
 @dataclass(frozen=True)
 class Chosen:
     """The scenes a run uses, best first per window, and what was left."""
@@ -137,17 +107,12 @@ def choose(
     """
     held = usable(found, area, event, windows)
     radars = [one for one in held if one.scene.product == assets.S1_POWER]
-    judged = [
-        one
-        for one in held
-        if one.scene.product != assets.S1_POWER
-        and one.facts.get("clouds", "qa") != optical.UNJUDGED
-    ]
+    images = [one for one in held if one.scene.product != assets.S1_POWER]
     if want.radar:
         radars = radar.one_orbit(radars, want.radar, area)
     chosen: list[Checkpoint] = []
     for group, whens, instrument in (
-        (judged, want.optical, config.sensor),
+        (images, want.optical, config.sensor),
         (radars, want.radar, "sentinel-1"),
     ):
         for when in whens:
@@ -155,11 +120,8 @@ def choose(
             if not ordered:
                 raise _nothing(instrument, when, windows, area)
             chosen += few_per_tile(ordered, config.scenes_per_tile)
-    unjudged = sum(one.facts.get("clouds") == optical.UNJUDGED for one in held)
-    rest = len(held) - unjudged - len(chosen)
-    return Chosen(
-        tuple(chosen), {"no cloud mask": unjudged, "other orbit, or better ones of the tile": rest}
-    )
+    rest = len(held) - len(chosen)
+    return Chosen(tuple(chosen), {"other orbit, or better ones of the tile": rest})
 
 
 def _nothing(instrument: str, when: When, windows: Windows, area: Area) -> NothingToSeeError:
@@ -200,7 +162,13 @@ def choose_side(geobox: GeoBox, area: Area, want: Wanted, config: EarthEngineCon
         pixels = min(side, int(geobox.shape[0])) * min(side, int(geobox.shape[1]))
         return rounds * (USUAL_WAIT_S + pixels * _bytes_per_px(want) / USUAL_BYTES_PER_S)
 
-    return min(SIDES_PX, key=seconds)
+    fitting = [side for side in SIDES_PX if side**2 * 8 * _layers(want) <= COMPUTED_BYTES]
+    return min(fitting or SIDES_PX[-1:], key=seconds)
+
+
+def _layers(want: Wanted) -> int:
+    bands = sum(len(some) for group in (want.optical, want.radar) for some in group.values())
+    return bands + _code_bytes(want)
 
 
 def _bytes_per_px(want: Wanted) -> int:
@@ -220,10 +188,7 @@ def _code_bytes(want: Wanted) -> int:
 
 def estimate(blocks: Iterable[GeoBox], want: Wanted) -> tuple[int, float]:
     """Return (requests, megabytes) that a pull of these blocks will take, elevation included."""
-    per_px = _bytes_per_px(want)
-    layers = sum(
-        len(bands) for group in (want.optical, want.radar) for bands in group.values()
-    ) + _code_bytes(want)
+    per_px, layers = _bytes_per_px(want), _layers(want)
     requests, total = 1, 0.0
     for block in blocks:
         pixels = int(block.shape[0]) * int(block.shape[1])

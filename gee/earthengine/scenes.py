@@ -1,4 +1,4 @@
-"""Which scenes there are, told by the service in one round trip, and which of them a run uses,
+"""Which scenes there are, as the service tells (`survey` asks), and which of them a run uses,
 decided here.
 
 The choice is made on our side, in plain functions: the pixel requests then name every scene they
@@ -28,6 +28,8 @@ from configs.records import Scene
 YEAR_DAYS: Final = 365.25
 _USELESS_CLEAR: Final = 0.005
 """Clear share of the area below which a scene is only taken where nothing better is left."""
+_USELESS_CLOUD: Final = 0.995
+"""The same by the cloud share of the whole tile, where no clear share is known."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,14 @@ def best_first(
     return sorted(found, key=key)
 
 
+def is_useless(one: Checkpoint) -> bool:
+    """Return whether next to nothing of the area is clear in a scene, as far as is known."""
+    clear, cloud = one.scene.clear_fraction, one.scene.cloud_fraction
+    if clear is not None:
+        return clear < _USELESS_CLEAR
+    return cloud is not None and cloud > _USELESS_CLOUD
+
+
 def few_per_tile(ordered: Sequence[Checkpoint], most: int) -> list[Checkpoint]:
     """Return the first `most` scenes of each tile, those without a clear pixel only where nothing
     else is left.
@@ -177,10 +187,7 @@ def few_per_tile(ordered: Sequence[Checkpoint], most: int) -> list[Checkpoint]:
         by_tile[one.tile].append(one)
     kept: set[str] = set()
     for scenes in by_tile.values():
-        useless = [
-            one.scene.clear_fraction is not None and one.scene.clear_fraction < _USELESS_CLEAR
-            for one in scenes
-        ]
+        useless = [is_useless(one) for one in scenes]
         ranked = [
             one for _, one in sorted(zip(useless, scenes, strict=True), key=lambda pair: pair[0])
         ]

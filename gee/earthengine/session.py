@@ -27,7 +27,8 @@ from google.oauth2 import service_account
 
 from configs.earthengine import EarthEngineConfig
 from configs.errors import CoslideError, RequestError, SourceError
-from gee.earthengine.failures import Cure, judge, safe
+from gee.earthengine.failures import judge, safe
+from gee.earthengine.refusals import Cure
 from gee.earthengine.transport import Transport
 
 logger = logging.getLogger(__name__)

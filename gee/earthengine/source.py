@@ -20,7 +20,7 @@ from configs.bands import DERIVED, When, inputs_of
 from configs.earthengine import EarthEngineConfig
 from configs.event import Event, Windows
 from configs.records import Level, Offer, Scene
-from gee.earthengine import assets, landsat, optical, planning, radar, terrain
+from gee.earthengine import assets, landsat, optical, planning, radar, survey, terrain
 from gee.earthengine.block_request import BlockRequest
 from gee.earthengine.layers import Recipe
 from gee.earthengine.pixels import Puller
@@ -72,7 +72,7 @@ class EarthEngineSource:
     def plan(
         self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]
     ) -> Plan:
-        """Return the scenes a pull would use, found out in one round trip.
+        """Return the scenes a pull would use, found out by few small questions.
 
         Raises:
             NothingToSeeError: no scene in a window that `bands` needs.
@@ -84,11 +84,11 @@ class EarthEngineSource:
         want = planning.wanted(measured, self.offer())
         _, south, _, north = area.polygon.bounds
         dem = assets.choose_dem(self.config.dem, south, north)
-        answer = puller.ask(planning.question(want, dem, self.config, area, windows))
-        self.account.add("questions")
-        found = planning.read_answer(answer, want, self.config, area)
+        found = survey.scenes(puller, want.windows, self.config, area, event, windows)
         chosen = planning.choose(found, want, self.config, area, event, windows)
-        native = terrain.read_listing(answer["dem"], dem) if want.elevation else None
+        native = None
+        if want.elevation:
+            native = terrain.read_listing(puller.ask(terrain.listing(dem, area), patient=True), dem)
         return planning.plan_of(
             chosen, want, measured, geobox, area, event, windows, self.config, native
         )

