@@ -10,15 +10,15 @@ from pydantic import Field
 
 from configs.event import Frozen
 
-Export = Literal["geojson", "kml", "ems"]
+Export = Literal["geojson", "kml", "csv", "shapefile", "ems"]
 
 
 class ProductConfig(Frozen):
     """Further formats of the inventory."""
 
-    exports: tuple[Export, ...] = ("geojson", "kml")
-    """geojson (RFC 7946), kml (OGC KML 2.2), ems (GeoPackage in the shape of a Copernicus EMS
-    rapid-mapping vector package).
+    exports: tuple[Export, ...] = ("geojson", "kml", "csv", "shapefile")
+    """geojson (RFC 7946), kml (OGC KML 2.2), csv (a table, UTF-8), shapefile (zipped), ems
+    (GeoPackage in the shape of a Copernicus EMS rapid-mapping vector package).
     """
 
 

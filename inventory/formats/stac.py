@@ -41,6 +41,8 @@ _ROLES: dict[str, tuple[str, str, list[str]]] = {
     "observation.tif": (pystac.MediaType.COG, "What was seen of each pixel", ["data", "data-mask"]),
     "landslides.geojson": (pystac.MediaType.GEOJSON, "The landslides as GeoJSON", ["data"]),
     "landslides.kml": (pystac.MediaType.KML, "The landslides for virtual globes", ["data"]),
+    "landslides.csv": ("text/csv", "The landslides as a table", ["data"]),
+    "landslides-shapefile.zip": ("application/zip", "The landslides as a shapefile", ["data"]),
     "ems.gpkg": (
         "application/geopackage+sqlite3",
         "The landslides in the shape of a Copernicus EMS package",
