@@ -95,9 +95,9 @@ def _palette(
 def heat(probability: Rows, observation: Rows, largest_px: int) -> Image.Image:
     """Return landslide probability as colours, transparent below 0.05 and where not observed."""
     step = step_for(probability.shape, largest_px)
-    thin = thin(lambda rows: np.asarray(probability[rows, :]), int(probability.shape[0]), step)
+    coarse = thin(lambda rows: np.asarray(probability[rows, :]), int(probability.shape[0]), step)
     index = np.where(
-        np.isfinite(thin), np.clip(np.round(thin * (_LEVELS - 1)), 0, _LEVELS - 1) + 1, 0
+        np.isfinite(coarse), np.clip(np.round(coarse * (_LEVELS - 1)), 0, _LEVELS - 1) + 1, 0
     ).astype(np.uint8)
     first = int(np.ceil(0.05 * (_LEVELS - 1)))
     alphas = [0] * (1 + first) + [200] * (_LEVELS - first)

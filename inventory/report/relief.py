@@ -56,7 +56,9 @@ def shaded(stack: Stack, largest_px: int) -> NDArray[np.float32] | None:
     for name in ("dem", "hillshade"):
         if name in stack.band_names:
             found = thin(partial(stack.read, name), stack.shape[0], step)
-            return _lit(found, step * abs(stack.geobox.affine.a)) if name == "dem" else found / 255
+            if name == "dem":
+                return _lit(found, step * abs(stack.geobox.affine.a))
+            return (found / 255).astype(np.float32)
     return None
 
 
