@@ -1,5 +1,5 @@
-"""Everything a revision hands over, written into its folder: rasters, GeoPackage, report, preview,
-STAC item.
+"""Everything a revision hands over, written into its folder: rasters, GeoPackage, map, report,
+preview, STAC item.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from inventory.formats.layers import (
     unseen_layer,
 )
 from inventory.formats.stac import write_stac_item
+from inventory.mapsheet.write import write_maps
 from inventory.outline.outline import Inventory
 from inventory.report.pictures import write_preview
 from inventory.report.report import Page, write_report
@@ -171,6 +172,9 @@ def write_products(
         about, inventory, summary, inventory_layers(inventory)[0], area, scenes, unseen
     )
     products |= write_exports(folder, manner.product.exports, exported)
+    products |= write_maps(
+        folder, about, inventory, summary, stack, unseen, manner.product.map, manner.concern
+    )
     words = (*headline(summary), *verdict_words(reconciled.inventory), *reconciled.words)
     used_km2 = tuple(scenes.frame["used_km2"].tolist())
     page = Page(

@@ -48,6 +48,8 @@ _ROLES: dict[str, tuple[str, str, list[str]]] = {
         "The landslides in the shape of a Copernicus EMS package",
         ["data"],
     ),
+    "map.pdf": ("application/pdf", "Map to hand over, A4", ["overview"]),
+    "map-a3.pdf": ("application/pdf", "Map to hand over, A3", ["overview"]),
     "report.html": (pystac.MediaType.HTML, "Report for people", ["overview"]),
     "preview.png": (pystac.MediaType.PNG, "Preview", ["thumbnail"]),
     "selection.csv": ("text/csv", "MMD ranking of the checkpoints", ["metadata"]),

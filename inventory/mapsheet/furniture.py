@@ -125,8 +125,8 @@ def north_arrow(axes: Axes, frame: Frame, crs: str, size_pt: float, letter: str)
         )
     tip = spin @ np.array([0, 10.2 * mm]) + (x, y)
     axes.text(
-        *tip, letter, fontsize=size_pt * 1.3, fontweight="bold", ha="center", va="bottom", zorder=10,
-        path_effects=HALO,
+        *tip, letter, fontsize=size_pt * 1.3, fontweight="bold", ha="center", va="bottom",
+        zorder=10, path_effects=HALO,
     )  # fmt: skip
 
 
