@@ -43,6 +43,8 @@ class ProductConfig(Frozen):
     """geojson (RFC 7946), kml (OGC KML 2.2), csv (a table, UTF-8), shapefile (zipped), ems
     (GeoPackage in the shape of a Copernicus EMS rapid-mapping vector package).
     """
+    map: MapConfig = MapConfig()
+    """The map to hand over."""
 
 
 class AffectedConfig(Frozen):

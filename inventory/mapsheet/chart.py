@@ -115,7 +115,9 @@ def lonlat_bounds(frame: Frame, crs: str) -> basemap.Bounds:
 
 def path_of(polygon: Any) -> Outline:
     """Return polygons with their holes as one path."""
-    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
+    rings = [
+        shapely.get_coordinates(ring) for ring in shapely.get_rings(shapely.get_parts(polygon))
+    ]
     codes = [
         np.r_[Outline.MOVETO, [Outline.LINETO] * (len(ring) - 2), Outline.CLOSEPOLY]
         for ring in rings
@@ -125,9 +127,9 @@ def path_of(polygon: Any) -> Outline:
 
 def fill(axes: Axes, polygons: NDArray[Any], zorder: float, **style: Any) -> None:
     """Draw polygons."""
-    full = [path_of(each) for each in polygons if each is not None and not each.is_empty]
-    for outline in full:
-        axes.add_patch(PathPatch(outline, zorder=zorder, **style))
+    for each in polygons:
+        if each is not None and each.area > 0:
+            axes.add_patch(PathPatch(path_of(each), zorder=zorder, **style))
 
 
 def lines(axes: Axes, strokes: NDArray[Any], zorder: float, **style: Any) -> None:
@@ -193,7 +195,7 @@ def _landslides(axes: Axes, shown: Shown, frame: Frame) -> None:
     for zorder, name in enumerate(("low", "medium", "high")):
         mine = shown.landslides[shown.landslides["confidence"] == name].geometry.to_numpy()
         mine = shapely.simplify(mine, frame.mm * _FINEST_MM)
-        patches = [PathPatch(path_of(each)) for each in mine if not each.is_empty]
+        patches = [PathPatch(path_of(each)) for each in mine if each.area > 0]
         colour = CONFIDENCE[name]
         axes.add_collection(
             PatchCollection(patches, fc=colour + "d9", ec=colour, lw=0.35, zorder=5 + 0.1 * zorder)
@@ -226,7 +228,10 @@ def named_places(shown: Shown, frame: Frame, most: int) -> list[tuple[str, float
     else:
         found = basemap.places(lonlat_bounds(frame, shown.crs), most)
         turn = pyproj.Transformer.from_crs(WGS84, shown.crs, always_xy=True)
-        every = [(p.name, *map(float, turn.transform(p.lon, p.lat))) for p in found]
+        every = []
+        for p in found:
+            x, y = turn.transform(p.lon, p.lat)
+            every.append((p.name, float(x), float(y)))
     return [place for place in every if frame.holds(place[1], place[2])][:most]
 
 

@@ -70,7 +70,7 @@ def graticule(axes: Axes, frame: Frame, crs: str, size_pt: float, hemispheres: s
 
 def _tick(axes: Axes, frame: Frame, x: Any, y: Any, across: bool, words: str, size: float) -> None:
     gap = 1.0 * frame.mm
-    style = {"fontsize": size, "color": INK, "zorder": 10, "clip_on": False}
+    style: dict[str, Any] = {"fontsize": size, "color": INK, "zorder": 10, "clip_on": False}
     if across:
         at = float(np.interp(frame.south, y, x))
         if frame.west < at < frame.east:
@@ -125,7 +125,7 @@ def north_arrow(axes: Axes, frame: Frame, crs: str, size_pt: float, letter: str)
         )
     tip = spin @ np.array([0, 10.2 * mm]) + (x, y)
     axes.text(
-        *tip, letter, fontsize=size_pt * 1.3, fontweight="bold", ha="center", va="bottom",
+        float(tip[0]), float(tip[1]), letter, fontsize=size_pt * 1.3, fontweight="bold", ha="center", va="bottom",
         zorder=10, path_effects=HALO,
     )  # fmt: skip
 
@@ -161,10 +161,12 @@ def overview(axes: Axes, shown: Shown, wide_mm: float, high_mm: float, size_pt: 
     fill(axes, projected(basemap.shapes("lakes", bounds), crs), 1.5, fc=SEA, ec="none")
     lines(axes, projected(basemap.shapes("borders", bounds), crs), 2, color="#777777", lw=0.5)
     turn = pyproj.Transformer.from_crs(WGS84, crs, always_xy=True)
-    found = [
-        (p.name, *map(float, turn.transform(p.lon, p.lat))) for p in basemap.places(bounds, 30)
-    ]
-    label(axes, [one for one in found if frame.holds(one[1], one[2])][:9], frame, size_pt * 0.8)
+    found: list[tuple[str, float, float]] = []
+    for place in basemap.places(bounds, 30):
+        x, y = turn.transform(place.lon, place.lat)
+        if frame.holds(x, y):
+            found.append((place.name, float(x), float(y)))
+    label(axes, found[:9], frame, 0.8 * size_pt)
     least = 1.6 * frame.mm
     wide, high = max(east - west, least), max(north - south, least)
     x, y = (west + east - wide) / 2, (south + north - high) / 2

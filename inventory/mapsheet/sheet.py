@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pyproj
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -51,7 +52,7 @@ from inventory.outline.words import words_of
 from inventory.summary import Summary, headline, number
 
 _MOST_PLACES = {"a4": 18, "a3": 32}
-_STYLE = {
+_STYLE: Any = {
     "pdf.fonttype": 42,
     "pdf.compression": 9,
     "font.family": "DejaVu Sans",
@@ -142,7 +143,7 @@ def _entries(sheet: Sheet) -> list[tuple[str, dict[str, Any], str]]:
     """Return (kind, style, words) of the legend: only what the map shows."""
     w, shown = sheet.words, sheet.shown
     names = words_of(sheet.config.language)["confidence"]
-    entries = [
+    entries: list[tuple[str, dict[str, Any], str]] = [
         ("fill", {"fc": colour + "d9", "ec": colour}, w["confidence"].format(name=names[name]))
         for name, colour in CONFIDENCE.items()
     ]
@@ -203,7 +204,7 @@ def _foot(figure: Figure, paper: Paper, sheet: Sheet, frame: Frame, size: str) -
     axes, w, about = paper.axes(figure, paper.foot), sheet.words, sheet.shown.about
     column = Column(axes, paper.foot.width, paper.foot.height, 0.88 * paper.text_pt)
     scale = w["scale"].format(scale=f"{frame.scale:,.0f}".replace(",", " "), paper=w["paper"][size])
-    name = str(sheet.shown.stack.geobox.crs.proj.name)
+    name = pyproj.CRS(sheet.shown.crs).name
     lines = [f"{scale}  ·  {w['grid'].format(crs=name)}  ·  {_dates(about, w)}"]
     credit = w["sources"].format(
         imagery="; ".join((about.source, *about.attribution)).rstrip("."), base=basemap.CREDIT
@@ -252,5 +253,6 @@ def write_sheet(path: Path, sheet: Sheet, size: str) -> Path:
             "ModDate": shown.about.windows.as_of,
         }
         with replacing(path) as part, part.open("wb") as file:
-            FigureCanvasPdf(figure).print_pdf(file, metadata=metadata)
+            FigureCanvasPdf(figure)
+            figure.savefig(file, format="pdf", metadata=metadata)
     return path
