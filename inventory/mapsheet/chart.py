@@ -19,6 +19,7 @@ from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from configs.area import WGS84
+from configs.records import ObservationClass
 from configs.stack import Stack
 from inventory.about import About
 from inventory.colours import CONFIDENCE
@@ -28,10 +29,10 @@ from inventory.mapsheet.paper import Paper, printable, round_scale, width_mm
 from inventory.outline.outline import code_of
 from inventory.report.relief import shaded
 
-RELIEF = LinearSegmentedColormap.from_list("relief", ("#8f958c", "#f4f4ef", "#ffffff"))
+RELIEF = LinearSegmentedColormap.from_list("relief", ("#767d73", "#e6e7e0", "#ffffff"))
 GROUND, SEA, UNSEEN, AREA, ROAD = "#eeeee9", "#d6e6f0", "#6b7780", "#08306b", "#7a5c3e"
 HATCH = "////"
-SHAKING = "#6a3d9a"
+SHAKING, WATER = "#6a3d9a", "#9cc4dd"
 HALO = [patheffects.withStroke(linewidth=1.6, foreground="#ffffffd9")]
 _RELIEF_PX = {"a4": 1400, "a3": 2000}
 _COARSE_SCALE = 200_000
@@ -163,8 +164,7 @@ def draw(axes: Axes, shown: Shown, frame: Frame, size: str) -> None:
             fill(axes, edges, 2, fc=SEA if name == "lakes" else "none", ec="#4f88ad", lw=0.5)
     borders = projected(basemap.shapes("borders", bounds), shown.crs)
     lines(axes, borders, 2.1, color="#555555", lw=0.8, dashes=(6, 2, 1, 2))
-    unseen = shapely.simplify(shown.unseen.geometry.to_numpy(), frame.mm * 2 * _FINEST_MM)
-    fill(axes, unseen, 3, fc="#ffffff99", ec=UNSEEN, lw=0.2, hatch=HATCH, hatch_linewidth=0.45)
+    _unseen(axes, shown, frame)
     if shown.roads is not None:
         lines(axes, shown.roads.geometry.to_numpy(), 4, color="white", lw=1.5)
         lines(axes, shown.roads.geometry.to_numpy(), 4.1, color=ROAD, lw=0.7)
@@ -188,6 +188,15 @@ def _relief(axes: Axes, shown: Shown, size: str) -> None:
         masked, cmap=RELIEF, vmin=0.05, vmax=1, extent=(affine.c, right, low, affine.f), zorder=1
     )
     axes.set_autoscale_on(False)
+
+
+def _unseen(axes: Axes, shown: Shown, frame: Frame) -> None:
+    """Hatch what was not observed; water, where no landslide is looked for, is blue."""
+    shapes = shapely.simplify(shown.unseen.geometry.to_numpy(), frame.mm * 2 * _FINEST_MM)
+    wet = (shown.unseen["class"] == int(ObservationClass.WATER)).to_numpy(dtype=bool)
+    fill(axes, shapes[wet], 2.5, fc=WATER, ec=WATER, lw=0.3)
+    blind = shapes[~wet]
+    fill(axes, blind, 3, fc="#ffffff99", ec=UNSEEN, lw=0.2, hatch=HATCH, hatch_linewidth=0.45)
 
 
 def _landslides(axes: Axes, shown: Shown, frame: Frame) -> None:
@@ -236,10 +245,16 @@ def named_places(shown: Shown, frame: Frame, most: int) -> list[tuple[str, float
 
 
 def label(
-    axes: Axes, found: Sequence[tuple[str, float, float]], frame: Frame, size_pt: float
+    axes: Axes,
+    found: Sequence[tuple[str, float, float]],
+    frame: Frame,
+    size_pt: float,
+    avoid: tuple[float, float],
 ) -> None:
-    """Write names of places where they cover no earlier one and stay inside the frame."""
-    taken: list[Any] = []
+    """Write names of places where they cover no earlier one, nor the mark at `avoid`, and stay
+    inside the frame.
+    """
+    taken: list[Any] = [shapely.Point(avoid).buffer(1.8 * frame.mm)]
     high = 1.3 * size_pt * 0.35
     for name, x, y in found:
         words = printable(name)

@@ -28,17 +28,20 @@ from inventory.mapsheet.chart import (
 )
 from inventory.mapsheet.paper import INK, round_length
 
-_STEPS_MIN = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
+_STEPS_MIN = (0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
 """Usual spacings of a graticule in minutes of arc."""
 _OVERVIEW_KM = 600.0
 
 
 def degrees(value: float, hemispheres: str) -> str:
-    """Return an angle in degrees and minutes with its hemisphere."""
-    minutes = round(abs(value) * 60)
-    whole, rest = divmod(minutes, 60)
-    side = hemispheres[0] if value >= 0 else hemispheres[1]
-    return f"{whole}°{rest:02d}′{side}" if minutes else "0°"
+    """Return an angle in degrees, minutes and, where need be, seconds with its hemisphere."""
+    seconds = round(abs(value) * 3600)
+    if not seconds:
+        return "0°"
+    minutes, rest = divmod(seconds, 60)
+    whole, minutes = divmod(minutes, 60)
+    fine = f"{rest:02d}″" if rest else ""
+    return f"{whole}°{minutes:02d}′{fine}{hemispheres[0] if value >= 0 else hemispheres[1]}"
 
 
 def _spacing(span_deg: float) -> float:
@@ -125,8 +128,8 @@ def north_arrow(axes: Axes, frame: Frame, crs: str, size_pt: float, letter: str)
         )
     tip = spin @ np.array([0, 10.2 * mm]) + (x, y)
     axes.text(
-        float(tip[0]), float(tip[1]), letter, fontsize=size_pt * 1.3, fontweight="bold", ha="center", va="bottom",
-        zorder=10, path_effects=HALO,
+        float(tip[0]), float(tip[1]), letter, fontsize=size_pt * 1.3, fontweight="bold",
+        ha="center", va="bottom", zorder=10, path_effects=HALO,
     )  # fmt: skip
 
 
@@ -166,9 +169,9 @@ def overview(axes: Axes, shown: Shown, wide_mm: float, high_mm: float, size_pt: 
         x, y = turn.transform(place.lon, place.lat)
         if frame.holds(x, y):
             found.append((place.name, float(x), float(y)))
-    label(axes, found[:9], frame, 0.8 * size_pt)
+    star = epicentre(axes, shown.about, crs, 6)
+    label(axes, found[:9], frame, 0.8 * size_pt, star)
     least = 1.6 * frame.mm
     wide, high = max(east - west, least), max(north - south, least)
     x, y = (west + east - wide) / 2, (south + north - high) / 2
     axes.add_patch(Rectangle((x, y), wide, high, fc="none", ec="#d7191c", lw=1.3, zorder=8.5))
-    epicentre(axes, shown.about, crs, 7)

@@ -64,7 +64,7 @@ def _paper(width: float, height: float, text_pt: float, panel: float, head: floa
     )
 
 
-PAPERS = {"a4": _paper(297, 210, 6.6, 74, 22), "a3": _paper(420, 297, 8.4, 98, 28)}
+PAPERS = {"a4": _paper(297, 210, 7.2, 76, 23), "a3": _paper(420, 297, 9.8, 104, 31)}
 FILES = {"a4": "map.pdf", "a3": "map-a3.pdf"}
 
 

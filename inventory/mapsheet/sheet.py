@@ -30,6 +30,7 @@ from inventory.mapsheet.chart import (
     ROAD,
     SHAKING,
     UNSEEN,
+    WATER,
     Frame,
     Shown,
     draw,
@@ -83,10 +84,10 @@ class Sheet:
 def _facts(about: About, w: dict[str, Any]) -> str:
     event = about.event
     known = "%Y-%m-%d %H:%M UTC" if event.time_of_day_known else "%Y-%m-%d"
-    place = furniture.degrees(event.latitude, w["hemispheres"][:2])
+    place = furniture.degrees(round(event.latitude * 60) / 60, w["hemispheres"][:2])
     parts = [
         event.time.strftime(known),
-        f"{place} {furniture.degrees(event.longitude, w['hemispheres'][2:])}",
+        f"{place} {furniture.degrees(round(event.longitude * 60) / 60, w['hemispheres'][2:])}",
     ]
     if event.magnitude is not None:
         parts.insert(0, w["magnitude"].format(value=f"{event.magnitude:.1f}"))
@@ -120,9 +121,10 @@ def _head(figure: Figure, paper: Paper, sheet: Sheet) -> None:
         column.top -= 0.35 * column.line_mm
         column.left, column.width = 1.5, paper.head.width - 3
         start = column.top
+        column.top -= 0.25 * column.line_mm
         for words in (*first, *grave):
             column.say(words, bold=True, colour="white")
-        high = start - column.top + 0.3 * column.line_mm
+        high = start - column.top + 0.15 * column.line_mm
         axes.add_patch(
             Rectangle(
                 (0, start - high), paper.head.width, high, fc=WARN, ec="none", zorder=0,
@@ -149,6 +151,7 @@ def _entries(sheet: Sheet) -> list[tuple[str, dict[str, Any], str]]:
     ]
     entries += [
         ("fill", {"fc": "white", "ec": UNSEEN, "hatch": HATCH, "lw": 0.4}, w["not_observed"]),
+        ("fill", {"fc": WATER, "ec": WATER}, words_of(sheet.config.language)["classes"]["water"]),
         ("fill", {"fc": "none", "ec": AREA, "lw": 1.1}, w["area"]),
         ("mark", {"marker": "*", "mfc": "#ffd92f", "mec": "black", "ms": 8}, w["epicentre"]),
     ]
@@ -181,7 +184,7 @@ def _legend(column: Column, entries: Sequence[tuple[str, dict[str, Any], str]]) 
 
 def _panel(figure: Figure, paper: Paper, sheet: Sheet) -> None:
     w, box = sheet.words, paper.panel
-    high = 0.26 * box.height
+    high = 0.3 * box.height
     inset = paper.axes(figure, Box(box.left, box.bottom + box.height - high, box.width, high))
     inset.set_axis_on()
     inset.set(xticks=[], yticks=[])
@@ -237,8 +240,8 @@ def write_sheet(path: Path, sheet: Sheet, size: str) -> Path:
         draw(axes, shown, frame, size)
         small = 0.85 * paper.text_pt
         furniture.graticule(axes, frame, shown.crs, small, w["hemispheres"])
-        furniture.epicentre(axes, shown.about, shown.crs)
-        label(axes, named_places(shown, frame, _MOST_PLACES[size]), frame, paper.text_pt)
+        star = furniture.epicentre(axes, shown.about, shown.crs)
+        label(axes, named_places(shown, frame, _MOST_PLACES[size]), frame, paper.text_pt, star)
         furniture.scale_bar(axes, frame, small)
         furniture.north_arrow(axes, frame, shown.crs, paper.text_pt, w["north"])
         axes.set(xlim=(frame.west, frame.east), ylim=(frame.south, frame.north))
