@@ -33,7 +33,7 @@ RELIEF = LinearSegmentedColormap.from_list("relief", ("#767d73", "#e6e7e0", "#ff
 GROUND, SEA, UNSEEN, AREA, ROAD = "#eeeee9", "#d6e6f0", "#6b7780", "#08306b", "#7a5c3e"
 HATCH = "////"
 SHAKING, WATER = "#6a3d9a", "#9cc4dd"
-HALO = [patheffects.withStroke(linewidth=1.6, foreground="#ffffffd9")]
+_HALO = [patheffects.Stroke(linewidth=1.8, foreground="#ffffffd9")]
 _RELIEF_PX = {"a4": 1400, "a3": 2000}
 _COARSE_SCALE = 200_000
 """Denominator from which the packaged coast is fine enough to be drawn in the map."""
@@ -149,6 +149,13 @@ def projected(shapes: NDArray[Any], crs: str) -> NDArray[Any]:
     return np.asarray(moved)
 
 
+def haloed(axes: Axes, x: float, y: float, words: str, **style: Any) -> None:
+    """Write text with a light rim; the rim is drawn as shapes, the text itself can be searched."""
+    style = {"clip_on": True, "parse_math": False, "zorder": 8, **style}
+    axes.text(x, y, words, path_effects=_HALO, **style)
+    axes.text(x, y, words, **style)
+
+
 def draw(axes: Axes, shown: Shown, frame: Frame, size: str) -> None:
     """Draw everything that the map shows into axes of the window."""
     axes.set(xlim=(frame.west, frame.east), ylim=(frame.south, frame.north), aspect="equal")
@@ -221,10 +228,8 @@ def _shaking(axes: Axes, shown: Shown, frame: Frame) -> None:
         longest = max(shapely.get_parts(inside), key=lambda part: part.length, default=None)
         if longest is not None and not longest.is_empty:
             x, y = longest.interpolate(0.5, normalized=True).coords[0]
-            axes.text(
-                x, y, f"{float(value):g}", color=SHAKING, fontsize=7, ha="center", va="center",
-                path_effects=HALO, zorder=9, clip_on=True,
-            )  # fmt: skip
+            style = {"color": SHAKING, "fontsize": 7, "ha": "center", "va": "center", "zorder": 9}
+            haloed(axes, x, y, f"{float(value):g}", **style)
 
 
 def named_places(shown: Shown, frame: Frame, most: int) -> list[tuple[str, float, float]]:
@@ -268,8 +273,5 @@ def label(
             if inside and not any(box.intersects(each) for each in taken):
                 taken.append(box)
                 axes.plot(x, y, "o", ms=2.6, mfc="white", mec="black", mew=0.7, zorder=8)
-                axes.text(
-                    left, y, words, fontsize=size_pt, va="center_baseline", zorder=8,
-                    path_effects=HALO, parse_math=False,
-                )  # fmt: skip
+                haloed(axes, left, y, words, fontsize=size_pt, va="center_baseline")
                 break

@@ -16,11 +16,11 @@ from inventory.about import About
 from inventory.mapsheet import basemap
 from inventory.mapsheet.chart import (
     GROUND,
-    HALO,
     SEA,
     Frame,
     Shown,
     fill,
+    haloed,
     label,
     lines,
     lonlat_bounds,
@@ -127,10 +127,8 @@ def north_arrow(axes: Axes, frame: Frame, crs: str, size_pt: float, letter: str)
             Polygon(shape @ spin.T + (x, y), closed=True, fc=colour, ec=INK, lw=0.6, zorder=10)
         )
     tip = spin @ np.array([0, 10.2 * mm]) + (x, y)
-    axes.text(
-        float(tip[0]), float(tip[1]), letter, fontsize=size_pt * 1.3, fontweight="bold",
-        ha="center", va="bottom", zorder=10, path_effects=HALO,
-    )  # fmt: skip
+    style = {"fontsize": size_pt * 1.3, "fontweight": "bold", "ha": "center", "va": "bottom"}
+    haloed(axes, float(tip[0]), float(tip[1]), letter, zorder=10, **style)
 
 
 def epicentre(axes: Axes, about: About, crs: str, size: float = 11) -> tuple[float, float]:
