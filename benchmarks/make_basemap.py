@@ -1,4 +1,4 @@
-"""Make `inventory/mapsheet/data/earth.npz`: land, lakes, borders and places of the whole Earth.
+"""Make `inventory/data/earth.npz`: land, lakes, borders and places of the whole Earth.
 
 Land, lakes and borders are Natural Earth 1:10m (public domain, naturalearthdata.com); places of a
 thousand people and more are GeoNames (CC BY 4.0, geonames.org). Coordinates are whole thousandths
@@ -19,7 +19,7 @@ import numpy as np
 import pyogrio
 import shapely
 
-from inventory.mapsheet.basemap import PATH, UNITS_PER_DEGREE
+from inventory.basemap import PATH, UNITS_PER_DEGREE
 
 _TOLERANCE_DEG = 0.003
 _FEWEST_PEOPLE = 1000

@@ -20,7 +20,7 @@ from small_scene import GEOBOX, SmallScene, about, small_scene
 
 from configs.errors import RequestError
 from configs.product import MapConfig, ProductConfig
-from inventory.mapsheet import basemap
+from inventory import basemap
 from inventory.mapsheet.furniture import degrees
 from inventory.mapsheet.paper import round_length, round_scale, width_mm, wrapped
 from inventory.publish import Manner, write_products

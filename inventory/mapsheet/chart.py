@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from configs.area import WGS84
 from configs.records import ObservationClass
 from configs.stack import Stack
+from inventory import basemap
 from inventory.about import About
 from inventory.colours import CONFIDENCE
 from inventory.footprints import step_for
-from inventory.mapsheet import basemap
 from inventory.mapsheet.paper import Paper, printable, round_scale, width_mm
 from inventory.outline.outline import code_of
 from inventory.report.relief import shaded

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon, Rectangle
 
 from configs.area import WGS84
+from inventory import basemap
 from inventory.about import About
-from inventory.mapsheet import basemap
 from inventory.mapsheet.chart import (
     GROUND,
     SEA,

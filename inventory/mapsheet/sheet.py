@@ -21,9 +21,10 @@ from matplotlib.patches import Rectangle
 from configs.bands import When
 from configs.files import replacing
 from configs.product import MapConfig
+from inventory import basemap
 from inventory.about import About
 from inventory.colours import CONFIDENCE, OBSERVATION
-from inventory.mapsheet import basemap, furniture
+from inventory.mapsheet import furniture
 from inventory.mapsheet.chart import (
     AREA,
     HATCH,
