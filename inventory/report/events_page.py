@@ -23,9 +23,11 @@ from configs.files import read_yaml, write_text
 from configs.layout import EventFolder
 from inventory.basemap import shapes
 from inventory.outline.words import words_of
+from inventory.summary import number, percent
 
 FILE = "index.html"
 _LINKS = ("map.pdf", "report.html", "landslides.gpkg")
+_LONGEST_NOTE = 160
 _SMALLEST_DEG2 = 1.0
 """Islands smaller than this are left out of the map of the world."""
 _TOLERANCE_DEG = 0.3
@@ -49,6 +51,8 @@ class EventRow:
     mapped: str = ""
     properties: Mapping[str, Any] | None = None
     """Of the latest revision's STAC item."""
+    found: Mapping[str, str] | None = None
+    """Count, km² and the share seen, of the latest revision."""
     changes: str = ""
     links: tuple[tuple[str, str], ...] = ()
     """(file, address relative to the page)."""
@@ -70,6 +74,14 @@ def _changes(package: Path) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counted)
 
 
+def _found(properties: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "count": f"{int(properties['coslide:landslide_count']):,}",
+        "km2": number(float(properties["coslide:landslide_area_km2"])),
+        "seen": percent(float(properties["coslide:observed_fraction"])),
+    }
+
+
 def _row(event: EventFolder) -> EventRow:
     """Return what is known of an event.
 
@@ -83,6 +95,8 @@ def _row(event: EventFolder) -> EventRow:
     item = json.loads((layout.folder / "item.json").read_text(encoding="utf-8"))
     config = read_yaml(layout.config, "run")["event"]
     address = f"{quote(name)}/{layout.folder.name}"
+    if not (layout.folder / "landslides.gpkg").is_file():
+        raise FileNotFoundError(f"{name}/{layout.folder.name}/landslides.gpkg is missing")
     links = [(each, f"{address}/{each}") for each in _LINKS if (layout.folder / each).is_file()]
     links.append(("catalog.json", f"{quote(name)}/catalog.json"))
     magnitude = config.get("magnitude")
@@ -97,6 +111,7 @@ def _row(event: EventFolder) -> EventRow:
         number,
         str(item["properties"]["created"])[:16].replace("T", " "),
         dict(item["properties"]),
+        _found(item["properties"]),
         _changes(layout.folder / "landslides.gpkg"),
         tuple(links),
     )
@@ -118,10 +133,11 @@ def event_rows(out: Path) -> list[EventRow]:
             rows.append(_row(event))
         # Whatever lies in a damaged folder, the other events must be shown.
         except Exception as error:
-            rows.append(EventRow(path.name, path.name, "damaged", f"{error}".splitlines()[0][:200]))
-    rows.sort(key=lambda row: (row.state == "damaged", row.mapped), reverse=False)
-    healthy = [row for row in rows if row.state != "damaged"]
-    return [*reversed(healthy), *(row for row in rows if row.state == "damaged")]
+            told = str(error).replace(f"{out}/", "").replace(f"{out.resolve()}/", "")
+            note = told.splitlines()[0][:_LONGEST_NOTE] if told else ""
+            rows.append(EventRow(path.name, path.name, "damaged", note))
+    rows.sort(key=lambda row: row.mapped, reverse=True)
+    return sorted(rows, key=lambda row: row.state == "damaged")
 
 
 @cache
