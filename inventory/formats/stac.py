@@ -48,6 +48,7 @@ _ROLES: dict[str, tuple[str, str, list[str]]] = {
         "The landslides in the shape of a Copernicus EMS package",
         ["data"],
     ),
+    "landslides.qgz": ("application/zip", "QGIS project over the files beside it", ["overview"]),
     "map.pdf": ("application/pdf", "Map to hand over, A4", ["overview"]),
     "map-a3.pdf": ("application/pdf", "Map to hand over, A3", ["overview"]),
     "report.html": (pystac.MediaType.HTML, "Report for people", ["overview"]),
