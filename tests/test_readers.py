@@ -92,14 +92,13 @@ else:
 settings.setLayers(shown)
 settings.setOutputSize(QSize(640, 480))
 settings.setDestinationCrs(project.crs())
-settings.setExtent(project.mapLayers()["area"].extent())
+settings.setExtent(project.mapLayers()["coslide_layer_area"].extent())
 job = QgsMapRendererSequentialJob(settings)
 job.start()
 job.waitForFinished()
 job.renderedImage().save(sys.argv[2])
-told = {"opened": opened, "layers": layers, "crs": project.crs().authid(), "title": project.title(),
-        "groups": [group.name() for group in root.children()], "absolute": project.absoluteFilePath(),
-        "order": [layer.name() for layer in root.checkedLayers()],
+told = {"opened": opened, "layers": layers, "crs": project.crs().authid(),
+        "groups": [group.name() for group in root.children()],
         "errors": [each.message for each in job.errors()]}
 print(json.dumps(told))
 """

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pyproj
@@ -55,11 +56,16 @@ def _crs(parent: ET.Element, tag: str, crs: str) -> None:
     ET.SubElement(inner, "description").text = known.name
 
 
+def _identity(name: str) -> str:
+    """Return the id of a layer; QGIS gives new ones to layers whose id is short."""
+    return f"coslide_layer_{name}"
+
+
 def _map_layer(
     parent: ET.Element, kind: str, name: str, title: str, source: str, crs: str
 ) -> ET.Element:
     layer = ET.SubElement(parent, "maplayer", type=kind, refreshOnNotifyEnabled="0")
-    ET.SubElement(layer, "id").text = name
+    ET.SubElement(layer, "id").text = _identity(name)
     ET.SubElement(layer, "datasource").text = source
     ET.SubElement(layer, "layername").text = title
     _crs(layer, "srs", crs)
@@ -84,21 +90,16 @@ def _raster(parent: ET.Element, raster: _Raster, crs: str) -> None:
     element = _map_layer(parent, "raster", raster.name, raster.title, source, crs)
     ET.SubElement(element, "provider").text = "gdal"
     pipe = ET.SubElement(element, "pipe")
-    common = {"band": "1", "opacity": "0.8", "alphaBand": "-1"}
+    common: dict[str, Any] = {"band": "1", "opacity": "0.8", "alphaBand": "-1"}
     if raster.name == "observation":
         drawn = ET.SubElement(pipe, "rasterrenderer", type="paletted", **common)
         palette = ET.SubElement(drawn, "colorPalette")
-        for value, (name, colour) in OBSERVATION.items():
+        for kind, (name, colour) in OBSERVATION.items():
             ET.SubElement(
-                palette,
-                "paletteEntry",
-                value=str(int(value)),
-                color=colour,
-                label=name,
-                alpha="255",
+                palette, "paletteEntry", value=str(int(kind)), color=colour, label=name, alpha="255"
             )
         return
-    limits = {"classificationMin": "0", "classificationMax": "1"}
+    limits: dict[str, Any] = {"classificationMin": "0", "classificationMax": "1"}
     drawn = ET.SubElement(pipe, "rasterrenderer", type="singlebandpseudocolor", **common, **limits)
     shader = ET.SubElement(ET.SubElement(drawn, "rastershader"), "colorrampshader")
     for name, text in (
@@ -116,7 +117,7 @@ def _raster(parent: ET.Element, raster: _Raster, crs: str) -> None:
 def _tree_layer(parent: ET.Element, name: str, title: str, source: str, provider: str) -> None:
     shown = "Qt::Unchecked" if name in _SWITCHED_OFF else "Qt::Checked"
     ET.SubElement(
-        parent, "layer-tree-layer", id=name, name=title, source=source, providerKey=provider,
+        parent, "layer-tree-layer", id=_identity(name), name=title, source=source, providerKey=provider,
         checked=shown, expanded=str(int(name == "landslides")),
     )  # fmt: skip
 
@@ -176,8 +177,11 @@ def write_project(
         _vector(held, layer, package)
     for raster in _RASTERS:
         _raster(held, raster, crs)
-    paths = ET.SubElement(ET.SubElement(root, "properties"), "Paths")
+    properties = ET.SubElement(root, "properties")
+    paths = ET.SubElement(properties, "Paths")
     ET.SubElement(paths, "Absolute", type="bool").text = "false"
+    system = ET.SubElement(properties, "SpatialRefSys")
+    ET.SubElement(system, "ProjectionsEnabled", type="int").text = "1"
     text = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ET.tostring(
         root, encoding="unicode"
     )
