@@ -117,8 +117,8 @@ def _raster(parent: ET.Element, raster: _Raster, crs: str) -> None:
 def _tree_layer(parent: ET.Element, name: str, title: str, source: str, provider: str) -> None:
     shown = "Qt::Unchecked" if name in _SWITCHED_OFF else "Qt::Checked"
     ET.SubElement(
-        parent, "layer-tree-layer", id=_identity(name), name=title, source=source, providerKey=provider,
-        checked=shown, expanded=str(int(name == "landslides")),
+        parent, "layer-tree-layer", id=_identity(name), name=title, source=source,
+        providerKey=provider, checked=shown, expanded=str(int(name == "landslides")),
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ from inventory.report.relief import stretched, terrain, thin
 _NATURAL = ("B4", "B3", "B2")
 NOT_IMAGED = "#2b3138"
 """Ground of the report's map."""
-_HEAT = ((0.0, "#ffffb2"), (0.25, "#fecc5c"), (0.5, "#fd8d3c"), (0.75, "#f03b20"), (1.0, "#bd0026"))
+HEAT = ((0.0, "#ffffb2"), (0.25, "#fecc5c"), (0.5, "#fd8d3c"), (0.75, "#f03b20"), (1.0, "#bd0026"))
 """Probability to colour, ColorBrewer YlOrRd."""
 _LEVELS = 32
 """Steps of probability in the picture."""
@@ -75,8 +75,8 @@ def natural(stack: Stack, when: When, largest_px: int) -> Image.Image | None:
 
 def _heat_table() -> NDArray[np.uint8]:
     at = np.linspace(0, 1, _LEVELS)
-    stops = [stop for stop, _ in _HEAT]
-    colours = np.array([rgb(colour) for _, colour in _HEAT], float)
+    stops = [stop for stop, _ in HEAT]
+    colours = np.array([rgb(colour) for _, colour in HEAT], float)
     return np.stack([np.interp(at, stops, colours[:, i]) for i in range(3)], axis=1).astype(
         np.uint8
     )
