@@ -392,6 +392,7 @@ def test_every_tick_lies_inside_its_plot(limits: tuple[float, float]) -> None:
 
 def test_probability_and_confidence_are_explained_where_they_stand(report: Path) -> None:
     html = report.read_text()
-    keys = html[html.index('<ul class="keys">') : html.index("<h2>", html.index("keys"))]
+    start = html.index('<ul class="keys">')
+    keys = html[start : html.index("<h2>", start)]
     assert 'id="key-probability"' in keys
     assert "Confidence says how often landslides like this one are right" in keys
