@@ -18,12 +18,16 @@ import shapely
 import yaml
 from small_scene import GEOBOX, SmallScene, about, small_scene
 
+from configs.area import Area
 from configs.errors import RequestError
 from configs.product import MapConfig, ProductConfig
 from inventory import basemap
+from inventory.mapsheet.chart import Shown
 from inventory.mapsheet.furniture import degrees
 from inventory.mapsheet.paper import round_length, round_scale, width_mm, wrapped
+from inventory.mapsheet.sheet import Sheet, write_sheet
 from inventory.publish import Manner, write_products
+from inventory.summary import count_seen, summarise
 
 TITLE = "A quake\x07 at $x^2$ æ 山 <b>"
 OWN = MapConfig(publisher="Survey of X", contact="maps@example.org", licence="CC BY 4.0")
@@ -167,3 +171,15 @@ def test_the_packaged_earth_is_where_it_should_be() -> None:
     assert shapely.union_all(across).contains(shapely.Point(176.5, -38.5))
     assert basemap.places((141.5, 42.5, 142.5, 43), 1)[0].name == "Tomakomai"
     assert basemap.places((177, -40, 183, -17), 1)[0].lon <= 183
+
+
+def test_a_wide_map_draws_coast_and_places(scene: SmallScene, tmp_path: Path) -> None:
+    wide = Area(shapely.box(140.0, 41.8, 143.5, 43.6), "bounds")
+    run, inventory = replace(about(), area=wide), scene.outline()
+    unseen = gpd.GeoDataFrame({"class": []}, geometry=[], crs="EPSG:32654")
+    crs = "EPSG:32654"
+    shown = Shown(run, scene.stack, inventory.landslides, unseen, wide.projected(crs))
+    summary = summarise(inventory, count_seen(scene.probability, scene.observation), run)
+    path = write_sheet(tmp_path / "map.pdf", Sheet(shown, summary, OWN), "a4")
+    text = _text(path)
+    assert all(words in text for words in ("Sapporo", "Tomakomai", "1 : 2 000 000"))
