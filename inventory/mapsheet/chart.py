@@ -254,12 +254,12 @@ def label(
     found: Sequence[tuple[str, float, float]],
     frame: Frame,
     size_pt: float,
-    avoid: tuple[float, float],
+    avoid: Sequence[Any],
 ) -> None:
-    """Write names of places where they cover no earlier one, nor the mark at `avoid`, and stay
-    inside the frame.
+    """Write names of places where they cover no earlier one, nor a shape to avoid, and stay inside
+    the frame.
     """
-    taken: list[Any] = [shapely.Point(avoid).buffer(1.8 * frame.mm)]
+    taken = list(avoid)
     high = 1.3 * size_pt * 0.35
     for name, x, y in found:
         words = printable(name)
@@ -269,6 +269,7 @@ def label(
             box = shapely.box(
                 left, y - high / 2 * frame.mm, left + wide * frame.mm, y + high / 2 * frame.mm
             )
+            box = box.union(shapely.Point(x, y).buffer(0.6 * frame.mm)).envelope
             inside = frame.holds(*box.bounds[:2]) and frame.holds(*box.bounds[2:])
             if inside and not any(box.intersects(each) for each in taken):
                 taken.append(box)

@@ -139,6 +139,21 @@ def epicentre(axes: Axes, about: About, crs: str, size: float = 11) -> tuple[flo
     return float(x), float(y)
 
 
+def marked(at: tuple[float, float], frame: Frame) -> Any:
+    """Return the ground that a mark covers."""
+    return shapely.Point(at).buffer(1.8 * frame.mm)
+
+
+def corners(frame: Frame) -> list[Any]:
+    """Return the ground under scale bar and north arrow."""
+    wide = round_length(0.24 * (frame.east - frame.west)) + 15 * frame.mm
+    bar = shapely.box(frame.west, frame.south, frame.west + wide, frame.south + 13 * frame.mm)
+    arrow = shapely.box(
+        frame.east - 14 * frame.mm, frame.north - 18 * frame.mm, frame.east, frame.north
+    )
+    return [bar, arrow]
+
+
 def overview(axes: Axes, shown: Shown, wide_mm: float, high_mm: float, size_pt: float) -> None:
     """Draw where on Earth the map lies: land, borders, a few places, the area in a rectangle."""
     lon, lat = shown.about.area.centre
@@ -168,7 +183,7 @@ def overview(axes: Axes, shown: Shown, wide_mm: float, high_mm: float, size_pt: 
         if frame.holds(x, y):
             found.append((place.name, float(x), float(y)))
     star = epicentre(axes, shown.about, crs, 6)
-    label(axes, found[:9], frame, 0.8 * size_pt, star)
+    label(axes, found[:9], frame, 0.8 * size_pt, [marked(star, frame)])
     least = 1.6 * frame.mm
     wide, high = max(east - west, least), max(north - south, least)
     x, y = (west + east - wide) / 2, (south + north - high) / 2

@@ -242,7 +242,8 @@ def write_sheet(path: Path, sheet: Sheet, size: str) -> Path:
         small = 0.85 * paper.text_pt
         furniture.graticule(axes, frame, shown.crs, small, w["hemispheres"])
         star = furniture.epicentre(axes, shown.about, shown.crs)
-        label(axes, named_places(shown, frame, _MOST_PLACES[size]), frame, paper.text_pt, star)
+        avoid = [furniture.marked(star, frame), *furniture.corners(frame)]
+        label(axes, named_places(shown, frame, _MOST_PLACES[size]), frame, paper.text_pt, avoid)
         furniture.scale_bar(axes, frame, small)
         furniture.north_arrow(axes, frame, shown.crs, paper.text_pt, w["north"])
         axes.set(xlim=(frame.west, frame.east), ylim=(frame.south, frame.north))
