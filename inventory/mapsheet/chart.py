@@ -266,7 +266,7 @@ def label(
         wide = width_mm(words, size_pt) + 1
         for side in (1, -1):
             left = x + (1.2 if side > 0 else -1.2 - wide) * frame.mm
-            box = shapely.box(
+            box: Any = shapely.box(
                 left, y - high / 2 * frame.mm, left + wide * frame.mm, y + high / 2 * frame.mm
             )
             box = box.union(shapely.Point(x, y).buffer(0.6 * frame.mm)).envelope
