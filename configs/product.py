@@ -10,16 +10,41 @@ from pydantic import Field
 
 from configs.event import Frozen
 
-Export = Literal["geojson", "kml", "ems"]
+Export = Literal["geojson", "kml", "csv", "shapefile", "ems"]
+
+
+class MapConfig(Frozen):
+    """The map to hand over (PDF), and whose it is."""
+
+    sheets: tuple[Literal["a4", "a3"], ...] = ("a4", "a3")
+    """map.pdf (A4), map-a3.pdf (A3); none where empty."""
+    language: Literal["en", "es"] = "en"
+    """Of the map; its words are `inventory/templates/words.LANGUAGE.yaml`."""
+    publisher: str | None = None
+    """Who hands the map over."""
+    contact: str | None = None
+    """Where to ask: an address, a telephone number."""
+    licence: str | None = None
+    """Terms the map is handed over under."""
+    places: str | None = None
+    """Points with a field `name`, ``FILE[:LAYER]``, instead of the packaged GeoNames."""
+    roads: str | None = None
+    """Lines, ``FILE[:LAYER]``; `affected.roads` where null. No roads are packaged."""
+    shaking: str | None = None
+    """Contours of a ShakeMap, ``FILE[:LAYER]``: lines with a field `value`, as USGS's cont_mi.json
+    has them.
+    """
 
 
 class ProductConfig(Frozen):
     """Further formats of the inventory."""
 
-    exports: tuple[Export, ...] = ("geojson", "kml")
-    """geojson (RFC 7946), kml (OGC KML 2.2), ems (GeoPackage in the shape of a Copernicus EMS
-    rapid-mapping vector package).
+    exports: tuple[Export, ...] = ("geojson", "kml", "csv", "shapefile")
+    """geojson (RFC 7946), kml (OGC KML 2.2), csv (a table, UTF-8), shapefile (zipped), ems
+    (GeoPackage in the shape of a Copernicus EMS rapid-mapping vector package).
     """
+    map: MapConfig = MapConfig()
+    """The map to hand over."""
 
 
 class AffectedConfig(Frozen):

@@ -33,6 +33,7 @@ from inventory.formats.cog import burnt
 from inventory.formats.stac import write_event_catalog, write_root_catalog
 from inventory.outline.outline import Inventory, outline
 from inventory.publish import Manner, write_item, write_products
+from inventory.report.events_page import write_events_page
 from inventory.revisions.review import Review
 from models import registry
 from models.architectures import INDEX
@@ -181,6 +182,7 @@ def publish(
         event_state.published(event, run, number, published.summary.observed_fraction)
     with workspace.waiting(event.folder.parent / ".catalog.lock"):
         write_root_catalog(event.folder.parent)
+        write_events_page(event.folder.parent)
     names = sorted(
         path.name
         for path in revision.folder.iterdir()

@@ -1,5 +1,5 @@
-"""Everything a revision hands over, written into its folder: rasters, GeoPackage, report, preview,
-STAC item.
+"""Everything a revision hands over, written into its folder: rasters, GeoPackage, map, report,
+preview, STAC item.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ from inventory.formats.layers import (
     scenes_layer,
     unseen_layer,
 )
+from inventory.formats.project import FILE as PROJECT
+from inventory.formats.project import write_project
 from inventory.formats.stac import write_stac_item
+from inventory.mapsheet.write import write_maps
 from inventory.outline.outline import Inventory
 from inventory.report.pictures import write_preview
 from inventory.report.report import Page, write_report
@@ -166,11 +169,19 @@ def write_products(
         area,
         event_layer(about, summary, inventory),
     ]
-    products[GEOPACKAGE] = _geopackage(folder, inventory, reconciled, summary, about, own)
+    layers = [*_layers(inventory, reconciled), *own]
+    products[GEOPACKAGE] = _geopackage(folder, inventory, reconciled, summary, about, layers)
+    spoken = (*headline(summary), *about.warnings)
+    products[PROJECT] = write_project(
+        folder / PROJECT, about.name, spoken, layers, about.windows.as_of
+    )
     exported = Exported(
         about, inventory, summary, inventory_layers(inventory)[0], area, scenes, unseen
     )
     products |= write_exports(folder, manner.product.exports, exported)
+    products |= write_maps(
+        folder, about, inventory, summary, stack, unseen, manner.product.map, manner.concern
+    )
     words = (*headline(summary), *verdict_words(reconciled.inventory), *reconciled.words)
     used_km2 = tuple(scenes.frame["used_km2"].tolist())
     page = Page(
@@ -192,21 +203,24 @@ def write_products(
     return Published(about, inventory, summary, products, words)
 
 
+def _layers(inventory: Inventory, reconciled: Reconciled) -> list[Layer]:
+    """Return the layers of landslides (dismissed ones too) and of what changed."""
+    layers = inventory_layers(_dismissed_too(inventory, reconciled.inventory))
+    layers.append(affected_area_layer(inventory))
+    if reconciled.matched is not None:
+        layers.append(changes_layer(reconciled.matched.changes))
+    return layers
+
+
 def _geopackage(
     folder: Path,
     inventory: Inventory,
     reconciled: Reconciled,
     summary: Summary,
     about: About,
-    own: list[Layer],
+    layers: list[Layer],
 ) -> Path:
-    """Return the GeoPackage: landslides (dismissed ones too), what changed, and the run's own
-    layers.
-    """
-    layers = inventory_layers(_dismissed_too(inventory, reconciled.inventory))
-    layers.append(affected_area_layer(inventory))
-    if reconciled.matched is not None:
-        layers.append(changes_layer(reconciled.matched.changes))
+    """Return the GeoPackage of the layers, with what it says of itself."""
     metadata = {
         **inventory_metadata(inventory),
         "words": headline(summary),
@@ -215,7 +229,7 @@ def _geopackage(
         "as_of": about.stamp,
         "verdicts": verdicts_of(reconciled.inventory),
     }
-    return write_geopackage(folder / GEOPACKAGE, [*layers, *own], metadata, about.stamp)
+    return write_geopackage(folder / GEOPACKAGE, layers, metadata, about.stamp)
 
 
 def write_item(folder: Path, published: Published) -> Path:

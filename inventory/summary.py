@@ -269,6 +269,16 @@ def _promise(summary: Summary, language: str) -> list[str]:
     return [words["headline"]["promise"].format(told=told, where=made.measured_on)]
 
 
+def confidence_explained(summary: Summary, language: str = LANGUAGE) -> str:
+    """Return what stands beside the colours of confidence: what the words mean, how often they were
+    right and where that was measured.
+    """
+    w = words_of(language)
+    if summary.out_of_domain:
+        return str(w["confidence_low"])
+    return " ".join([w["confidence_help"], *_promise(summary, language)])
+
+
 def _beside(summary: Summary, w: Mapping[str, str]) -> list[str]:
     """Return what colour alone maps, and how much of it is in the inventory."""
     beside = summary.beside

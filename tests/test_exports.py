@@ -4,7 +4,9 @@ of Copernicus EMS.
 
 from __future__ import annotations
 
+import csv
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,12 @@ from inventory.formats.ems import image_of
 from inventory.formats.exports import FILES
 from inventory.formats.geojson import bbox_of, in_lonlat, write_geojson
 from inventory.formats.layers import Field, Layer
+from inventory.formats.tables import short_name
+from inventory.outline.attributes import AFFECTED, FIELDS
 from inventory.publish import Manner, Published, write_products
 
 HOSTILE = '<script>alert(1)</script> & "quotes" ]]> \x07 æ 山'
-ALL = ProductConfig(exports=("geojson", "kml", "ems"))
+ALL = ProductConfig(exports=("geojson", "kml", "csv", "shapefile", "ems"))
 KML = "{http://www.opengis.net/kml/2.2}"
 
 
@@ -222,6 +226,39 @@ def test_a_landslide_names_the_image_it_was_seen_in() -> None:
     assert image_of(frame["post_date"], ()) == [None] * 4
 
 
+def test_csv_has_the_fields_of_the_geopackage(folder: Path) -> None:
+    with (folder / "landslides.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    frame = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
+    assert list(rows[0]) == [name for name in frame.columns if name != "geometry"]
+    assert [row["id"] for row in rows] == frame["id"].tolist()
+    for name in ("lon", "lat", "area_m2", "probability_mean"):
+        np.testing.assert_allclose([float(row[name]) for row in rows], frame[name], rtol=1e-9)
+    assert rows[0]["post_date"] == "2018-09-21"
+
+
+def test_shapefile_is_the_geopackage_under_short_names(folder: Path) -> None:
+    read = gpd.read_file(folder / "landslides-shapefile.zip")
+    frame = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
+    names = [short_name(name) for name in frame.columns]
+    assert read.columns.tolist() == names
+    assert len(set(names)) == len(names)
+    assert read.crs == frame.crs
+    assert shapely.equals(read.normalize().values, frame.geometry.normalize().values).all()
+    for name in frame.columns[:-1]:
+        assert read[short_name(name)].notna().tolist() == frame[name].notna().tolist(), name
+    with zipfile.ZipFile(folder / "landslides-shapefile.zip") as archive:
+        text = archive.read("landslides.txt").decode()
+    assert HOSTILE in text
+    assert all(f"\n{name:<11}" in text for name in names[:-1])
+
+
+def test_every_field_has_a_name_that_dbase_allows() -> None:
+    names = [short_name(name) for name in (*FIELDS, *AFFECTED)]
+    assert max(map(len, names)) <= 10
+    assert len(set(names)) == len(names)
+
+
 def test_an_empty_inventory_has_every_export_too(scene: SmallScene, tmp_path: Path) -> None:
     nothing = replace(
         scene, probability=np.where(np.isnan(scene.probability), np.nan, np.float32(0.1))
@@ -232,10 +269,12 @@ def test_an_empty_inventory_has_every_export_too(scene: SmallScene, tmp_path: Pa
     assert content["features"] == []
     assert "bbox" not in content
     ET.parse(done.products["landslides.kml"])
+    assert len(done.products["landslides.csv"].read_text().splitlines()) == 1
+    assert len(gpd.read_file(done.products["landslides-shapefile.zip"])) == 0
     assert len(gpd.read_file(done.products["ems.gpkg"], layer="observedEventA")) == 0
 
 
-@pytest.mark.parametrize("exports", [(), ("kml",), ("ems", "geojson")])
+@pytest.mark.parametrize("exports", [(), ("kml",), ("csv",), ("shapefile",), ("ems", "geojson")])
 def test_each_switch_writes_its_file_and_no_other(
     scene: SmallScene, tmp_path: Path, exports: tuple[Any, ...]
 ) -> None:
@@ -260,4 +299,4 @@ def test_the_same_run_gives_the_same_bytes(folder: Path, scene: SmallScene, tmp_
 
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ValidationError):
-        ProductConfig.model_validate({"exports": ["shapefile"]})
+        ProductConfig.model_validate({"exports": ["dxf"]})

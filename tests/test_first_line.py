@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("far")
     preset = make_preset(folder / "preset.yaml", make_cards(folder / "cards"), "post")
     content = yaml.safe_load(preset.read_text()) | {
-        "product": {"exports": ["geojson", "kml", "ems"]},
+        "product": {"exports": ["geojson", "kml", "csv", "shapefile", "ems"]},
         "source": parse_source(f"archive:{make_archive(folder / 'archive')}"),
         "out": str(folder / "out"),
     }
@@ -66,6 +67,18 @@ def test_geopackages_say_it_of_themselves(answer: dict[str, Any]) -> None:
 
 def test_the_rapid_mapping_package_says_it(answer: dict[str, Any]) -> None:
     assert SAID.encode() in Path(answer["products"][ems.FILE]).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["map.pdf", "map-a3.pdf"])
+def test_the_map_says_it_of_itself(answer: dict[str, Any], name: str) -> None:
+    content = Path(answer["products"][name]).read_bytes()
+    assert SAID.encode() in content or SAID.encode("utf-16-be") in content
+
+
+def test_project_and_shapefile_say_it(answer: dict[str, Any]) -> None:
+    for name, part in (("landslides.qgz", ".qgs"), ("landslides-shapefile.zip", ".txt")):
+        with zipfile.ZipFile(answer["products"][name]) as archive:
+            assert SAID in archive.read(f"landslides{part}").decode()
 
 
 @pytest.mark.parametrize("name", ["landslides.geojson", "landslides.kml", "item.json"])

@@ -17,11 +17,11 @@ from inventory.report.pictures import (
     as_address,
     heat,
     natural,
-    terrain,
     unseen,
     within,
     write_preview,
 )
+from inventory.report.relief import terrain
 from inventory.report.statistics import ground
 
 

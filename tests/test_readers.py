@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import geopandas as gpd
 import numpy as np
@@ -69,6 +71,37 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Manner(product=ProductConfig(exports=("ems", "kml"))),
     )
     return target
+
+
+OPEN = """
+import json, os, sys
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+from qgis.PyQt.QtCore import QSize
+from qgis.core import QgsApplication, QgsMapRendererSequentialJob, QgsMapSettings, QgsProject
+app = QgsApplication([], False)
+app.initQgis()
+project = QgsProject.instance()
+opened = project.read(sys.argv[1])
+root = project.layerTreeRoot()
+layers = {layer.name(): layer.isValid() for layer in project.mapLayers().values()}
+settings = QgsMapSettings()
+if len(sys.argv) > 3:
+    shown = [each for each in project.mapLayers().values() if each.name() in sys.argv[3:]]
+else:
+    shown = root.checkedLayers()
+settings.setLayers(shown)
+settings.setOutputSize(QSize(640, 480))
+settings.setDestinationCrs(project.crs())
+settings.setExtent(project.mapLayers()["coslide_layer_area"].extent())
+job = QgsMapRendererSequentialJob(settings)
+job.start()
+job.waitForFinished()
+job.renderedImage().save(sys.argv[2])
+told = {"opened": opened, "layers": layers, "crs": project.crs().authid(),
+        "groups": [group.name() for group in root.children()],
+        "errors": [each.message for each in job.errors()]}
+print(json.dumps(told))
+"""
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -142,3 +175,37 @@ def test_qgis_draws_the_ems_package(folder: Path, tmp_path: Path) -> None:
     assert told["imageFootprintA"][1] == "categorizedSymbol"
     pixels = np.asarray(Image.open(tmp_path / "ems.png").convert("RGB")).astype(int).reshape(-1, 3)
     assert np.abs(pixels - (168, 0, 0)).sum(axis=1).min() < 30
+
+
+def test_qgis_opens_the_project_wherever_the_folder_is_moved(folder: Path, tmp_path: Path) -> None:
+    if _run(SYSTEM_PYTHON, "-c", "import qgis.core").returncode != 0:
+        pytest.skip("QGIS is not on this machine (Debian: qgis, python3-qgis)")
+    moved = shutil.copytree(folder, tmp_path / "moved here")
+    picture = tmp_path / "project.png"
+    done = _run(SYSTEM_PYTHON, "-c", OPEN, str(moved / "landslides.qgz"), str(picture))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["opened"]
+    assert told["errors"] == []
+    assert all(told["layers"].values()), told["layers"]
+    assert {"Landslides", "Not observed", "Epicentre", "Landslide probability"} <= set(
+        told["layers"]
+    )
+    assert told["groups"] == ["Landslides", "Where and when", "Rasters"]
+    assert told["crs"] == "EPSG:32654"
+    pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int).reshape(-1, 3)
+    for name in ("high", "medium", "low"):
+        away = np.abs(pixels - rgb(CONFIDENCE[name])).sum(axis=1)
+        assert away.min() < 30, f"no outline of {name} confidence in the picture"
+
+
+def test_the_project_names_only_files_beside_it(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "landslides.qgz") as archive:
+        root = ET.fromstring(archive.read("landslides.qgs"))
+    sources = [str(element.text) for element in root.iter("datasource")]
+    assert len(sources) >= 8
+    for source in sources:
+        assert source.startswith("./")
+        assert (folder / source.split("|")[0]).is_file(), source
+    listed = {element.get("id") for element in root.iter("layer-tree-layer")}
+    assert listed == {element.text for element in root.iter("id")}

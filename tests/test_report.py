@@ -26,6 +26,7 @@ from small_scene import SmallScene, about, small_scene
 from configs.records import Scene
 from inventory.outline.words import words_of
 from inventory.publish import Manner, write_products
+from inventory.report.charts import _powers
 from inventory.report.statistics import area_density, power_law_tail
 from inventory.summary import count_seen, headline, percent, summarise
 
@@ -380,3 +381,18 @@ def test_it_prints_on_two_to_four_pages_however_many_scenes(
     report = _write(tmp_path / "r", scene, scenes=_a_year_of_scenes())
     pdf = Visit(browser, report).page.pdf(prefer_css_page_size=True)
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 4
+
+
+@pytest.mark.parametrize("limits", [(-6.4, -3.5), (-3.5, 0.4), (0.2, 5.7), (-2.0, 2.0)])
+def test_every_tick_lies_inside_its_plot(limits: tuple[float, float]) -> None:
+    ticks = [value for value, _ in _powers(*limits)]
+    assert ticks
+    assert all(limits[0] <= value <= limits[1] for value in ticks)
+
+
+def test_probability_and_confidence_are_explained_where_they_stand(report: Path) -> None:
+    html = report.read_text()
+    start = html.index('<ul class="keys">')
+    keys = html[start : html.index("<h2>", start)]
+    assert 'id="key-probability"' in keys
+    assert "Confidence says how often landslides like this one are right" in keys

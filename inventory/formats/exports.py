@@ -14,12 +14,15 @@ from inventory.formats import ems
 from inventory.formats.geojson import write_geojson
 from inventory.formats.kml import write_kml
 from inventory.formats.layers import Layer
+from inventory.formats.tables import write_csv, write_shapefile
 from inventory.outline.outline import Inventory
 from inventory.summary import Summary, headline
 
 FILES: dict[Export, str] = {
     "geojson": "landslides.geojson",
     "kml": "landslides.kml",
+    "csv": "landslides.csv",
+    "shapefile": "landslides-shapefile.zip",
     "ems": ems.FILE,
 }
 """File of each format."""
@@ -41,6 +44,7 @@ class Exported:
 def write_exports(folder: Path, exports: Sequence[Export], exported: Exported) -> dict[str, Path]:
     """Return the files of the formats asked for, by name; each written whole or not at all."""
     about = exported.about
+    words = [*headline(exported.summary), *about.warnings, *about.attribution]
     for export in exports:
         path = folder / FILES[export]
         if export == "geojson":
@@ -52,8 +56,11 @@ def write_exports(folder: Path, exports: Sequence[Export], exported: Exported) -
             }
             write_geojson(path, exported.landslides, metadata)
         elif export == "kml":
-            words = [*headline(exported.summary), *about.warnings, *about.attribution]
             write_kml(path, about, exported.landslides, exported.area, exported.unseen, words)
+        elif export == "csv":
+            write_csv(path, exported.landslides)
+        elif export == "shapefile":
+            write_shapefile(path, exported.landslides, words, about.windows.as_of)
         else:
             ems.write_ems(
                 path,

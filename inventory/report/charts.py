@@ -108,7 +108,7 @@ def _powers(low: float, high: float) -> list[tuple[float, str]]:
     """Return ticks at whole powers of ten between two logarithms."""
     return [
         (float(p), f"1e{p}" if abs(p) > 3 else f"{10.0**p:,g}")
-        for p in range(int(np.ceil(low)), int(high) + 1)
+        for p in range(int(np.ceil(low)), int(np.floor(high)) + 1)
     ]
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
@@ -28,13 +26,12 @@ from inventory.colours import CONFIDENCE, OBSERVATION, rgb
 from inventory.footprints import step_for, thinned
 from inventory.outline.outline import OUTSIDE, Inventory, strips
 from inventory.outline.polygons import through
+from inventory.report.relief import stretched, terrain, thin
 
 _NATURAL = ("B4", "B3", "B2")
 NOT_IMAGED = "#2b3138"
 """Ground of the report's map."""
-_STRETCH = (1.0, 99.0)
-"""Percentiles that become black and white. Chosen by eye on the Iburi scene."""
-_HEAT = ((0.0, "#ffffb2"), (0.25, "#fecc5c"), (0.5, "#fd8d3c"), (0.75, "#f03b20"), (1.0, "#bd0026"))
+HEAT = ((0.0, "#ffffb2"), (0.25, "#fecc5c"), (0.5, "#fd8d3c"), (0.75, "#f03b20"), (1.0, "#bd0026"))
 """Probability to colour, ColorBrewer YlOrRd."""
 _LEVELS = 32
 """Steps of probability in the picture."""
@@ -49,23 +46,6 @@ class _Picture:
     """``data:image/...;base64,...``"""
 
 
-def _thin(read: Callable[[slice], NDArray[Any]], height: int, step: int) -> NDArray[np.float32]:
-    """Return the means of blocks of `step` pixels; NaN only where a whole block is."""
-    rows_at_once = step * max(1, 512 // step)
-    parts = []
-    for first in range(0, height, rows_at_once):
-        block = read(slice(first, min(first + rows_at_once, height))).astype(np.float32)
-        padded = np.pad(block, [(0, -n % step) for n in block.shape], constant_values=np.nan)
-        tiles = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step)
-        known = np.isfinite(tiles)
-        count = known.sum(axis=(1, 3))
-        total = np.where(known, tiles, 0).sum(axis=(1, 3))
-        parts.append(
-            np.divide(total, count, out=np.full(total.shape, np.nan, np.float32), where=count > 0)
-        )
-    return np.concatenate(parts)
-
-
 def _bands(stack: Stack, when: When) -> tuple[str, ...]:
     """Return the three bands (or one) that make a picture of a window; none where there is nothing
     to show.
@@ -76,15 +56,6 @@ def _bands(stack: Stack, when: When) -> tuple[str, ...]:
     return tuple(name for name in stack.band_names if name.startswith(f"{when}_"))[:1]
 
 
-def _stretched(band: NDArray[np.float32]) -> NDArray[np.uint8]:
-    known = band[np.isfinite(band)]
-    if not known.size:
-        return np.zeros(band.shape, np.uint8)
-    low, high = np.percentile(known, _STRETCH)
-    scaled = np.clip((band - low) / max(high - low, 1e-6), 0, 1) ** 0.8
-    return np.where(np.isfinite(band), 20 + 235 * scaled, 0).astype(np.uint8)
-
-
 def natural(stack: Stack, when: When, largest_px: int) -> Image.Image | None:
     """Return a window's image in natural colour, dark where not imaged; None where the stack has no
     band of it.
@@ -93,30 +64,19 @@ def natural(stack: Stack, when: When, largest_px: int) -> Image.Image | None:
     if not names:
         return None
     step = step_for(stack.shape, largest_px)
-    bands = [_thin(partial(stack.read, name), stack.shape[0], step) for name in names]
+    bands = [thin(partial(stack.read, name), stack.shape[0], step) for name in names]
     imaged = np.all([np.isfinite(band) for band in bands], axis=0)
     picture = np.stack(
-        [_stretched(np.where(imaged, band, np.nan)) for band in bands] * (3 // len(bands)), axis=2
+        [stretched(np.where(imaged, band, np.nan)) for band in bands] * (3 // len(bands)), axis=2
     )
     picture[~imaged] = rgb(NOT_IMAGED)
     return Image.fromarray(picture)  # (y, x, 3)
 
 
-def terrain(stack: Stack, largest_px: int) -> Image.Image:
-    """Return a grey picture of the terrain, for where no image is."""
-    step = step_for(stack.shape, largest_px)
-    name = next((each for each in ("hillshade", "slope", "dem") if each in stack.band_names), None)
-    if name is None:
-        grey = np.full([-(-n // step) for n in stack.shape], 127, np.uint8)
-    else:
-        grey = _stretched(_thin(lambda rows: stack.read(name, rows), stack.shape[0], step))
-    return Image.fromarray(np.stack([grey] * 3, axis=2))
-
-
 def _heat_table() -> NDArray[np.uint8]:
     at = np.linspace(0, 1, _LEVELS)
-    stops = [stop for stop, _ in _HEAT]
-    colours = np.array([rgb(colour) for _, colour in _HEAT], float)
+    stops = [stop for stop, _ in HEAT]
+    colours = np.array([rgb(colour) for _, colour in HEAT], float)
     return np.stack([np.interp(at, stops, colours[:, i]) for i in range(3)], axis=1).astype(
         np.uint8
     )
@@ -135,9 +95,9 @@ def _palette(
 def heat(probability: Rows, observation: Rows, largest_px: int) -> Image.Image:
     """Return landslide probability as colours, transparent below 0.05 and where not observed."""
     step = step_for(probability.shape, largest_px)
-    thin = _thin(lambda rows: np.asarray(probability[rows, :]), int(probability.shape[0]), step)
+    coarse = thin(lambda rows: np.asarray(probability[rows, :]), int(probability.shape[0]), step)
     index = np.where(
-        np.isfinite(thin), np.clip(np.round(thin * (_LEVELS - 1)), 0, _LEVELS - 1) + 1, 0
+        np.isfinite(coarse), np.clip(np.round(coarse * (_LEVELS - 1)), 0, _LEVELS - 1) + 1, 0
     ).astype(np.uint8)
     first = int(np.ceil(0.05 * (_LEVELS - 1)))
     alphas = [0] * (1 + first) + [200] * (_LEVELS - first)

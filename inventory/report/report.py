@@ -33,7 +33,7 @@ from inventory.outline.clean import counted
 from inventory.outline.outline import Inventory
 from inventory.outline.words import words_of
 from inventory.report import charts
-from inventory.report.pictures import NOT_IMAGED
+from inventory.report.pictures import HEAT, NOT_IMAGED
 from inventory.report.statistics import (
     area_density,
     distance_shares,
@@ -43,7 +43,7 @@ from inventory.report.statistics import (
     slope_shares,
 )
 from inventory.report.viewer import COLUMNS, payload
-from inventory.summary import Summary, length, number, percent, spoken
+from inventory.summary import Summary, confidence_explained, length, number, percent, spoken
 
 
 @dataclass(frozen=True)
@@ -240,6 +240,8 @@ def write_report(
             (w["confidence_label"].format(confidence=w["confidence"][name]), colour)
             for name, colour in CONFIDENCE.items()
         ],
+        confidence_help=confidence_explained(page.summary),
+        heat=", ".join(f"{colour} {100 * value:g}%" for value, colour in HEAT),
         affected=_affected(page, w),
         columns=COLUMNS,
         more=w["more"].format(drawn=f"{drawn:,}", all=f"{count:,}") if drawn < count else "",

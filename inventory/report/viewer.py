@@ -23,7 +23,8 @@ from inventory.formats.layers import Layer
 from inventory.outline.attributes import AFFECTED as FURTHER
 from inventory.outline.outline import Inventory
 from inventory.outline.polygons import through
-from inventory.report.pictures import as_address, heat, natural, terrain, unseen, within
+from inventory.report.pictures import as_address, heat, natural, unseen, within
+from inventory.report.relief import terrain
 from inventory.report.statistics import epicentre
 
 COLUMNS = (

@@ -1,0 +1,1 @@
+"""The map to hand over: one sheet of paper, A4 or A3."""
