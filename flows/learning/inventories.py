@@ -48,6 +48,8 @@ class Checked:
     """Of its landslides, within the event's coverage, 0-1."""
     bounds: tuple[float, float, float, float]
     """West, south, east, north of the landslides within the coverage, degrees."""
+    middle: tuple[float, float]
+    """Longitude and latitude that half of those landslides lie beyond, either way."""
     notes: tuple[str, ...]
 
     def as_plain(self) -> dict[str, Any]:
@@ -93,6 +95,7 @@ def check(text: str, inventory: PublishedInventory) -> Checked:
         raise _elsewhere(layer, raw, slides, inventory)
     kept = slides[within]
     west, south, east, north = (float(value) for value in kept.total_bounds)
+    points = kept.geometry.representative_point()
     made = Checked(
         inventory,
         layer,
@@ -101,6 +104,7 @@ def check(text: str, inventory: PublishedInventory) -> Checked:
         mended,
         share,
         (west, south, east, north),
+        (float(points.x.median()), float(points.y.median())),
         (),
     )
     return Checked(**{**vars(made), "notes": tuple(_notes(made, raw))})
