@@ -25,6 +25,7 @@ from flows.cli import main
 from flows.learning.inventories import check
 from flows.study import kit as kits
 from flows.study import pool
+from models.selection.home import trained_on
 
 
 def traced(folder: Path, name: str, width_deg: float = 0.02) -> Path:
@@ -192,6 +193,7 @@ def test_two_simulated_events_become_checkpoints_and_a_killed_kit_goes_on(
         "jiuzhaigou-2017": 10,
     }
     assert card.simulated
+    assert "tephra-hills for Hokkaido Eastern Iburi, Japan 2018 (simulated)" in trained_on(card)
     config = read_kit("rehearsal")
     calibrated = read_selection(Path(found["selection"])).calibration(config.bands, simulated=True)
     assert calibrated is not None

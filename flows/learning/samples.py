@@ -89,7 +89,9 @@ def make_samples(path: Path, out: Path) -> SampleSet:
         samples = cut(
             raster,
             out,
-            origin=Origin.of(stack, config.name, config.title, config.licence, config.attribution),
+            origin=Origin.of(
+                stack, config.name, config.title, config.licence, config.attribution, config.event
+            ),
             chipping=Chipping(config.chip_px, config.stride_px, config.positive_share, config.seed),
             progress=advance,
         )
@@ -133,6 +135,7 @@ def _from_patches(
     origin = Origin(
         name=config.name,
         title=config.title,
+        event=config.event,
         sensor=patches.sensor,
         level=patches.level,
         resolution_m=step,

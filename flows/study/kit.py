@@ -162,6 +162,7 @@ def _sampling(config: KitConfig, inventory: PublishedInventory) -> dict[str, Any
         "format": format_of("sampling"),
         "name": inventory.name,
         "title": inventory.title,
+        "event": inventory.title,
         "run": {
             "event": {key: value for key, value in event.items() if value not in (None, "")},
             "windows": {
@@ -189,6 +190,7 @@ def _simulated(
     return {
         **content,
         "title": f"simulated {stand_in.landscape} in the place of {inventory.title}",
+        "event": f"{stand_in.landscape} for {inventory.title}",
         "run": {**content["run"], "source": source},
         "radius_km": stand_in.radius_km,
         "truth": {"kind": "simulated"},
