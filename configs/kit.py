@@ -72,13 +72,17 @@ class KitConfig(Frozen):
         self.study(sorted(named) if len(named) > 1 else list(catalogue())[:2], simulated=False)
         return self
 
-    def mixtures(self, events: Sequence[str]) -> tuple[Composition, ...]:
-        """Return the mixtures of the events that are there; none twice."""
+    def mixtures(
+        self, events: Sequence[str], *, simulated: bool = False
+    ) -> tuple[Composition, ...]:
+        """Return the mixtures of the events that are there; none twice. What is trained on an
+        inventory of doubtful terms says so in its licence.
+        """
         made = [one for one in self.compositions if set(one.domains) <= set(events)]
         if self.leave_one_out:
             made += [
                 Composition(
-                    name=f"without-{left_out}",
+                    name=f"without-{left_out}-of-{len(events)}",
                     shares={name: 1.0 for name in events if name != left_out},
                 )
                 for left_out in events
@@ -87,7 +91,9 @@ class KitConfig(Frozen):
         different: dict[tuple[tuple[str, int], ...], Composition] = {}
         for one in made:
             different.setdefault(tuple(sorted(one.chips(self.total).items())), one)
-        return tuple(different.values())
+        if simulated or "licence" in self.recipe:
+            return tuple(different.values())
+        return tuple(_licensed(one) for one in different.values())
 
     def study(self, events: Sequence[str], *, simulated: bool) -> StudyConfig:
         """Return the study of these events; their sample sets lie in ``samples`` beside it."""
@@ -98,11 +104,21 @@ class KitConfig(Frozen):
             seeds=self.seeds,
             recipe={**self.recipe, "bands": list(self.bands)},
             domains=tuple(StudyDomain(name=name, sets=(f"samples/{name}",)) for name in events),
-            compositions=self.mixtures(events),
+            compositions=self.mixtures(events, simulated=simulated),
             tiles=self.tiles,
             family="simulated" if simulated else "real",
             writes_selection=True,
         )
+
+
+def _licensed(made: Composition) -> Composition:
+    """Return a mixture whose checkpoint says where terms stand against handing it on."""
+    known = catalogue()
+    doubtful = [one for one in made.domains if known[one].publication.weights.value != "yes"]
+    if not doubtful or "licence" in made.changes:
+        return made
+    licence = f"for study: the terms of {', '.join(doubtful)} are to be settled before it is shared"
+    return made.model_copy(update={"changes": {**made.changes, "licence": licence}})
 
 
 def read_kit(name: str) -> KitConfig:

@@ -69,7 +69,42 @@ def test_the_paper_mixtures_and_every_event_left_out_of_those_that_are_there() -
     assert two["Ib200J500"] == {"iburi-2018": 50, "jiuzhaigou-2017": 125}
     four = ("iburi-2018", "palu-2018", "kaikoura-2016", "porgera-2018")
     made = {one.name: set(one.domains) for one in kit.mixtures(four)}
-    assert made == {"Ib700": {"iburi-2018"}} | {f"without-{one}": {*four} - {one} for one in four}
+    assert made == {"Ib700": {"iburi-2018"}} | {
+        f"without-{one}-of-4": {*four} - {one} for one in four
+    }
+
+
+def test_a_mixture_of_doubtful_terms_says_so_in_its_licence() -> None:
+    kit = read_kit("yang2024")
+    events = ("kaikoura-2016", "noto-2024", "iburi-2018")
+    study = kit.study(events, simulated=False)
+    licences = {made.name: study.training(made, 0).licence for made in study.compositions}
+    assert "iburi-2018" in licences["Ib700"]
+    assert licences["without-iburi-2018-of-3"] == "Apache-2.0"
+    assert "iburi-2018" in licences["without-noto-2024-of-3"]
+    assert "kaikoura" not in " ".join(licences.values())
+    stand_ins = kit.study(events, simulated=True)
+    assert {stand_ins.training(one, 0).licence for one in stand_ins.compositions} == {"Apache-2.0"}
+
+
+def test_one_more_inventory_leaves_what_is_trained_as_it_is() -> None:
+    kit = read_kit("yang2024")
+    two = kit.mixtures(("iburi-2018", "jiuzhaigou-2017"))
+    three = kit.mixtures(("iburi-2018", "jiuzhaigou-2017", "kaikoura-2016"))
+    assert {one.name for one in two} < {one.name for one in three}
+    assert [one for one in three if one.name in {made.name for made in two}] == list(two)
+
+
+def test_where_authors_looked_and_could_not_see_is_part_of_the_samples(tmp_path: Path) -> None:
+    name = "iburi-2018"
+    found = check(str(traced(tmp_path, name)), published(name))
+    kit = read_kit("yang2024")
+    assert set(kits.sampling_of(kit, found, tmp_path)["truth"]) == {"kind", "slides"}
+    for part in ("extent", "hidden"):
+        shutil.copy(tmp_path / f"{name}.gpkg", tmp_path / f"{name}.{part}.gpkg")
+    truth = kits.sampling_of(kit, found, tmp_path)["truth"]
+    assert truth["inside"]["file"].endswith("iburi-2018.extent.gpkg")
+    assert truth["ignore"][0]["file"].endswith("iburi-2018.hidden.gpkg")
 
 
 def test_a_kit_that_names_what_is_not_published_is_refused(tmp_path: Path) -> None:

@@ -214,7 +214,10 @@ def _notes(made: Checked, raw: gpd.GeoDataFrame) -> list[str]:
     if crs is not None and not raw.crs.equals(crs):
         notes.append(f"the file is in `{raw.crs.name}`, published in {crs}: it lies in place")
     if count is not None and not 1 / _COUNT_FACTOR <= made.count / count <= _COUNT_FACTOR:
-        notes.append(f"it holds {made.count:,} landslides, {count:,} were published")
+        notes.append(
+            f"it holds {made.count:,} landslides, {count:,} were published: make sure that it is "
+            "this inventory, and whole"
+        )
     if made.inside_share < 1:
         notes.append(f"{1 - made.inside_share:.1%} of them lie outside the event's coverage")
     if made.mended:

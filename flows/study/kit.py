@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _EXTENT = ".extent"
 """``NAME.extent.gpkg`` beside ``NAME.gpkg`` is where the inventory's authors looked."""
+_HIDDEN = ".hidden"
+"""``NAME.hidden.gpkg`` is where they could not see: clouds, gaps of their images."""
 _MARGIN_DEG = 0.01
 _KM_PER_DEG = 111.2
 
@@ -208,6 +210,8 @@ def sampling_of(config: KitConfig, found: Checked, folder: Path) -> dict[str, An
     }
     if extent := default_place(folder, f"{inventory.name}{_EXTENT}"):
         truth["inside"] = {"file": str(extent.resolve())}
+    if hidden := default_place(folder, f"{inventory.name}{_HIDDEN}"):
+        truth["ignore"] = [{"file": str(hidden.resolve())}]
     licence = value_of(inventory.publication.licence)
     return {
         **content,
