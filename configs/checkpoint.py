@@ -113,6 +113,13 @@ class TrainingDomain(Frozen):
     samples: int = Field(ge=0)
     weight: float = Field(default=1.0, ge=0)
     """Mixture weight of this domain in the MMD reference sample."""
+    event: str = ""
+    """What people call the event; `name` where empty. Sample sets of one event share it."""
+
+    @property
+    def called(self) -> str:
+        """Return what people call it, and whether it is simulated."""
+        return f"{self.event or self.name}{' (simulated)' if self.simulated else ''}"
 
 
 class Confidence(Frozen):

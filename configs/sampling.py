@@ -119,6 +119,8 @@ class SamplingConfig(Frozen):
     name: str = Field(pattern=NAME_PATTERN)
     """Name of the domain."""
     title: str
+    event: str = ""
+    """What people call the event, place and year: it stands in headlines; `name` where empty."""
     run: dict[str, Any] | None = None
     """Parts of a run file: event, area, windows, source. With `truth`; or give `patches`."""
     patches: PatchesConfig | None = None

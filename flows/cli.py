@@ -24,6 +24,7 @@ VERBS = {
     "review": "Make a copy of the latest inventory for an analyst to edit.",
     "demo": "Map an unseen simulated earthquake and score it against its truth.",
     "watch": "Watch the USGS feed and map what qualifies.",
+    "inventories": "List published inventories, and check a download.",
     "samples": "Make a sample set from imagery and polygons.",
     "train": "Train a checkpoint from sample sets.",
     "evaluate": "Score inventories against a reference, or checkpoints on test sets.",

@@ -7,10 +7,10 @@ import pytest
 from cards import make_card
 
 from benchmarks.trust import CHECKPOINTS, WRONG, at_home, wrong_scenes
-from configs.checkpoint import TrainingDomain
+from configs.checkpoint import CheckpointCard, TrainingDomain
 from configs.records import Level, Ranked
 from models.reference import Reference
-from models.registry import installed
+from models.registry import find, installed
 from models.selection.choose import _best
 from models.selection.home import away_from_home, home_limits, trained_on
 
@@ -61,6 +61,32 @@ def test_a_checkpoint_of_a_single_event_says_so() -> None:
     assert trained_on(card.model_copy(update={"domains": two})) == (
         "2 domains: iburi-2018, tephra (simulated)"
     )
+
+
+def test_headlines_name_events_and_sets_of_one_event_once() -> None:
+    card = installed("iburi-rgb").card
+    assert len(card.domains) == 2
+    assert trained_on(card) == "a single event, Iburi 2018"
+    assert trained_on(installed("world-rgb").card) == (
+        "3 domains: Taiwan (Landslide4Sense S1), Iburi 2018, Kodagu (Landslide4Sense S4)"
+    )
+    domain = card.domains[0]
+    named = [
+        domain.model_copy(update={"event": event, "simulated": simulated})
+        for event, simulated in (("Palu, Indonesia 2018", False), ("", True))
+    ]
+    assert trained_on(card.model_copy(update={"domains": tuple(named)})) == (
+        "2 domains: Palu, Indonesia 2018; l4s-s2 (simulated)"
+    )
+
+
+@pytest.mark.parametrize(
+    "card", [found for _, found in find() if not found.simulated], ids=lambda card: card.name
+)
+def test_no_real_checkpoint_speaks_of_sample_sets(card: CheckpointCard) -> None:
+    assert all(domain.event for domain in card.domains)
+    said = trained_on(card) + (card.confidence.measured_on if card.confidence else "")
+    assert not [domain.name for domain in card.domains if domain.name in said]
 
 
 def replace_domain(domain: TrainingDomain, name: str, simulated: bool) -> TrainingDomain:

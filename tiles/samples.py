@@ -40,6 +40,8 @@ class Origin(Frozen):
     name: str = Field(pattern=NAME_PATTERN)
     """The domain: one event's data distribution."""
     title: str
+    event: str = ""
+    """What people call the event; `name` where empty."""
     sensor: str
     level: Level
     resolution_m: float = Field(gt=0)
@@ -51,13 +53,20 @@ class Origin(Frozen):
 
     @classmethod
     def of(
-        cls, stack: Stack, name: str, title: str, licence: str, attribution: tuple[str, ...] = ()
+        cls,
+        stack: Stack,
+        name: str,
+        title: str,
+        licence: str,
+        attribution: tuple[str, ...] = (),
+        event: str = "",
     ) -> Origin:
         """Return the origin of samples cut from a stack, as its attributes tell it."""
         attributes = stack.attributes
         return cls(
             name=name,
             title=title,
+            event=event,
             sensor=attributes["sensor"],
             level=attributes["level"],
             resolution_m=abs(stack.geobox.resolution.x),

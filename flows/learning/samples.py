@@ -34,7 +34,7 @@ from flows.resolve import make_request, resolve
 from flows.run.journal import progress
 from gee.observation import observe
 from gee.simulated.truth import simulated_mask
-from gee.source import Source
+from gee.source import Plan, Source
 from gee.sources import make_source
 from gee.stack import assemble
 from tiles import labels, split
@@ -61,9 +61,9 @@ def make_samples(path: Path, out: Path) -> SampleSet:
         raise RequestError(f"{out} exists already", "Choose another --out, or remove it first.")
     if config.patches is not None:
         return _from_patches(config, config.patches, path.parent, out)
-    if config.run is None or config.truth is None:  # the model has made sure of it
-        raise RequestError(f"{path} names no imagery", "Give `run` and `truth`, or `patches`.")
-    run = resolve(make_request(radius_km=config.radius_km), _placed(config.run, path.parent))
+    if config.truth is None:  # the model has made sure of it
+        raise RequestError(f"{path} names no truth", "Give `run` and `truth`, or `patches`.")
+    run = run_of(config, path.parent)
     source, scratch = make_source(run.source), out.with_name(f".{out.name}.stack")
     stack = _stack(config, run, source, scratch)
     label = _label(config.truth, run, stack, path.parent)
@@ -89,12 +89,38 @@ def make_samples(path: Path, out: Path) -> SampleSet:
         samples = cut(
             raster,
             out,
-            origin=Origin.of(stack, config.name, config.title, config.licence, config.attribution),
+            origin=Origin.of(
+                stack, config.name, config.title, config.licence, config.attribution, config.event
+            ),
             chipping=Chipping(config.chip_px, config.stride_px, config.positive_share, config.seed),
             progress=advance,
         )
     shutil.rmtree(scratch, ignore_errors=True)
     return samples
+
+
+def run_of(config: SamplingConfig, folder: Path) -> RunConfig:
+    """Return the run whose imagery a sampling configuration (in `folder`) asks for.
+
+    Raises:
+        RequestError: it names no imagery, or what a run cannot be.
+    """
+    if config.run is None:
+        raise RequestError(
+            f"samples `{config.name}` name no imagery", "Give `run` and `truth`, or `patches`."
+        )
+    return resolve(make_request(radius_km=config.radius_km), _placed(config.run, folder))
+
+
+def plan_of(config: SamplingConfig, run: RunConfig, source: Source) -> Plan:
+    """Return which scenes a sample set would be made of, before the first pixel is pulled.
+
+    Raises:
+        NothingToSeeError: no imagery.
+        SourceError: the source cannot be had.
+    """
+    geobox = run.place.geobox(run.resolution_m or source.offer().resolution_m)
+    return source.plan(run.place, geobox, run.event, run.windows, config.bands)
 
 
 def _from_patches(
@@ -109,6 +135,7 @@ def _from_patches(
     origin = Origin(
         name=config.name,
         title=config.title,
+        event=config.event,
         sensor=patches.sensor,
         level=patches.level,
         resolution_m=step,
@@ -144,8 +171,7 @@ def _placed(preset: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _stack(config: SamplingConfig, run: RunConfig, source: Source, scratch: Path) -> Stack:
-    geobox = run.place.geobox(run.resolution_m or source.offer().resolution_m)
-    plan = source.plan(run.place, geobox, run.event, run.windows, config.bands)
+    plan = plan_of(config, run, source)
     with progress("pulling imagery") as advance:
         return assemble(source, plan, config.bands, scratch / "stack.zarr", progress=advance)
 

@@ -195,6 +195,10 @@ def train_card(
     )
     held_out = (*config.splits.validation, *config.splits.test)
     promise = promised(judged(found.load("cpu"), sets, held_out))
+    if promise is not None:
+        judging = [one for one in sets if {*held_out} & {*one.card.split_names.values()}]
+        names = dict.fromkeys(one.card.origin.event or one.name for one in judging)
+        promise = promise.model_copy(update={"measured_on": ", ".join(names)})
     card = found.card.model_copy(update={"confidence": promise})
     write_card(folder, card)
     state.forget(out / f".{config.name}.training")
@@ -304,6 +308,7 @@ def _facts(
             simulated=samples.card.origin.simulated,
             samples=_used(samples, config, source.count),
             weight=source.weight,
+            event=samples.card.origin.event,
         )
         for samples, source in zip(sets, config.samples, strict=True)
     )

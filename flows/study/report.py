@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from configs.files import write_text
 from configs.selection import AGREEMENT
-from configs.studying import StudyConfig
+from configs.studying import PRESETS, StudyConfig
 from flows.study.figures import draw
 from flows.study.findings import Findings, Tried
 from flows.study.pool import Answers
@@ -72,15 +73,17 @@ def _head(config: StudyConfig, found: Findings, done: Sequence[Answers]) -> str:
     candidates = sum(not one.job.made.trial for one in done)
     judged = (
         "none of them in any training"
-        if config.family == "simulated"
+        if any(domain.scenes or domain.simulated for domain in config.domains)
         else "whole where an event is unseen, their test blocks where it is not"
     )
+    ours = (PRESETS / f"{config.name}.yaml").is_file()
+    preset = f" (configs/study/{config.name}.yaml)" if ours else ""
     so_far = "" if candidates == full else f" **So far {candidates} of {full} trainings are done.**"
     return (
         f"<!-- made by `coslide study {config.name} --docs docs` -->\n"
         f"# {_TITLES[config.family]}\n\n{kind}\n\n"
-        f"{config.title}. Every checkpoint was trained on {config.total} chips by one recipe "
-        f"(configs/study/{config.name}.yaml), seeds "
+        f"{config.title}. Every checkpoint was trained on {config.total} chips by one recipe"
+        f"{preset}, seeds "
         f"{', '.join(map(str, seeds))}; sets are split into disjoint blocks, and no checkpoint "
         "is judged as *unseen* on a domain it "
         f"has chips of. {len({row.scene for row in found.rows})} scenes in "
@@ -125,6 +128,12 @@ def _by_domain(config: StudyConfig, found: Findings, value: object, digits: int)
     return table(["card", *domains], rows)
 
 
+def _mean_known(values: NDArray[np.float64]) -> float:
+    """Return the mean of what is known; NaN where nothing is, as with two domains alone."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
 def _choice_cells(made: Choices) -> list[str]:
     """Return what one way of ordering checkpoints gives, cell by cell."""
     gain = interval(made.targets, made.chosen - made.average)
@@ -135,7 +144,7 @@ def _choice_cells(made: Choices) -> list[str]:
         number(float(by_target(made.targets, made.chosen).mean())),
         number(float(by_target(made.targets, made.best).mean())),
         number(float(by_target(made.targets, made.average).mean())),
-        number(float(np.nanmean(by_target(made.targets, made.single)))),
+        number(_mean_known(by_target(made.targets, made.single))),
         f"{made.regret:.3f}",
         span(gain),
     ]

@@ -82,7 +82,8 @@ def away_from_home(
 
 def trained_on(card: CheckpointCard) -> str:
     """Return what a checkpoint knows, in words."""
-    names = [f"{d.name}{' (simulated)' if d.simulated else ''}" for d in card.domains if d.weight]
+    names = list(dict.fromkeys(domain.called for domain in card.domains if domain.weight))
     if len(names) == 1:
         return f"a single event, {names[0]}"
-    return f"{len(names)} domains: {', '.join(names)}"
+    between = "; " if any("," in name for name in names) else ", "
+    return f"{len(names)} domains: {between.join(names)}"

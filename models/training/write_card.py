@@ -173,7 +173,7 @@ def _draft(
     trained: Trained, facts: Facts, weights_sha256: str, reference_sha256: str
 ) -> CheckpointCard:
     config, progress = trained.config, trained.progress
-    names = ", ".join(domain.name for domain in facts.domains)
+    names = ", ".join(dict.fromkeys(domain.called for domain in facts.domains))
     record: dict[str, Any] = {
         "recipe": config.identity,
         "seed": config.seed,
