@@ -159,22 +159,30 @@ class ArchiveSource:
             windows,
             tuple(scenes),
             megabytes=sum(path.stat().st_size for path in self._files()) / 1e6,
-            details=self._details(bright),
+            details=self._details(bright, area, event, windows),
         )
 
     def _files(self) -> list[Path]:
         """Return the files that have been opened."""
         return sorted({raster.path for raster in self._rasters.values()})
 
-    def _details(self, bright: Iterable[str]) -> dict[str, Any]:
+    def _details(
+        self, bright: Iterable[str], area: Area, event: Event, windows: Windows
+    ) -> dict[str, Any]:
         """Return what provenance says of the archive; `bright` are scenes without a dark pixel."""
         manifest, root = self.manifest, self._folder.resolve()
+        near = [
+            scene
+            for scene in manifest.scenes
+            if any(scene.belongs(when, event, windows) for when in When)
+            and meets(self._outline(scene), area.polygon)
+        ]
         details: dict[str, Any] = {
             "manifest": self._path.name,
             "manifest_sha256": hashlib.sha256(self._path.read_bytes()).hexdigest(),
             "files": {p.relative_to(root).as_posix(): p.stat().st_size for p in self._files()},
             "attribution": list(manifest.attribution),
-            FINGERPRINTS: fingerprints(manifest, self._folder),
+            FINGERPRINTS: fingerprints(manifest, self._folder, near),
         }
         doubted = ", ".join(dict.fromkeys(bright))
         if doubted and manifest.sensor == "sentinel-2" and manifest.level is not Level.DISPLAY:
