@@ -20,6 +20,7 @@ from configs.area import around
 from configs.content import content
 from configs.event import Event, default_windows
 from configs.factors import FactorsConfig
+from configs.files import sha256
 from configs.stack import Stack
 from gee.archive.source import ArchiveSource
 from gee.factors.source import FactoredSource
@@ -100,14 +101,20 @@ def test_the_files_beside_a_file_are_part_of_what_it_says(tmp_path: Path) -> Non
 def test_a_checksum_is_remembered_until_the_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, read = tmp_path / "a.tif", []
+    path, read = tmp_path / "a.tif", list[Path]()
     path.write_bytes(b"one")
     monkeypatch.setattr(contents, "_SETTLED_S", -60.0)
-    real = contents.sha256
-    monkeypatch.setattr(contents, "sha256", lambda file: read.append(file) or real(file))
+
+    def counting(file: Path) -> str:
+        read.append(file)
+        return sha256(file)
+
+    monkeypatch.setattr(contents, "sha256", counting)
     first = content(path)
-    assert content(path) == first and len(read) == 1
+    assert content(path) == first
+    assert len(read) == 1
     other = tmp_path / "other"
     other.write_bytes(b"two")
     replaced(path, other)
-    assert content(path) != first and len(read) == 2
+    assert content(path) != first
+    assert len(read) == 2
