@@ -17,6 +17,10 @@ import yaml
 from configs.errors import RequestError
 from configs.places import drop, is_remote
 
+_UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError, AttributeError)
+"""What PyYAML lets through of values that are none: a 30th of February, `!!int x`, 5000 digits, a
+thousand brackets."""
+_LONGEST_DETAIL = 300
 _MANY_FILES = 32
 """From so many files on, a disk settles them faster when several are asked for at once."""
 
@@ -121,8 +125,8 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RequestError(f"no such file: {path}", "Check the path.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        detail = " ".join(str(error).split())
+    except (*_UNREADABLE, OSError, yaml.YAMLError) as error:
+        detail = " ".join(str(error).split())[:_LONGEST_DETAIL]
         raise RequestError(
             f"cannot read {path}: {detail}", "It must be a YAML text file in UTF-8."
         ) from error
@@ -152,6 +156,10 @@ def inside(folder: Path, name: str, what: str) -> Path:
         RequestError: absolute, with ``..``, a GDAL virtual path, or a symbolic link that leaves the
             folder.
     """
+    if not name.isprintable():
+        raise RequestError(
+            f"{what}: {name!r} is no name of a file", "Write the name without control characters."
+        )
     root = folder.resolve()
     path = (root / name).resolve()
     if name.startswith(("/vsi", "/", "\\")) or "://" in name or not path.is_relative_to(root):

@@ -136,5 +136,7 @@ def copy(source: Path, target: Path) -> Path:
             closing(sqlite3.connect(part)) as new,
         ):
             old.backup(new)
-        os.chmod(part, 0o644)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(part, 0o666 & ~umask)
     return target
