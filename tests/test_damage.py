@@ -9,11 +9,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import pytest
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.errors import MachineError
-from flows import publishing
+from flows import publishing, steps
 from flows.cli import main
 
 
@@ -91,3 +92,55 @@ def test_a_damaged_stack_is_not_carried_over(
     code, found = run(capsys, ["refresh", event, "--as-of", "2018-12-05", "--force", "--json"])
     assert code == 0, found
     assert found["landslide_count"] == whole["landslide_count"]
+
+
+def _odd_status(review: Path) -> None:
+    frame = gpd.read_file(review, layer="landslides")
+    frame.loc[0, "status"] = "maybe"
+    frame.to_file(review, layer="landslides", driver="GPKG")
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_slip_in_a_review_throws_no_work_away(
+    tmp_path: Path,
+    command: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: bool,
+) -> None:
+    run(capsys, command)
+    event = tmp_path / "out" / "q"
+    review = event / "review.gpkg"
+
+    def slip() -> None:
+        shutil.copy(event / "r001" / "landslides.gpkg", review)
+        _odd_status(review)
+
+    again = [*command, "--post", "2018-09-05/2018-11-11"]
+    with monkeypatch.context() as patched:
+        if meanwhile:
+            real = steps.outline_landslides
+
+            def edited(*arguments: Any) -> Any:
+                slip()
+                return real(*arguments)
+
+            patched.setattr(steps, "outline_landslides", edited)
+        else:
+            slip()
+        code, answer = run(capsys, again)
+    assert code == 2
+    assert "status `maybe`" in answer["message"]
+    assert bool(list(event.glob(".work/*/run.yaml"))) is meanwhile
+    review.unlink()
+    code, answer = run(capsys, again)
+    assert (code, answer.get("revision")) == (0, 2)
+
+
+def test_a_prefect_server_that_is_gone_is_told(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    code, answer = run(capsys, command)
+    assert code == 4
+    assert "unset PREFECT_API_URL" in answer["remedy"]

@@ -23,6 +23,10 @@ from inventory.revisions.review import Review, read_review
 logger = logging.getLogger(__name__)
 
 
+class ReviewError(RequestError):
+    """A review that cannot be taken up: the analyst mends it, and the same command goes on."""
+
+
 def begin(event: EventFolder) -> Path:
     """Return ``review.gpkg``, a copy of the latest inventory for an analyst to edit.
 
@@ -74,8 +78,15 @@ def waiting(event: EventFolder) -> Review | None:
     """Return the review that the next revision takes up; None where nobody has changed anything.
 
     Raises:
-        RequestError: it cannot be read.
+        ReviewError: it cannot be read.
     """
+    try:
+        return _waiting(event)
+    except RequestError as error:
+        raise ReviewError(error.message, error.remedy) from error
+
+
+def _waiting(event: EventFolder) -> Review | None:
     if event.review.exists() and (review := read_review(event.review)).edits:
         return review
     revisions = event.revisions()
