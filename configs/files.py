@@ -58,6 +58,13 @@ def rename(old: Path, new: Path) -> None:
     _fsync(new.parent)
 
 
+def follow_umask(path: Path) -> None:
+    """Give a file that its library made private the mode of any other file of this user."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
 def settle(path: Path) -> None:
     """Return when a file, or everything in a folder, is on the disk and not only in memory."""
     files = [path]

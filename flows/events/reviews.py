@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from configs.errors import RequestError
-from configs.files import replacing, sha256
+from configs.files import follow_umask, replacing, sha256
 from configs.layout import EventFolder, RunLayout
 from inventory.revisions.reconcile import GEOPACKAGE, Earlier
 from inventory.revisions.review import Review, read_review
@@ -147,7 +146,5 @@ def copy(source: Path, target: Path) -> Path:
             closing(sqlite3.connect(part)) as new,
         ):
             old.backup(new)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(part, 0o666 & ~umask)
+        follow_umask(part)
     return target
