@@ -37,6 +37,10 @@ Moment = Annotated[datetime, BeforeValidator(_as_written), AfterValidator(_utc)]
 """A point in time, always aware and in UTC."""
 
 
+_FIRST_YEAR, _LAST_YEAR = 1900, 2200
+"""Far enough from the ends of the calendar that every window around a date exists."""
+
+
 def parse_moment(text: str, what: str = "--date") -> tuple[datetime, bool]:
     """Return (moment in UTC, whether a time of day was given) from ``YYYY-MM-DD[THH:MM[:SS]][Z]``.
 
@@ -49,6 +53,11 @@ def parse_moment(text: str, what: str = "--date") -> tuple[datetime, bool]:
         raise RequestError(
             f"{what}: `{text}` is not a date", "Write YYYY-MM-DD or YYYY-MM-DDTHH:MM (UTC)."
         ) from None
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise RequestError(
+            f"{what}: `{text}` lies outside the years {_FIRST_YEAR} to {_LAST_YEAR}",
+            "Satellites have looked since 1972; correct the year.",
+        )
     return _utc(moment), len(text.strip()) > 10
 
 

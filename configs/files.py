@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,13 @@ import yaml
 
 from configs.errors import RequestError
 from configs.places import drop, is_remote
+
+_UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError, AttributeError)
+"""What PyYAML lets through of values that are none: a 30th of February, `!!int x`, 5000 digits, a
+thousand brackets."""
+_LONGEST_DETAIL = 300
+_MANY_FILES = 32
+"""From so many files on, a disk settles them faster when several are asked for at once."""
 
 
 @contextmanager
@@ -32,12 +41,53 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
+        settle(temporary)
         os.replace(temporary, path)
+        _fsync(path.parent)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Rename a folder so that, whatever happens to the power, `new` is whole or not there."""
+    settle(old)
+    os.rename(old, new)
+    _fsync(new.parent)
+
+
+def follow_umask(path: Path) -> None:
+    """Give a file that its library made private the mode of any other file of this user."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
+def settle(path: Path) -> None:
+    """Return when a file, or everything in a folder, is on the disk and not only in memory."""
+    files = [path]
+    if path.is_dir():
+        files = [each for each in path.rglob("*") if not each.is_symlink()]
+        files = [*sorted(files, reverse=True), path]  # what is in a folder before the folder
+    if len(files) < _MANY_FILES:
+        for each in files:
+            _fsync(each)
+        return
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(_fsync, files))
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot
+            raise
+    finally:
+        os.close(handle)
 
 
 def sha256(path: Path) -> str:
@@ -82,8 +132,8 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RequestError(f"no such file: {path}", "Check the path.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        detail = " ".join(str(error).split())
+    except (*_UNREADABLE, OSError, yaml.YAMLError) as error:
+        detail = " ".join(str(error).split())[:_LONGEST_DETAIL]
         raise RequestError(
             f"cannot read {path}: {detail}", "It must be a YAML text file in UTF-8."
         ) from error
@@ -113,6 +163,10 @@ def inside(folder: Path, name: str, what: str) -> Path:
         RequestError: absolute, with ``..``, a GDAL virtual path, or a symbolic link that leaves the
             folder.
     """
+    if not name.isprintable():
+        raise RequestError(
+            f"{what}: {name!r} is no name of a file", "Write the name without control characters."
+        )
     root = folder.resolve()
     path = (root / name).resolve()
     if name.startswith(("/vsi", "/", "\\")) or "://" in name or not path.is_relative_to(root):

@@ -32,6 +32,7 @@ VERBS = {
     "study": "Find out which checkpoint to trust where: leave one domain out.",
     "rank": "Rank the checkpoints for a scene.",
     "cards": "List the checkpoints there are.",
+    "verify": "Check the checksums of revisions and checkpoints.",
     "freeze": "Turn a run's imagery into an archive that replays it offline.",
     "doctor": "Tell what is missing on this machine and how to mend it.",
     "serve": "Register the deployments with a Prefect server and serve them.",
@@ -136,6 +137,36 @@ def _as_ours(error: Exception) -> CoslideError:
     )
 
 
+def _failed(error: Exception, as_json: bool) -> int:
+    """Return the exit code of a failure, after telling it; where even that cannot be written, this
+    machine failed.
+    """
+    ours = _as_ours(error)
+    try:
+        return _fail(ours, as_json)
+    except OSError:
+        click.echo(f"coslide: {ours}", err=True)
+        return ours.code
+
+
+def _flushed() -> int:
+    """Return 0 once all that was said is written, 5 where it cannot be (a log on a full disk)."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has read enough
+        _close_stdout()
+    except OSError as error:
+        click.echo(f"coslide: the answer could not be written: {error.strerror}", err=True)
+        _close_stdout()
+        return 5
+    return 0
+
+
+def _close_stdout() -> None:
+    """Point standard output to nowhere, so that the interpreter does not try once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _terminated(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
@@ -152,8 +183,9 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("coslide: interrupted; the same command goes on", err=True)
         code = 130
     except Exception as error:
-        code = _fail(_as_ours(error), "--json" in arguments)
-    sys.exit(code if isinstance(code, int) else 0)
+        code = _failed(error, "--json" in arguments)
+    code = max(_flushed(), code if isinstance(code, int) else 0)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

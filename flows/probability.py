@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -125,7 +126,7 @@ def map_card(
         grid_on(found.card, stack),
         _Target.of(found.card, stack, observed.array, where, path, maps),
     )
-    done = _kept(target)
+    done = _kept(target, grid)
     array = zarr.open_array(zarr_at(path), mode="r+") if done else _create(path, stack.shape)
     cluster = engine.current()
     if cluster is not None:
@@ -161,7 +162,9 @@ def _map_strips(
         batch=batch,
         progress=progress,
         rows=strips,
-        finished=lambda strip: write_text(_markers(target.path) / str(strip), target.key),
+        finished=lambda strip: write_text(
+            _markers(target.path) / str(strip), _marker(target, grid.strip(strip))
+        ),
     )
 
 
@@ -240,9 +243,10 @@ def _map_shard(shard: _MapShard) -> Report:
     )
     target = _Target.of(predictor.card, stack, classes, shard.where, path, shard.adaptation)
     strips = range(*shard.strips)
-    done = {strip for strip in strips if _is_done(target, strip)}
+    grid = grid_on(predictor.card, stack)
+    done = {strip for strip in strips if _is_done(target, grid, strip)}
     for missing in _runs(strips, done):
-        _map_strips(predictor, grid_on(predictor.card, stack), target, missing, shard.batch)
+        _map_strips(predictor, grid, target, missing, shard.batch)
     return begun.report(len(strips) - len(done), shard.device)
 
 
@@ -287,9 +291,16 @@ def _markers(path: Path) -> Path:
     return path.with_name(f"{path.name}.strips")
 
 
-def _kept(target: _Target) -> set[int]:
-    """Return the strips that this very mapping has finished; another checkpoint's or stack's are
-    thrown away.
+def _marker(target: _Target, rows: slice) -> str:
+    """Return what the marker of a strip must say: the mapping, and the checksum of its pixels."""
+    array = zarr.open_array(zarr_at(target.path), mode="r")
+    crc = zlib.crc32(np.ascontiguousarray(np.asarray(array[rows, :])).data)
+    return json.dumps({"key": target.key, "crc": crc})
+
+
+def _kept(target: _Target, grid: TileGrid) -> set[int]:
+    """Return the strips that this very mapping has finished and whose pixels are still what they
+    were; another checkpoint's or stack's are thrown away, with whatever is damaged.
     """
     folder = _markers(target.path)
     found = (
@@ -297,19 +308,22 @@ def _kept(target: _Target) -> set[int]:
         if folder.exists()
         else set()
     )
-    if found and target.path.exists() and all(_is_done(target, strip) for strip in found):
+    if found and target.path.exists() and all(_is_done(target, grid, strip) for strip in found):
         return found
     if found:
-        logger.warning("%s was mapped from something else; it is made anew", target.path.name)
+        logger.warning(
+            "%s was mapped from something else, or is damaged; it is made anew", target.path.name
+        )
     drop(target.path)
     drop(folder)
     return set()
 
 
-def _is_done(target: _Target, strip: int) -> bool:
+def _is_done(target: _Target, grid: TileGrid, strip: int) -> bool:
+    marker = _markers(target.path) / str(strip)
     try:
-        return (_markers(target.path) / str(strip)).read_text(encoding="utf-8") == target.key
-    except FileNotFoundError:
+        return marker.read_text(encoding="utf-8") == _marker(target, grid.strip(strip))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # lost, empty or torn
         return False
 
 

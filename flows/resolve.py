@@ -247,7 +247,16 @@ def _given_area(text: str) -> Area:
     return areas.from_file(text)
 
 
+_SMALLEST_KM2 = 1e-4
+"""One pixel of 10 m."""
+
+
 def _check_area(area: Area, look: LookConfig) -> None:
+    if not area.km2 >= _SMALLEST_KM2:
+        raise RequestError(
+            f"the area ({area.origin}) is smaller than a pixel of 10 m",
+            "Give a larger --radius-km or --area.",
+        )
     if area.km2 > look.largest_km2:
         raise RequestError(
             f"the area is {area.km2:,.0f} km², more than {look.largest_km2:,.0f}",

@@ -10,6 +10,7 @@ from typing import Any
 from configs.errors import NothingToSeeError, RequestError
 from configs.run import RunConfig
 from flows import steps
+from flows.events import reviews
 from flows.map_event import map_event
 from flows.run import engine, workspace
 from flows.run.journal import Step, costs, journal, plain
@@ -32,6 +33,7 @@ def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str
     """
     event = workspace.open_event(Path(run.out), run.event.name)
     with workspace.locked(event.work(f"{run.request_id}.lock").folder, "working on this request"):
+        reviews.waiting(event)  # a slip in it is told before anything is pulled
         layout, run = workspace.begin(event, run)
         try:
             with (
@@ -40,6 +42,8 @@ def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str
             ):
                 finished = map_event(run, event, layout, step, insist)
                 seconds = {name: cost["seconds"] for name, cost in costs().items()}
+        except reviews.ReviewError:
+            raise  # edited meanwhile: what is mapped is kept
         except (RequestError, NothingToSeeError):
             workspace.abandon(event, layout)
             raise

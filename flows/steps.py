@@ -27,6 +27,7 @@ from gee.observation import observe as observe_stack
 from gee.source import Plan, Source
 from gee.sources import make_source
 from gee.stack import assemble, fill_blocks
+from gee.store import damaged
 from inventory.exposure.user_layers import UserLayers
 from inventory.outline.outline import Inventory, outline
 from models import registry
@@ -256,12 +257,20 @@ def pull(
 
 
 def _earlier_stack(event: EventFolder) -> Stack | None:
-    """Return the stack of an event's latest revision, None where there is none (any more)."""
+    """Return the stack of an event's latest revision, None where there is none (any more), or where
+    its pixels are not those that were written: they are pulled again.
+    """
     latest = max(event.revisions().items(), default=None)
     if latest is None or not latest[1].stack.exists():
         return None
     stack = Stack(latest[1].stack)
-    return stack if stack.attributes.get("complete") else None
+    try:
+        whole = stack.attributes.get("complete") and not damaged(latest[1].stack)
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        logger.warning("the stack of revision %d is damaged: nothing of it is kept", latest[0])
+    return stack if whole else None
 
 
 def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -> Choice:

@@ -80,7 +80,8 @@ def parse_event(content: bytes, where: str) -> Event:
             f"--usgs: {where} is no GeoJSON: {error}", "Give one event's detail GeoJSON."
         ) from error
     if isinstance(feature, dict) and feature.get("type") == "FeatureCollection":
-        count = len(feature.get("features") or [])
+        listed = feature.get("features")
+        count = len(listed) if isinstance(listed, list) else 0
         raise RequestError(
             f"--usgs: {where} is a list of {count} events, not one event's detail",
             "Give the GeoJSON behind one feature's `detail` link, or its id.",

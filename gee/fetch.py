@@ -70,7 +70,10 @@ def _client() -> httpx.Client:
 
 
 def _check(url: str, hosts: Collection[str] | None) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # e.g. half a bracket
+        parts = urlsplit("")
     if parts.scheme != "https" or not parts.hostname:
         raise RequestError(f"`{url}` is no https address", "Give an https:// address or a file.")
     if hosts is not None and parts.hostname not in hosts:

@@ -32,6 +32,8 @@ FINGERPRINTS: Final = "fingerprints"
 """Key of a plan's details: what each scene (and ``static``) is made of, for sources whose files
 people may change.
 """
+FACTORS: Final = "factors"
+"""Key of a plan's details: file, checksum and settings of each factor."""
 _SETTLED: Final = (ObservationClass.CLEAR, ObservationClass.WATER)
 
 
@@ -225,8 +227,12 @@ def _static(then: Mapping[str, Any]) -> Any:
 
 
 def _static_of(details: Mapping[str, Any]) -> Any:
-    """Return what decides static bands: the elevation model, or the archive's files."""
-    return details.get("elevation"), details.get(FINGERPRINTS, {}).get("static")
+    """Return what decides static bands: the elevation model, the archive's files, factor files."""
+    return (
+        details.get("elevation"),
+        details.get(FINGERPRINTS, {}).get("static"),
+        details.get(FACTORS, {}),
+    )
 
 
 def _cut(stack: Stack, name: str, block: GeoBox) -> NDArray[Any]:

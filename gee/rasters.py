@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +49,18 @@ _ALMOST: Final = 0.02
 _MOST_BLOCKS: Final = 20_000
 """Blocks of a TIFF whose place in the file is checked; of larger ones every so many-th."""
 
+_FILLS: Final = (
+    *(-9999.0, -99999.0, -999999.0, -32768.0, -32767.0, 32767.0, 65535.0, 65534.0),
+    *(-2147483648.0, 2147483647.0, 4294967295.0),
+    *(float(np.finfo(np.float32).max), float(np.finfo(np.float32).min)),
+)
+"""Numbers that programs write where nothing was measured; taken for that where no nodata is
+declared and they cannot be what the band holds."""
+_LOWLAND_M: Final = 50.0
+"""A coast has land between 0 and this; where none of a file has, its zeros are no sea level."""
+_WHOLE_PX: Final = 512
+"""Longest side of the look at a whole elevation file."""
+
 Array = NDArray[np.float32]
 _Window = tuple[slice, slice]
 
@@ -68,6 +80,8 @@ class Raster:
     nodata: float | None
     masked: bool
     """Whether the file carries a mask of its own."""
+    fills: tuple[float, ...] = ()
+    """Numbers that nobody declared and that mean "not known" all the same."""
 
     def read(self, window: _Window) -> Array:
         """Return a window of the file in physical values, `(y, x)` float32, NaN where not known.
@@ -95,10 +109,33 @@ class Raster:
             missing |= numbers == np.asarray(self.nodata).astype(
                 numbers.dtype if numbers.dtype.kind == "f" else "f8"
             )
+        if self.fills:
+            missing |= self._is_fill(numbers)
         if gaps is not None:
             missing |= gaps
         values = numbers.astype(np.float64) * self.scale + self.offset
         return np.where(missing, np.nan, values).astype(np.float32)
+
+    def _is_fill(self, numbers: NDArray[Any]) -> NDArray[np.bool_]:
+        return np.isin(numbers, np.asarray(self.fills).astype(numbers.dtype))
+
+    def fill_within(self, block: GeoBox) -> int:
+        """Return how many of the file's pixels within a block's grid look like fill that nobody
+        declared; a strip at a time.
+        """
+        if not self.fills:
+            return 0
+        window = footprint(*positions(block, self.geobox), _size(self.geobox), 0)
+        if window is None:
+            return 0
+        rows, columns = window
+        step, count = max(1, _STRIP_PIXELS // (columns.stop - columns.start)), 0
+        with _opened(self.path, self.driver, self.what) as file:
+            for top in range(rows.start, rows.stop, step):
+                strip = slice(top, min(top + step, rows.stop))
+                numbers = file.read(self.band, window=Window.from_slices(strip, columns))
+                count += int(np.count_nonzero(self._is_fill(numbers)))
+        return count
 
     def coarsening(self, resolution_m: float) -> tuple[int, int]:
         """Return how many (rows, columns) of the file make one pixel not coarser than a resolution;
@@ -276,7 +313,7 @@ def look_at(
                 f"the manifest has `scale: {scale:g}`: it may be converted twice",
                 "Add `unit: m` where the scaled numbers are metres, else the unit they are in.",
             )
-        return Raster(
+        found = Raster(
             path,
             what,
             GeoBox(file.shape, file.transform, crs.to_2d().to_wkt()),
@@ -287,6 +324,30 @@ def look_at(
             file.nodatavals[band - 1] if nodata is None else nodata,
             MaskFlags.per_dataset in file.mask_flag_enums[band - 1],
         )
+        return replace(found, fills=_fills(found, file, holds)) if holds else found
+
+
+def _fills(raster: Raster, file: Any, holds: Band) -> tuple[float, ...]:
+    """Return the numbers of a file that cannot be what it holds and that programs write where
+    nothing was measured; 0 among them where an elevation has no lowland beside it.
+    """
+    kind = np.dtype(file.dtypes[raster.band - 1])
+    limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    found = []
+    for number in _FILLS:
+        value = number * raster.scale + raster.offset
+        storable = float(limits.min) <= number <= float(limits.max)
+        if storable and not holds.low <= value <= holds.high:
+            found.append(number)
+    if holds.name == "dem" and raster.nodata is None and not raster.masked:
+        height, width = file.shape
+        thin = max(1, -(-max(height, width) // _WHOLE_PX))
+        numbers = file.read(raster.band, out_shape=(-(-height // thin), -(-width // thin)))
+        values = raster.scale * numbers.astype(np.float64) + raster.offset
+        possible = (values >= holds.low) & (values <= holds.high) & (numbers != 0)
+        if (numbers == 0).any() and possible.any() and values[possible].min() > _LOWLAND_M:
+            found.append(0.0)
+    return tuple(found)
 
 
 def _driver(path: Path, what: str) -> str:

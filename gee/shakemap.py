@@ -129,13 +129,13 @@ def read_grid(content: bytes, where: str) -> _ShakeGrid:
         raise RequestError(
             f"--shakemap: {where} holds XML entities or a DTD: refused", _REMEDY
         ) from error
-    except (ParseError, ValueError) as error:
+    except (ParseError, ValueError, LookupError) as error:
         raise RequestError(
             f"--shakemap: {where} is no XML, or was cut short: {error}", _REMEDY
         ) from error
     try:
         return _grid(root, where)
-    except (KeyError, ValueError, OverflowError) as error:
+    except (LookupError, ValueError, OverflowError) as error:
         raise RequestError(f"--shakemap: {where} is no ShakeMap grid: {error}", _REMEDY) from error
 
 
@@ -162,6 +162,8 @@ def _grid(root: Element, where: str) -> _ShakeGrid:
             f"{shape[0]} x {shape[1]} = {shape[0] * shape[1]} rows announced, {rows} "
             "there: it was cut short"
         )
+    if sorted(column for column, _ in fields.values()) != list(range(len(fields))):
+        raise ValueError(f"its fields are not numbered 1 to {len(fields)}")
     table = numbers.reshape(*shape, len(fields))  # (y, x, field)
     longitude, latitude = table[0, :, fields["LON"][0]], table[:, 0, fields["LAT"][0]]
     longitude = longitude[0] + (longitude - longitude[0]) % 360  # the antimeridian: in one piece

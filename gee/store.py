@@ -92,20 +92,36 @@ def open_or_create(
     """
     if path.exists() and any(path.iterdir()):
         attributes = _attributes(path)
-        check_format(attributes.get("format"), "stack", str(path))
-        if attributes.get("plan_key") == key:
-            return
-        logger.warning("%s holds another plan's pixels; it is made anew", path)
+        if attributes is not None:
+            check_format(attributes.get("format"), "stack", str(path))
+            if attributes.get("plan_key") == key and _opens(path, names):
+                return
+        what = "is damaged" if attributes is None else "holds another plan's pixels, or is damaged"
+        logger.warning("%s %s; it is made anew", path, what)
         drop(path)
     drop(markers(path))
     with replacing(path) as temporary:
         _create(temporary, _describe(key, source, plan, names, kept), plan.geobox, names)
 
 
-def _attributes(path: Path) -> dict[str, Any]:
+def _opens(path: Path, names: tuple[str, ...]) -> bool:
+    """Return whether every array of a stack has a readable head."""
+    group = zarr.open_group(zarr_at(path), mode="r", use_consolidated=False)
+    try:
+        for name in stored_names(names):
+            target(group, name)
+    except (KeyError, ValueError, TypeError):
+        return False
+    return True
+
+
+def _attributes(path: Path) -> dict[str, Any] | None:
+    """Return a stack's attributes; None where its head cannot be read any more."""
     try:
         return dict(zarr.open_group(zarr_at(path), mode="r", use_consolidated=False).attrs)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        if (path / "zarr.json").exists() and markers(path).exists():
+            return None
         raise RequestError(
             f"{path} exists and is no stack", "Choose another output folder, or move it away."
         ) from None
@@ -215,7 +231,10 @@ def write_block(
                 dtype, fill = _kind(name)
                 write_window(path / name, *block.window, values.astype(dtype, copy=False), fill)
         crc = _crc(stored.values())
-    write_text(markers(path) / block.marker, json.dumps({"key": key, "crc": crc, **notes}))
+    rows, columns = block.window
+    window = [rows.start, rows.stop, columns.start, columns.stop]
+    marker = {"key": key, "crc": crc, "window": window, **notes}
+    write_text(markers(path) / block.marker, json.dumps(marker))
 
 
 def _kind(name: str) -> tuple[str, int]:
@@ -238,12 +257,15 @@ def stored_names(names: tuple[str, ...]) -> list[str]:
     return [*names, *(f"{when}_{what}" for when in When for what in ("observation", "date"))]
 
 
-def is_done(path: Path, block: Block, key: str, names: tuple[str, ...]) -> bool:
-    """Return whether a block is on disk as it was written: its marker is this plan's and its chunks
-    have the checksum.
+def is_done(
+    path: Path, block: Block, key: str, names: tuple[str, ...], marked: str | None = None
+) -> bool:
+    """Return whether a block is on disk as it was written: its marker (`marked`, else the block's
+    own name) is this plan's and its chunks have the checksum.
     """
     try:
-        marker = json.loads((markers(path) / block.marker).read_text(encoding="utf-8"))
+        file = markers(path) / (marked or block.marker)
+        marker = json.loads(file.read_text(encoding="utf-8"))
         if marker.get("key") != key:
             return False
         group = zarr.open_group(zarr_at(path), mode="r", use_consolidated=False)
@@ -256,6 +278,30 @@ def is_done(path: Path, block: Block, key: str, names: tuple[str, ...]) -> bool:
     except (ValueError, KeyError, RuntimeError, OSError) as error:
         logger.warning("block %s is damaged and is asked for again: %s", block.marker, error)
         return False
+
+
+def damaged(path: Path) -> list[str]:
+    """Return the blocks of a finished stack whose pixels are not those that were written."""
+    group = zarr.open_group(zarr_at(path), mode="r", use_consolidated=False)
+    names = tuple(str(name) for name in _as_list(group.attrs["bands"]))
+    found = []
+    for file in sorted(markers(path).iterdir()) if markers(path).exists() else []:
+        try:
+            window = json.loads(file.read_text(encoding="utf-8")).get("window")
+        except ValueError:
+            found.append(file.name)
+            continue
+        if window is None:  # made before markers told their window
+            continue
+        top, bottom, left, right = window
+        block = Block(0, 0, (slice(top, bottom), slice(left, right)))
+        if not is_done(path, block, str(group.attrs["plan_key"]), names, file.name):
+            found.append(file.name)
+    return found
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value)
 
 
 def mark_complete(path: Path, blocks: list[Block]) -> None:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from configs.errors import RequestError
-from configs.files import check_format, format_of, replacing, sha256
+from configs.files import check_format, follow_umask, format_of, replacing, sha256
 from configs.records import IGNORED, Advance, silent
 from models.histogram import BandHistogram
 from models.sampling import (
@@ -99,7 +99,7 @@ class Reference:
         }
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"sample": json.dumps(header)})
-            temporary.chmod(0o644)  # safetensors makes files that only their owner can read
+            follow_umask(temporary)  # safetensors makes files that only their owner can read
         return sha256(path)
 
     @classmethod

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from configs.checkpoint import WEIGHTS, CheckpointCard
 from configs.errors import RequestError
-from configs.files import format_of, replacing, sha256
+from configs.files import follow_umask, format_of, replacing, sha256
 
 _FLOAT16_MAX = 65504.0
 
@@ -53,7 +53,7 @@ def save(module: nn.Module, path: Path) -> str:
     compact = _compact(state, {name for name, _ in module.named_parameters()})
     with replacing(path) as temporary:
         save_file(compact, temporary, metadata={"format": format_of("weights")})
-        temporary.chmod(0o644)  # safetensors makes files that only their owner can read
+        follow_umask(temporary)  # safetensors makes files that only their owner can read
     return sha256(path)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from configs.errors import MachineError, RequestError, from_os_error
-from configs.files import check_format, inside, read_yaml, replacing, sha256, write_text
+from configs.files import check_format, inside, read_yaml, rename, replacing, sha256, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -76,3 +77,29 @@ def test_system_errors_become_ours(error: OSError | MemoryError, kind: type, wor
     assert isinstance(ours, kind)
     assert words in str(ours)
     assert ours.remedy
+
+
+def test_what_is_renamed_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    fsync, swap, move = os.fsync, os.replace, os.rename
+
+    def settled(handle: int) -> None:
+        told.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        fsync(handle)
+
+    def renamed(old: Path, new: Path) -> None:
+        told.append("renamed")
+        (swap if new.name == "a.yaml" else move)(old, new)
+
+    monkeypatch.setattr(os, "fsync", settled)
+    monkeypatch.setattr(os, "replace", renamed)
+    monkeypatch.setattr(os, "rename", renamed)
+    write_text(tmp_path / "a.yaml", "x: 1")
+    assert told == [f".a.yaml.{os.getpid()}.part", "renamed", tmp_path.name]
+    told.clear()
+    (tmp_path / "work" / "deep").mkdir(parents=True)
+    (tmp_path / "work" / "deep" / "chunk").write_bytes(b"1")
+    rename(tmp_path / "work", tmp_path / "r001")
+    assert told == ["chunk", "deep", "work", "renamed", tmp_path.name]

@@ -411,3 +411,39 @@ def test_a_review_can_be_scored_before_it_is_taken_up(event: Event) -> None:
         assert (predicted == 1).sum() - (drawn == 1).sum() == lost
         assert ((drawn == 255) == (predicted == 255)).all()
         assert ("L00001" in set(told.landslides["id"])) == (lost == 300)
+
+
+def test_ground_under_overlapping_outlines_counts_once(event: Event) -> None:
+    event.publish()
+
+    def overlapping(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        frame = frame.sort_values("area_m2", ascending=False).reset_index(drop=True)
+        first, second = frame.geometry[0], frame.geometry[1]
+        frame.loc[[0], "geometry"] = [first.buffer(25)]
+        frame.loc[[1], "geometry"] = [second.union(first.buffer(10))]
+        return frame
+
+    event.edit(overlapping)
+    published = event.publish()
+    frame = gpd.read_file(published.products["landslides.gpkg"], layer="landslides")
+    assert frame["area_m2"].sum() == pytest.approx(frame.union_all().area, abs=len(frame))
+    # a pixel belongs to an outline by its centre, so the mask may differ by a rim of its sides
+    covered = (mask_of(published) == 1).sum() * 100
+    assert published.summary.landslide_area_km2 * 1e6 == pytest.approx(
+        frame.union_all().area, abs=100
+    )
+    assert covered == pytest.approx(frame.union_all().area, rel=0.1)
+    assert {"L00001", "L00002"} <= set(frame["id"])
+    assert not any("split" in kind for kind, _ in changes(published).values())
+
+
+def test_two_rows_of_one_outline_are_named(event: Event) -> None:
+    event.publish()
+
+    def twice(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        frame.loc[[1], "geometry"] = [frame.geometry[0]]
+        return frame
+
+    event.edit(twice)
+    with pytest.raises(RequestError, match="L00001 and L00002 have the same outline"):
+        event.publish()

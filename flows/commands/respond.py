@@ -84,7 +84,10 @@ def tracked_or_plain(prefect: bool) -> Callable[[RunConfig], dict[str, Any]]:
     """
     if prefect or os.environ.get("PREFECT_API_URL"):
         from flows.service.flow_runs import respond_flow
+        from flows.service.launcher import check_server
 
+        if os.environ.get("PREFECT_API_URL"):
+            check_server()
         return respond_flow
     from flows.respond import respond
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from configs.errors import RequestError
-from configs.files import replacing, sha256
+from configs.files import follow_umask, replacing, sha256
 from configs.layout import EventFolder, RunLayout
 from inventory.revisions.reconcile import GEOPACKAGE, Earlier
 from inventory.revisions.review import Review, read_review
 
 logger = logging.getLogger(__name__)
+
+
+class ReviewError(RequestError):
+    """A review that cannot be taken up: the analyst mends it, and the same command goes on."""
 
 
 def begin(event: EventFolder) -> Path:
@@ -74,8 +77,15 @@ def waiting(event: EventFolder) -> Review | None:
     """Return the review that the next revision takes up; None where nobody has changed anything.
 
     Raises:
-        RequestError: it cannot be read.
+        ReviewError: it cannot be read.
     """
+    try:
+        return _waiting(event)
+    except RequestError as error:
+        raise ReviewError(error.message, error.remedy) from error
+
+
+def _waiting(event: EventFolder) -> Review | None:
     if event.review.exists() and (review := read_review(event.review)).edits:
         return review
     revisions = event.revisions()
@@ -136,5 +146,5 @@ def copy(source: Path, target: Path) -> Path:
             closing(sqlite3.connect(part)) as new,
         ):
             old.backup(new)
-        os.chmod(part, 0o644)
+        follow_umask(part)
     return target

@@ -103,13 +103,22 @@ class _Journal:
         self.costs.setdefault(name, {"seconds": 0.0, "peak_memory_bytes": 0}).update(details)
 
 
+def _costs_so_far(path: Path) -> dict[str, Any]:
+    """Return what a run has cost before it was interrupted; nothing where that was lost."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 @contextmanager
 def journal(log: Path, costs: Path, event: str, request_id: str) -> Iterator[_Journal]:
     """Open a run's journal: everything our packages log goes to `log`, every step's cost to
     `costs`.
     """
     handler = _JsonLines(log, event, request_id)
-    book = _Journal(costs, json.loads(costs.read_text()) if costs.exists() else {})
+    book = _Journal(costs, _costs_so_far(costs))
     loggers = [logging.getLogger(name) for name in PACKAGES]
     for logger in loggers:
         logger.addHandler(handler)

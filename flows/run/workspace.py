@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from configs.errors import MachineError, RequestError, SourceError
-from configs.files import write_text
+from configs.files import rename, write_text
 from configs.layout import EventFolder, RunLayout
 from configs.places import drop
 from configs.run import RunConfig, read_run
@@ -91,10 +91,11 @@ def begin(event: EventFolder, run: RunConfig) -> tuple[RunLayout, RunConfig]:
     where there is one.
     """
     layout = event.work(run.request_id)
-    if layout.config.exists():
+    unfinished = _unfinished(layout)
+    if unfinished is not None:
         _prove(layout)
         logger.info("going on with unfinished work in %s", layout.folder)
-        return layout, read_run(layout.config).model_copy(update={"engine": run.engine})
+        return layout, unfinished.model_copy(update={"engine": run.engine})
     layout.scratch.mkdir(parents=True, exist_ok=True)
     layout.pointer.unlink(missing_ok=True)
     if run.store:
@@ -104,6 +105,21 @@ def begin(event: EventFolder, run: RunConfig) -> tuple[RunLayout, RunConfig]:
     _prove(layout)
     run.write(layout.config)
     return layout, run
+
+
+def _unfinished(layout: RunLayout) -> RunConfig | None:
+    """Return the configuration of unfinished work; None where there is none, or none that can be
+    gone on with: then it is thrown away.
+    """
+    if not layout.config.exists():
+        return None
+    try:
+        return read_run(layout.config)
+    except RequestError as error:
+        logger.warning("unfinished work is damaged and begun anew (%s)", error.message)
+        forget(layout)
+        shutil.rmtree(layout.folder, ignore_errors=True)
+        return None
 
 
 def _prove(layout: RunLayout) -> None:
@@ -173,7 +189,7 @@ def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> Ru
     for torn in layout.folder.rglob(".*.part"):  # of a process that was killed while it wrote
         torn.unlink()
     published = event.revision(number)
-    os.rename(layout.folder, published.folder)
+    rename(layout.folder, published.folder)
     if keep == "latest":
         for older in event.revisions().values():
             if older != published:

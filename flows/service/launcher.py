@@ -30,7 +30,8 @@ def check_server() -> str:
     """
     url = os.environ.get("PREFECT_API_URL", "")
     remedy = (
-        "Start one with `prefect server start` and set PREFECT_API_URL=http://127.0.0.1:4200/api."
+        "Start one with `prefect server start` and set PREFECT_API_URL=http://127.0.0.1:4200/api; "
+        "to run without a server, unset PREFECT_API_URL."
     )
     if not url.startswith(("http://", "https://")):
         raise SourceError("no Prefect server is configured (PREFECT_API_URL)", remedy)

@@ -6,30 +6,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gee.archive.manifest import Manifest
+from configs.content import content
+from configs.files import inside
+from gee.archive.manifest import Manifest, SceneEntry
 
 
-def fingerprints(manifest: Manifest, folder: Path) -> dict[str, str]:
-    """Return for each scene, and for all static layers (``static``), a hash of its entry and its
-    files' sizes.
+def fingerprints(manifest: Manifest, folder: Path, scenes: Iterable[SceneEntry]) -> dict[str, str]:
+    """Return for each of some scenes, and for all static layers (``static``), a hash of its entry
+    and of what its files hold; the water layer, which says what counts as seen, is part of all.
     """
-    parts: dict[str, Any] = {scene.id: scene.model_dump(mode="json") for scene in manifest.scenes}
+    parts: dict[str, Any] = {scene.id: scene.model_dump(mode="json") for scene in scenes}
     parts["static"] = {
         name: layer.model_dump(mode="json") for name, layer in manifest.static.items()
     }
-    common = [manifest.resampling, manifest.water_percent]
+    water = parts["static"].get("water", {})
+    common = [manifest.resampling, manifest.water_percent, water, _contents(water, folder)]
 
     def print_of(part: dict[str, Any]) -> str:
-        paths = {name: folder / name for name in sorted(_files(part))}
-        sizes = {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
-        return hashlib.sha256(
-            json.dumps([common, part, sizes], sort_keys=True).encode()
-        ).hexdigest()[:16]
+        text = json.dumps([common, part, _contents(part, folder)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     return {name: print_of(part) for name, part in parts.items()}
+
+
+def _contents(part: Any, folder: Path) -> dict[str, str]:
+    """Return the checksum of every file that a part of the manifest names and that is there."""
+    paths = {name: inside(folder, name, "archive.yaml") for name in sorted(_files(part))}
+    return {name: content(path) for name, path in paths.items() if path.is_file()}
 
 
 def _files(part: Any) -> set[str]:

@@ -159,31 +159,49 @@ class ArchiveSource:
             windows,
             tuple(scenes),
             megabytes=sum(path.stat().st_size for path in self._files()) / 1e6,
-            details=self._details(bright),
+            details=self._details(area, event, windows) | self._doubts(bright, geobox),
         )
 
     def _files(self) -> list[Path]:
         """Return the files that have been opened."""
         return sorted({raster.path for raster in self._rasters.values()})
 
-    def _details(self, bright: Iterable[str]) -> dict[str, Any]:
-        """Return what provenance says of the archive; `bright` are scenes without a dark pixel."""
+    def _details(self, area: Area, event: Event, windows: Windows) -> dict[str, Any]:
+        """Return what provenance says of the archive."""
         manifest, root = self.manifest, self._folder.resolve()
+        near = [
+            scene
+            for scene in manifest.scenes
+            if any(scene.belongs(when, event, windows) for when in When)
+            and meets(self._outline(scene), area.polygon)
+        ]
         details: dict[str, Any] = {
             "manifest": self._path.name,
             "manifest_sha256": hashlib.sha256(self._path.read_bytes()).hexdigest(),
             "files": {p.relative_to(root).as_posix(): p.stat().st_size for p in self._files()},
             "attribution": list(manifest.attribution),
-            FINGERPRINTS: fingerprints(manifest, self._folder),
+            FINGERPRINTS: fingerprints(manifest, self._folder, near),
         }
+        return details
+
+    def _doubts(self, bright: Iterable[str], geobox: GeoBox) -> dict[str, Any]:
+        """Return what looks wrong with the files; `bright` are scenes without a dark pixel."""
+        found, manifest = [], self.manifest
         doubted = ", ".join(dict.fromkeys(bright))
         if doubted and manifest.sensor == "sentinel-2" and manifest.level is not Level.DISPLAY:
-            details[DOUBTS] = [
+            found.append(
                 f"no pixel of {doubted} is darker than {OFFSET} in any band, as if the offset of "
                 "Sentinel-2 files since January 2022 were left in: give the bands `offset: -0.1` "
                 "in archive.yaml"
-            ]
-        return details
+            )
+        for (*_, what), raster in self._rasters.items():
+            undeclared = raster.nodata is None or what == "static layer dem"
+            if undeclared and (count := raster.fill_within(geobox)):
+                found.append(
+                    f"{raster.what}: {count:,} pixels of {raster.path.name} look like fill that no "
+                    "nodata declares and count as not known: name it, `nodata:` in archive.yaml"
+                )
+        return {DOUBTS: found} if found else {}
 
     def _measured(self, bands: Iterable[str]) -> tuple[tuple[str, ...], bool]:
         """Return (bands to pull, whether elevation is needed): terrain from the dem where there is

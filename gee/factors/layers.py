@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from configs.bands import BANDS
+from configs.content import content
 from configs.errors import RequestError
 from configs.factors import HIGHEST_CODE, ClassFile, DistanceFile, FactorsConfig
-from configs.files import inside, sha256
+from configs.files import inside
 from gee.factors import vectors
 from gee.factors.distance import Segments, distance_m
 from gee.rasters import Raster, look_at
@@ -104,7 +105,7 @@ class Factors:
             path = self._path(name)
             if not path.is_file():
                 raise RequestError(f"factor {name}: there is no file {path}", "Correct `file:`.")
-            found[name] = {"file": path.name, "sha256": sha256(path), **settings}
+            found[name] = {"file": path.name, "sha256": content(path), **settings}
         return found
 
     def open(self, name: str, whole: GeoBox) -> _Opened:

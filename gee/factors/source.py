@@ -18,6 +18,7 @@ from configs.event import Event, Windows
 from configs.factors import FactorsConfig
 from configs.records import Offer
 from gee.factors.layers import Factors
+from gee.previous import FACTORS
 from gee.source import Elevation, Plan, Pulled, Source
 
 
@@ -81,11 +82,11 @@ class FactoredSource:
         plan = self.inner.plan(area, geobox, event, windows, rest)
         order = {name: number for number, name in enumerate(inputs_of(bands))}
         measured = tuple(sorted((*plan.bands, *own), key=lambda name: order.get(name, len(order))))
-        return replace(plan, bands=measured, details={**plan.details, "factors": details})
+        return replace(plan, bands=measured, details={**plan.details, FACTORS: details})
 
     def pull(self, plan: Plan, block: GeoBox) -> Pulled:
         """Return the imagery's block, and the factors on it."""
-        own = tuple(name for name in plan.bands if name in plan.details.get("factors", {}))
+        own = tuple(name for name in plan.bands if name in plan.details.get(FACTORS, {}))
         rest = replace(plan, bands=tuple(name for name in plan.bands if name not in own))
         pulled = self.inner.pull(rest, block) if rest.bands else Pulled({}, {}, {})
         factors = {name: self.factors.open(name, plan.geobox).on(block) for name in own}

@@ -25,7 +25,7 @@ from inventory.formats.geopackage import read_inventory, read_metadata
 from inventory.outline.attributes import DATES, STATUSES, attributed, limits_of, shape_fields
 from inventory.outline.measure import EdgeCounter, Gauge, Measures
 from inventory.outline.outline import Inventory, strips
-from inventory.revisions.review import ANALYST, CUT, DISMISSED, Review, reviewed
+from inventory.revisions.review import ANALYST, CUT, DISMISSED, Review, apart, reviewed
 from inventory.revisions.revisions import (
     SAME_SHARE,
     Matched,
@@ -68,7 +68,8 @@ def _impose(new: Inventory, old: Inventory, rules: CleanConfig) -> Inventory:
         if len(cut)
         else new.rejected
     )
-    return replace(new, landslides=gpd.GeoDataFrame(frame, crs=crs), rejected=_numbered(rejected))
+    frame = apart(gpd.GeoDataFrame(frame, crs=crs))
+    return replace(new, landslides=frame, rejected=_numbered(rejected))
 
 
 def _drawn_again(shapes: NDArray[Any], machine: NDArray[Any]) -> NDArray[np.bool_]:

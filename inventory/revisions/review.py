@@ -35,6 +35,8 @@ ANALYST = "analyst"
 """Value of the field `card` of a landslide whose outline a person drew."""
 CUT = "cut away by an analyst"
 """Reason of what a person left out of a landslide; later revisions do not draw it again."""
+_TOUCH_M2 = 1.0
+"""Shared ground below this is the rounding of a border that two outlines have in common."""
 CONFIRMED, DISMISSED = STATUSES[1], STATUSES[2]
 
 
@@ -86,6 +88,7 @@ def read_review(path: Path) -> Review:
         id=frame["id"].fillna("").astype(str).str.strip(), geometry=_polygons(frame, path)
     )
     frame["status"] = _statuses(frame, path)
+    _check_apart(frame, path)
     published: dict[str, str] = metadata.get("verdicts", {})
     keeps = _keepers(frame)
     status, shapes, added = {}, {}, []
@@ -172,6 +175,65 @@ def _redrawn(frame: gpd.GeoDataFrame) -> NDArray[np.bool_]:
     return changed
 
 
+def _overlaps(shapes: NDArray[Any]) -> list[tuple[int, int]]:
+    """Return (smaller, larger) positions of outlines that share more than a touch, small first."""
+    i, j = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    area = shapely.area(shapes)
+    shared = shapely.area(shapely.intersection(shapes[i], shapes[j]))
+    first = (area[i] < area[j]) | ((area[i] == area[j]) & (i < j))
+    found = zip(i[first & (shared > _TOUCH_M2)], j[first & (shared > _TOUCH_M2)], strict=True)
+    return sorted((int(a), int(b)) for a, b in found)
+
+
+def apart(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return landslides of which each square metre counts once: ground that two outlines share
+    belongs to the smaller one. Dismissed ones count nowhere and stay as they are.
+
+    Args:
+        frame: outlines in a metric CRS, with `id` and `status`.
+    """
+    alive = np.flatnonzero((frame["status"] != DISMISSED).to_numpy())
+    shapes = frame.geometry.to_numpy()[alive].copy()
+    taken: dict[int, list[Any]] = {}
+    for small, large in _overlaps(shapes) if len(shapes) else []:
+        taken.setdefault(large, []).append(shapes[small])
+    if not taken:
+        return frame
+    result = frame.copy()
+    for at, others in taken.items():
+        left = shapely.get_parts(shapely.difference(shapes[at], shapely.union_all(others)))
+        areas = [part for part in left if part.geom_type == "Polygon" and part.area > _TOUCH_M2]
+        row = result.index[alive[at]]
+        logger.warning(
+            "landslide %s overlaps smaller ones: the ground they share is theirs",
+            frame.at[row, "id"],
+        )
+        shape = shapely.MultiPolygon(areas)
+        result.loc[[row], frame.geometry.name] = gpd.GeoSeries([shape], index=[row], crs=frame.crs)
+        fields = shape_fields(np.array([shape], dtype=object), str(frame.crs)) if areas else {}
+        for name in fields.keys() & set(frame.columns):
+            result.loc[row, name] = fields[name][0]
+    gone = result.geometry.is_empty.to_numpy()
+    return result[~gone].reset_index(drop=True)
+
+
+def _check_apart(frame: gpd.GeoDataFrame, path: Path) -> None:
+    """Refuse two landslides of one outline: whatever is given to one is all of the other.
+
+    Raises:
+        RequestError: there are such.
+    """
+    alive = frame[frame["status"] != DISMISSED]
+    shapes = alive.geometry.to_numpy()
+    for small, large in _overlaps(shapes) if len(shapes) else []:
+        if shapely.area(shapely.difference(shapes[large], shapes[small])) <= _TOUCH_M2:
+            names = [alive["id"].iloc[at] or "without id" for at in (small, large)]
+            raise RequestError(
+                f"{path}: landslides {names[0]} and {names[1]} have the same outline",
+                "Delete one of the two rows, or set its `status` to dismissed.",
+            )
+
+
 @dataclass(frozen=True)
 class Reviewed:
     """An inventory with an analyst's verdicts in it."""
@@ -229,7 +291,7 @@ def reviewed(old: Inventory, review: Review, mask: Any, last: int) -> Reviewed:
     fresh = [(shape, verdict) for shape, (_, verdict) in added if not _known(shape, frame)]
     rows = _drawn(fresh, frame, crs, last)
     notes |= dict.fromkeys(rows["id"], "added by an analyst")
-    frame = pd.concat([frame, rows], ignore_index=True) if len(rows) else frame
+    frame = apart(pd.concat([frame, rows], ignore_index=True) if len(rows) else frame)
     everything = _moved(list(review.everything), review.crs, crs)
     cut = _cut_away(old, [shapes[key] for key in shapes if key in row_of], everything, mask)
     rejected = (

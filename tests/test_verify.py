@@ -1,0 +1,45 @@
+"""`coslide verify`: a byte that changed, or a file that is lost, is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_archive import AREA, RUN, make_archive, make_cards, make_preset
+
+from flows.cli import main
+from flows.verify import verify
+
+
+def exit_of(arguments: list[str]) -> int | str | None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    return left.value.code
+
+
+def test_every_changed_or_lost_file_of_a_revision_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = {"kind": "archive", "archive": str(make_archive(tmp_path / "archive"))}
+    cards = make_cards(tmp_path / "cards")
+    make_preset(tmp_path / "preset.yaml", cards, "post", source=source)
+    where = ["--config", str(tmp_path / "preset.yaml"), "--out", str(tmp_path / "out")]
+    assert exit_of(["respond", *RUN, *AREA, *where, "--name", "q", "--json"]) == 0
+    event = tmp_path / "out" / "q"
+    assert exit_of(["verify", str(event), str(cards / "post")]) == 0
+    revision = event / "r001"
+    for name in ("landslides.tif", "probability.tif", "report.html", "provenance.json"):
+        whole = (revision / name).read_bytes()
+        flipped = bytearray(whole)
+        flipped[len(flipped) // 2] ^= 1
+        (revision / name).write_bytes(bytes(flipped))
+        assert verify(event)[0].faults == (f"{name} was changed",)
+        capsys.readouterr()
+        assert exit_of(["verify", str(revision), "--json"]) == 2
+        assert name in capsys.readouterr().out
+        (revision / name).unlink()
+        assert verify(revision)[0].faults == (f"{name} is lost",)
+        (revision / name).write_bytes(whole)
+    (revision / "stack" / "stack.zarr" / "post_B4" / "c" / "0" / "0").write_bytes(b"")
+    assert "stack" in verify(revision)[0].faults[0]
+    assert exit_of(["verify", str(tmp_path / "archive")]) == 2
