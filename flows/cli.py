@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import json
 import logging
@@ -52,7 +53,9 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a verb's command."""
         if cmd_name not in VERBS:
-            return None
+            near = difflib.get_close_matches(cmd_name, VERBS, n=1)
+            hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(VERBS)}."
+            raise click.UsageError(f"no such command `{cmd_name}`. {hint}", ctx)
         command = importlib.import_module(f"flows.commands.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
@@ -72,12 +75,19 @@ def coslide(quiet: bool) -> None:
     """Name the quake; get the landslides."""
     handler = logging.StreamHandler(sys.stderr)
     handler.set_name(_HANDLER)
+    handler.addFilter(_not_said_by_prefect)
     handler.setLevel(logging.WARNING if quiet else logging.INFO)
     handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
     for package in _PACKAGES:
         logger = logging.getLogger(package)
         logger.setLevel(logging.INFO)
         logger.handlers = [*(one for one in logger.handlers if one.get_name() != _HANDLER), handler]
+
+
+def _not_said_by_prefect(record: logging.LogRecord) -> bool:
+    """Let a record through unless Prefect, once it is imported, writes it already."""
+    del record
+    return not any("prefect" in type(one).__module__ for one in logging.getLogger().handlers)
 
 
 def answer(content: dict[str, Any], as_json: bool, words: str) -> None:

@@ -87,3 +87,22 @@ def test_nobody_gets_the_simulated_earth_for_want_of_a_line() -> None:
     with pytest.raises(RequestError, match="real earthquakes would be mapped on the simulated"):
         check_drill(simulated, drill=False)
     check_drill(simulated, drill=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["respnd"], "Did you mean `respond`?"),
+        (["evalute"], "Did you mean `evaluate`?"),
+        (["xyzzy"], "There are: respond, refresh"),
+        (["respond", "--magnitud", "6"], "Did you mean '--magnitude'?"),
+        (["cards", "--jsn"], "Did you mean '--json'?"),
+    ],
+)
+def test_a_misspelled_command_or_option_is_guessed(
+    given: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        flows.cli.main(given)
+    assert left.value.code == 2
+    assert meant in capsys.readouterr().err
