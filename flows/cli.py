@@ -22,6 +22,7 @@ from configs.errors import CoslideError, MachineError, from_os_error
 VERBS = {
     "respond": "Map an earthquake's landslides: the main job.",
     "refresh": "The same event again with today's imagery.",
+    "events": "List the events there are and what they wait for.",
     "review": "Make a copy of the latest inventory for an analyst to edit.",
     "demo": "Map an unseen simulated earthquake and score it against its truth.",
     "watch": "Watch the USGS feed and map what qualifies.",
