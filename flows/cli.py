@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import json
 import logging
@@ -21,6 +22,7 @@ from configs.errors import CoslideError, MachineError, from_os_error
 VERBS = {
     "respond": "Map an earthquake's landslides: the main job.",
     "refresh": "The same event again with today's imagery.",
+    "events": "List the events there are and what they wait for.",
     "review": "Make a copy of the latest inventory for an analyst to edit.",
     "demo": "Map an unseen simulated earthquake and score it against its truth.",
     "watch": "Watch the USGS feed and map what qualifies.",
@@ -54,7 +56,9 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a verb's command."""
         if cmd_name not in VERBS:
-            return None
+            near = difflib.get_close_matches(cmd_name, VERBS, n=1)
+            hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(VERBS)}."
+            raise click.UsageError(f"no such command `{cmd_name}`. {hint}", ctx)
         command = importlib.import_module(f"flows.commands.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
@@ -66,7 +70,12 @@ class _Verbs(click.Group):
 
 
 @click.group(
-    cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=_Verbs,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "show_default": True,
+    },
 )
 @click.version_option(package_name="coslide")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on standard error.")
@@ -74,12 +83,19 @@ def coslide(quiet: bool) -> None:
     """Name the quake; get the landslides."""
     handler = logging.StreamHandler(sys.stderr)
     handler.set_name(_HANDLER)
+    handler.addFilter(_not_said_by_prefect)
     handler.setLevel(logging.WARNING if quiet else logging.INFO)
     handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
     for package in _PACKAGES:
         logger = logging.getLogger(package)
         logger.setLevel(logging.INFO)
         logger.handlers = [*(one for one in logger.handlers if one.get_name() != _HANDLER), handler]
+
+
+def _not_said_by_prefect(record: logging.LogRecord) -> bool:
+    """Let a record through unless Prefect, once it is imported, writes it already."""
+    del record
+    return not any("prefect" in type(one).__module__ for one in logging.getLogger().handlers)
 
 
 def answer(content: dict[str, Any], as_json: bool, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import geopandas as gpd
 import numpy as np
 import pyogrio
@@ -18,6 +19,8 @@ from configs.sampling import read_sampling
 from configs.training import read_training
 from flows.evaluate import _layers
 from flows.resolve import check_drill, make_request, resolve
+
+_SETTINGS = flows.cli.coslide.context_settings
 
 
 def test_all_missing_fields_of_a_file_are_named_at_once(tmp_path: Path) -> None:
@@ -87,3 +90,37 @@ def test_nobody_gets_the_simulated_earth_for_want_of_a_line() -> None:
     with pytest.raises(RequestError, match="real earthquakes would be mapped on the simulated"):
         check_drill(simulated, drill=False)
     check_drill(simulated, drill=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["respnd"], "Did you mean `respond`?"),
+        (["evalute"], "Did you mean `evaluate`?"),
+        (["xyzzy"], "There are: respond, refresh"),
+        (["respond", "--magnitud", "6"], "Did you mean '--magnitude'?"),
+        (["cards", "--jsn"], "Did you mean '--json'?"),
+    ],
+)
+def test_a_misspelled_command_or_option_is_guessed(
+    given: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        flows.cli.main(given)
+    assert left.value.code == 2
+    assert meant in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", list(flows.cli.VERBS))
+def test_help_names_the_default_of_every_option(verb: str) -> None:
+    context = click.Context(flows.cli.coslide, info_name="coslide", **_SETTINGS)
+    command = flows.cli.coslide.get_command(context, verb)
+    assert command is not None
+    inside = click.Context(command, info_name=verb, parent=context)
+    for option in command.params:
+        if not isinstance(option, click.Option) or option.is_flag or option.multiple:
+            continue
+        _, words = option.get_help_record(inside) or ("", "")
+        default = option.to_info_dict()["default"]
+        if default not in (None, ""):
+            assert f"default: {default}" in words, option.opts

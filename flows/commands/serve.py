@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import click
 
+logger = logging.getLogger(__name__)
+
 PARTS = ("runs", "duties")
+_LOOK_S = 1.0
 _PATIENCE_S = 30
 
 
@@ -77,20 +82,19 @@ def command(
 
 def _both() -> int:
     """Serve both parts as processes of their own, so that a long run never keeps the watch waiting;
-    return the first one's end.
+    return the first one's end, 0 where the service was asked to stop.
     """
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
+    logger.info("starting; this takes some ten seconds")
     children = [
         subprocess.Popen([sys.executable, "-m", "flows.cli", "serve", "--part", part])
         for part in PARTS
     ]
     try:
-        while all(child.poll() is None for child in children):
-            for child in children:
-                try:
-                    child.wait(1)
-                except subprocess.TimeoutExpired:
-                    continue
-        return next(child.returncode for child in children if child.returncode is not None)
+        while not asked.wait(_LOOK_S) and all(child.poll() is None for child in children):
+            pass
+        return next((child.returncode for child in children if child.returncode is not None), 0)
     finally:
         for child in children:
             if child.poll() is None:

@@ -4,13 +4,13 @@ command line.
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "2")
 
-from prefect import serve
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -30,9 +30,12 @@ from configs.errors import RequestError
 from configs.service import Schedule, ServiceConfig
 from flows.service import flow_runs
 from flows.service.launcher import check_server
+from flows.service.runner import QuietRunner, SaidOnce
 from flows.service.settings import preset_of
 from flows.service.steps import LIMIT
 from flows.service.tending import TAG
+
+logger = logging.getLogger(__name__)
 
 _Part = Literal["runs", "duties"]
 """runs: what takes long, `runs.at_once` at the same moment; duties: the watch and the clean-up of
@@ -127,12 +130,15 @@ def _drop_missed(client: SyncPrefectClient, name: str) -> None:
 
 def serve_deployments(settings: ServiceConfig, part: _Part) -> None:
     """Register the deployments of one part and execute their runs, until stopped."""
-    check_server()
+    server = check_server()
+    logger.info("getting the %s ready: asking the Prefect server at %s", part, server)
     prepare(settings)
+    logging.getLogger("prefect.runner").addFilter(SaidOnce())
     limit = settings.runs.at_once if part == "runs" else _DUTIES_AT_ONCE
-    serve(
-        *_deployments_of(settings, part),
-        limit=limit,
-        pause_on_shutdown=False,
-        print_starting_message=False,
-    )
+    runner = QuietRunner(pause_on_shutdown=False, limit=limit)
+    offered = _deployments_of(settings, part)
+    for deployment in offered:
+        runner.add_deployment(deployment)
+    names = ", ".join(str(one.name) for one in offered)
+    logger.info("ready: %s; at most %d at a time", names, limit)
+    runner.until_stopped()

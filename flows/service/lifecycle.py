@@ -35,6 +35,7 @@ from configs.event import Event
 from configs.layout import EventFolder
 from configs.run import RunConfig, read_run
 from configs.service import Runs
+from flows.service.runner import quieten
 from flows.service.settings import service
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def followed(function: Callable[P, R]) -> Callable[P, R | State[Any]]:
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
         runs = service().runs
+        quieten()
         with heartbeat(runs.heartbeat_seconds):
             try:
                 return function(*args, **kwargs)
@@ -92,17 +94,8 @@ def _failed(error: CoslideError, runs: Runs) -> State[Any]:
             policy = FlowRunPolicy(retries=runs.retries, retry_delay=pause)
             client.update_flow_run(UUID(this_run.id), empirical_policy=policy)
         raise error
-    logging.getLogger("prefect.flow_runs").addFilter(_no_traceback)
     name = next((name for kind, name in NAMES.items() if isinstance(error, kind)), "Failed")
     return Failed(name=name, message=message)
-
-
-def _no_traceback(record: logging.LogRecord) -> bool:
-    """Let records pass, without the traceback of a failure that was foreseen: its message is the
-    state's.
-    """
-    record.exc_info, record.exc_text = None, None
-    return True
 
 
 @contextmanager

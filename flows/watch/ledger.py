@@ -146,7 +146,12 @@ class Book:
             "select id, title, verdict, gone, updated from quake order by updated desc"
         ).fetchall()
         runs: dict[str, list[str]] = {}
+        waits: dict[str, str] = {}
         for run in self.runs():
+            if run.state in ("intended", "waiting"):
+                waits[run.quake] = f"next try {run.due:%Y-%m-%d %H:%M} UTC: " + (
+                    run.message or "it is to be mapped"
+                )
             due = f", due {_text(run.due)}" if run.state in ("intended", "waiting") else ""
             said = f": {run.message}" if run.message else ""
             runs.setdefault(run.quake, []).append(f"{run.key} {run.state}{due}{said}")
@@ -158,6 +163,7 @@ class Book:
                 "withdrawn": bool(gone),
                 "updated": datetime.fromtimestamp(updated / 1000, UTC).isoformat(),
                 "runs": runs.get(name, []),
+                "waits": waits.get(name, ""),
             }
             for name, title, verdict, gone, updated in rows
         ]
