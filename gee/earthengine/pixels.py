@@ -142,7 +142,7 @@ class Puller:
                 raise
             except Exception as error:
                 handling = judge(error)
-                waits = handling.cure in (Cure.WAIT, Cure.SHRINK)
+                waits = handling.cure is Cure.WAIT or (handling.cure is Cure.SHRINK and not shrinks)
                 late += isinstance(error, TimeoutError)
                 if waits:
                     self.account.add("rate_limited")
