@@ -62,7 +62,7 @@ def recipe(**changes: Any) -> TrainingConfig:
         "name": "t",
         "samples": [{"path": "x"}],
         "architecture": "resu_net",
-        "arguments": {"width": 4},
+        "arguments": {"width": 8},
         "batch": 4,
         "steps": 12,
         "optimiser": OptimiserConfig(learning_rate=0.01),
