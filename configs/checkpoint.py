@@ -7,12 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from configs.bands import RADAR, parse_band
-from configs.complaints import as_request_error
+from configs.complaints import read_model
 from configs.event import NAME_PATTERN, Frozen
-from configs.files import format_of, read_yaml
+from configs.files import format_of
 from configs.records import Level, Requires
 
 WEIGHTS = "weights.safetensors"
@@ -246,11 +246,5 @@ def read_card(folder: Path) -> CheckpointCard:
     Raises:
         RequestError: missing, malformed, or of a newer format.
     """
-    path = folder / CARD
-    content = read_yaml(path, "card")
-    try:
-        return CheckpointCard.model_validate(content)
-    except ValidationError as error:
-        raise as_request_error(
-            error, str(path), "Mend the card, or train it again with `coslide train`."
-        ) from error
+    remedy = "Mend the card, or train it again with `coslide train`."
+    return read_model(folder / CARD, "card", CheckpointCard, remedy)

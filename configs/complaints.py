@@ -4,11 +4,16 @@ stand in the file.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from configs.errors import RequestError
+from configs.files import read_yaml
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 _MOST = 12
 """Complaints in one message; who has more has given another file."""
@@ -28,6 +33,30 @@ _FORMS: Final = {
     "usgs": "an event id of the USGS, e.g. us6000jllz",
 }
 """How fields with a form of their own are written, instead of their regular expressions."""
+
+
+def read_model(path: Path, kind: str, model: type[_Model], remedy: str = "") -> _Model:
+    """Return what a YAML file of a kind describes.
+
+    Raises:
+        RequestError: missing, malformed, or of a newer format; everything wrong is named, with
+            `remedy` where one is given.
+    """
+    return checked(read_yaml(path, kind), str(path), model, remedy)
+
+
+def checked(
+    content: Mapping[str, Any], where: str, model: type[_Model], remedy: str = ""
+) -> _Model:
+    """Return what settings describe; `where` they stand is named in an error.
+
+    Raises:
+        RequestError: anything wrong, all of it at once.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise as_request_error(error, where, remedy) from error
 
 
 def as_request_error(error: ValidationError, where: str, remedy: str = "") -> RequestError:

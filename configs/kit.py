@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from configs.checkpoint import CardTiles
-from configs.complaints import as_request_error
+from configs.complaints import read_model
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
-from configs.files import format_of, read_yaml
+from configs.files import format_of
 from configs.published import catalogue
 from configs.run import SourceConfig
 from configs.sampling import SplitConfig
@@ -132,7 +132,4 @@ def read_kit(name: str) -> KitConfig:
     if not path.is_file():
         kits = ", ".join(sorted(one.stem for one in KITS.glob("*.yaml")))
         raise RequestError(f"there is no kit `{name}`", f"Name one ({kits}) or a YAML file.")
-    try:
-        return KitConfig.model_validate(read_yaml(path, "kit"))
-    except ValidationError as error:
-        raise as_request_error(error, str(path)) from error
+    return read_model(path, "kit", KitConfig)

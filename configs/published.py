@@ -11,14 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from shapely import box
 from shapely.geometry.base import BaseGeometry
 
-from configs.complaints import as_request_error
+from configs.complaints import read_model
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, USGS_ID, DateRange, Event, Frozen, Moment
-from configs.files import format_of, read_yaml
+from configs.files import format_of
 
 CATALOGUE = Path(__file__).resolve().parent / "inventories"
 UNKNOWN: Literal["unknown"] = "unknown"
@@ -181,11 +181,7 @@ def read_inventory(path: Path) -> PublishedInventory:
     Raises:
         RequestError: missing, malformed, or of a newer format; the field is named.
     """
-    content = read_yaml(path, "inventory")
-    try:
-        return PublishedInventory.model_validate(content)
-    except ValidationError as error:
-        raise as_request_error(error, str(path)) from error
+    return read_model(path, "inventory", PublishedInventory)
 
 
 @lru_cache(maxsize=1)

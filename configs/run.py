@@ -14,11 +14,11 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from configs.area import Area
 from configs.clean import CleanConfig
-from configs.complaints import as_request_error
+from configs.complaints import as_request_error, read_model
 from configs.earthengine import EarthEngineConfig
 from configs.event import Event, Frozen, Windows
 from configs.factors import FactorsConfig
-from configs.files import format_of, read_yaml, write_text
+from configs.files import format_of, write_text
 from configs.places import at_home
 from configs.product import AffectedConfig, ProductConfig
 from configs.refresh import RefreshConfig
@@ -234,8 +234,4 @@ def read_run(path: Path) -> RunConfig:
     Raises:
         RequestError: unreadable, malformed, or of a newer format.
     """
-    content = read_yaml(path, "run")
-    try:
-        return RunConfig.model_validate(content)
-    except ValidationError as error:
-        raise as_request_error(error, str(path)) from error
+    return read_model(path, "run", RunConfig)

@@ -7,12 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from configs.checkpoint import check_requires
-from configs.complaints import as_request_error
+from configs.complaints import read_model
 from configs.event import NAME_PATTERN, Frozen
-from configs.files import format_of, read_yaml
+from configs.files import format_of
 from configs.records import Level, Requires
 
 
@@ -158,8 +158,4 @@ def read_sampling(path: Path) -> SamplingConfig:
     Raises:
         RequestError: missing, malformed, or of a newer format; the field is named.
     """
-    content = read_yaml(path, "sampling")
-    try:
-        return SamplingConfig.model_validate(content)
-    except ValidationError as error:
-        raise as_request_error(error, str(path)) from error
+    return read_model(path, "sampling", SamplingConfig)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from configs.complaints import as_request_error
+from configs.complaints import read_model
 from configs.event import Frozen
-from configs.files import format_of, read_yaml
+from configs.files import format_of
 
 AGREEMENT = "agreement/others"
 """1 - agreement of a checkpoint's landslides with those of the other candidates
@@ -122,9 +122,5 @@ def read_selection(path: Path = _CALIBRATION) -> SelectionConfig:
     """
     if not path.exists():
         return SelectionConfig()
-    try:
-        return SelectionConfig.model_validate(read_yaml(path, "selection"))
-    except ValidationError as error:
-        raise as_request_error(
-            error, str(path), "Run `coslide study` again, or delete the file."
-        ) from error
+    remedy = "Run `coslide study` again, or delete the file."
+    return read_model(path, "selection", SelectionConfig, remedy)

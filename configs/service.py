@@ -10,9 +10,9 @@ from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
-from configs.complaints import as_request_error
+from configs.complaints import checked
 from configs.errors import RequestError
 from configs.event import Frozen
 from configs.files import check_format, format_of, read_yaml, write_text
@@ -144,10 +144,7 @@ def read_service(path: Path | None) -> ServiceConfig:
         return ServiceConfig()
     content = read_yaml(path)
     check_format(content.get("format"), "service", str(path))
-    try:
-        service = ServiceConfig.model_validate(content)
-    except ValidationError as error:
-        raise as_request_error(error, str(path)) from error
+    service = checked(content, str(path), ServiceConfig)
     if service.preset is None:
         return service
     preset = (path.parent / service.preset).absolute()

@@ -11,10 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from configs.checkpoint import CardTiles
-from configs.complaints import as_request_error
+from configs.complaints import checked
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
@@ -170,10 +170,7 @@ def read_study(name: str) -> tuple[StudyConfig, Path]:
     content = read_yaml(path, "study")
     if "like" in content:
         content = _like(content, path)
-    try:
-        return StudyConfig.model_validate(content), path.resolve().parent
-    except ValidationError as error:
-        raise as_request_error(error, str(path)) from error
+    return checked(content, str(path), StudyConfig), path.resolve().parent
 
 
 def _like(content: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -12,13 +12,13 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from configs.checkpoint import Adapt, CardTiles
-from configs.complaints import as_request_error
+from configs.complaints import checked, read_model
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
-from configs.files import format_of, read_yaml
+from configs.files import format_of
 from configs.mixing import apportioned
 
 ENCODER_WEIGHTS = "encoder_weights"
@@ -357,7 +357,11 @@ class TrainingConfig(Frozen):
             content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
         if "steps" in self.quick:
             content.pop("epochs", None)
-        return _checked({**content, "name": f"{self.name}-quick"}, f"recipe `{self.name}`, quick")
+        return checked(
+            {**content, "name": f"{self.name}-quick"},
+            f"recipe `{self.name}`, quick",
+            TrainingConfig,
+        )
 
 
 def read_training(path: Path) -> TrainingConfig:
@@ -366,11 +370,4 @@ def read_training(path: Path) -> TrainingConfig:
     Raises:
         RequestError: missing, malformed, or of a newer format; the field is named.
     """
-    return _checked(read_yaml(path, "training"), str(path))
-
-
-def _checked(content: dict[str, Any], where: str) -> TrainingConfig:
-    try:
-        return TrainingConfig.model_validate(content)
-    except ValidationError as error:
-        raise as_request_error(error, where) from error
+    return read_model(path, "training", TrainingConfig)
