@@ -189,7 +189,7 @@ def _own_masks(index: str) -> tuple[Any, Any]:
     cloud = (
         opaque.unmask(0, False)
         .max(cirrus.unmask(0, False))
-        .max(older.unmask(0, False).toInt().bitwiseAnd(_QA60_CLOUDS).neq(0))
-        .gt(0)
+        .max(older.unmask(0, False).bitwiseAnd(_QA60_CLOUDS).neq(0))
+        .max(judged.eq(0))
     )
-    return cloud.Or(judged.eq(0)), ice.unmask(0, False).gt(0)
+    return cloud, ice.unmask(0, False).gt(0)

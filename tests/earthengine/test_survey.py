@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
+from configs.bands import When
 from configs.earthengine import EarthEngineConfig
+from configs.event import DateRange
+from configs.records import ObservationClass
 from earthengine import world
-from earthengine.loopback import Fault, Loopback
-from gee.earthengine import EarthEngineSource, refusals
+from earthengine.conftest import ROWS, write_key
+from earthengine.evaluator import Evaluator
+from earthengine.loopback import Engine, Fault, Loopback, Refused
+from earthengine.pictures import Image, Raster, asset
+from gee.earthengine import EarthEngineSource, optical, refusals
 from gee.earthengine.refusals import Cure
 
 BANDS = ("pre_B4", "post_B4")
@@ -75,3 +89,160 @@ def test_every_refusal_has_its_cure(status: int, words: str, cure: Cure) -> None
     rule = refusals.rule_for(status, words)
     assert rule.cure is cure
     assert rule.remedy
+
+
+FIRST_HOURS = "20180915T012000_T54TXN"
+
+
+def first_hours(*, older: bool) -> list[Image]:
+    """Return the small Earth on which one scene after the event has no cloud product yet, but its
+    own masks: cloud in the northern half, snow at its foot; or, of an older kind, QA60.
+    """
+    kept = [one for one in world.catalogue() if one.properties["system:index"] != FIRST_HOURS]
+    (scene,) = [
+        one for one in world.catalogue() if str(one.id) == f"COPERNICUS/S2_HARMONIZED/{FIRST_HOURS}"
+    ]
+    size, affine = world.lattice(60)
+    rows = np.broadcast_to(np.arange(size)[:, None], (size, size))
+    said = np.full((size, size), 0.0 if older else 1.0)
+    masks = {
+        "MSK_CLASSI_OPAQUE": Raster((rows < size // 2).astype("uint8"), world.CRS, affine, said),
+        "MSK_CLASSI_CIRRUS": Raster(np.zeros((size, size), "uint8"), world.CRS, affine, said),
+        "MSK_CLASSI_SNOW_ICE": Raster(
+            (rows >= size // 2 + 5).astype("uint8"), world.CRS, affine, said
+        ),
+        "QA60": Raster(
+            np.where(rows < size // 2, 1 << 10, 0).astype("uint16"), world.CRS, affine, 1 - said
+        ),
+    }
+    beside = asset(str(scene.id), masks, scene.properties)
+    return [*kept, scene.with_bands([*scene.bands, *beside.bands])]
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_scene_without_any_cloud_product_is_judged_by_its_own_masks(
+    loopback: Loopback,
+    config: EarthEngineConfig,
+    older: bool,
+    tmp_path: Path,
+    private_key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    days = DateRange(first=date(2018, 9, 5), last=date(2018, 9, 16))
+    early = world.WINDOWS.model_copy(update={"post": days})
+    with Loopback(Evaluator(first_hours(older=older))) as fresh:
+        monkeypatch.setenv("COSLIDE_EE_URL", fresh.url)
+        write_key(tmp_path / "key.json", private_key, fresh.url)
+        source = EarthEngineSource(config)
+        plan = source.plan(world.AREA, GRID, world.EVENT, early, ("post_B4",))
+        seen = source.pull(plan, GRID).observation[When.POST]
+    (facts,) = plan.details["scenes"].values()
+    assert facts["clouds"] == optical.OWN_MASKS
+    _, top = world.origin()
+    down = top - (GRID.affine.f - 10 * (np.arange(GRID.shape[0]) + 0.5))
+    land = seen != ObservationClass.WATER
+    for rows, expected in (
+        (down < world.SIDE_M / 2, ObservationClass.CLOUD),
+        (
+            (down >= world.SIDE_M / 2 + 300),
+            ObservationClass.CLEAR if older else ObservationClass.SNOW,
+        ),
+    ):
+        assert rows.any()
+        assert (seen[rows][land[rows]] == expected).all()
+
+
+MOST_AGGREGATIONS = 5
+
+
+class Crowded(Engine):
+    """Refuses whoever makes more than five aggregations at once, others' included, as the service
+    does; one over every scene of a collection counts as many as it has scenes.
+    """
+
+    def __init__(self, inner: Evaluator) -> None:
+        self.inner, self.busy, self.peak, self.refused, self.largest = inner, 0, 0, 0, 0
+        self._lock = threading.Lock()
+
+    def value(self, expression: dict[str, Any]) -> Any:
+        text = json.dumps(expression)
+        cost = text.count('"Image.reduceRegion"')
+        with self._lock:
+            self.largest = max(self.largest, len(text))
+            if self.busy + cost > MOST_AGGREGATIONS:
+                self.refused += 1
+                raise Refused(429, CROWDED)
+            self.busy += cost
+            self.peak = max(self.peak, self.busy)
+        try:
+            return self.inner.value(expression)
+        finally:
+            with self._lock:
+                self.busy -= cost
+
+    def pixels(self, request: dict[str, Any]) -> bytes:
+        return self.inner.pixels(request)
+
+    def asset(self, name: str) -> dict[str, Any]:
+        return self.inner.asset(name)
+
+
+def many_scenes(count: int) -> list[Image]:
+    """Return `count` scenes of nine tiles over fifteen months, every third one cloudy, each with
+    Cloud Score+: as many as the area of a M 6.6 (360) or a M 7.8 (1 000) earthquake has.
+    """
+    images = []
+    size, affine = world.lattice(60)
+    clear, cloudy = (
+        Raster(np.full((size, size), value, "float32"), world.CRS, affine) for value in (0.9, 0.1)
+    )
+    counts = Raster(np.full((size, size), 1500, "uint16"), world.CRS, affine)
+    for number in range(count):
+        day = datetime(2017, 9, 2, 1, 20, tzinfo=UTC) + timedelta(days=450 * number / count)
+        index = f"{day:%Y%m%dT%H%M%S}_{number:04d}"
+        facts = {
+            "system:time_start": day.timestamp() * 1000,
+            "CLOUDY_PIXEL_PERCENTAGE": 100 if number // 9 % 6 == 0 else 30,
+            "MGRS_TILE": f"54TX{number % 9}",
+        }
+        score = cloudy if number // 9 % 3 == 0 else clear
+        images += [
+            asset(f"COPERNICUS/S2_HARMONIZED/{index}", {"B4": counts}, facts),
+            asset(f"GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED/{index}", {"cs_cdf": score}, facts),
+        ]
+    return [*images, world.water()]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("count", [360, 1000])
+@pytest.mark.parametrize("others", [0, 3])
+def test_the_first_question_of_a_large_event_stays_small(
+    loopback: Loopback,
+    config: EarthEngineConfig,
+    count: int,
+    others: int,
+    tmp_path: Path,
+    private_key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`others` aggregations of somebody else's leave no room for our four at once."""
+    few = config.model_copy(update={"scenes_per_tile": 4})
+    crowded = Crowded(Evaluator(many_scenes(count)))
+    crowded.busy = others
+    with Loopback(crowded) as there:
+        monkeypatch.setenv("COSLIDE_EE_URL", there.url)
+        write_key(tmp_path / "key.json", private_key, there.url)
+        source = EarthEngineSource(few)
+        start = time.monotonic()
+        plan = source.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, BANDS)
+        asked = len(there.requests("value:compute"))
+        seconds = time.monotonic() - start
+    name = f"{count} scenes, {others} aggregations of others"
+    counts = (asked, crowded.refused, source.account["tried_again"], source.account["split"])
+    ROWS.append((name, "plan complete", *map(str, counts), f"{seconds:.1f}"))
+    assert crowded.peak <= MOST_AGGREGATIONS
+    assert bool(crowded.refused) == bool(others)
+    assert crowded.largest < 20_000
+    assert asked < count / 4
+    assert len(plan.scenes) == 9 * 2 * few.scenes_per_tile
+    assert all(scene.clear_fraction == 1.0 for scene in plan.scenes)
