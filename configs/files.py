@@ -51,6 +51,14 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left in a folder; nobody may be
+    writing there.
+    """
+    for torn in folder.rglob(".*.part"):
+        torn.unlink(missing_ok=True)
+
+
 def rename(old: Path, new: Path) -> None:
     """Rename a folder so that, whatever happens to the power, `new` is whole or not there."""
     settle(old)

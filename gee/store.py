@@ -24,7 +24,7 @@ from shapely import box, prepare
 from configs.bands import When, parse_band
 from configs.errors import CoslideError, RequestError
 from configs.event import as_plain
-from configs.files import check_format, replacing, write_text
+from configs.files import check_format, replacing, sweep, write_text
 from configs.places import drop, is_remote, zarr_at
 from configs.stack import CHUNK_PX, FORMAT, grid_attributes
 from gee.chunks import COMPRESSION, HANDS, write_window
@@ -95,6 +95,7 @@ def open_or_create(
         if attributes is not None:
             check_format(attributes.get("format"), "stack", str(path))
             if attributes.get("plan_key") == key and _opens(path, names):
+                sweep(markers(path))
                 return
         what = "is damaged" if attributes is None else "holds another plan's pixels, or is damaged"
         logger.warning("%s %s; it is made anew", path, what)

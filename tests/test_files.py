@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from configs.errors import MachineError, RequestError, from_os_error
-from configs.files import check_format, inside, read_yaml, rename, replacing, sha256, write_text
+from configs.files import (
+    check_format,
+    inside,
+    read_yaml,
+    rename,
+    replacing,
+    sha256,
+    sweep,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -103,3 +112,13 @@ def test_what_is_renamed_is_on_the_disk_before_it_has_its_name(
     (tmp_path / "work" / "deep" / "chunk").write_bytes(b"1")
     rename(tmp_path / "work", tmp_path / "r001")
     assert told == ["chunk", "deep", "work", "renamed", tmp_path.name]
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "blocks").mkdir()
+    torn, whole = tmp_path / "blocks" / ".0_1.4711.part", tmp_path / "blocks" / "0_1"
+    torn.write_text("ha")
+    whole.write_text("half")
+    sweep(tmp_path)
+    assert not torn.exists()
+    assert whole.read_text() == "half"

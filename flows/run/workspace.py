@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from configs.errors import MachineError, RequestError, SourceError
-from configs.files import rename, write_text
+from configs.files import rename, sweep, write_text
 from configs.layout import EventFolder, RunLayout
 from configs.places import drop
 from configs.run import RunConfig, read_run
@@ -186,8 +186,7 @@ def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> Ru
     """
     if keep == "none":
         forget(layout)
-    for torn in layout.folder.rglob(".*.part"):  # of a process that was killed while it wrote
-        torn.unlink()
+    sweep(layout.folder)
     published = event.revision(number)
     rename(layout.folder, published.folder)
     if keep == "latest":
