@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: verify-trust verify-frames verify-properties results house docs help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-precision verify-comparison verify-study verify-ood verify-sim-to-real verify-real verify-band-sets verify-ui verify-load verify-kill verify-dask
+.PHONY: verify-trust verify-frames verify-properties results house docs help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-precision verify-comparison verify-study verify-ood verify-sim-to-real verify-real verify-order verify-ui verify-load verify-kill verify-dask
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -46,7 +46,7 @@ unit: .venv/.dev
 verify-properties: .venv/.dev  ## the property tests with twenty times as many, new examples
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "$$(grep -lr 'from hypothesis import' tests | xargs -n1 basename -s .py | paste -sd'|' | sed 's/|/ or /g')"
 
-verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-tiling verify-mmd verify-band-sets verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison  ## every larger claim at full size, resumable; writes docs/results
+verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison  ## every larger claim at full size, resumable; writes docs/results
 
 verify-trust: .venv/.dev  ## no-event pairs, home ground and scenes made wrong: what is said first (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.trust --write
@@ -85,11 +85,8 @@ verify-tiling: .venv/.dev  ## memory and throughput of map_tiles
 verify-mmd: .venv/.dev  ## MMD of five cards against ten million pixels
 	@$(BIN)/python -m benchmarks.mmd --write
 
-verify-band-sets: .venv/.dev  ## cards of different bands in one ranking (simulated; after verify-study)
-	@$(BIN)/coslide study post --workers 2 --docs runs/verify/study-post --selection configs/selection.yaml
-	@$(BIN)/python -m benchmarks.results adopt study-post runs/verify/study-post/study.md
-	@cp runs/verify/study-post/images/* docs/images/study-post/
-	@$(BIN)/python -m benchmarks.band_sets --write
+verify-order: .venv/.dev  ## what checkpoints are ordered by, from the tables that the studies left
+	@$(BIN)/python -m benchmarks.order --write
 
 verify-real: .venv/.dev  ## real events left out whole: networks, the index, and what MMD says of them (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.real --write

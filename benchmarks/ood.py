@@ -30,7 +30,7 @@ from gee.simulated import fingerprint
 from models import registry
 from models.registry import Checkpoint
 from models.selection import choose
-from models.selection.ranking import OWN, SCORE, compare, scored
+from models.selection.ranking import compare, signals_of
 from tiles.samples import SampleSet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -204,14 +204,13 @@ def warned(
     """Return whether a run would warn, which checkpoint is the nearest, and that checkpoint's
     signals.
     """
-    found = scored(compare(cards, stack, None, settings), settings)
+    found = signals_of(compare(cards, stack, None, settings), settings)
     name = min(found, key=lambda one: (found[one][NEAREST], one))
     card = next(one.card for one in cards if one.card.name == name)
     known = settings.calibration(card.bands, card.simulated)
     assert known is not None
-    signals = {key: value for key, value in found[name].items() if key not in (SCORE, OWN)}
-    mine = Ranked(name, float("nan"), float("nan"), {}, signals=signals)
-    return bool(choose.beyond_known(mine, known)), name, signals
+    mine = Ranked(name, float("nan"), float("nan"), {}, signals=found[name])
+    return bool(choose.beyond_known(mine, known)), name, found[name]
 
 
 def fresh(count: int, landscapes: set[str]) -> Iterator[SampleSet]:

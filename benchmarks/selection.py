@@ -5,8 +5,8 @@ best one. Simulated throughout.
     runs/verify/selection.json
 
 For every landscape, seeded epicentres that no checkpoint was trained on: each shipped simulated
-checkpoint maps the scene, F1 against the simulated truth stands beside its MMD and its agreement
-with the others. Writes docs/results.md and docs/results/selection.csv.
+checkpoint maps the scene, F1 against the simulated truth stands beside its MMD. Writes
+docs/results.md and docs/results/selection.csv.
 """
 
 from __future__ import annotations
@@ -28,12 +28,10 @@ from configs.files import write_text
 from configs.layout import EventFolder
 from configs.records import IGNORED
 from configs.run import ModelConfig, RunConfig, SourceConfig
-from configs.selection import read_selection
 from flows import steps
 from gee.simulated import LANDSCAPES, fingerprint
 from gee.simulated.truth import simulated_mask
 from models.metrics import Confusion
-from models.selection.rules import Rule
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / "runs" / "verify" / "selection.json"
@@ -79,9 +77,7 @@ def scenario(landscape: str, number: int) -> RunConfig:
 
 
 def measure(run: RunConfig) -> dict[str, Any]:
-    """Return every checkpoint's F1, distance and agreement on one scene, and which one was
-    chosen.
-    """
+    """Return every checkpoint's F1 and distance on one scene, and which one was chosen."""
     with tempfile.TemporaryDirectory() as folder:
         event = EventFolder(Path(folder))
         layout = event.work(run.request_id)
@@ -108,18 +104,8 @@ def measure(run: RunConfig) -> dict[str, Any]:
         "positive_fraction": float((truth == 1).sum() / (truth != IGNORED).sum()),
         "f1": f1,
         "mmd": {one.card: one.distance for one in choice.ranking},
-        "agreement": {one.card: one.agreement for one in choice.ranking},
         "chosen": choice.card,
     }
-
-
-def rule_of() -> str:
-    """Return what checkpoints are ordered by now."""
-    known = next((one for one in read_selection().calibrations if one.simulated), None)
-    if known is None:
-        return "the nearest by joint MMD"
-    rule = Rule(known.statistic, known.diversity, known.advantage, known.distance)
-    return f"the least {rule.words}"
 
 
 def collect(epicentres: int) -> list[dict[str, Any]]:
@@ -135,7 +121,7 @@ def collect(epicentres: int) -> list[dict[str, Any]]:
                 found.card.weights_sha256[:12]
                 for found in steps.candidates(run, steps.open_source(run))
             ]
-            key = f"{run.event.name} {fingerprint()[:12]} {' '.join(weights)} {rule_of()}"
+            key = f"{run.event.name} {fingerprint()[:12]} {' '.join(weights)}"
             if key not in done:
                 done[key] = measure(run)
                 STATE.parent.mkdir(parents=True, exist_ok=True)
@@ -210,11 +196,10 @@ def main() -> None:
             verdict=verdict(rows),
             simulator=fingerprint()[:16],
             scenes=str(len(rows)),
-            rule=rule_of(),
         )
         with (ROOT / "docs" / "selection.csv").open("w", encoding="utf-8", newline="") as file:
             out = csv.writer(file, lineterminator="\n")
-            out.writerow(["scene (simulated)", "card", "f1", "mmd", "agreement", "chosen"])
+            out.writerow(["scene (simulated)", "card", "f1", "mmd", "chosen"])
             for row in rows:
                 for name in sorted(row["f1"]):
                     chosen = int(name == row["chosen"])
@@ -224,7 +209,6 @@ def main() -> None:
                             name,
                             f"{row['f1'][name]:.4f}",
                             f"{row['mmd'].get(name, np.nan):.4f}",
-                            f"{row['agreement'].get(name) or np.nan:.4f}",
                             chosen,
                         ]
                     )

@@ -109,10 +109,8 @@ class Ranked:
     p_value: float | None = None
     validation_f1: float | None = None
     note: str = ""
-    score: float = float("nan")
-    """What the ranking is ordered by, smaller is better: found by the study for the checkpoint's
-    bands, else the distance.
-    """
+    expected_f1: float | None = None
+    """The F1 that a study lets one expect here, where one covers the checkpoint."""
     advantage: float | None = None
     """What the checkpoint reached beyond others on unseen domains, where that was measured."""
     signals: dict[str, float] = field(default_factory=dict)
@@ -120,10 +118,6 @@ class Ranked:
     adapted_distance: float | None = None
     """The same after the scene was adapted to the checkpoint, of a checkpoint that does so
     (`models.inference.adaptation`); `distance` is before it.
-    """
-    agreement: float | None = None
-    """How far its landslides agree with the other candidates', 0-1, where they were asked
-    (`models.selection.agreement`).
     """
 
 

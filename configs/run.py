@@ -98,8 +98,9 @@ class ModelConfig(Frozen):
     the checkpoint was trained with: scene, each band its mean and spread; match, its distribution;
     null, as the checkpoint says (docs/results.md)."""
     choose_by: Literal["mmd", "study"] = "mmd"
-    """What `auto` goes by. mmd: the least joint MMD (Yang et al. 2024); study: the rule that a
-    study found for the checkpoints' bands (`configs/selection.yaml`), MMD where none covers them.
+    """What `auto` goes by. mmd: the least joint MMD (Yang et al. 2024); study: what a study saw the
+    checkpoints reach on domains they had not seen (`configs/selection.yaml`), MMD where none covers
+    them.
     """
     out_of_domain: Literal["warn", "refuse"] = "warn"
     """Where the scene lies beyond what the checkpoint is known to work on, or nothing is known.

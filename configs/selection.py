@@ -15,12 +15,6 @@ from configs.complaints import read_model
 from configs.event import Frozen
 from configs.files import format_of
 
-AGREEMENT = "agreement/others"
-"""1 - agreement of a checkpoint's landslides with those of the other candidates
-(`models.selection.agreement`).
-"""
-JOINT = "joint"
-"""The joint MMD of a ranking (Yang et al. 2024 eq. 8 over all bands at once)."""
 _CALIBRATION = Path(__file__).resolve().parent / "selection.yaml"
 
 
@@ -34,27 +28,9 @@ class BandSetCalibration(Frozen):
     """Whether the experiments were made on simulated imagery: they then hold for simulated
     checkpoints alone.
     """
-    statistic: str = JOINT
-    """What orders the checkpoints, found by the study: of `models.selection.signals`, or
-    `agreement/others`; `joint` is the joint MMD that every ranking shows."""
-    distance: float = Field(default=0.0, ge=0)
-    """What is added for the joint MMD beside the statistic: so much of the statistic a unit of
-    it.
-    """
-    diversity: float = Field(default=0.0, ge=0)
-    """What a checkpoint is credited for the variety of its training: so much of the statistic a
-    unit of entropy.
-    """
-    advantage: float = Field(default=0.0, ge=0)
-    """What a checkpoint is credited for what it did on other domains it had not seen: so much of
-    the statistic per F1.
-    """
-    distances: tuple[float, ...] = ()
-    """Score of the chosen checkpoint on held-out domains, ascending: what is usual. Checkpoints of
-    different bands are compared by where they fall in it if a study says no F1 to be expected."""
     near: float = Field(default=0.0, ge=0)
-    """Cards whose score is within so much of the best one's are averaged where the run asks for
-    `average`.
+    """Cards whose joint MMD is within so much of the chosen one's are averaged where the run asks
+    for `average`.
     """
     alarm: float | None = None
     """Joint MMD of the chosen checkpoint beyond which no checkpoint is known to work; null: not
@@ -65,9 +41,9 @@ class BandSetCalibration(Frozen):
     is known to work.
     """
     expected_f1: tuple[tuple[float, float], ...] = ()
-    """(statistic, F1) points, ascending, between which the F1 to be expected is interpolated; a
+    """(joint MMD, F1) points, ascending, between which the F1 to be expected is interpolated; a
     checkpoint's own advantage on unseen domains is added. Checkpoints of different bands are
-    compared by it (docs/results.md)."""
+    compared by it."""
 
 
 class SelectionConfig(Frozen):
@@ -86,16 +62,6 @@ class SelectionConfig(Frozen):
     """Flatter ground is left out of scene and reference alike: landslides hardly start there,
     fields and towns would.
     """
-    windows: int = Field(default=16, ge=1, le=10_000)
-    """Parts of the scene that every candidate maps where the choice goes by how far checkpoints
-    agree; of a smaller scene, all.
-    """
-    window_px: int = Field(default=192, ge=64, le=512)
-    """Side of such a part, pixels: sixteen of them hold more than the scenes that the study learnt
-    from.
-    """
-    halo_px: int = Field(default=32, ge=0, le=256)
-    """Context read around it, pixels."""
     bootstraps: int = Field(default=200, ge=20)
     permutations: int = Field(default=500, ge=20)
     seed: int = Field(default=0, ge=0)

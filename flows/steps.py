@@ -286,7 +286,6 @@ def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -
             run.place,
             fill=run.model.fill_with_post_only,
             by=run.model.choose_by,
-            device=run.model.device,
             advance=advance,
         )
     write_ranking(layout.selection, choice)

@@ -9,14 +9,12 @@ import pytest
 
 from configs.checkpoint import Calibration
 from configs.errors import RequestError
-from configs.selection import AGREEMENT
 from models.inference import calibration
 from models.inference.calibration import LogitCounts
 from models.mmd import mmd2
-from models.selection import domain_check, evidence, rules, signals
+from models.selection import domain_check, evidence, signals
 from models.selection.domain_check import Judged
-from models.selection.evidence import Row
-from models.selection.rules import Rule
+from models.selection.evidence import Row, by_statistic
 from models.selection.signals import Comparison, Sample, Scaling
 
 BANDS = ("slope", "pre_B4", "post_B4", "pre_NDVI", "post_NDVI")
@@ -109,39 +107,17 @@ def table() -> list[Row]:
     return rows
 
 
-def test_the_rule_is_found_without_the_domain_it_is_judged_on() -> None:
+def test_choosing_is_judged_on_unseen_domains_alone() -> None:
     rows = table()
-    made, found = rules.left_out(rows, rules.rules(rows, ("good", "bad", "flat"), (0.0,)))
-    assert {rule.statistic for rule in found.values()} == {"good"}
+    made = evidence.choices(rows, by_statistic("good"))
     assert made.regret == 0
     assert made.spearman == pytest.approx(1)
     assert "home" not in made.names  # a checkpoint that has seen the domain is no candidate
-    worst = evidence.choices(rows, lambda _: Rule("bad"))
+    worst = evidence.choices(rows, by_statistic("bad"))
     assert worst.spearman == pytest.approx(-1)
     assert worst.chosen.mean() < made.average.mean() < made.chosen.mean() == made.best.mean()
     low, high = evidence.interval(made.targets, made.chosen - made.average)
     assert 0 < low < np.mean(made.chosen - made.average) < high
-
-
-def test_the_rule_is_the_one_that_orders_all_cards_not_the_one_that_is_lucky_with_the_first() -> (
-    None
-):
-    f1 = {"v": 0.8, "w": 0.79, "x": 0.5, "y": 0.4, "z": 0.3}
-    lucky = {"v": 0.0, "w": 4.0, "x": 3.0, "y": 2.0, "z": 1.0}
-    orders = {"v": 0.5, "w": 0.1, "x": 0.6, "y": 0.7, "z": 0.8}
-    rows = [
-        row(f"{domain}{n}", card, f1[card], lucky=lucky[card], orders=orders[card])
-        for domain in "abc"
-        for n in range(2)
-        for card in f1
-    ]
-    best = rules.best_rule(rows, rules.rules(rows, ("lucky", "orders"), (0.0,), (0.0,)))
-    assert best.statistic == "orders"
-    assert (
-        evidence.choices(rows, lambda _: Rule("lucky")).regret
-        == 0
-        < evidence.choices(rows, lambda _: best).regret
-    )
 
 
 def test_the_best_card_elsewhere_is_the_one_of_the_largest_advantage_there() -> None:
@@ -151,11 +127,10 @@ def test_the_best_card_elsewhere_is_the_one_of_the_largest_advantage_there() -> 
         for domain in "abc"
         for card, value in f1.items()
     ]
-    made = evidence.choices(evidence.with_advantage(rows), lambda _: Rule("d"))
-    single = dict(zip(made.targets, made.single, strict=True))
-    assert single["c"] == pytest.approx(1 - 0.7)  # `z` did best on `a` and `b`
-    unknown = evidence.choices(rows, lambda _: Rule("d"))
-    assert np.isnan(unknown.single).all()
+    made = evidence.choices(evidence.with_advantage(rows), evidence.elsewhere)
+    chosen = dict(zip(made.targets, made.chosen, strict=True))
+    assert chosen["c"] == pytest.approx(1 - 0.7)  # `z` did best on `a` and `b`
+    assert set(made.names) == {"z", "x"}  # on `a` and `b` what it did on `c` counts too
 
 
 def test_within_a_domain_f1_and_distance_are_means_over_its_scenes() -> None:
@@ -172,77 +147,14 @@ def test_within_a_domain_f1_and_distance_are_means_over_its_scenes() -> None:
         for (scene, card), (f1, distance) in told.items()
         for seed in (0, 1)
     ]
-    made = evidence.choices(rows, lambda _: Rule("d"))
+    made = evidence.choices(rows, by_statistic("d"))
     assert sorted(made.correlation.tolist()) == [-1, -1, 1, 1]
     assert made.by_domain == {"a": pytest.approx(1)}
     assert made.domain_spearman[0] == pytest.approx(1)
     seen = row("a1", "home", 0.9, seen=True, d=9.0)
-    assert evidence.within_domains([*rows, seen], lambda _: Rule("d")) == {"a": pytest.approx(1)}
+    assert evidence.within_domains([*rows, seen], by_statistic("d")) == {"a": pytest.approx(1)}
     flat = [row("b1", card, 0.5, d=0.5) for card in "xy"]
-    assert evidence.within_domains(flat, lambda _: Rule("d")) == {"b": 0.0}
-
-
-def test_a_domain_is_not_credited_with_a_rule_found_on_it() -> None:
-    rows = [
-        row(f"{domain}{n}", card, f1, one=(f1 if domain == "a" else 1 - f1))
-        for domain in "abc"
-        for n in range(3)
-        for card, f1 in (("x", 0.2), ("y", 0.5), ("z", 0.7))
-    ]
-    inverse = [
-        Row(**{**r.__dict__, "statistics": {**r.statistics, "two": -r.statistics["one"]}})
-        for r in rows
-    ]
-    made, found = rules.left_out(inverse, rules.rules(inverse, ("one", "two"), (0.0,)))
-    assert found["a"].statistic == "one"  # what suits the others, though it fails here
-    assert made.regret > 0
-
-
-def test_diversity_counts_where_it_tells() -> None:
-    rows = [
-        row(f"{d}{n}", card, f1, flat=flat)
-        for d in "abc"
-        for n in range(2)
-        for card, f1, flat in (("x", 0.3, 1.0), ("y", 0.4, 1.02), ("mix", 0.8, 1.004))
-    ]
-    best = rules.best_rule(rows, rules.rules(rows, ("flat",)))
-    assert best.weight > 0
-    assert evidence.choices(rows, lambda _: best).regret == 0
-
-
-def test_distance_counts_beside_agreement_where_it_tells() -> None:
-    rows = [
-        Row(
-            f"{d}{n}",
-            d,
-            card,
-            0,
-            False,
-            f1,
-            f1,
-            f1,
-            {AGREEMENT: apart, signals.PLAIN: mmd},
-            0.0,
-            0.5,
-        )
-        for d in "abc"
-        for n in range(2)
-        for card, f1, apart, mmd in (
-            ("x", 0.3, 0.2, 0.9),
-            ("y", 0.7, 0.205, 0.2),
-            ("z", 0.5, 0.22, 0.5),
-        )
-    ]
-    candidates = rules.rules(rows, (AGREEMENT, signals.PLAIN), (0.0,), (0.0,))
-    assert {rule.distance > 0 for rule in candidates if rule.statistic == AGREEMENT} == {
-        True,
-        False,
-    }
-    assert not any(rule.distance for rule in candidates if rule.statistic == signals.PLAIN)
-    blind = evidence.choices(rows, lambda _: Rule(AGREEMENT))
-    both = next(rule for rule in candidates if rule.distance)
-    assert evidence.choices(rows, lambda _: both).regret == 0 < blind.regret
-    assert "all/mmd" in both.words
+    assert evidence.within_domains(flat, by_statistic("d")) == {"b": 0.0}
 
 
 def test_falling_is_the_best_curve_that_never_rises() -> None:

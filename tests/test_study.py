@@ -17,10 +17,9 @@ from configs.errors import RequestError
 from configs.selection import SelectionConfig, read_selection
 from configs.studying import PRESETS, Composition, StudyConfig, read_study
 from flows.study import pool as study_pool
-from flows.study.evidence import Agreements, rows
+from flows.study.evidence import Mapped, rows
 from flows.study.pool import Maps
 from flows.study.study import study
-from models.selection.agreement import agreement
 from models.selection.evidence import groups
 
 
@@ -54,11 +53,10 @@ def test_the_whole_study_runs_and_writes_its_products(found: dict[str, Any], sma
     assert "simulated" in text.lower()
     for heading in (
         "Every mixture",
-        "Which statistic",
+        "Which distance",
         "How far is too far",
         "Probabilities under shift",
         "stronger light",
-        "agreement/others",
         "One checkpoint or several",
     ):
         assert heading in text
@@ -66,9 +64,11 @@ def test_the_whole_study_runs_and_writes_its_products(found: dict[str, Any], sma
     lines = (small.parent / "docs" / "study.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + 4 * 3  # trials are no candidates
     assert len(list((small.parent / "docs" / "images").glob("study-*.png"))) == 3
-    assert json.loads((small.parent / "out" / "quick" / "findings.json").read_text())["rule"][
-        "statistic"
-    ]
+    kept = json.loads((small.parent / "out" / "quick" / "findings.json").read_text())["summary"]
+    assert kept["mmd_regret"] == pytest.approx(found["mmd_regret"])
+    assert kept["elsewhere_less_mmd"] == pytest.approx(
+        kept["elsewhere_f1"] - kept["mmd_f1"], abs=0.2
+    )
 
 
 def test_what_it_found_is_what_the_choice_reads(found: dict[str, Any], small: Path) -> None:
@@ -76,8 +76,8 @@ def test_what_it_found_is_what_the_choice_reads(found: dict[str, Any], small: Pa
     config, _ = read_study(str(small))
     known = settings.calibration(tuple(config.recipe["bands"]), simulated=True)
     assert known is not None
-    assert known.statistic in found["rule"]
-    assert list(known.distances) == sorted(known.distances)
+    distances = [distance for distance, _ in known.expected_f1]
+    assert distances == sorted(distances)
     assert set(known.limits) == {"all/mmd", "whitened/mmd", "whitened/coverage", "novelty"}
     assert (
         settings.calibration(tuple(config.recipe["bands"])) is None
@@ -135,7 +135,7 @@ def test_a_second_call_trains_nothing(
 
     monkeypatch.setattr(study_pool, "train_card", never)
     monkeypatch.setattr(study_pool, "probability_of", never)
-    assert study(str(small), small.parent / "out")["rule"] == found["rule"]
+    assert study(str(small), small.parent / "out")["mmd_regret"] == found["mmd_regret"]
     assert study(str(small), small.parent / "out", so_far=True)["cards"] == found["cards"]
     with pytest.raises(RequestError, match="too few"):
         study(str(small), small.parent / "elsewhere", so_far=True)
@@ -172,30 +172,10 @@ def opened(
     return config, every, done, work
 
 
-def test_cards_agree_as_their_maps_say(found: dict[str, Any], small: Path) -> None:
-    _, every, done, work = opened(small)
-    agreements = Agreements(Maps(work / "maps"), done, every)
-    apart = agreements.disagreement()
-    asked = 0
-    for scene in every:
-        blind = [one for one in done if scene.domain not in one.job.made.domains]
-        calls = [
-            agreements.maps.probability(one.job.name, scene.name) >= one.found.card.threshold
-            for one in blind
-        ]
-        expected = agreement(calls).tolist() if len(calls) > 1 else list[float]()
-        for one, value in zip(blind, expected, strict=False):
-            assert apart[scene.name, one.job.made.name, one.job.seed] == pytest.approx(
-                1 - value, abs=1e-12
-            )
-            asked += 1
-    assert asked
-
-
 def test_several_together_start_from_the_chosen_one(found: dict[str, Any], small: Path) -> None:
     config, every, done, work = opened(small)
     order = groups(rows(config, done, every, work))
-    f1 = Agreements(Maps(work / "maps"), done, every).together(order)
+    f1 = Mapped(Maps(work / "maps"), done, every).together(order)
     assert f1["the chosen checkpoint"] == pytest.approx(
         [some[0].f1 for some in order.values()], abs=0.02
     )

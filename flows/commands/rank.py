@@ -40,8 +40,7 @@ def command(revision: Path, card_dirs: tuple[str, ...], as_json: bool) -> None:
             "card": one.card,
             "mmd": one.distance,
             "standard_error": one.standard_error,
-            "score": one.score,
-            "agreement": one.agreement,
+            "expected_f1": one.expected_f1,
             "advantage": one.advantage,
             "signals": one.signals,
             "per_band": one.per_band,
@@ -51,9 +50,9 @@ def command(revision: Path, card_dirs: tuple[str, ...], as_json: bool) -> None:
     ]
     lines = [
         f"{one.card:<20} MMD {one.distance:.3f} ± {one.standard_error:.3f}  "
-        + (f"agreement {one.agreement:.2f}  " if one.agreement is not None else "")
         + (f"elsewhere {one.advantage:+.2f}  " if one.advantage is not None else "")
-        + f"score {one.score:.3f}  {one.note}"
+        + (f"F1 {one.expected_f1:.2f} expected  " if one.expected_f1 is not None else "")
+        + one.note
         for one in choice.ranking
     ]
     answer(

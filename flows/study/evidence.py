@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from scipy.special import logit
 
 from configs.files import write_text
 from configs.records import IGNORED
-from configs.selection import AGREEMENT, read_selection
+from configs.selection import read_selection
 from configs.studying import StudyConfig
 from flows.run.journal import progress
 from flows.study.pool import Answers, Maps, Scene
@@ -27,7 +26,6 @@ from models.metrics import Confusion
 from models.reference import Reference, sample
 from models.registry import Checkpoint
 from models.selection import signals
-from models.selection.agreement import against
 from models.selection.choose import MEMBERS
 from models.selection.domain_check import Judged
 from models.selection.evidence import Row
@@ -43,40 +41,12 @@ _TOGETHER = {
 
 
 @dataclass(frozen=True)
-class Agreements:
+class Mapped:
     """The candidates' maps of the scenes."""
 
     maps: Maps
     candidates: Sequence[Answers]
     every: Sequence[Scene]
-
-    def disagreement(self) -> dict[tuple[str, str, int], float]:
-        """Return, by scene, checkpoint and seed, 1 - agreement with the other checkpoints of that
-        seed that have not seen the domain.
-        """
-        found = {}
-        with progress("comparing what checkpoints call", "scene") as advance:
-            for done, scene in enumerate(self.every, 1):
-                for seed, some in self._seeds():
-                    calls = {one.job.made.name: self._called(one, scene) for one in some}
-                    blind = [
-                        one.job.made.name
-                        for one in some
-                        if scene.domain not in one.job.made.domains
-                    ]
-                    for name, mine in calls.items():
-                        others = [calls[other] for other in blind if other != name]
-                        if others:
-                            found[scene.name, name, seed] = 1 - against(mine, np.stack(others))
-                advance(done, len(self.every))
-        return found
-
-    def _seeds(self) -> Iterator[tuple[int, list[Answers]]]:
-        for seed in sorted({one.job.seed for one in self.candidates}):
-            yield seed, [one for one in self.candidates if one.job.seed == seed]
-
-    def _called(self, one: Answers, scene: Scene) -> NDArray[np.bool_]:
-        return self.maps.probability(one.job.name, scene.name) >= one.found.card.threshold
 
     def together(
         self, order: Mapping[tuple[str, int], Sequence[Row]]
@@ -104,9 +74,6 @@ class Agreements:
 def _f1(called: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     total = int(called.sum() + truth.sum())
     return 2 * int((called & truth).sum()) / total if total else 0.0
-
-
-logger = logging.getLogger(__name__)
 
 
 def confusion(counts: LogitCounts, threshold: float) -> Confusion:
@@ -145,7 +112,6 @@ def rows(
     """Return the evidence of all candidates that have answered."""
     candidates = [one for one in done if not one.job.made.trial]
     distances = _distances(candidates, every, work)
-    apart = Agreements(Maps(work / "maps"), candidates, every).disagreement()
     found = []
     for one in candidates:
         seen = one.job.made.domains
@@ -153,7 +119,6 @@ def rows(
             counts = confusion(one.counts[scene.name], one.found.card.threshold)
             row = dict(distances[scene.name][one.job.made.name])
             variety, name = row.pop("diversity"), one.job.made.name
-            row[AGREEMENT] = apart.get((scene.name, name, one.job.seed), 0.0)
             found.append(
                 Row(
                     scene=scene.name,

@@ -13,7 +13,6 @@ from configs.files import replacing
 from configs.studying import StudyConfig
 from flows.study.findings import Findings
 from models.selection.evidence import by_target
-from models.selection.rules import Rule
 from models.selection.signals import PLAIN
 
 
@@ -24,7 +23,7 @@ def draw(config: StudyConfig, found: Findings, folder: Path) -> list[tuple[str, 
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
     for name, words, size, plot in (
-        ("study-distance.png", "F1 against distance, unseen domains", (9, 4), _distance),
+        ("study-distance.png", "F1 against joint MMD, unseen domains", (6, 4), _distance),
         (
             "study-choice.png",
             "F1 of the chosen, the best and an average checkpoint",
@@ -44,31 +43,29 @@ def draw(config: StudyConfig, found: Findings, folder: Path) -> list[tuple[str, 
 
 
 def _distance(figure: Any, config: StudyConfig, found: Findings) -> None:
-    axes = figure.subplots(1, 2, sharey=True)
-    for axis, rule in zip(axes, (Rule(PLAIN), found.rule), strict=True):
-        for number, domain in enumerate(config.domains):
-            some = [row for row in found.rows if row.target == domain.name and not row.seen]
-            axis.scatter(
-                [rule(r) for r in some],
-                [r.f1 for r in some],
-                s=9,
-                color=f"C{number}",
-                alpha=0.6,
-                label=domain.name,
-            )
-        axis.set(xlabel=rule.words, ylim=(0, 1))
-    axes[0].set(ylabel="F1")
-    axes[0].legend(fontsize=7)
+    axis = figure.subplots()
+    for number, domain in enumerate(config.domains):
+        some = [row for row in found.rows if row.target == domain.name and not row.seen]
+        axis.scatter(
+            [row.statistics[PLAIN] for row in some],
+            [row.f1 for row in some],
+            s=9,
+            color=f"C{number}",
+            alpha=0.6,
+            label=domain.name,
+        )
+    axis.set(xlabel="joint MMD", ylabel="F1", ylim=(0, 1))
+    axis.legend(fontsize=7)
 
 
 def _choice(figure: Any, config: StudyConfig, found: Findings) -> None:
-    axis, made = figure.subplots(), found.chosen
+    axis, made = figure.subplots(), found.plain
     names = sorted(set(made.targets))
     at = np.arange(len(names))
     bars = (
         ("best checkpoint", made.best, "0.75"),
-        ("by the study's rule", made.chosen, "C0"),
-        ("by joint MMD", found.plain.chosen, "C1"),
+        ("by joint MMD", made.chosen, "C0"),
+        ("best elsewhere", found.elsewhere.chosen, "C1"),
         ("average checkpoint", made.average, "0.5"),
     )
     for number, (words, values, colour) in enumerate(bars):

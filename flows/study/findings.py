@@ -1,5 +1,5 @@
-"""What the evidence says: the rule that chooses, what choosing by it costs, when to raise the
-alarm, what to expect.
+"""What the evidence says: what choosing by distance or by record costs, when to raise the alarm,
+what to expect.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from configs.checkpoint import Calibration
-from configs.selection import AGREEMENT
 from configs.studying import StudyConfig
-from flows.study.evidence import Agreements
+from flows.study.evidence import Mapped
 from models.inference.calibration import Reliability
 from models.selection import domain_check
 from models.selection.choose import MEMBERS
@@ -22,16 +21,18 @@ from models.selection.domain_check import Judged
 from models.selection.evidence import (
     Choices,
     Row,
+    Score,
+    by_statistic,
     by_target,
     choices,
+    elsewhere,
     falling,
     groups,
     interval,
     seed_deviation,
     with_advantage,
 )
-from models.selection.rules import Rule, best_rule, in_parts, left_out, rules
-from models.selection.signals import NOVELTY, PLAIN, SIGNALS, STATISTICS
+from models.selection.signals import PLAIN, SIGNALS, STATISTICS
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,6 @@ def trials(config: StudyConfig, judged: Sequence[Judged]) -> dict[str, dict[str,
     return found
 
 
-_CANDIDATES = (AGREEMENT, *STATISTICS)
-"""What the rule may go by, few on purpose: dozens of statistics and a handful of domains would find
-one that fits by chance.
-"""
-
-
 @dataclass(frozen=True)
 class Tried:
     """One way to order the checkpoints, over all unseen scenes."""
@@ -153,31 +148,19 @@ class Tried:
 class Findings:
     """All that the study's document and `configs/selection.yaml` say."""
 
-    rule: Rule
-    """What `models.selection.choose` goes by: the one in fixed parts where it chose better than
-    plain MMD, else plain MMD.
-    """
-    held_out: Mapping[str, Rule]
-    """Fitted without each domain."""
     tried: tuple[Tried, ...]
-    """Every statistic alone and at its best weights, the best first."""
+    """Every distance between scene and checkpoint, the best first."""
     covariates: tuple[Tried, ...]
     """What is known of a checkpoint without looking at the scene."""
     plain: Choices
-    chosen: Choices
-    """By the rule in fixed parts."""
-    bare: Choices
-    """By rules fitted without the domain that know of scene and checkpoint alone: a statistic, and
-    the joint MMD beside agreement.
-    """
-    fitted: Choices
-    """The same where rules may also credit checkpoints for the variety of their training and for
-    what they did elsewhere.
-    """
+    """By joint MMD."""
+    elsewhere: Choices
+    """By what checkpoints did on other domains they had not seen."""
+    gain: tuple[float, float, float]
+    """F1 of the choice by record less that by joint MMD, and its 95 % interval."""
     rows: tuple[Row, ...]
     deviation: float
     """Of a checkpoint's F1 between seeds."""
-    usual: tuple[float, ...]
     near: float
     limits: Mapping[str, float]
     expected: tuple[tuple[float, float], ...]
@@ -192,7 +175,7 @@ class Findings:
     checkpoint's own.
     """
     together: Mapping[str, tuple[float, float, float]]
-    """Way to map with the checkpoints as ordered -> mean F1 on unseen domains, interval of the
+    """Way to map with the checkpoints by joint MMD -> mean F1 on unseen domains, interval of the
     difference to the chosen card.
     """
     together_by_target: Mapping[str, Mapping[str, float]]
@@ -200,28 +183,22 @@ class Findings:
     trials: Mapping[str, Mapping[str, float]]
     """Trial -> domain -> F1 difference to the plain checkpoint of the same mixture and seed."""
 
-    @property
-    def proven(self) -> bool:
-        """Return whether the rule chose better on unseen domains than plain joint MMD."""
-        return self.chosen.regret < self.plain.regret
-
     def summary(self) -> dict[str, Any]:
         """Return the numbers that matter, for `--json`."""
-        made = self.chosen if self.proven else self.plain
+        mean, low, high = self.gain
         return {
-            "rule": self.rule.words,
-            "rule_proven": self.proven,
-            "fitted_rules_regret": self.fitted.regret,
-            "spearman": made.domain_spearman[0],
-            "spearman_interval": made.domain_spearman[1:],
-            "spearman_within_a_scene": made.spearman,
-            "plain_mmd_spearman": self.plain.domain_spearman[0],
-            "regret": made.regret,
-            "plain_mmd_regret": self.plain.regret,
+            "mmd_spearman": self.plain.domain_spearman[0],
+            "mmd_spearman_interval": self.plain.domain_spearman[1:],
+            "mmd_spearman_within_a_scene": self.plain.spearman,
+            "mmd_regret": self.plain.regret,
+            "mmd_f1": float(self.plain.chosen.mean()),
+            "elsewhere_regret": self.elsewhere.regret,
+            "elsewhere_f1": float(self.elsewhere.chosen.mean()),
+            "elsewhere_less_mmd": mean,
+            "elsewhere_less_mmd_interval": [low, high],
             "seed_deviation": self.deviation,
-            "chosen_f1": float(made.chosen.mean()),
-            "average_card_f1": float(made.average.mean()),
-            "best_card_f1": float(made.best.mean()),
+            "average_card_f1": float(self.plain.average.mean()),
+            "best_card_f1": float(self.plain.best.mean()),
         }
 
     def as_plain(self) -> dict[str, Any]:
@@ -241,40 +218,28 @@ def _plain(value: Any) -> Any:
 
 
 def find(
-    config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], agreements: Agreements
+    config: StudyConfig, rows: Sequence[Row], judged: Sequence[Judged], mapped: Mapped
 ) -> Findings:
     """Return the findings of all evidence there is."""
     rows = with_advantage(rows)
-    names = [name for name in rows[0].statistics if name in _CANDIDATES]
-    parts = in_parts(rows)
-    chosen = choices(rows, lambda _: parts)
-    fitted, held_out = left_out(rows, rules(rows, names))
-    bare, _ = left_out(rows, rules(rows, names, weights=(0.0,), skills=(0.0,)))
-    by_mmd = choices(rows, lambda _: Rule(PLAIN))
-    rule = parts if chosen.regret < by_mmd.regret else Rule(PLAIN)
-    taken = of_chosen(rows, rule)
+    by_mmd, by_record = (choices(rows, score) for score in (by_statistic(PLAIN), elsewhere))
+    taken = of_chosen(rows)
     plain = [one for one in judged if not _is_trial(config, one.card)]
     calibrations, diagrams = calibrated(plain)
-    together, together_by_target = _together(rows, rule, agreements)
+    together, together_by_target = _together(rows, mapped)
     return Findings(
-        rule=rule,
-        held_out=held_out,
-        tried=_tried(rows, rules(rows, [name for name in rows[0].statistics if name != NOVELTY])),
-        covariates=_covariates(rows),
+        tried=_tried(rows, {name: by_statistic(name) for name in STATISTICS}),
+        covariates=_tried(rows, _KNOWN_BEFORE),
         plain=by_mmd,
-        chosen=chosen,
-        bare=bare,
-        fitted=fitted,
+        elsewhere=by_record,
+        gain=_difference(by_record, by_mmd),
         rows=tuple(rows),
         deviation=seed_deviation([row for row in rows if not row.seen]),
-        usual=tuple(sorted(rule(row) for row in taken)),
-        near=_near(rows, rule),
-        limits=domain_check.limits(
-            [{n: row.statistics[n] for n in SIGNALS} for row in of_chosen(rows, Rule(PLAIN))]
-        ),
-        expected=tuple(expected(taken, rule)),
-        expected_error=_expected_error(rows, rule),
-        reference=references(config, rows, by_mmd if rule == Rule(PLAIN) else chosen),
+        near=_near(rows),
+        limits=domain_check.limits([{n: row.statistics[n] for n in SIGNALS} for row in taken]),
+        expected=tuple(expected(taken)),
+        expected_error=_expected_error(rows),
+        reference=references(config, rows, by_mmd),
         calibrated=calibrations,
         diagrams=diagrams,
         thresholds=thresholds(plain),
@@ -284,32 +249,46 @@ def find(
     )
 
 
+def _difference(a: Choices, b: Choices) -> tuple[float, float, float]:
+    """Return the mean over domains of how much more one choice reached than another, and its 95 %
+    interval.
+    """
+    values = a.chosen - b.chosen
+    return (float(by_target(a.targets, values).mean()), *interval(a.targets, values))
+
+
 def _is_trial(config: StudyConfig, name: str) -> bool:
     return next(made.trial for made in config.compositions if made.name == name)
 
 
-def of_chosen(rows: Sequence[Row], rule: Rule) -> list[Row]:
-    """Return the row of the checkpoint chosen for every scene among those that have not seen its
-    domain.
+def of_chosen(rows: Sequence[Row]) -> list[Row]:
+    """Return the row of the nearest checkpoint for every scene, by joint MMD among those that have
+    not seen its domain.
     """
-    return [min(some, key=lambda row: (rule(row), row.card)) for some in groups(rows).values()]
+    return [min(some, key=_nearness) for some in groups(rows).values()]
 
 
-def expected(taken: Sequence[Row], rule: Rule) -> list[tuple[float, float]]:
-    """Return how F1, less what the checkpoint is better than others by, falls with the distance."""
+def _nearness(row: Row) -> tuple[float, str]:
+    return row.statistics[PLAIN], row.card
+
+
+def expected(taken: Sequence[Row]) -> list[tuple[float, float]]:
+    """Return how F1, less what the checkpoint is better than others by, falls with the joint
+    MMD.
+    """
     return falling(
-        [row.statistics[rule.statistic] for row in taken], [row.f1 - row.advantage for row in taken]
+        [row.statistics[PLAIN] for row in taken], [row.f1 - row.advantage for row in taken]
     )
 
 
 def _together(
-    rows: Sequence[Row], rule: Rule, agreements: Agreements
+    rows: Sequence[Row], mapped: Mapped
 ) -> tuple[dict[str, tuple[float, float, float]], dict[str, dict[str, float]]]:
-    """Return what several checkpoints are worth together, in the order of the rule."""
+    """Return what several checkpoints are worth together, the nearest first."""
     every = sorted(groups(rows).items())
-    order = {key: sorted(some, key=lambda row: (rule(row), row.card)) for key, some in every}
+    order = {key: sorted(some, key=_nearness) for key, some in every}
     targets = tuple(some[0].target for _, some in every)
-    f1 = agreements.together(order)
+    f1 = mapped.together(order)
     alone = next(iter(f1.values()))
     means = {way: by_target(targets, values) for way, values in f1.items()}
     return (
@@ -324,52 +303,36 @@ def _together(
     )
 
 
-def _near(rows: Sequence[Row], rule: Rule) -> float:
+def _near(rows: Sequence[Row]) -> float:
     """Return how far the last of `MEMBERS` checkpoints is behind the first, but for the tenth of
     scenes where it is furthest.
     """
-    scores = [sorted(rule(row) for row in some) for some in groups(rows).values()]
-    behind = [some[MEMBERS - 1] - some[0] for some in scores if len(some) >= MEMBERS]
+    distances = [sorted(row.statistics[PLAIN] for row in some) for some in groups(rows).values()]
+    behind = [some[MEMBERS - 1] - some[0] for some in distances if len(some) >= MEMBERS]
     return float(np.quantile(behind, 0.9)) if behind else 0.0
 
 
-def _expected_error(rows: Sequence[Row], rule: Rule) -> float:
+def _expected_error(rows: Sequence[Row]) -> float:
     """Return how far off the expected F1 is on a domain that had no part in it."""
     errors = []
     for target in sorted({row.target for row in rows}):
         others = with_advantage([row for row in rows if row.target != target])
-        points = np.array(expected(of_chosen(others, rule), rule))
-        for row in of_chosen([row for row in rows if row.target == target], rule):
-            said = (
-                np.interp(row.statistics[rule.statistic], points[:, 0], points[:, 1])
-                + row.advantage
-            )
+        points = np.array(expected(of_chosen(others)))
+        for row in of_chosen([row for row in rows if row.target == target]):
+            said = np.interp(row.statistics[PLAIN], points[:, 0], points[:, 1]) + row.advantage
             errors.append(abs(float(said) - row.f1))
     return float(np.mean(errors))
 
 
-def _tried(rows: Sequence[Row], candidates: Sequence[Rule]) -> tuple[Tried, ...]:
-    """Return each statistic without diversity and at its best weight of it."""
-    found = []
-    for name in dict.fromkeys(rule.statistic for rule in candidates):
-        some = [rule for rule in candidates if rule.statistic == name]
-        for rule in dict.fromkeys((Rule(name), best_rule(rows, some))):
-            made = choices(rows, lambda _, rule=rule: rule)  # type: ignore[misc]  # bound at once
-            found.append(Tried.of(rule.words, made))
+_KNOWN_BEFORE: dict[str, Score] = {
+    "validation F1": lambda row: -row.validation_f1,
+    "advantage on other unseen domains": elsewhere,
+    "diversity of the mixture": lambda row: -row.diversity,
+}
+"""What is known of a checkpoint without looking at the scene."""
+
+
+def _tried(rows: Sequence[Row], ways: Mapping[str, Score]) -> tuple[Tried, ...]:
+    """Return what ordering the checkpoints by each score gives, the best first."""
+    found = [Tried.of(words, choices(rows, score)) for words, score in ways.items()]
     return tuple(sorted(found, key=lambda one: one.regret - 0.1 * one.spearman))
-
-
-def _covariates(rows: Sequence[Row]) -> tuple[Tried, ...]:
-    """Return what ordering the checkpoints by what is known without the scene gives: validation,
-    advantage, diversity.
-    """
-    ways = {
-        "validation F1": lambda row: -row.validation_f1,
-        "advantage on other unseen domains": lambda row: -row.advantage,
-        "diversity of the mixture": lambda row: -row.diversity,
-    }
-    found = []
-    for words, score in ways.items():
-        made = choices(rows, lambda _, score=score: score)  # type: ignore[misc]  # bound at once
-        found.append(Tried.of(words, made))
-    return tuple(found)

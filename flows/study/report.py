@@ -14,16 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from configs.files import write_text
-from configs.selection import AGREEMENT
 from configs.studying import PRESETS, StudyConfig
 from flows.study.figures import draw
 from flows.study.findings import Findings, Tried
 from flows.study.pool import Answers
 from models.selection.evidence import Choices, by_target, interval
-from models.selection.signals import PLAIN
+from models.selection.signals import PLAIN, STATISTICS
 
 _TITLES = {
     "simulated": "Choosing and trusting checkpoints: leave one domain out",
@@ -128,12 +126,6 @@ def _by_domain(config: StudyConfig, found: Findings, value: object, digits: int)
     return table(["card", *domains], rows)
 
 
-def _mean_known(values: NDArray[np.float64]) -> float:
-    """Return the mean of what is known; NaN where nothing is, as with two domains alone."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else math.nan
-
-
 def _choice_cells(made: Choices) -> list[str]:
     """Return what one way of ordering checkpoints gives, cell by cell."""
     gain = interval(made.targets, made.chosen - made.average)
@@ -144,7 +136,6 @@ def _choice_cells(made: Choices) -> list[str]:
         number(float(by_target(made.targets, made.chosen).mean())),
         number(float(by_target(made.targets, made.best).mean())),
         number(float(by_target(made.targets, made.average).mean())),
-        number(_mean_known(by_target(made.targets, made.single))),
         f"{made.regret:.3f}",
         span(gain),
     ]
@@ -154,20 +145,9 @@ def _choice(config: StudyConfig, found: Findings) -> str:
     rows = []
     for words, made in (
         ("joint MMD (Yang et al. 2024)", found.plain),
-        (
-            "the study's rule: agreement, joint MMD and what the checkpoint did elsewhere, in "
-            "fixed parts",
-            found.chosen,
-        ),
-        ("fitted without the domain: a statistic of scene and checkpoint alone", found.bare),
-        (
-            "fitted without the domain: with what the checkpoint did elsewhere and the variety "
-            "of its training",
-            found.fitted,
-        ),
+        ("what they did on other unseen domains", found.elsewhere),
     ):
         rows.append([words, *_choice_cells(made)])
-    rules = ", ".join(f"{target}: {rule.words}" for target, rule in found.held_out.items())
     head = [
         "cards ordered by",
         "Spearman of −distance and F1 within a domain",
@@ -175,7 +155,6 @@ def _choice(config: StudyConfig, found: Findings) -> str:
         "chosen F1",
         "best checkpoint",
         "random checkpoint",
-        "best checkpoint elsewhere",
         "regret",
         "chosen − average, 95 %",
     ]
@@ -184,34 +163,22 @@ def _choice(config: StudyConfig, found: Findings) -> str:
         "the domain; means over domains, 95 % "
         "intervals by drawing domains. *Within a domain*: F1 and distance of a checkpoint are "
         "its means over the domain's scenes, as in Yang et al. 2024; "
-        "*within a scene*: what a run has to go by. *Best checkpoint elsewhere* is the one of "
-        "the largest advantage on other unseen "
-        "domains, taken without looking at the scene. A checkpoint's F1 differs between seeds "
-        f"by {number(found.deviation)} (standard "
+        "*within a scene*: what a run has to go by. What a checkpoint did elsewhere "
+        "(*advantage*) is never taken from the scene's domain. A checkpoint's F1 differs "
+        f"between seeds by {number(found.deviation)} (standard "
         f"deviation); the goal for the regret is 0.03 more than that.\n\n{table(head, rows)}\n\n"
-        f"Fitted without each domain: {rules}. Nothing is fitted in the study's rule but "
-        "the units; its parts were "
-        "fixed on an earlier pool of ten-band checkpoints, over the same scenes "
-        "(`models/selection/rules.py`). It "
-        + f"{'chooses' if found.proven else 'does not choose'} better than plain MMD: "
-        f"`configs/selection.yaml` goes by **{found.rule.words}**. What a checkpoint did "
-        "elsewhere (*advantage*) is never taken "
-        "from the scene's domain."
+        f"Chosen by what they did elsewhere less chosen by joint MMD: {found.gain[0]:+.3f} "
+        f"({span(found.gain[1:])})."
     )
 
 
 def _statistics(found: Findings) -> str:
-    named = (PLAIN, AGREEMENT, "whitened/mmd")
-    shown = [*found.tried[:16], *(one for one in found.tried[16:] if one.words in named)]
     columns = ["Spearman within a domain", "within a scene", "regret", "chosen F1"]
     return (
-        "## Which statistic tells F1\n\n`SPACE/MEASURE`: *mmd* joint, "
-        "*coverage* the mean distance of a scene's pixel to the checkpoint's nearest. "
-        "The best on all domains together (optimistic: "
-        "the rows above are the honest ones), and the paper's. *agreement/others*: how "
-        "little a checkpoint's landslides agree with those "
-        "of the other unseen cards.\n\n"
-        + table(["statistic", *columns], map(_tried, shown))
+        "## Which distance tells F1\n\n`SPACE/MEASURE`: *mmd* joint, "
+        "*coverage* the mean distance of a scene's pixel to the checkpoint's nearest; *all* bands "
+        "in their spread, or *whitened*.\n\n"
+        + table(["distance", *columns], map(_tried, found.tried))
         + "\n\nWhat is known of a checkpoint without looking at the scene. *Advantage*: its mean "
         "F1 beyond the other blind checkpoints on "
         "unseen scenes of other domains than the scene's.\n\n"
@@ -235,8 +202,7 @@ def _together(found: Findings) -> str:
         for way, (mean, low, high) in found.together.items()
     ]
     return (
-        "## One checkpoint or several\n\nThe mean probability of the first checkpoints of "
-        "the ranking, "
+        "## One checkpoint or several\n\nThe mean probability of the nearest checkpoints, "
         "thresholds averaged too, as "
         "`model.checkpoint: average` maps: the first three, without those further behind "
         "the first than the third of nine scenes in "
@@ -289,8 +255,6 @@ def _made(done: Sequence[Answers]) -> str:
 def _csv(config: StudyConfig, found: Findings) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    shown = [PLAIN, AGREEMENT, found.rule.statistic]
-    names = list(dict.fromkeys(shown))
     out.writerow(
         [
             "scene",
@@ -302,9 +266,9 @@ def _csv(config: StudyConfig, found: Findings) -> str:
             "f1",
             "precision",
             "recall",
-            *names,
+            *STATISTICS,
             "diversity",
-            "score",
+            "advantage",
         ]
     )
     for row in found.rows:
@@ -312,9 +276,9 @@ def _csv(config: StudyConfig, found: Findings) -> str:
             row.f1,
             row.precision,
             row.recall,
-            *(row.statistics[name] for name in names),
+            *(row.statistics[name] for name in STATISTICS),
             row.diversity,
-            found.rule(row),
+            row.advantage,
         ]
         head = [row.scene, row.target, config.family, row.card, row.seed, int(row.seen)]
         out.writerow([*head, *(f"{value:.4f}" for value in values)])
@@ -346,7 +310,7 @@ def alarm(found: Findings) -> str:
         "confidence at most one in twenty such scenes sets off any of them. Tested on "
         "scenes made wrong in eight ways: [ood.md](ood.md).\n\n"
         + table(["signal", "limit"], rows)
-        + f"\n\nF1 to be expected by the chosen checkpoint's `{found.rule.statistic}`, before its "
+        + f"\n\nF1 to be expected by the chosen checkpoint's joint MMD, before its "
         f"advantage is added: {points}. On a domain that had no part in it the expectation "
         "is off by "
         f"{number(found.expected_error)} in the mean."

@@ -17,7 +17,7 @@ from configs.files import format_of, write_text
 from configs.selection import BandSetCalibration, SelectionConfig, read_selection
 from configs.studying import StudyConfig, read_study
 from flows.run.journal import Step, plain
-from flows.study.evidence import Agreements, judged, rows
+from flows.study.evidence import Mapped, judged, rows
 from flows.study.findings import Findings, find
 from flows.study.pool import (
     Answers,
@@ -81,11 +81,9 @@ def study(
             f"{work} holds the answers of {len(done)} checkpoints: too few to compare",
             "Run the study without --so-far.",
         )
-    agreements = Agreements(
-        Maps(work / "maps"), [one for one in done if not one.job.made.trial], every
-    )
+    mapped = Mapped(Maps(work / "maps"), [one for one in done if not one.job.made.trial], every)
     found = step(find, name="evidence")(
-        config, rows(config, done, every, work), judged(done, every), agreements
+        config, rows(config, done, every, work), judged(done, every), mapped
     )
     write_text(work / "findings.json", json.dumps(found.as_plain(), indent=1))
     written = write_document(config, found, done, work / "report" if docs is None else docs)
@@ -127,11 +125,6 @@ def _write_selection(config: StudyConfig, found: Findings, done: list[Answers], 
         study=config.name,
         bands=done[0].found.card.bands,
         simulated=config.family == "simulated",
-        statistic=found.rule.statistic,
-        distance=round(found.rule.distance, 4),
-        diversity=round(found.rule.weight, 4),
-        advantage=round(found.rule.skill, 4),
-        distances=tuple(round(value, 4) for value in found.usual),
         near=round(found.near, 4),
         limits={name: round(value, 4) for name, value in found.limits.items()},
         expected_f1=tuple((round(x, 4), round(y, 4)) for x, y in found.expected),

@@ -247,7 +247,7 @@ def write_report(
         more=w["more"].format(drawn=f"{drawn:,}", all=f"{count:,}") if drawn < count else "",
         charts=_charts(page, stack, probability, observation, w),
         coverage=_coverage(page.summary, w),
-        voted=any(row.agreement is not None for row in page.about.choice.ranking),
+        studied=any(row.advantage is not None for row in page.about.choice.ranking),
         bands=list(
             dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)
         ),

@@ -1,6 +1,9 @@
-"""Which checkpoint for this scene, and whether any is near enough: the nearest by joint MMD that is
-at home here, else the nearest of all, ties by what checkpoints did on unseen domains; where asked,
-in the order that the leave-one-domain-out study found to tell F1 (`configs/selection.yaml`).
+"""Which checkpoint for this scene, and whether any is near enough.
+
+By joint MMD: the nearest that is at home here, else the nearest of all; within the error of it the
+one that sees more of the area, then the one that did better elsewhere, then the one of more various
+training. By a study, where the run asks for it: what checkpoints reached on domains they had not
+seen (`configs/selection.yaml`), which no look at the scene has bettered (docs/results.md#order).
 """
 
 from __future__ import annotations
@@ -13,17 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from configs.area import Area
 from configs.errors import NothingToSeeError, RequestError
 from configs.files import write_text
 from configs.records import Advance, Choice, Ranked, silent
-from configs.selection import JOINT, BandSetCalibration, SelectionConfig, read_selection
+from configs.selection import BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
-from models.inference.predict import Device
 from models.registry import AUTO, AVERAGE, Checkpoint
-from models.selection.agreement import agreement_on_scene, wanted
 from models.selection.home import away_from_home, trained_on
-from models.selection.ranking import OWN, Compared, compare, expected_f1, rank
+from models.selection.ranking import Compared, compare, rank
+from models.selection.signals import diversity
 
 
 def choose(
@@ -35,7 +39,6 @@ def choose(
     fill: bool = True,
     by: Literal["mmd", "study"] = "mmd",
     settings: SelectionConfig | None = None,
-    device: Device = "auto",
     advance: Advance = silent,
 ) -> Choice:
     """Return which checkpoint maps the scene, with the ranking of all.
@@ -47,10 +50,9 @@ def choose(
         area: leaves out the rest of the stack.
         checkpoint: a name overrules the ranking; the candidates' own `named` where None.
         fill: name a post-only checkpoint for what has no clear pre-event pixel.
-        by: what orders them: joint MMD, or the rule of a study that covers their bands.
+        by: what orders them: joint MMD, or what a study that covers their bands saw them reach.
         settings: how to compare; with the study's calibration, where there is one, if None.
-        device: where candidates map the windows they vote on.
-        advance: called with checkpoints, or windows they vote on, done and in all.
+        advance: called with checkpoints done and in all.
 
     Raises:
         NothingToSeeError: no checkpoint could see a single pixel.
@@ -70,16 +72,10 @@ def choose(
             "no checkpoint could see a single pixel of the scene",
             "Give a longer --post (and --pre), or wait for a clear image.",
         )
-    agreed = (
-        agreement_on_scene(compared, stack, area, settings, device, advance)
-        if by == "study" and wanted(compared, settings)
-        else {}
-    )
-    ranked = rank(compared, settings, advance, agreed)
-    ranking = _in_order(ranked if by == "study" else [_by_distance(one) for one in ranked])
+    ranking = _ordered(rank(compared, settings, advance), compared, by, settings)
     unseen = tuple(_unseen(one) for one in found if one.card.name not in {r.card for r in ranking})
     by_name = named not in (None, AUTO, AVERAGE)
-    best = _best(ranking, by, _homes(compared, settings))
+    best = _best(ranking, by, compared, settings)
     chosen = named if by_name else best.card
     if chosen is None or chosen in {one.card for one in unseen}:
         raise NothingToSeeError(
@@ -92,11 +88,6 @@ def choose(
     if judged.out_of_domain == "unknown":
         judged = _at_home(judged, mine)
     return _averaged(judged, found, settings) if named == AVERAGE else judged
-
-
-def _by_distance(one: Ranked) -> Ranked:
-    """Return a checkpoint's place by its distance alone."""
-    return replace(one, score=one.distance)
 
 
 def _at_home(choice: Choice, mine: Compared) -> Choice:
@@ -115,8 +106,26 @@ def _at_home(choice: Choice, mine: Compared) -> Choice:
     return replace(choice, warnings=(*choice.warnings, warning))
 
 
-def _in_order(ranked: Iterable[Ranked]) -> tuple[Ranked, ...]:
-    return tuple(sorted(ranked, key=lambda one: (one.score, one.distance, one.card)))
+def _ordered(
+    ranked: Sequence[Ranked], compared: Sequence[Compared], by: str, settings: SelectionConfig
+) -> tuple[Ranked, ...]:
+    """Return the checkpoints by distance; or, where a study covers all of them, by what they did on
+    domains they had not seen: of different bands, by the F1 to be expected.
+    """
+    sets = {(frozenset(one.found.card.bands), one.found.card.simulated) for one in compared}
+
+    def key(one: Ranked) -> tuple[float, float, str]:
+        if by == "mmd" or not _covered(ranked):
+            return one.distance, one.distance, one.card
+        reached = one.advantage if len(sets) == 1 else one.expected_f1
+        return -(reached or 0.0), one.distance, one.card
+
+    return tuple(sorted(ranked, key=key))
+
+
+def _covered(ranking: Iterable[Ranked]) -> bool:
+    """Return whether a study covers every checkpoint."""
+    return all(one.signals for one in ranking)
 
 
 def _unseen(found: Checkpoint) -> Ranked:
@@ -132,13 +141,16 @@ def _unseen(found: Checkpoint) -> Ranked:
     )
 
 
-def _best(ranking: Sequence[Ranked], by: str, at_home: Callable[[Ranked], bool]) -> Ranked:
+def _best(
+    ranking: Sequence[Ranked], by: str, compared: Sequence[Compared], settings: SelectionConfig
+) -> Ranked:
     """Return the first of the ranking where a study says how to order; else the nearest of those at
     home here, because the others are only hoped to work; else the nearest of all, ties broken.
     """
-    if by == "study" and all(OWN in one.signals for one in ranking):
+    if by == "study" and _covered(ranking):
         return ranking[0]
-    return _break_ties(list(filter(at_home, ranking)) or ranking)
+    at_home = _homes(compared, settings)
+    return _break_ties(list(filter(at_home, ranking)) or ranking, compared)
 
 
 def _homes(compared: Sequence[Compared], settings: SelectionConfig) -> Callable[[Ranked], bool]:
@@ -160,14 +172,16 @@ def _known(found: Checkpoint, settings: SelectionConfig) -> BandSetCalibration |
     return settings.calibration(found.card.bands, found.card.simulated)
 
 
-def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
-    """Return the nearest checkpoint; among those within the standard error of it, the one that did
-    best on unseen domains.
+def _break_ties(ranking: Sequence[Ranked], compared: Sequence[Compared]) -> Ranked:
+    """Return the nearest checkpoint; among those within the standard error of it, the one that sees
+    most of the area (to a hundredth), then the one that did best on unseen domains, then the one of
+    the most various training.
 
-    Validation F1 decides only between checkpoints equally near: it says nothing about unseen
-    domains (docs/results.md).
+    Validation F1 decides only where all that is equal: it says nothing about unseen domains
+    (docs/results.md).
     """
-    nearest = ranking[0]
+    nearest, beside = ranking[0], {one.found.card.name: one for one in compared}
+    most = max(one.scene.pixels for one in compared)
 
     def within(one: Ranked) -> bool:
         error = max(
@@ -175,10 +189,13 @@ def _break_ties(ranking: Sequence[Ranked]) -> Ranked:
         )
         return one.distance - nearest.distance <= error
 
-    return max(
-        filter(within, ranking),
-        key=lambda one: (one.advantage or 0.0, -one.distance, one.validation_f1 or 0.0),
-    )
+    def worth(one: Ranked) -> tuple[float, ...]:
+        mine = beside[one.card]
+        various = diversity(np.bincount(mine.reference.domain).tolist())
+        sees = round(mine.scene.pixels / most, 2)
+        return sees, one.advantage or 0.0, round(various, 2), -one.distance, one.validation_f1 or 0
+
+    return max(filter(within, ranking), key=worth)
 
 
 def _judged(
@@ -198,8 +215,7 @@ def _judged(
     beyond = (
         beyond_known(mine if by_name else _nearest(mine, ranking, cards), known) if known else []
     )
-    own = mine.distance if known and known.statistic == JOINT else mine.signals.get(OWN)
-    expected = expected_f1(known, own, mine.advantage) if known and own is not None else None
+    expected = mine.expected_f1
     fallback = None
     if fill and cards[chosen].card.needs_pre:
         others = (
@@ -269,7 +285,7 @@ def _averaged(choice: Choice, found: Sequence[Checkpoint], settings: SelectionCo
         one.card
         for one in choice.ranking
         if set(cards[one.card].card.bands) == set(cards[choice.card].card.bands)
-        and one.score - mine.score <= near
+        and one.distance - mine.distance <= near
     ]
     members = (choice.card, *(name for name in alike if name != choice.card))[:MEMBERS]
     reason = f"{choice.reason}; mapped by the mean of {', '.join(f'`{name}`' for name in members)}"
@@ -287,25 +303,20 @@ def _reason(mine: Ranked, by_name: bool, ranking: Sequence[Ranked], best: Ranked
         for b in mine.per_band
     )
     words += f", the nearest in {nearer} of {len(mine.per_band)} bands"
-    if mine.agreement is not None:
-        words += f", agreement {mine.agreement:.2f} with the {len(seen) - 1} others"
     if by_name:
         return f"{words}: named by the user; by itself coslide would take `{best.card}`"
-    if mine.agreement is not None and OWN in mine.signals:
-        next_ = f"`{seen[1].card}` {seen[1].agreement or 0:.2f}, MMD {seen[1].distance:.2f}"
-        known = any(one.advantage for one in seen)
-        by = (
-            "agreement, distance and what checkpoints did on other domains"
-            if known
-            else "agreement and distance"
-        )
-        return f"{words}: first by {by} together, next {next_}"
+    after = next(one for one in seen if one is not mine)
+    if any(one.distance < mine.distance for one in seen) and mine is seen[0]:
+        return f"{words}: did best on domains it had not seen, next `{after.card}`"
+    error = max(mine.standard_error, nearest.standard_error)
+    if mine.distance - nearest.distance > error:
+        return f"{words}: the nearest that is at home here; `{nearest.card}` is not"
     if mine is not nearest:
         return (
-            f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the "
-            "error, and did worse on unseen domains"
+            f"{words}: `{nearest.card}` ({nearest.distance:.2f}) is as near within the error, and "
+            "sees less of the area or did worse or knows less elsewhere"
         )
-    return f"{words}: nearest of {len(seen)}, next `{seen[1].card}` ({seen[1].distance:.2f})"
+    return f"{words}: nearest of {len(seen)}, next `{after.card}` ({after.distance:.2f})"
 
 
 MEMBERS = 3
@@ -321,8 +332,7 @@ FIELDS = (
     "mmd2",
     "standard_error",
     "p_value",
-    "score",
-    "agreement",
+    "expected_f1",
     "advantage",
     "validation_f1",
     "note",
@@ -347,8 +357,7 @@ def write_ranking(path: Path, choice: Choice) -> None:
             "p_value": _written(one.p_value),
         }
         scored = {
-            "score": one.score,
-            "agreement": one.agreement,
+            "expected_f1": one.expected_f1,
             "advantage": one.advantage,
             "validation_f1": one.validation_f1,
         }

@@ -42,6 +42,16 @@ class Row:
     scene's own, in the mean (`with_advantage`); 0 where nothing is known."""
 
 
+def elsewhere(row: Row) -> float:
+    """Return a score that puts the checkpoint first that did best on other unseen domains."""
+    return -row.advantage
+
+
+def by_statistic(name: str) -> Score:
+    """Return the score that a distance gives."""
+    return lambda row: row.statistics[name]
+
+
 def groups(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
     """Return the unseen checkpoints of every scene and seed."""
     found: dict[tuple[str, int], list[Row]] = {}
@@ -65,7 +75,7 @@ def _ranked(f1: Sequence[float], distance: Sequence[float]) -> float:
     return float(-(a @ b) / np.sqrt((a @ a) * (b @ b)))
 
 
-def within_domains(rows: Iterable[Row], rule: Callable[[str], Score]) -> dict[str, float]:
+def within_domains(rows: Iterable[Row], score: Score) -> dict[str, float]:
     """Return each unseen domain's rank correlation of -score and F1 over checkpoints, both the
     means over the domain's scenes (a table of Yang et al. 2024: one F1 and one distance a
     checkpoint and target); the mean over seeds, NaN where no order was told."""
@@ -75,7 +85,6 @@ def within_domains(rows: Iterable[Row], rule: Callable[[str], Score]) -> dict[st
             cards.setdefault((row.target, row.seed), {}).setdefault(row.card, []).append(row)
     found: dict[str, list[float]] = {}
     for (target, _), some in sorted(cards.items()):
-        score = rule(target)
         f1, distance = (
             [float(np.mean([of(row) for row in one])) for one in some.values()]
             for of in (_f1, score)
@@ -97,10 +106,6 @@ class Choices:
     best: NDArray[np.float64]
     average: NDArray[np.float64]
     """Mean F1 of the candidates: what a checkpoint taken at random reaches."""
-    single: NDArray[np.float64]
-    """F1 of the checkpoint of the largest advantage: the choice without looking at the scene. NaN
-    where none is known.
-    """
     correlation: NDArray[np.float64]
     names: tuple[str, ...]
     """Which checkpoint was chosen."""
@@ -152,23 +157,16 @@ def interval(
     return float(low), float(high)
 
 
-def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
-    """Return what choosing among unseen checkpoints gives; `rule` answers a target domain with the
-    score used there.
-    """
+def choices(rows: Sequence[Row], score: Score) -> Choices:
+    """Return what choosing the unseen checkpoint of the least score gives."""
     every = groups(rows)
-    targets, chosen, best, average, single, correlation, names = [], [], [], [], [], [], []
+    targets, chosen, best, average, correlation, names = [], [], [], [], [], []
     for (_, _), some in sorted(every.items()):
-        target = some[0].target
-        score = rule(target)
         taken = min(some, key=lambda row: (score(row), row.card))
-        known = [row for row in some if row.advantage]
-        favourite = max(known, key=lambda row: (row.advantage, row.card)).f1 if known else math.nan
-        targets.append(target)
+        targets.append(some[0].target)
         chosen.append(taken.f1)
         best.append(max(row.f1 for row in some))
         average.append(float(np.mean([row.f1 for row in some])))
-        single.append(favourite)
         correlation.append(spearman(some, score))
         names.append(taken.card)
     return Choices(
@@ -176,10 +174,9 @@ def choices(rows: Sequence[Row], rule: Callable[[str], Score]) -> Choices:
         np.array(chosen),
         np.array(best),
         np.array(average),
-        np.array(single),
         np.array(correlation),
         tuple(names),
-        within_domains(rows, rule),
+        within_domains(rows, score),
     )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +19,14 @@ from numpy.typing import NDArray
 from configs.area import Area
 from configs.bands import When
 from configs.records import Advance, ObservationClass, Ranked, Requires
-from configs.selection import AGREEMENT, JOINT, BandSetCalibration, SelectionConfig
+from configs.selection import BandSetCalibration, SelectionConfig
 from configs.stack import Stack
 from models.inference.adaptation import adapted
 from models.mmd import Blocked, BlockGram, block_sums, mmd2_histograms
 from models.reference import Reference, Usable, sample
 from models.registry import Checkpoint
-from models.selection.signals import PLAIN, Comparison, Sample, Scaling, diversity, signal
+from models.selection.signals import PLAIN, Comparison, Sample, Scaling, signal
 
-SCORE = "score"
-OWN = "distance of the rule"
-"""The rule's statistic without a checkpoint's credits: what the F1 to be expected goes by."""
 _FEW = 1000
 """Pixels of either side of the distance after the adaptation, which is only shown."""
 _TOO_FEW = 200
@@ -134,66 +130,70 @@ def observed(stack: Stack, area: Area | None, needs_pre: bool, requires: Require
     return dry if requires is Requires.RADAR else clear
 
 
-def rank(
-    compared: Sequence[Compared],
-    settings: SelectionConfig,
-    advance: Advance,
-    agreed: Mapping[str, float] = MappingProxyType({}),
-) -> list[Ranked]:
+def rank(compared: Sequence[Compared], settings: SelectionConfig, advance: Advance) -> list[Ranked]:
     """Return each checkpoint's distance to its scene: jointly with error and p-value, band by band,
-    and what the study found.
-
-    `agreed` is how far each checkpoint agrees with the others (`models.selection.agreement`), where
-    they were asked.
+    and what a study knows of it.
     """
     terms = [_in_own_terms(one) for one in compared]
     spreads = {
         relative: _spreads([o for o in terms if o.found.card.relative == relative])
         for relative in {one.found.card.relative for one in terms}
     }
-    common = [
-        band
-        for band in compared[0].reference.bands
-        if all(band in one.found.card.bands for one in compared)
-    ]
-    mixed = len({frozenset(one.found.card.bands) for one in compared}) > 1
-    bands_of = [tuple(common) if mixed and common else one.found.card.bands for one in compared]
+    shared = _shared_bands(compared)
     own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]] = {}
-    ranked, known = [], scored(compared, settings, agreed)
-    for done, (one, bands) in enumerate(zip(terms, bands_of, strict=True), 1):
-        spread = spreads[one.found.card.relative]
-        scene, reference = (_blocked(drawn, bands, spread) for drawn in (one.scene, one.reference))
-        width = 2.0 * scene.values.shape[1]
-        key = (id(one.scene), bands)
-        if key not in own:
-            own[key] = block_sums(scene, scene, width, settings.kernels)
-        gram = BlockGram.of(scene, reference, width, settings.kernels, own[key])
-        distance = math.sqrt(max(0.0, gram.mmd2()))
+    ranked, known = [], signals_of(compared, settings)
+    for done, one in enumerate(terms, 1):
+        card, bands = one.found.card, shared or one.found.card.bands
+        spread = spreads[card.relative]
+        gram = _gram(one, bands, spread, settings, own)
         ranked.append(
             Ranked(
-                card=one.found.card.name,
-                distance=distance,
+                card=card.name,
+                distance=math.sqrt(max(0.0, gram.mmd2())),
                 standard_error=gram.standard_error(settings.bootstraps, settings.seed, root=True),
                 per_band={
-                    band: _band_distance(one, band, spread[band], settings)
-                    for band in one.found.card.bands
+                    band: _band_distance(one, band, spread[band], settings) for band in card.bands
                 },
                 p_value=gram.p_value(settings.permutations, settings.seed),
-                validation_f1=one.found.card.validation_f1,
-                note=_note(one, bands, mixed),
-                advantage=one.found.card.unseen_advantage,
-                score=known[one.found.card.name].get(SCORE, distance),
-                signals={
-                    name: value
-                    for name, value in known[one.found.card.name].items()
-                    if name != SCORE
-                },
+                validation_f1=card.validation_f1,
+                note=_note(one, bands, bool(shared)),
+                expected_f1=expected_f1(one.found, known[card.name], settings),
+                advantage=card.unseen_advantage,
+                signals=known[card.name],
                 adapted_distance=_after(one, bands, spread, settings),
-                agreement=agreed.get(one.found.card.name),
             )
         )
         advance(done, len(compared))
     return ranked
+
+
+def _shared_bands(compared: Sequence[Compared]) -> tuple[str, ...]:
+    """Return the bands that all candidates read, where they do not read the same; else none."""
+    if len({frozenset(one.found.card.bands) for one in compared}) == 1:
+        return ()
+    return tuple(
+        band
+        for band in compared[0].reference.bands
+        if all(band in one.found.card.bands for one in compared)
+    )
+
+
+def _gram(
+    one: Compared,
+    bands: Sequence[str],
+    spread: Mapping[str, float],
+    settings: SelectionConfig,
+    own: dict[tuple[int, tuple[str, ...]], NDArray[np.float64]],
+) -> BlockGram:
+    """Return the kernel sums of scene and reference; what depends on the scene alone is kept in
+    `own`.
+    """
+    scene, reference = (_blocked(drawn, bands, spread) for drawn in (one.scene, one.reference))
+    width = 2.0 * scene.values.shape[1]
+    key = (id(one.scene), tuple(bands))
+    if key not in own:
+        own[key] = block_sums(scene, scene, width, settings.kernels)
+    return BlockGram.of(scene, reference, width, settings.kernels, own[key])
 
 
 def _in_own_terms(one: Compared) -> Compared:
@@ -228,80 +228,33 @@ def _after(
     return math.sqrt(max(0.0, BlockGram.of(scene, reference, width, settings.kernels, own).mmd2()))
 
 
-def scored(
-    compared: Sequence[Compared],
-    settings: SelectionConfig,
-    agreed: Mapping[str, float] = MappingProxyType({}),
+def signals_of(
+    compared: Sequence[Compared], settings: SelectionConfig
 ) -> dict[str, dict[str, float]]:
-    """Return, by checkpoint, its score and signals as the study's calibration of its bands asks for
-    them.
+    """Return, by checkpoint, the distances that a study of its bands goes by; none where no study
+    covers it.
 
-    Without a calibration a checkpoint has no score of its own, nor where its calibration goes by
-    agreement and nobody voted. Checkpoints of different bands have one if all are calibrated: how
-    much F1 is to be expected of them, less is worse (docs/results.md); where a calibration says
-    no F1, where their score falls in what is usual for their bands.
+    Checkpoints that read the same bands are measured in one scaling, as in the study.
     """
     found: dict[str, dict[str, float]] = {one.found.card.name: {} for one in compared}
     alike: dict[tuple[frozenset[str], bool, int], list[Compared]] = {}
     for one in compared:
-        alike.setdefault(
-            (frozenset(one.found.card.bands), one.found.card.simulated, id(one.scene)), []
-        ).append(one)
-    known = {
-        key: settings.calibration(some[0].found.card.bands, key[1]) for key, some in alike.items()
-    }
-    several = len({key[:2] for key in alike}) > 1
-    for key, some in alike.items():
-        calibration = known[key]
-        if calibration is None:
-            return {name: {} for name in found}
-        for one, values in zip(some, _scores(some, calibration, agreed), strict=True):
-            if several and SCORE in values:
-                expected = expected_f1(
-                    calibration, values.get(OWN, math.nan), one.found.card.unseen_advantage
-                )
-                values[SCORE] = (
-                    usual(values[SCORE], calibration.distances)
-                    if expected is None
-                    else 1 - expected
-                )
-            found[one.found.card.name] = values
+        card = one.found.card
+        key = (frozenset(card.bands), card.simulated, id(one.scene))
+        alike.setdefault(key, []).append(one)
+    for some in alike.values():
+        card = some[0].found.card
+        known = settings.calibration(card.bands, card.simulated)
+        if known is None:
+            continue
+        scene = thinned(some[0].scene, card.bands)
+        cards = [thinned(one.reference, card.bands) for one in some]
+        scaling, shared = Scaling.of(scene, cards), dict[str, float]()
+        for one, drawn in zip(some, cards, strict=True):
+            comparison = Comparison(scene, drawn, scaling, shared)
+            names = dict.fromkeys((PLAIN, *known.limits))
+            found[one.found.card.name] = {name: signal(comparison, name) for name in names}
     return found
-
-
-def _scores(
-    some: Sequence[Compared], known: BandSetCalibration, agreed: Mapping[str, float]
-) -> list[dict[str, float]]:
-    """Return score and signals of checkpoints that read the same bands, in one scaling."""
-    bands = some[0].found.card.bands
-    scene, cards = thinned(some[0].scene, bands), [thinned(one.reference, bands) for one in some]
-    scaling, shared = Scaling.of(scene, cards), dict[str, float]()
-    scored = []
-    for one, card in zip(some, cards, strict=True):
-        comparison = Comparison(scene, card, scaling, shared)
-        values = {name: signal(comparison, name) for name in known.limits}
-        own = _own(comparison, one.found.card.name, known.statistic, agreed)
-        if own is not None:
-            variety = diversity(np.bincount(card.domain).tolist())
-            credit = known.diversity * variety + known.advantage * (
-                one.found.card.unseen_advantage or 0.0
-            )
-            values[OWN] = own
-            beside = known.distance * comparison.statistic(PLAIN) if known.distance else 0.0
-            values[SCORE] = own + beside - credit
-        scored.append(values)
-    return scored
-
-
-def _own(
-    compared: Comparison, name: str, statistic: str, agreed: Mapping[str, float]
-) -> float | None:
-    """Return the statistic of the rule; None where plain joint MMD is the rule, or the checkpoints
-    were not asked.
-    """
-    if statistic == AGREEMENT:
-        return 1 - agreed[name] if name in agreed else None
-    return None if statistic == JOINT else compared.statistic(statistic)
 
 
 def thinned(reference: Reference, bands: Sequence[str]) -> Sample:
@@ -309,24 +262,18 @@ def thinned(reference: Reference, bands: Sequence[str]) -> Sample:
     return Sample.thinned(bands, reference.columns(bands), reference.block, reference.domain)
 
 
-def expected_f1(known: BandSetCalibration, own: float, advantage: float | None) -> float | None:
-    """Return the F1 that a study lets one expect of a checkpoint with such a statistic of its own;
-    None where it says nothing.
+def expected_f1(
+    found: Checkpoint, signals: Mapping[str, float], settings: SelectionConfig
+) -> float | None:
+    """Return the F1 that a study lets one expect of a checkpoint at such a distance, its advantage
+    on other unseen domains added; None where it says nothing.
     """
-    if not known.expected_f1 or math.isnan(own):
+    known: BandSetCalibration | None = settings.calibration(found.card.bands, found.card.simulated)
+    if known is None or not known.expected_f1 or PLAIN not in signals:
         return None
     points, f1 = zip(*known.expected_f1, strict=True)
-    return min(1.0, max(0.0, float(np.interp(own, points, f1)) + (advantage or 0.0)))
-
-
-def usual(score: float, distances: Sequence[float]) -> float:
-    """Return the share of held-out domains whose score lies below, and above 1 how far beyond all
-    of them it is.
-    """
-    if not distances:
-        return score
-    beyond = max(0.0, score - distances[-1]) / (abs(distances[-1]) or 1.0)
-    return float(np.searchsorted(distances, score)) / len(distances) + beyond
+    usual = float(np.interp(signals[PLAIN], points, f1))
+    return min(1.0, max(0.0, usual + (found.card.unseen_advantage or 0.0)))
 
 
 def _note(one: Compared, bands: Sequence[str], mixed: bool) -> str:
