@@ -1,5 +1,5 @@
-"""Rasters of any origin, opened with care: explicit drivers, names inside the folder, windows only,
-warped without seams.
+"""Rasters of any origin in physical values: names inside the folder, windows only, warped without
+seams.
 
 A file is opened anew for every read: rasterio's datasets must not be shared by threads, and opening
 costs milliseconds.
@@ -8,47 +8,31 @@ costs milliseconds.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyproj
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from configs.bands import Band
-from configs.errors import RequestError, from_os_error
+from configs.errors import RequestError
 from configs.files import inside
 from gee.ground import pixel_size_m
+from gee.raster_files import check_band, check_place, check_whole, driver_of, opened
 from gee.resample import Method, cut, footprint, positions, sample
 from gee.units import factor
 
-_MAGIC: Final = {
-    b"II*\0": "GTiff",
-    b"MM\0*": "GTiff",
-    b"II+\0": "GTiff",
-    b"MM\0+": "GTiff",
-    b"\0\0\0\x0c": "JP2OpenJPEG",
-    b"\xffO\xffQ": "JP2OpenJPEG",
-    b"\x89PNG": "PNG",
-}
-"""First bytes -> GDAL driver: formats that hold pixels and point to no other file (VRT would).
-"""
 _STRIP_PIXELS: Final = 4_000_000
 """Native pixels read at once when a fine raster is averaged."""
 _ALMOST: Final = 0.02
 """Five pixels of 2.001 m on the ground make one of 10 m: UTM stretches by up to 1 in 1000."""
-_MOST_BLOCKS: Final = 20_000
-"""Blocks of a TIFF whose place in the file is checked; of larger ones every so many-th."""
-
 _FILLS: Final = (
     *(-9999.0, -99999.0, -999999.0, -32768.0, -32767.0, 32767.0, 65535.0, 65534.0),
     *(-2147483648.0, 2147483647.0, 4294967295.0),
@@ -91,7 +75,7 @@ class Raster:
         """
         rows, columns = window
         frame = Window.from_slices(rows, columns)
-        with _opened(self.path, self.driver, self.what) as file:
+        with opened(self.path, self.driver, self.what) as file:
             numbers = file.read(self.band, window=frame)
             gaps = file.read_masks(self.band, window=frame) == 0 if self.masked else None
         return self._physical(numbers, gaps)
@@ -130,7 +114,7 @@ class Raster:
             return 0
         rows, columns = window
         step, count = max(1, _STRIP_PIXELS // (columns.stop - columns.start)), 0
-        with _opened(self.path, self.driver, self.what) as file:
+        with opened(self.path, self.driver, self.what) as file:
             for top in range(rows.start, rows.stop, step):
                 strip = slice(top, min(top + step, rows.stop))
                 numbers = file.read(self.band, window=Window.from_slices(strip, columns))
@@ -204,7 +188,7 @@ class Raster:
             return np.full(tuple(block.shape), np.nan, np.float32)
         height, width = (part.stop - part.start for part in window)
         thin = (min(height, 2 * block.shape[0]), min(width, 2 * block.shape[1]))
-        with _opened(self.path, self.driver, self.what) as file:
+        with opened(self.path, self.driver, self.what) as file:
             frame = Window.from_slices(*window)
             numbers = file.read(self.band, window=frame, out_shape=thin)
             gaps = None
@@ -246,16 +230,26 @@ def _means(values: Array, factors: tuple[int, int]) -> Array:
         return np.where(count > 0, total / count, np.nan).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What the numbers of a file mean, where the user says it; the file's own word where None."""
+
+    scale: float | None = None
+    offset: float | None = None
+    """Added to the scaled numbers."""
+    nodata: float | None = None
+    """The number that means "not known"."""
+    unit: str | None = None
+    """What the numbers are in, where the file does not say it or is wrong."""
+
+
 def look_at(
     folder: Path,
     name: str,
     band: int,
     what: str,
-    scale: float | None,
-    offset: float | None,
-    nodata: float | None,
+    numbers: Numbers | None = None,
     holds: Band | None = None,
-    unit: str | None = None,
 ) -> Raster:
     """Return one band of a file, checked.
 
@@ -264,67 +258,55 @@ def look_at(
         name: of the file.
         band: which of its bands, from 1.
         what: for messages: which scene or layer, and band.
-        scale: of its numbers; the file's own where None, like `offset` and `nodata`.
-        offset: added to the scaled numbers.
-        nodata: the number that means "not known".
+        numbers: what they mean, as the user says.
         holds: what the numbers are, so that lengths and angles come in its unit.
-        unit: what the numbers are in, where the file does not say it or is wrong.
 
     Raises:
         RequestError: the name leads out of the folder, or the file is missing, unreadable, empty,
             truncated, complex, without that band, a CRS or a geotransform.
     """
-    path = inside(folder, name, what)
-    driver = _driver(path, what)
+    numbers, path = numbers or Numbers(), inside(folder, name, what)
+    driver = driver_of(path, what)
     with (
         warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
-        _opened(path, driver, what) as file,
+        opened(path, driver, what) as file,
     ):
-        if not 1 <= band <= file.count:
-            raise RequestError(
-                f"{what}: {path.name} has no band {band}, only {file.count}", "Correct `band:`."
-            )
-        if file.gcps[0] and file.transform.is_identity:
-            raise RequestError(
-                f"{what}: {path.name} is georeferenced by {len(file.gcps[0])} control points only",
-                f"Warp it to a north-up grid, e.g. `gdalwarp {path.name} warped.tif`.",
-            )
-        if file.crs is None:
-            raise RequestError(
-                f"{what}: {path.name} has no coordinate reference system",
-                f"Give it one, e.g. `rio edit-info --crs EPSG:32654 {path.name}`.",
-            )
-        if file.transform.is_identity or not file.transform.determinant:
-            raise RequestError(
-                f"{what}: {path.name} has no geotransform: nothing says where its pixels lie",
-                f"Give it one, e.g. `gdal_edit.py -a_ullr WEST NORTH EAST SOUTH {path.name}`.",
-            )
-        if np.dtype(file.dtypes[band - 1]).kind not in "uif":
-            raise RequestError(
-                f"{what}: {path.name} holds {file.dtypes[band - 1]}", "Store plain numbers."
-            )
+        check_band(file, path, what, band)
+        check_place(file, path, what)
         if driver == "GTiff":
-            _check_whole(file, path, what)
+            check_whole(file, path, what)
         crs = pyproj.CRS.from_user_input(file.crs.to_wkt())
-        of_file = factor(holds, file.units[band - 1], crs, unit, f"{what}: {path.name}")
-        if scale not in (None, 1.0) and unit is None and of_file != 1.0:
-            raise RequestError(
-                f"{what}: {path.name} says that it is in `{file.units[band - 1] or 'feet'}`, and "
-                f"the manifest has `scale: {scale:g}`: it may be converted twice",
-                "Add `unit: m` where the scaled numbers are metres, else the unit they are in.",
-            )
+        metres = _factor(file, band, crs, numbers, holds, f"{what}: {path.name}")
         found = Raster(
             path,
             what,
             GeoBox(file.shape, file.transform, crs.to_2d().to_wkt()),
             band,
             driver,
-            of_file * (file.scales[band - 1] if scale is None else scale),
-            of_file * (file.offsets[band - 1] if offset is None else offset),
-            file.nodatavals[band - 1] if nodata is None else nodata,
+            metres * (file.scales[band - 1] if numbers.scale is None else numbers.scale),
+            metres * (file.offsets[band - 1] if numbers.offset is None else numbers.offset),
+            file.nodatavals[band - 1] if numbers.nodata is None else numbers.nodata,
             MaskFlags.per_dataset in file.mask_flag_enums[band - 1],
         )
         return replace(found, fills=_fills(found, file, holds)) if holds else found
+
+
+def _factor(
+    file: Any, band: int, crs: pyproj.CRS, numbers: Numbers, holds: Band | None, where: str
+) -> float:
+    """Return what turns the file's unit into that of the band.
+
+    Raises:
+        RequestError: an unknown unit, or one that a `scale` of the user's may already have turned.
+    """
+    found = factor(holds, file.units[band - 1], crs, numbers.unit, where)
+    if numbers.scale not in (None, 1.0) and numbers.unit is None and found != 1.0:
+        raise RequestError(
+            f"{where} says that it is in `{file.units[band - 1] or 'feet'}`, and "
+            f"the manifest has `scale: {numbers.scale:g}`: it may be converted twice",
+            "Add `unit: m` where the scaled numbers are metres, else the unit they are in.",
+        )
+    return found
 
 
 def _fills(raster: Raster, file: Any, holds: Band) -> tuple[float, ...]:
@@ -348,58 +330,3 @@ def _fills(raster: Raster, file: Any, holds: Band) -> tuple[float, ...]:
         if (numbers == 0).any() and possible.any() and values[possible].min() > _LOWLAND_M:
             found.append(0.0)
     return tuple(found)
-
-
-def _driver(path: Path, what: str) -> str:
-    """Return the GDAL driver for a file by its first bytes."""
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except FileNotFoundError:
-        raise RequestError(
-            f"{what}: there is no file {path}", "Correct `file:` in the manifest."
-        ) from None
-    except OSError as error:
-        raise from_os_error(error) from error
-    if not magic:
-        raise RequestError(f"{what}: {path} is empty", "Copy or download it again.")
-    if magic not in _MAGIC:
-        raise RequestError(
-            f"{what}: {path} is no raster that can be read", "Use GeoTIFF, JPEG 2000 or PNG."
-        )
-    return _MAGIC[magic]
-
-
-@contextmanager
-def _opened(path: Path, driver: str, what: str) -> Iterator[Any]:
-    """Yield an opened file; whatever GDAL says against it becomes our error."""
-    try:
-        with rasterio.open(path, driver=driver) as file:
-            yield file
-    except (RasterioIOError, RasterioError) as error:
-        detail = " ".join(str(error.__cause__ or error).split())
-        raise RequestError(
-            f"{what}: cannot read {path}: {detail}", "It may be damaged: copy or download it again."
-        ) from error
-
-
-def _check_whole(file: Any, path: Path, what: str) -> None:
-    """Refuse a TIFF whose blocks reach beyond its end: it was cut short in copying.
-
-    Raises:
-        RequestError: it is truncated.
-    """
-    size = path.stat().st_size
-    tall, wide = file.block_shapes[0]
-    down, across = -(-file.height // tall), -(-file.width // wide)
-    every = 1 + down * across // _MOST_BLOCKS
-    for number in [*range(0, down * across, every), down * across - 1]:
-        block = f"{number % across}_{number // across}"
-        offset, length = (
-            file.get_tag_item(f"BLOCK_{key}_{block}", "TIFF", bidx=1) for key in ("OFFSET", "SIZE")
-        )
-        if offset and length and int(offset) + int(length) > size:
-            raise RequestError(
-                f"{what}: {path} is truncated: {size} bytes, but its pixels go on beyond",
-                "Copy or download it again.",
-            )

@@ -645,11 +645,11 @@ def test_a_large_raster_is_checked_block_by_block(tmp_path: Path) -> None:
         blockysize=64,
         compress="deflate",
     )
-    assert look_at(tmp_path, "tiled.tif", 1, "x", None, None, None).masked is False
+    assert look_at(tmp_path, "tiled.tif", 1, "x").masked is False
     content = path.read_bytes()
     path.write_bytes(content[:-50])
     with pytest.raises(CoslideError, match=r"truncated|cannot read"):
-        look_at(tmp_path, "tiled.tif", 1, "x", None, None, None)
+        look_at(tmp_path, "tiled.tif", 1, "x")
 
 
 def test_the_real_pair(real: Path, tmp_path: Path) -> None:

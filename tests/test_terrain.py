@@ -18,7 +18,7 @@ from configs.bands import BANDS
 from configs.errors import RequestError
 from gee.derive import MARGIN_PX, terrain
 from gee.ground import ground_steps, pixel_size_m
-from gee.rasters import look_at
+from gee.rasters import Numbers, look_at
 from gee.resample import transformer
 from gee.source import Elevation
 
@@ -157,7 +157,7 @@ def test_heights_are_metres_whatever_the_file_counts_in(
 ) -> None:
     grid = native("EPSG:32654", 142.0, 45.0, "north-up")
     write(tmp_path / "dem.tif", plane(*metres(grid, 142.0, 45.0)) / unit_m, grid, unit, crs)
-    raster = look_at(tmp_path, "dem.tif", 1, "dem", None, None, None, BANDS["dem"])
+    raster = look_at(tmp_path, "dem.tif", 1, "dem", holds=BANDS["dem"])
     values, there = raster.around(block_at(142.0, 45.0), MARGIN_PX)
     check(Elevation(values, there), 142.0, 45.0, "plane")
 
@@ -166,14 +166,14 @@ def test_units_that_nobody_knows_are_refused_by_name(tmp_path: Path) -> None:
     grid = native("EPSG:32654", 142.0, 45.0, "north-up")
     write(tmp_path / "dem.tif", plane(*metres(grid, 142.0, 45.0)), grid, "smoot")
     with pytest.raises(RequestError, match=r"`smoot`") as caught:
-        look_at(tmp_path, "dem.tif", 1, "dem", None, None, None, BANDS["dem"])
+        look_at(tmp_path, "dem.tif", 1, "dem", holds=BANDS["dem"])
     assert "unit: m" in caught.value.remedy
-    look_at(tmp_path, "dem.tif", 1, "dem", None, None, None, BANDS["dem"], unit="m")
+    look_at(tmp_path, "dem.tif", 1, "dem", Numbers(unit="m"), BANDS["dem"])
 
 
 def test_heights_without_a_unit_on_a_map_in_feet_are_asked_about(tmp_path: Path) -> None:
     grid = native("EPSG:2927", -121.0, 46.0, "north-up")
     write(tmp_path / "dem.tif", plane(*metres(grid, -121.0, 46.0)), grid, None)
     with pytest.raises(RequestError, match="US survey foot") as caught:
-        look_at(tmp_path, "dem.tif", 1, "dem", None, None, None, BANDS["dem"])
+        look_at(tmp_path, "dem.tif", 1, "dem", holds=BANDS["dem"])
     assert "unit: ft" in caught.value.remedy

@@ -29,7 +29,7 @@ from gee.archive.fingerprints import fingerprints
 from gee.archive.manifest import FROM_DEM, Layer, SceneEntry, read_manifest
 from gee.ground import pixel_size_m
 from gee.previous import FINGERPRINTS
-from gee.rasters import Array, Raster, look_at
+from gee.rasters import Array, Numbers, Raster, look_at
 from gee.resample import Method
 from gee.source import DOUBTS, Elevation, Plan, Pulled, Source, beside
 
@@ -111,11 +111,9 @@ class ArchiveSource:
     def _raster(self, layer: Layer, what: str, base: str | None) -> Raster:
         key = (layer.file, layer.band, what)
         if key not in self._rasters:
-            numbers = layer.scale, layer.offset, layer.nodata
+            numbers = Numbers(layer.scale, layer.offset, layer.nodata, layer.unit)
             holds = BANDS[base] if base else None
-            self._rasters[key] = look_at(
-                self._folder, layer.file, layer.band, what, *numbers, holds, layer.unit
-            )
+            self._rasters[key] = look_at(self._folder, layer.file, layer.band, what, numbers, holds)
         return self._rasters[key]
 
     def plan(

@@ -22,7 +22,7 @@ from configs.factors import HIGHEST_CODE, ClassFile, DistanceFile, FactorsConfig
 from configs.files import inside
 from gee.factors import vectors
 from gee.factors.distance import Segments, distance_m
-from gee.rasters import Raster, look_at
+from gee.rasters import Numbers, Raster, look_at
 
 _GLANCE_PX: Final = 128
 """Side of the quick look by which a raster is found to be of the area and of codes."""
@@ -126,8 +126,8 @@ class Factors:
     def _open(self, name: str, whole: GeoBox) -> _Opened:
         config, path, what = self._given[name], self._path(name), f"factor {name}"
         if not vectors.is_vector(config):
-            numbers = (1.0, 0.0, config.nodata)
-            raster = look_at(path.parent, path.name, config.band, what, *numbers, BANDS[name])
+            numbers = Numbers(1.0, 0.0, config.nodata)
+            raster = look_at(path.parent, path.name, config.band, what, numbers, BANDS[name])
             _check_raster(raster, whole, isinstance(config, ClassFile))
             return _Warped(raster, isinstance(config, ClassFile))
         if isinstance(config, DistanceFile):
