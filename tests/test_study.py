@@ -17,6 +17,7 @@ from configs.errors import RequestError
 from configs.selection import SelectionConfig, read_selection
 from configs.studying import PRESETS, Composition, StudyConfig, read_study
 from flows.study import pool as study_pool
+from flows.commands.study import words
 from flows.study.evidence import Mapped, rows
 from flows.study.pool import Maps
 from flows.study.study import study
@@ -49,6 +50,7 @@ def found(small: Path) -> dict[str, Any]:
 def test_the_whole_study_runs_and_writes_its_products(found: dict[str, Any], small: Path) -> None:
     assert found["status"] == "ok"
     assert (found["cards"], found["scenes"]) == (5, 3)
+    assert "record elsewhere: F1 chosen" in words(found)
     text = (small.parent / "docs" / "study.md").read_text(encoding="utf-8")
     assert "simulated" in text.lower()
     for heading in (
