@@ -16,8 +16,8 @@ import yaml
 from configs.errors import RequestError
 from configs.selection import SelectionConfig, read_selection
 from configs.studying import PRESETS, Composition, StudyConfig, read_study
-from flows.study import pool as study_pool
 from flows.commands.study import words
+from flows.study import pool as study_pool
 from flows.study.evidence import Mapped, rows
 from flows.study.pool import Maps
 from flows.study.study import study

@@ -49,7 +49,8 @@ def command(
     workers: int,
     as_json: bool,
 ) -> None:
-    """Train mixtures of domains, map domains they have not seen, and measure what choosing among them is worth.
+    """Train mixtures of domains, map domains they have not seen, and measure what choosing among
+    them is worth.
 
     NAME is a preset (quick, standard, full) or a YAML file of your own domains. An interrupted
     study goes on.
