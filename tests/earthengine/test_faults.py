@@ -230,7 +230,7 @@ def test_fault(at: Loopback, clean: dict[str, np.ndarray], tmp_path: Path, case:
     seconds = time.monotonic() - start
     assert failure.value.code == 4
     assert case.remedy in failure.value.remedy
-    assert seconds < 30
+    assert seconds < 120  # its deadline is 2 s; the rest is for a machine that is busy
     requested = len(at.requests())
     assert requested <= case.most_requests
     _nothing_half_written(clean, tmp_path)
