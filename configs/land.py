@@ -69,8 +69,3 @@ def land_fraction(area: Area) -> float:
         np.cos(np.radians(90 - (np.arange(top, bottom) + 0.5) * CELL_DEGREES))[:, None] * touched
     )
     return float((sizes * land).sum() / sizes.sum())
-
-
-def is_all_sea(area: Area) -> bool:
-    """Return whether no cell that the area touches holds any land."""
-    return land_fraction(area) == 0

@@ -71,19 +71,6 @@ def bands(
     return np.broadcast_to(line if along else line[:, None], shape).copy()
 
 
-def checkerboard(
-    shape: tuple[int, int], block_px: int, guard_px: int, n: int = 2
-) -> NDArray[np.uint8]:
-    """Return a split map `(y, x)` of blocks that take turns along both axes.
-
-    Raises:
-        RequestError: blocks that their guard strips swallow.
-    """
-    rows, columns = _blocks(shape, block_px, guard_px)
-    numbers = (np.arange(rows)[:, None] + np.arange(columns)) % n
-    return guarded(_spread(numbers.astype(np.uint8), block_px, shape), guard_px)
-
-
 def random_blocks(
     shape: tuple[int, int],
     block_px: int,

@@ -24,9 +24,6 @@ from models.registry import Checkpoint
 from tiles.chips import ChipDataset
 from tiles.samples import SampleSet
 
-_OBSERVED = 0.5
-"""Least share of a tile that must have been observed for it to say something of the scene."""
-
 
 def scene_of(samples: SampleSet, bands: Sequence[str]) -> Reference:
     """Return a sample set's pixels as a run would draw those of a scene: all that were observed,
@@ -44,30 +41,6 @@ def scene_of(samples: SampleSet, bands: Sequence[str]) -> Reference:
         slope_min_deg=settings.slope_min_deg if "slope" in bands else 0.0,
         seed=settings.seed,
     )
-
-
-def _tiles_of(samples: SampleSet, bands: Sequence[str], side: int) -> list[NDArray[np.float32]]:
-    """Return physical tiles `(C, side, side)` that cover a sample set, row by row, as far as half
-    of each was observed.
-
-    Tiles overlap where the set is no multiple of them; beyond a set smaller than a tile is NaN.
-    """
-    found = []
-    for top in _starts(samples.shape[0], side):
-        for left in _starts(samples.shape[1], side):
-            rows, columns = slice(top, top + side), slice(left, left + side)
-            tile = np.stack([samples.read(band, rows, columns) for band in bands])
-            missing = [(0, side - extent) for extent in tile.shape[1:]]
-            tile = np.pad(tile, [(0, 0), *missing], constant_values=np.nan)
-            if np.isfinite(tile).all(axis=0).mean() >= _OBSERVED:
-                found.append(tile)
-    return found
-
-
-def _starts(extent: int, side: int) -> list[int]:
-    """Return evenly spread first pixels of as many tiles as it takes to cover an extent."""
-    count = max(1, -(-extent // side))
-    return [round(i * max(0, extent - side) / max(1, count - 1)) for i in range(count)]
 
 
 def on(predictor: Predictor, samples: SampleSet) -> Predictor:

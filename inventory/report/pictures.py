@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -35,15 +34,6 @@ HEAT = ((0.0, "#ffffb2"), (0.25, "#fecc5c"), (0.5, "#fd8d3c"), (0.75, "#f03b20")
 """Probability to colour, ColorBrewer YlOrRd."""
 _LEVELS = 32
 """Steps of probability in the picture."""
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """One layer of the map as a data address, and what it shows."""
-
-    name: str
-    address: str
-    """``data:image/...;base64,...``"""
 
 
 def _bands(stack: Stack, when: When) -> tuple[str, ...]:
