@@ -16,6 +16,7 @@ import rasterio
 import shapely
 import yaml
 from affine import Affine
+from fake_source import an_event, small_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -30,7 +31,6 @@ from configs.run import SourceConfig
 from gee.factors.distance import distance_m, segments_of
 from gee.factors.layers import Factors
 from gee.factors.source import FactoredSource
-from gee.fake import an_event, small_world
 from gee.sources import make_source
 from gee.stack import assemble
 

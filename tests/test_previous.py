@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from fake_source import FakeSource, an_event, small_world
 
 from configs import area as areas
 from configs.bands import When
 from configs.event import default_windows
 from configs.records import ObservationClass, Scene
 from configs.stack import Stack
-from gee.fake import FakeSource, an_event, small_world
 from gee.previous import kept_scenes
 from gee.source import Plan
 from gee.stack import assemble

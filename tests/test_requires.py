@@ -12,6 +12,7 @@ import pytest
 import yaml
 from affine import Affine
 from cards import make_card
+from fake_source import an_event
 from odc.geo.geobox import GeoBox
 from pydantic import ValidationError
 from small_archive import CRS, NORTH, SIDE, WEST, write
@@ -23,7 +24,6 @@ from configs.records import ObservationClass, Requires
 from configs.sampling import SamplingConfig
 from configs.stack import Stack
 from gee.archive import ArchiveSource
-from gee.fake import an_event
 from gee.observation import observe
 from gee.stack import assemble
 from models.selection.ranking import observed

@@ -17,6 +17,7 @@ import rasterio.warp
 import yaml
 from affine import Affine
 from cards import make_card, save_card
+from fake_source import an_event
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import shapes
@@ -32,7 +33,6 @@ from configs.stack import Stack
 from flows.cli import main
 from flows.learning.samples import make_samples
 from gee.archive import ArchiveSource
-from gee.fake import an_event
 from gee.stack import assemble
 from models.reference import Reference
 from tiles.samples import SampleSet

@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import yaml
 from affine import Affine
+from fake_source import an_event, small_world
 from odc.geo.geobox import GeoBox
 
 from configs.area import Area, around
@@ -21,7 +22,6 @@ from configs.records import ObservationClass
 from configs.stack import CHUNK_PX
 from gee.archive import ArchiveSource
 from gee.derive import MARGIN_PX, TERRAIN, terrain
-from gee.fake import an_event, small_world
 from gee.simulated.source import SimulatedSource
 from gee.source import Plan, Source
 from gee.stack import assemble

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from fake_source import FakeSource, an_event, small_world
 from odc.geo.geobox import GeoBox
 
 from configs.area import Area, around
@@ -30,7 +31,6 @@ from configs.event import default_windows
 from configs.records import ObservationClass
 from configs.stack import CHUNK_PX, Stack
 from gee.derive import index, terrain
-from gee.fake import FakeSource, an_event, small_world
 from gee.observation import OUTSIDE, observe
 from gee.source import Plan
 from gee.stack import assemble, plan_key
@@ -265,11 +265,12 @@ def test_a_full_disk_is_the_machines_fault(
 
 _KILLED = """
     import itertools, sys, time
+    sys.path.append("tests")
     from datetime import UTC, datetime
     from pathlib import Path
     from configs.area import around
     from configs.event import default_windows
-    from gee.fake import an_event, small_world
+    from fake_source import an_event, small_world
     from gee.stack import assemble
     area, event = around(42.69, 141.93, 3.0), an_event()
     source = small_world(area, event)
