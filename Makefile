@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: verify-trust verify-frames verify-properties results house docs help demo test lint types check-imports unit cards clean verify verify-iburi verify-simulated verify-selection verify-seams verify-tiling verify-mmd verify-vectorise verify-product verify-pull verify-overfit verify-precision verify-comparison verify-study verify-ood verify-sim-to-real verify-real verify-order verify-ui verify-load verify-kill verify-dask
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -137,6 +137,13 @@ results: .venv/.dev  ## docs/results/*.json rendered into docs/results.md
 
 house: .venv/.dev  ## count what the code is made of: lines, names, comments, floors of flows
 	@$(BIN)/python -m benchmarks.house
+
+live: .venv/.dev  ## the live Earth Engine: what is missing, what 60 km cost, then the map; skipped without credentials
+	@$(BIN)/python -m benchmarks.live
+	@$(BIN)/pytest -m live tests/earthengine/test_live.py
+
+collections: .venv/.dev  ## the table of Earth Engine collections in docs/earth-engine.md, from the code
+	@$(BIN)/python -m benchmarks.collections
 
 docs: .venv/.docs  ## the documentation site, built offline into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -18,6 +18,10 @@ class EarthEngineConfig(Frozen):
     """Cloud project that the quota is charged to; `EE_PROJECT`, then the credentials' own project,
     where null.
     """
+    workload_tag: str = Field(default="coslide", pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$")
+    """Label on every request, under which the Cloud console lists their compute and cost: lower
+    case letters, digits, `-` and `_`.
+    """
     endpoint: Literal["standard", "high-volume"] = "high-volume"
     """high-volume: many pixel requests without aggregation, which is what a pull is; standard
     caches more.

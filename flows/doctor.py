@@ -11,6 +11,7 @@ from pathlib import Path
 
 from configs.errors import CoslideError
 from configs.records import Finding
+from configs.run import SourceConfig
 
 _LOW_DISK_GIB = 5.0
 
@@ -33,6 +34,23 @@ def examine(out: Path) -> list[Finding]:
         except CoslideError as error:
             findings.append(Finding(error.kind, "missing", error.message, error.remedy))
     return findings
+
+
+def examine_source(config: SourceConfig) -> list[Finding]:
+    """Return all that a source needs of this machine, and whether it is there."""
+    if config.kind == "earthengine":
+        from gee.earthengine import doctor
+
+        return list(doctor.examine(config.earthengine, needed=True))
+    from gee.sources import make_source
+
+    what = f"source {config.kind}"
+    try:
+        offer = make_source(config).offer()
+    except CoslideError as error:
+        return [Finding(what, "missing", error.message, error.remedy)]
+    bands = f"{offer.sensor}, {offer.level}, {offer.resolution_m:g} m, {len(offer.bands)} bands"
+    return [Finding(what, "ok", bands)]
 
 
 def _geodata() -> Iterator[Finding]:

@@ -45,11 +45,15 @@ DEMS: Final[dict[str, _Dem]] = {
 }
 
 
+AUTOMATIC: Final = ("srtm", "glo30")
+"""What ``auto`` chooses from: the first within its latitudes, the second beyond."""
+
+
 def choose_dem(wanted: str, south: float, north: float) -> str:
     """Return the name of the elevation model for an area's latitudes; ``auto`` is SRTM, beyond its
     reach GLO-30.
     """
     if wanted != "auto":
         return wanted
-    srtm = DEMS["srtm"]
-    return "srtm" if srtm.south <= south and north <= srtm.north else "glo30"
+    near, beyond = AUTOMATIC
+    return near if DEMS[near].south <= south and north <= DEMS[near].north else beyond

@@ -1,14 +1,17 @@
-"""What is missing between this machine and Earth Engine, found out step by step, each with the one
+"""What is missing between this machine and Earth Engine, all of it at once, each with the one
 command that mends it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
+from typing import Final
 from urllib.parse import urlparse
 
 import ee
@@ -16,11 +19,13 @@ import ee
 from configs.earthengine import EarthEngineConfig
 from configs.errors import CoslideError, SourceError
 from configs.records import Finding
-from gee.earthengine import assets
+from gee.earthengine.collections import Used, used
 from gee.earthengine.failures import judge, safe
 from gee.earthengine.session import (
     DEFAULT_VARIABLE,
     KEY_VARIABLE,
+    PROJECT_VARIABLE,
+    Credentials,
     connect,
     endpoint_url,
     find_credentials,
@@ -28,38 +33,62 @@ from gee.earthengine.session import (
 )
 
 _REACH_S = 5.0
+_AGAIN: Final = "Mend what stands above, then give `coslide doctor --source earthengine` again."
+Step = Callable[[EarthEngineConfig], str]
 
 
-def examine(config: EarthEngineConfig) -> Iterator[Finding]:
-    """Yield what was found from the client to the data; it stops at the first step that the later
-    ones need.
+def examine(config: EarthEngineConfig, *, needed: bool = False) -> Iterator[Finding]:
+    """Yield what was found from the client to the data: everything that is missing, not only the
+    first of it; what could not be looked at says why.
+
+    Args:
+        config: what a run would ask for: its collections are looked at one by one.
+        needed: whether Earth Engine is what a run would use. Where it is not, a machine without
+            credentials is told in one line.
     """
-    steps: tuple[tuple[str, Callable[[EarthEngineConfig], str]], ...] = (
-        ("client", _client),
-        ("credentials", _credentials),
-        ("project", _project),
-        ("network", _network),
-        ("sign-in", _sign_in),
-        ("data", _data),
-        ("quota", _quota),
+    missing: set[str] = set()
+    # Step, and the steps without which it cannot be looked at.
+    steps: tuple[tuple[str, Step, tuple[str, ...]], ...] = (
+        ("client", _client, ()),
+        ("credentials", _credentials, ()),
+        ("project", _project, () if _names_project(config) else ("credentials",)),
+        ("network", _network, ()),
+        ("sign-in", _sign_in, ("credentials", "project", "network")),
+        ("pixels", _pixels, ("sign-in",)),
+        ("quota", _quota, ("sign-in",)),
+        *((one.asset, partial(_readable, one), ("sign-in",)) for one in used(config)),
     )
-    for name, step in steps:
-        finding = _look(f"Earth Engine {name}", step, config)
+    for name, step, needs in steps:
+        what = f"Earth Engine {name}"
+        lacking = [need for need in needs if need in missing]
+        if lacking:
+            missing.add(name)
+            if needed:
+                yield Finding(what, "warn", f"not looked at: needs {' and '.join(lacking)}", _AGAIN)
+            continue
+        finding = _look(what, step, config)
+        if step is _credentials and finding.state != "ok" and not needed and not _named():
+            yield dataclasses.replace(finding, state="warn")
+            return
         yield finding
         if finding.state != "ok":
-            return
+            missing.add(name)
 
 
-def _look(
-    what: str, step: Callable[[EarthEngineConfig], str], config: EarthEngineConfig
-) -> Finding:
+def _named() -> bool:
+    """Return whether the environment names credentials: whoever does so means to use them."""
+    return any(os.environ.get(name) for name in (KEY_VARIABLE, DEFAULT_VARIABLE))
+
+
+def _names_project(config: EarthEngineConfig) -> bool:
+    return bool(config.project or os.environ.get(PROJECT_VARIABLE))
+
+
+def _look(what: str, step: Step, config: EarthEngineConfig) -> Finding:
     try:
         return Finding(what, "ok", step(config))
     except CoslideError as error:
-        never = step is _credentials and not any(
-            os.environ.get(name) for name in (KEY_VARIABLE, DEFAULT_VARIABLE)
-        )
-        return Finding(what, "warn" if never else "missing", error.message, error.remedy)
+        return Finding(what, "missing", error.message, error.remedy)
     except Exception as error:
         handling = judge(error)
         return Finding(what, "missing", handling.error.message, handling.error.remedy)
@@ -76,7 +105,8 @@ def _credentials(config: EarthEngineConfig) -> str:
 
 
 def _project(config: EarthEngineConfig) -> str:
-    return find_project(config, find_credentials())
+    nobody = Credentials("", None)
+    return find_project(config, nobody if _names_project(config) else find_credentials())
 
 
 def _network(config: EarthEngineConfig) -> str:
@@ -103,15 +133,38 @@ def _sign_in(config: EarthEngineConfig) -> str:
     return f"project {session.project} may compute"
 
 
-def _data(config: EarthEngineConfig) -> str:
-    wanted = (
-        assets.S2_TOA if config.level == "L1C" else assets.S2_SURFACE,
-        assets.CLOUD_SCORE,
-        assets.S1_POWER,
+def _pixels(config: EarthEngineConfig) -> str:
+    """Make sure that this account may have pixels computed, not only numbers: four of them."""
+    del config
+    ee.data.computePixels(
+        {
+            "expression": ee.Image.constant(1).toUint8(),
+            "fileFormat": "NPY",
+            "grid": {
+                "dimensions": {"width": 2, "height": 2},
+                "affineTransform": {"scaleX": 1, "scaleY": -1},
+                "crsCode": "EPSG:4326",
+            },
+        }
     )
-    for asset in wanted:
-        ee.data.getAsset(asset)
-    return f"{len(wanted)} collections can be read"
+    return "this account may have pixels computed"
+
+
+def _readable(one: Used, config: EarthEngineConfig) -> str:
+    """Make sure that a collection is there, may be read, and is of the kind that the recipes take
+    it for.
+    """
+    del config
+    kind = str(ee.data.getAsset(one.asset).get("type", ""))
+    if kind and (kind == "IMAGE_COLLECTION") != one.is_collection:
+        raise SourceError(
+            f"{one.asset} is {_KINDS.get(kind, kind.lower())} now, which coslide does not expect",
+            f"See {one.page}, and choose another where the settings allow: `source.earthengine`.",
+        )
+    return f"{one.purpose}: can be read"
+
+
+_KINDS: Final = {"IMAGE": "a single image", "IMAGE_COLLECTION": "a collection of images"}
 
 
 def _quota(config: EarthEngineConfig) -> str:

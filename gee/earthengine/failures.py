@@ -91,4 +91,4 @@ _LATER: Final = "Give the same command again later: it goes on where it stopped.
 _NETWORK: Final = (
     "Check the network and proxy (`coslide doctor`), then give the same command again: it goes on."
 )
-_DOCTOR: Final = "Run `coslide doctor`; it names what is missing."
+_DOCTOR: Final = "Run `coslide doctor --source earthengine`; it names what is missing."

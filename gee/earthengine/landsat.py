@@ -36,6 +36,7 @@ NAMES: Final = {
 BANDS: Final = tuple(NAMES)
 _SHARPENED: Final = ("B2", "B3", "B4")
 PAN: Final = "B8"
+QUALITY: Final = "QA_PIXEL"
 # QA_PIXEL bits of Collection 2:
 # https://www.usgs.gov/landsat-missions/landsat-collection-2-quality-assessment-bands
 _CLOUD_BITS: Final = 1 << 1 | 1 << 2 | 1 << 3
@@ -68,7 +69,7 @@ def _shot(scene: Scene, slot: int, bands: Sequence[str]) -> Any:
     parts = [_reflectance(raw, band) for band in bands]
     counts = ee.Image.cat(parts).divide(REFLECTANCE.scale).round().max(1).rename(list(bands))
     whole = counts.mask().reduce(ee.Reducer.min()).gt(0)
-    code = _class(raw.select(["QA_PIXEL"])).add(first_code(slot)).rename(CODE)
+    code = _class(raw.select([QUALITY])).add(first_code(slot)).rename(CODE)
     return counts.addBands(code).updateMask(whole)
 
 

@@ -44,6 +44,9 @@ OWN_MASKS: Final = "l1c-masks"
 """What the product brings along: opaque cloud, cirrus and snow at 60 m (MSK_CLASSI, from February
 2022 on), and before that QA60.
 """
+_OWN_FLAGS: Final = ("MSK_CLASSI_OPAQUE", "MSK_CLASSI_CIRRUS", "MSK_CLASSI_SNOW_ICE")
+_OWN_OLDER: Final = "QA60"
+OWN_BANDS: Final = (*_OWN_FLAGS, _OWN_OLDER)
 _QA60_CLOUDS: Final = 1 << 10 | 1 << 11
 
 
@@ -181,10 +184,8 @@ def _class(index: str, facts: Mapping[str, Any], config: EarthEngineConfig) -> A
 def _own_masks(index: str) -> tuple[Any, Any]:
     """Return (cloud, snow) by the product's own masks; what neither of them judged is cloud."""
     scene = ee.Image(f"{assets.S2_TOA}/{index}")
-    opaque, cirrus, ice = (
-        scene.select([f"MSK_CLASSI_{name}"]) for name in ("OPAQUE", "CIRRUS", "SNOW_ICE")
-    )
-    older = scene.select(["QA60"])
+    opaque, cirrus, ice = (scene.select([name]) for name in _OWN_FLAGS)
+    older = scene.select([_OWN_OLDER])
     judged = opaque.mask().max(older.mask())
     cloud = (
         opaque.unmask(0, False)

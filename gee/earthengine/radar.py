@@ -24,6 +24,7 @@ from gee.earthengine.pixel_codes import first_code
 from gee.earthengine.scenes import Checkpoint, between, covered, features, read_features, region_of
 
 BANDS: Final = ("VV", "VH")
+ANGLE: Final = "angle"
 LOOKS: Final = 4.4
 """Equivalent number of looks of IW GRD high resolution (Sentinel-1 product specification, table
 5-1).
@@ -83,7 +84,7 @@ def _shot(scene: Scene, slot: int, bands: Sequence[str], config: EarthEngineConf
     raw = ee.Image(scene.id)
     power = lee(raw.select(list(bands)))
     if config.radar == "gamma0":
-        power = power.divide(raw.select(["angle"]).multiply(3.141592653589793 / 180).cos())
+        power = power.divide(raw.select([ANGLE]).multiply(3.141592653589793 / 180).cos())
     decibel = power.log10().multiply(10).clamp(FLOOR_DB, CEILING_DB)
     stored = decibel.divide(DECIBEL.scale).round().rename(list(bands))
     whole = stored.mask().reduce(ee.Reducer.min()).eq(1)

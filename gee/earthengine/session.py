@@ -48,7 +48,7 @@ _URL_VARIABLE: Final = "COSLIDE_EE_URL"
 """Another endpoint, on this machine only: for tests and mirrors."""
 KEY_VARIABLE: Final = "EE_SERVICE_ACCOUNT_KEY"
 DEFAULT_VARIABLE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
-_PROJECT_VARIABLE: Final = "EE_PROJECT"
+PROJECT_VARIABLE: Final = "EE_PROJECT"
 _START_TRIES: Final = 3
 
 
@@ -164,7 +164,7 @@ def find_project(config: EarthEngineConfig, credentials: Credentials) -> str:
     Raises:
         SourceError: none of them names one.
     """
-    project = config.project or os.environ.get(_PROJECT_VARIABLE) or credentials.project
+    project = config.project or os.environ.get(PROJECT_VARIABLE) or credentials.project
     if not project:
         raise SourceError("no cloud project to charge Earth Engine's quota to", _PROJECT)
     return project
@@ -186,10 +186,11 @@ def connect(config: EarthEngineConfig) -> Session:
     key = (
         url,
         config.project,
+        config.workload_tag,
         config.workers,
         config.deadline_s,
         config.silence_s,
-        *(os.environ.get(name) for name in (KEY_VARIABLE, _PROJECT_VARIABLE, DEFAULT_VARIABLE)),
+        *(os.environ.get(name) for name in (KEY_VARIABLE, PROJECT_VARIABLE, DEFAULT_VARIABLE)),
     )
     with _LOCK:
         known = _CURRENT.get("session")
@@ -236,6 +237,7 @@ def _sign_in(config: EarthEngineConfig, session: Session, credentials: Credentia
                     config.workers + 2, config.deadline_s, config.silence_s, session.reported
                 ),
             )
+            ee.data.setDefaultWorkloadTag(config.workload_tag)
             return
         except CoslideError:
             raise

@@ -29,6 +29,7 @@ from gee.source import Elevation
 
 HEIGHT, KNOWN = "height", "known"
 VOID_M = -32768
+OCCURRENCE = "occurrence"
 
 
 def listing(dem: str, area: Area) -> Any:
@@ -160,4 +161,4 @@ def read(layers: Mapping[str, Any], grid: GeoBox) -> Elevation:
 
 def occurrence() -> Any:
     """Return how often water was seen, percent 0-100, 0 where never, as `ee.Image`."""
-    return cast(ee.Image(assets.WATER).select(["occurrence"]), "uint8", 0)
+    return cast(ee.Image(assets.WATER).select([OCCURRENCE]), "uint8", 0)

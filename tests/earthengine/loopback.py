@@ -68,6 +68,8 @@ class Entry:
     sent: int
     start: float
     end: float
+    tag: str = ""
+    """The workload tag it carried."""
 
 
 class Engine:
@@ -172,7 +174,8 @@ class Loopback:
         try:
             status, data, kind, headers = self._answered(handler, path, body, fault, crowded)
             with self._lock:  # before the client can see the answer and ask what was asked
-                self.entries.append(Entry(path, status, len(data), start, time.monotonic()))
+                end, tag = time.monotonic(), _workload_tag(path, body)
+                self.entries.append(Entry(path, status, len(data), start, end, tag))
             send(
                 handler,
                 status,
@@ -293,6 +296,10 @@ class Loopback:
         return json.dumps(
             {"access_token": token, "expires_in": self.token_lifetime_s, "token_type": "Bearer"}
         ).encode()
+
+
+def _workload_tag(path: str, body: bytes) -> str:
+    return str(json.loads(body).get("workloadTag", "")) if ":compute" in path else ""
 
 
 def _discovery(url: str) -> bytes:

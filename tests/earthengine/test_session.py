@@ -17,6 +17,7 @@ from earthengine import world
 from earthengine.conftest import SECRET, write_key
 from earthengine.loopback import Fault, Loopback
 from gee.earthengine import EarthEngineSource, connect, disconnect
+from gee.earthengine.collections import used
 from gee.earthengine.doctor import examine
 from gee.earthengine.failures import safe
 from gee.earthengine.session import find_credentials
@@ -141,7 +142,16 @@ def test_tokens_go_to_google_or_to_this_machine_only(
 def test_doctor_finds_nothing_missing(loopback: Loopback, config: EarthEngineConfig) -> None:
     found = list(examine(config))
     steps = [finding.what.removeprefix("Earth Engine ") for finding in found]
-    assert steps == ["client", "credentials", "project", "network", "sign-in", "data", "quota"]
+    assert steps[:7] == [
+        "client",
+        "credentials",
+        "project",
+        "network",
+        "sign-in",
+        "pixels",
+        "quota",
+    ]
+    assert steps[7:] == [one.asset for one in used(config)]
     assert all(finding.state == "ok" for finding in found)
     assert SECRET not in repr(found)
 
@@ -181,11 +191,10 @@ def test_doctor_names_what_is_missing(
             monkeypatch.setenv("EE_PROJECT", "somebody-elses")
         case "key":
             loopback.faults = [Fault(status=400, message="invalid_grant", match="/token", times=99)]
-    *good, last = examine(config)
-    assert all(finding.state == "ok" for finding in good)
-    assert last.what == f"Earth Engine {step}"
-    assert last.state == ("warn" if missing == "credentials" else "missing")
-    assert command in last.remedy
+    (wrong,) = [finding for finding in examine(config) if finding.state != "ok"]
+    assert wrong.what == f"Earth Engine {step}"
+    assert wrong.state == ("warn" if missing == "credentials" else "missing")
+    assert command in wrong.remedy
 
 
 def test_secrets_are_taken_out_of_words() -> None:
