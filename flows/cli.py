@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import json
 import logging
@@ -18,6 +17,7 @@ from typing import Any
 import click
 
 from configs.errors import CoslideError, MachineError, from_os_error
+from configs.spelling import meant
 
 VERBS = {
     "respond": "Map an earthquake's landslides: the main job.",
@@ -56,8 +56,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a verb's command."""
         if cmd_name not in VERBS:
-            near = difflib.get_close_matches(cmd_name, VERBS, n=1)
-            hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(VERBS)}."
+            hint = meant(cmd_name, VERBS) or f"There are: {', '.join(VERBS)}."
             raise click.UsageError(f"no such command `{cmd_name}`. {hint}", ctx)
         command = importlib.import_module(f"flows.commands.{cmd_name}").command
         assert isinstance(command, click.Command)

@@ -31,7 +31,10 @@ from configs.event import (
 from configs.land import land_fraction
 from configs.request import Request
 from configs.run import LookConfig, RunConfig
+from configs.spelling import instead
 
+_SOURCES = ("earthengine", "archive:DIR", "simulated")
+"""Where imagery may come from, as `--source` names it."""
 _SHALLOW_KM = 70.0
 """Deeper earthquakes rarely trigger landslides (USGS: shallow-focus limit)."""
 _LARGE_MAGNITUDE = 7.0
@@ -96,14 +99,14 @@ def resolve(
             }
         )
     except ValidationError as error:
-        raise as_request_error(error, "the run's configuration") from error
+        raise as_request_error(error, "the run's configuration", model=RunConfig) from error
 
 
 def _part(model: type[LookConfig], preset: Mapping[str, Any], key: str) -> LookConfig:
     try:
         return model.model_validate(preset.get(key, {}))
     except ValidationError as error:
-        raise as_request_error(error, key) from error
+        raise as_request_error(error, key, model=model) from error
 
 
 def _as_of(request: Request, preset: Mapping[str, Any], now: datetime | None) -> datetime:
@@ -331,5 +334,6 @@ def parse_source(text: str) -> dict[str, Any]:
     if kind == "earthengine" and not rest:
         return {"kind": "earthengine"}
     raise RequestError(
-        f"--source: `{text}` is no source", "Use earthengine, archive:DIR or simulated[:LANDSCAPE]."
+        f"--source: `{text}` is no source",
+        instead(kind, _SOURCES, "Use earthengine, archive:DIR or simulated[:LANDSCAPE]."),
     )
