@@ -5,6 +5,7 @@ all.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from configs.complaints import checked
 from configs.errors import RequestError
 from configs.event import Frozen
 from configs.files import check_format, format_of, read_yaml, write_text
+from configs.overrides import overlaid
 from configs.run import commented
 from configs.watch import WatchConfig
 
@@ -133,21 +135,20 @@ class ServiceConfig(Frozen):
     notify: Notify = Notify()
 
 
-def read_service(path: Path | None) -> ServiceConfig:
+def read_service(path: Path | None, settings: Sequence[str] = ()) -> ServiceConfig:
     """Return the service configuration in a file; the defaults where none is named. Its preset's
-    path becomes absolute.
+    path becomes absolute. `settings` (``section.key=value``) go before the file.
 
     Raises:
         RequestError: unreadable, malformed, of a newer format, or a preset that is not there.
     """
-    if path is None:
-        return ServiceConfig()
-    content = read_yaml(path)
-    check_format(content.get("format"), "service", str(path))
-    service = checked(content, str(path), ServiceConfig)
+    content = {} if path is None else read_yaml(path)
+    if path is not None:
+        check_format(content.get("format"), "service", str(path))
+    service = checked(overlaid(content, settings), str(path or "--set"), ServiceConfig)
     if service.preset is None:
         return service
-    preset = (path.parent / service.preset).absolute()
+    preset = ((path.parent if path else Path()) / service.preset).absolute()
     read_yaml(preset, "run")
     return service.model_copy(update={"preset": str(preset)})
 

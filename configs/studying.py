@@ -8,6 +8,7 @@ so that every checkpoint has seen equally much.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
 from configs.mixing import apportioned
+from configs.overrides import overlaid
 from configs.spelling import file_meant, instead
 from configs.training import SampleSource, Splits, TrainingConfig
 
@@ -154,8 +156,9 @@ class StudyConfig(Frozen):
         )
 
 
-def read_study(name: str) -> tuple[StudyConfig, Path]:
-    """Return a study and the folder its paths are relative to: a preset by name, or a YAML file.
+def read_study(name: str, settings: Sequence[str] = ()) -> tuple[StudyConfig, Path]:
+    """Return a study and the folder its paths are relative to: a preset by name, or a YAML file;
+    `settings` (``section.key=value``) go before what it says.
 
     Raises:
         RequestError: no such preset or file, malformed, or of a newer format; the field is named.
@@ -170,6 +173,7 @@ def read_study(name: str) -> tuple[StudyConfig, Path]:
     content = read_yaml(path, "study")
     if "like" in content:
         content = _like(content, path)
+    content = overlaid(content, settings)
     return checked(content, str(path), StudyConfig), path.resolve().parent
 
 

@@ -71,6 +71,7 @@ def resolve(
         RequestError: fields missing, contradictory or out of range.
         NothingToSeeError: the area lies in the sea.
     """
+    preset = with_sections(preset)
     look = _part(LookConfig, preset, "look")
     check_source(preset)
     event = _event(request, preset, files, hosts)
@@ -100,6 +101,25 @@ def resolve(
         )
     except ValidationError as error:
         raise as_request_error(error, "the run's configuration", model=RunConfig) from error
+
+
+_SECTIONS = ("event", "windows", "source", "look", "model")
+"""Parts of a run file that are read before the whole is checked."""
+
+
+def with_sections(preset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run file's content without the sections that hold nothing.
+
+    Raises:
+        RequestError: a section is a single value.
+    """
+    for name in _SECTIONS:
+        if not isinstance(preset.get(name) or {}, Mapping):
+            raise RequestError(
+                f"`{name}` of the run file is a section, not a value (given: {preset[name]!r})",
+                f"Write its settings below it, `{name}:` and indented lines `name: value`.",
+            )
+    return {name: value for name, value in preset.items() if value or name not in _SECTIONS}
 
 
 def _part(model: type[LookConfig], preset: Mapping[str, Any], key: str) -> LookConfig:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from flows.commands.options import set_option
+
 logger = logging.getLogger(__name__)
 
 PARTS = ("runs", "duties")
@@ -26,6 +28,7 @@ _PATIENCE_S = 30
     metavar="SERVICE.yaml",
     help="Schedules, limits, rules, notices.",
 )
+@set_option
 @click.option(
     "--preset",
     type=click.Path(path_type=Path),
@@ -47,6 +50,7 @@ _PATIENCE_S = 30
 )
 def command(
     config: Path | None,
+    settings: tuple[str, ...],
     preset: Path | None,
     limit: int | None,
     write_config: Path | None,
@@ -58,7 +62,7 @@ def command(
     from configs.files import read_yaml
     from configs.service import write_service
     from flows import notify
-    from flows.service.settings import LIMIT, PRESET, SERVICE, service
+    from flows.service.settings import LIMIT, PRESET, SERVICE, SETTINGS, service
 
     if preset:
         read_yaml(preset, "run")
@@ -67,15 +71,17 @@ def command(
         os.environ[SERVICE] = str(config.absolute())
     if limit:
         os.environ[LIMIT] = str(limit)
-    settings = service()
+    if settings:
+        os.environ[SETTINGS] = "\n".join(settings)
+    found = service()
     if write_config:
-        write_service(settings, write_config)
+        write_service(found, write_config)
         return
-    notify.check(settings.notify, settings.allow.webhooks)
+    notify.check(found.notify, found.allow.webhooks)
     if part is not None:
         from flows.service.deployments import serve_deployments
 
-        serve_deployments(settings, "runs" if part == "runs" else "duties")
+        serve_deployments(found, "runs" if part == "runs" else "duties")
         return
     sys.exit(_both())
 

@@ -12,6 +12,7 @@ import click
 
 from configs.errors import RequestError, SourceError
 from flows.cli import answer
+from flows.commands.options import set_option
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     metavar="SERVICE.yaml",
     help="Rules, hosts, preset, notices.",
 )
+@set_option
 @click.option(
     "--out", default=None, metavar="DIR", help="Output folder [default: the preset's, else runs]."
 )
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object a turn.")
 def command(
     config: Path | None,
+    settings: tuple[str, ...],
     out: str | None,
     once: bool,
     dry_run: bool,
@@ -74,7 +77,7 @@ def command(
         raise RequestError(
             "--as-of: a watch that goes on cannot stand still in time", "Add --once or --dry-run."
         )
-    service = read_service(config)
+    service = read_service(config, settings)
     if verdicts:
         rows = verdicts_of(service, out)
         answer({"status": "ok", "verdicts": rows}, as_json, verdict_words(rows))
