@@ -18,6 +18,7 @@ from configs.errors import RequestError
 from configs.event import Frozen
 from configs.files import check_format, format_of, read_yaml, write_text
 from configs.overrides import overlaid
+from configs.places import at_home
 from configs.run import commented
 from configs.watch import WatchConfig
 
@@ -111,6 +112,24 @@ class Notify(Frozen):
     """Tell of failed, crashed and silent runs."""
 
 
+class Web(Frozen):
+    """What the service shows of itself on this machine: health, figures for Prometheus, the page of
+    all events.
+    """
+
+    port: int | None = Field(default=None, ge=1024, le=65535)
+    """Port on 127.0.0.1, e.g. 4280; nothing is shown where null. The page of events is shown to who
+    knows COSLIDE_WEB_TOKEN, an environment variable."""
+
+
+class Log(Frozen):
+    """Where the log goes besides standard error, which systemd's journal keeps."""
+
+    file: Annotated[str | None, AfterValidator(at_home)] = None
+    """File that grows by one JSON object a line (time, level, logger, run, message); it may be
+    moved away at any time, as logrotate does. None where null."""
+
+
 class ServiceConfig(Frozen):
     """Everything an operator decides."""
 
@@ -133,6 +152,8 @@ class ServiceConfig(Frozen):
     watch: WatchConfig = WatchConfig()
     allow: Allow = Allow()
     notify: Notify = Notify()
+    web: Web = Web()
+    log: Log = Log()
 
 
 def read_service(path: Path | None, settings: Sequence[str] = ()) -> ServiceConfig:

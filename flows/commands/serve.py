@@ -16,7 +16,7 @@ from flows.commands.options import set_option
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("runs", "duties")
+PARTS = ("runs", "duties", "web")
 _LOOK_S = 1.0
 _PATIENCE_S = 30
 
@@ -46,7 +46,7 @@ _PATIENCE_S = 30
 @click.option(
     "--part",
     type=click.Choice(PARTS),
-    help="Only the runs, or only the watch and the clean-up of silent runs.",
+    help="Only the runs, only the watch and the clean-up of silent runs, or only the pages.",
 )
 def command(
     config: Path | None,
@@ -62,6 +62,7 @@ def command(
     from configs.files import read_yaml
     from configs.service import write_service
     from flows import notify
+    from flows.service.logs import keep
     from flows.service.settings import LIMIT, PRESET, SERVICE, SETTINGS, service
 
     if preset:
@@ -78,16 +79,23 @@ def command(
         write_service(found, write_config)
         return
     notify.check(found.notify, found.allow.webhooks)
+    keep(found)
+    if part == "web":
+        from flows.service.settings import output_folder
+        from flows.service.web import show
+
+        show(found, output_folder())
+        return
     if part is not None:
         from flows.service.deployments import serve_deployments
 
         serve_deployments(found, "runs" if part == "runs" else "duties")
         return
-    sys.exit(_both())
+    sys.exit(_serve([one for one in PARTS if one != "web" or found.web.port]))
 
 
-def _both() -> int:
-    """Serve both parts as processes of their own, so that a long run never keeps the watch waiting;
+def _serve(parts: list[str]) -> int:
+    """Serve parts as processes of their own, so that a long run never keeps the watch waiting;
     return the first one's end, 0 where the service was asked to stop.
     """
     asked = threading.Event()
@@ -95,7 +103,7 @@ def _both() -> int:
     logger.info("starting; this takes some ten seconds")
     children = [
         subprocess.Popen([sys.executable, "-m", "flows.cli", "serve", "--part", part])
-        for part in PARTS
+        for part in parts
     ]
     try:
         while not asked.wait(_LOOK_S) and all(child.poll() is None for child in children):
