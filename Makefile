@@ -2,18 +2,24 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
+# What to type before `coslide` alone is a command; silent where the environment is active.
+ACTIVATE = test -n "$$VIRTUAL_ENV" || { test -x $(BIN)/coslide \
+	&& echo "To use the command \`coslide\` in this shell: source .venv/bin/activate" \
+	|| echo "Nothing is installed yet: make demo"; }
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help:  ## what there is to make
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+	@$(ACTIVATE)
 
 .venv/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing the pinned dependencies into .venv (a few minutes the first time)"
 	@$(PIP) -e .
 	@touch $@
+	@$(ACTIVATE)
 
 .venv/.dev: .venv/.installed
 	@$(PIP) -e '.[dev]'
@@ -26,6 +32,7 @@ help:  ## what there is to make
 
 demo: .venv/.installed  ## map an unseen simulated earthquake end to end
 	@$(BIN)/coslide demo --out runs
+	@$(ACTIVATE)
 
 test: .venv/.dev  ## format, lint, types, import contracts, the whole test suite
 	@$(MAKE) --no-print-directory lint types check-imports unit

@@ -6,17 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import RequestError
 from configs.files import read_yaml
+from configs.spelling import meant
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _MOST = 12
 """Complaints in one message; who has more has given another file."""
+_MANY: Final = (list, tuple, dict, Mapping)
+"""Kinds of fields that hold several of something, by number or by name."""
 _FORMS: Final = {
     "bounds": "four numbers W,S,E,N in degrees, e.g. 141.8,42.6,142.1,42.9",
     "date": "a day, YYYY-MM-DD",
@@ -57,18 +60,21 @@ def checked(
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise as_request_error(error, where, remedy) from error
+        raise as_request_error(error, where, remedy, model) from error
 
 
-def as_request_error(error: ValidationError, where: str, remedy: str = "") -> RequestError:
+def as_request_error(
+    error: ValidationError, where: str, remedy: str = "", model: type[BaseModel] | None = None
+) -> RequestError:
     """Return everything that is wrong as one error.
 
     Args:
         error: what pydantic raised.
         where: the file, or what was given.
         remedy: what to do; to correct the fields where empty.
+        model: what it should have been; a misspelled field is then guessed.
     """
-    found = [_complaint(dict(one)) for one in error.errors()]
+    found = [_complaint(dict(one), model) for one in error.errors()]
     fields = list(dict.fromkeys(f"`{name}`" for name, _ in found))
     told = [f"{name}: {words}" for name, words in found[:_MOST]]
     if len(found) > _MOST:
@@ -78,11 +84,14 @@ def as_request_error(error: ValidationError, where: str, remedy: str = "") -> Re
     )
 
 
-def _complaint(one: dict[str, Any]) -> tuple[str, str]:
+def _complaint(one: dict[str, Any], model: type[BaseModel] | None) -> tuple[str, str]:
     """Return (field, what is wrong with it)."""
     field = ".".join(str(part) for part in one["loc"]) or "the whole"
     if one["type"] == "missing":
         return field, "is missing (required)"
+    if one["type"] == "extra_forbidden":
+        near = meant(str(one["loc"][-1]), _fields_at(model, one["loc"][:-1]))
+        return field, f"there is no such setting. {near}".rstrip()
     words = str(one["msg"]).removeprefix("Value error, ")
     if one["type"] == "string_pattern_mismatch":
         named = [part for part in one["loc"] if isinstance(part, str)]
@@ -90,3 +99,16 @@ def _complaint(one: dict[str, Any]) -> tuple[str, str]:
         words = f"must be {form}" if form else "is not written as it has to be"
     shown = one.get("input")
     return field, words if isinstance(shown, dict | list) else f"{words} (given: {shown!r})"
+
+
+def _fields_at(model: Any, path: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return the names of the settings that may stand at a place of a model; none where that is
+    not known.
+    """
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        if not path:
+            return tuple(model.model_fields)
+        field = model.model_fields.get(str(path[0]))
+        return _fields_at(field.annotation, path[1:]) if field else ()
+    inside = path[1:] if get_origin(model) in _MANY else path
+    return tuple(name for part in get_args(model) for name in _fields_at(part, inside))

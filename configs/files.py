@@ -16,8 +16,9 @@ import yaml
 
 from configs.errors import RequestError
 from configs.places import drop, is_remote
+from configs.spelling import file_meant
 
-_UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError, AttributeError)
+UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError, AttributeError)
 """What PyYAML lets through of values that are none: a 30th of February, `!!int x`, 5000 digits, a
 thousand brackets."""
 _LONGEST_DETAIL = 300
@@ -139,8 +140,8 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RequestError(f"no such file: {path}", "Check the path.") from None
-    except (*_UNREADABLE, OSError, yaml.YAMLError) as error:
+        raise RequestError(f"no such file: {path}", file_meant(path) or "Check the path.") from None
+    except (*UNREADABLE, OSError, yaml.YAMLError) as error:
         detail = " ".join(str(error).split())[:_LONGEST_DETAIL]
         raise RequestError(
             f"cannot read {path}: {detail}", "It must be a YAML text file in UTF-8."

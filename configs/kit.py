@@ -20,6 +20,7 @@ from configs.files import format_of
 from configs.published import catalogue
 from configs.run import SourceConfig
 from configs.sampling import SplitConfig
+from configs.spelling import instead
 from configs.studying import Composition, StudyConfig, StudyDomain
 
 KITS = Path(__file__).resolve().parent / "kits"
@@ -130,6 +131,7 @@ def read_kit(name: str) -> KitConfig:
     path = KITS / f"{name}.yaml"
     path = path if path.is_file() else Path(name)
     if not path.is_file():
-        kits = ", ".join(sorted(one.stem for one in KITS.glob("*.yaml")))
-        raise RequestError(f"there is no kit `{name}`", f"Name one ({kits}) or a YAML file.")
+        kits = sorted(one.stem for one in KITS.glob("*.yaml"))
+        ways = f"Name one ({', '.join(kits)}) or a YAML file."
+        raise RequestError(f"there is no kit `{name}`", instead(name, kits, ways))
     return read_model(path, "kit", KitConfig)

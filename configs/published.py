@@ -19,6 +19,7 @@ from configs.complaints import read_model
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, USGS_ID, DateRange, Event, Frozen, Moment
 from configs.files import format_of
+from configs.spelling import instead
 
 CATALOGUE = Path(__file__).resolve().parent / "inventories"
 UNKNOWN: Literal["unknown"] = "unknown"
@@ -202,6 +203,8 @@ def published(name: str) -> PublishedInventory:
     if name not in known:
         raise RequestError(
             f"the catalogue has no inventory `{name}`",
-            f"It has {', '.join(known)}: `coslide inventories` tells of them.",
+            instead(
+                name, known, f"It has {', '.join(known)}: `coslide inventories` tells of them."
+            ),
         )
     return known[name]

@@ -5,6 +5,7 @@ all.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from configs.complaints import checked
 from configs.errors import RequestError
 from configs.event import Frozen
 from configs.files import check_format, format_of, read_yaml, write_text
+from configs.overrides import overlaid
+from configs.places import at_home
 from configs.run import commented
 from configs.watch import WatchConfig
 
@@ -109,6 +112,24 @@ class Notify(Frozen):
     """Tell of failed, crashed and silent runs."""
 
 
+class Web(Frozen):
+    """What the service shows of itself on this machine: health, figures for Prometheus, the page of
+    all events.
+    """
+
+    port: int | None = Field(default=None, ge=1024, le=65535)
+    """Port on 127.0.0.1, e.g. 4280; nothing is shown where null. The page of events is shown to who
+    knows COSLIDE_WEB_TOKEN, an environment variable."""
+
+
+class Log(Frozen):
+    """Where the log goes besides standard error, which systemd's journal keeps."""
+
+    file: Annotated[str | None, AfterValidator(at_home)] = None
+    """File that grows by one JSON object a line (time, level, logger, run, message); it may be
+    moved away at any time, as logrotate does. None where null."""
+
+
 class ServiceConfig(Frozen):
     """Everything an operator decides."""
 
@@ -131,23 +152,24 @@ class ServiceConfig(Frozen):
     watch: WatchConfig = WatchConfig()
     allow: Allow = Allow()
     notify: Notify = Notify()
+    web: Web = Web()
+    log: Log = Log()
 
 
-def read_service(path: Path | None) -> ServiceConfig:
+def read_service(path: Path | None, settings: Sequence[str] = ()) -> ServiceConfig:
     """Return the service configuration in a file; the defaults where none is named. Its preset's
-    path becomes absolute.
+    path becomes absolute. `settings` (``section.key=value``) go before the file.
 
     Raises:
         RequestError: unreadable, malformed, of a newer format, or a preset that is not there.
     """
-    if path is None:
-        return ServiceConfig()
-    content = read_yaml(path)
-    check_format(content.get("format"), "service", str(path))
-    service = checked(content, str(path), ServiceConfig)
+    content = {} if path is None else read_yaml(path)
+    if path is not None:
+        check_format(content.get("format"), "service", str(path))
+    service = checked(overlaid(content, settings), str(path or "--set"), ServiceConfig)
     if service.preset is None:
         return service
-    preset = (path.parent / service.preset).absolute()
+    preset = ((path.parent if path else Path()) / service.preset).absolute()
     read_yaml(preset, "run")
     return service.model_copy(update={"preset": str(preset)})
 

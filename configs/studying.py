@@ -8,6 +8,7 @@ so that every checkpoint has seen equally much.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
 from configs.mixing import apportioned
+from configs.overrides import overlaid
+from configs.spelling import file_meant, instead
 from configs.training import SampleSource, Splits, TrainingConfig
 
 PRESETS = Path(__file__).resolve().parent / "study"
@@ -153,8 +156,9 @@ class StudyConfig(Frozen):
         )
 
 
-def read_study(name: str) -> tuple[StudyConfig, Path]:
-    """Return a study and the folder its paths are relative to: a preset by name, or a YAML file.
+def read_study(name: str, settings: Sequence[str] = ()) -> tuple[StudyConfig, Path]:
+    """Return a study and the folder its paths are relative to: a preset by name, or a YAML file;
+    `settings` (``section.key=value``) go before what it says.
 
     Raises:
         RequestError: no such preset or file, malformed, or of a newer format; the field is named.
@@ -163,13 +167,13 @@ def read_study(name: str) -> tuple[StudyConfig, Path]:
     if not path.is_file():
         path = Path(name)
         if not path.is_file():
-            presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
-            raise RequestError(
-                f"there is no study `{name}`", f"Name a preset ({presets}) or a YAML file."
-            )
+            presets = sorted(p.stem for p in PRESETS.glob("*.yaml"))
+            ways = f"Name a preset ({', '.join(presets)}) or a YAML file."
+            raise RequestError(f"there is no study `{name}`", instead(name, presets, ways))
     content = read_yaml(path, "study")
     if "like" in content:
         content = _like(content, path)
+    content = overlaid(content, settings)
     return checked(content, str(path), StudyConfig), path.resolve().parent
 
 
@@ -183,7 +187,8 @@ def _like(content: dict[str, Any], path: Path) -> dict[str, Any]:
     beside = path.parent / f"{content['like']}.yaml"
     if not beside.is_file():
         raise RequestError(
-            f"{path}: like: there is no {beside.name} beside it", "Name a study of the same folder."
+            f"{path}: like: there is no {beside.name} beside it",
+            " ".join((file_meant(beside), "Name a study of the same folder.")).strip(),
         )
     other = read_yaml(beside, "study")
     if not isinstance(content.get("recipe", {}), dict):

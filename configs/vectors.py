@@ -14,6 +14,7 @@ from pyproj.exceptions import ProjError
 from shapely import GEOSException
 
 from configs.errors import RequestError
+from configs.spelling import file_meant, instead
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -58,7 +59,8 @@ def layer_name(layer: Layer) -> str:
             "Export the layer as a GeoPackage, e.g. `ogr2ogr layer.gpkg folder.gdb LAYER`.",
         )
     if not path.is_file():
-        raise RequestError(f"no such file: {path}", "Write FILE or FILE:LAYER, and check the path.")
+        ways = "Write FILE or FILE:LAYER, and check the path."
+        raise RequestError(f"no such file: {path}", f"{file_meant(path)} {ways}".strip())
     if path.suffix.lower() not in _SUFFIXES:
         raise RequestError(
             f"{path} is not a vector file coslide reads", f"Use one of {', '.join(_SUFFIXES)}."
@@ -83,7 +85,8 @@ def layer_name(layer: Layer) -> str:
             "Name the layer of polygons, FILE:LAYER.",
         ) from error
     if layer.name is not None and layer.name not in names:
-        raise RequestError(f"{path} has no layer `{layer.name}`", f"It holds {', '.join(names)}.")
+        ways = f"It holds {', '.join(names)}."
+        raise RequestError(f"{path} has no layer `{layer.name}`", instead(layer.name, names, ways))
     if layer.name is None and len(names) != 1:
         raise RequestError(
             f"{path} holds {len(names)} layers: {', '.join(names)}",

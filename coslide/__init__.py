@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,10 @@ __all__ = [
     "train",
 ]
 
-__version__ = version("coslide")
+try:
+    __version__ = version("coslide")
+except PackageNotFoundError:  # Python without the environment: `coslide.packages` says what to do
+    __version__ = "not installed"
 
 _RECORDS = {"Event": "configs.event", "Request": "configs.request"}
 

@@ -45,9 +45,21 @@ def main() -> None:
     """Run the command line (`coslide`): first of all, make sure that it is ours."""
     try:
         check_packages()
+        from flows.cli import main as command_line
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"coslide: {_not_installed(error)}\n")
+        raise SystemExit(2) from None
     except ImportError as error:
         sys.stderr.write(f"coslide: {error}\n")
         raise SystemExit(2) from None
-    from flows.cli import main as command_line
-
     command_line()
+
+
+def _not_installed(error: ModuleNotFoundError) -> str:
+    """Return what to do where a package of somebody else is not there: most often the environment
+    is not active.
+    """
+    where = Path(__file__).resolve().parent.parent
+    here = where / ".venv" / "bin" / "activate"
+    remedy = f"source {here}" if here.exists() else f"make -C {where} demo"
+    return f"`{error.name}` is not installed in {sys.executable}.\nGive: {remedy}"

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import json
 import logging
@@ -18,6 +17,7 @@ from typing import Any
 import click
 
 from configs.errors import CoslideError, MachineError, from_os_error
+from configs.spelling import meant
 
 VERBS = {
     "respond": "Map an earthquake's landslides: the main job.",
@@ -46,8 +46,48 @@ _PACKAGES = ("configs", "gee", "tiles", "models", "inventory", "flows")
 _HANDLER = "coslide on standard error"
 
 
+def listen(level: int) -> None:
+    """Let what our packages log from a level on go to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.set_name(_HANDLER)
+    handler.addFilter(_not_said_by_prefect)
+    handler.setLevel(level)
+    handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
+    for package in _PACKAGES:
+        logger = logging.getLogger(package)
+        logger.setLevel(min(level, logging.INFO))
+        logger.handlers = [*(one for one in logger.handlers if one.get_name() != _HANDLER), handler]
+
+
+def _talk_options() -> list[click.Option]:
+    """Return how much is told, as options that stand before a verb or after it."""
+
+    def option(name: str, level: int, words: str) -> click.Option:
+        def heard(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+            if given:
+                listen(level)
+
+        return click.Option(
+            [f"-{name[0]}", f"--{name}"],
+            is_flag=True,
+            expose_value=False,
+            callback=heard,
+            help=words,
+        )
+
+    return [
+        option("verbose", logging.DEBUG, "Tell every detail on standard error."),
+        option("quiet", logging.WARNING, "Only warnings and errors on standard error."),
+    ]
+
+
 class _Verbs(click.Group):
     """A group that imports a verb only when it is called, so that help is instant."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the verb; from here on the packages are heard."""
+        listen(logging.INFO)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the table."""
@@ -56,11 +96,12 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a verb's command."""
         if cmd_name not in VERBS:
-            near = difflib.get_close_matches(cmd_name, VERBS, n=1)
-            hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(VERBS)}."
+            hint = meant(cmd_name, VERBS) or f"There are: {', '.join(VERBS)}."
             raise click.UsageError(f"no such command `{cmd_name}`. {hint}", ctx)
         command = importlib.import_module(f"flows.commands.{cmd_name}").command
         assert isinstance(command, click.Command)
+        if not any(option.name == "quiet" for option in command.params):
+            command.params += _talk_options()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -78,18 +119,11 @@ class _Verbs(click.Group):
     },
 )
 @click.version_option(package_name="coslide")
-@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on standard error.")
-def coslide(quiet: bool) -> None:
+def coslide() -> None:
     """Name the quake; get the landslides."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.set_name(_HANDLER)
-    handler.addFilter(_not_said_by_prefect)
-    handler.setLevel(logging.WARNING if quiet else logging.INFO)
-    handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
-    for package in _PACKAGES:
-        logger = logging.getLogger(package)
-        logger.setLevel(logging.INFO)
-        logger.handlers = [*(one for one in logger.handlers if one.get_name() != _HANDLER), handler]
+
+
+coslide.params += _talk_options()
 
 
 def _not_said_by_prefect(record: logging.LogRecord) -> bool:

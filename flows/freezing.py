@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import RequestError
 from configs.files import read_yaml
 from configs.layout import EventFolder, RunLayout
+from configs.overrides import overlaid
 from configs.run import RunConfig, read_run
 from configs.stack import Stack
 from flows import steps
@@ -35,13 +37,14 @@ class Frozen:
         return sum(path.stat().st_size for path in self.manifest.parent.iterdir()) / 1e6
 
 
-def freeze_run(where: Path, folder: Path) -> Frozen:
+def freeze_run(where: Path, folder: Path, settings: Sequence[str] = ()) -> Frozen:
     """Return the archive of a run.
 
     Args:
         where: a revision, an event's folder (its latest revision), or a run file, whose pixels are
             then pulled anew.
         folder: the archive; it must not exist.
+        settings: ``section.key=value`` over a run file; a run that was made stays as it is.
 
     Raises:
         RequestError: no run there, its stack is gone or unfinished, it is simulated, or `folder`
@@ -49,7 +52,13 @@ def freeze_run(where: Path, folder: Path) -> Frozen:
         CoslideError: whatever the source raises.
     """
     if where.is_file():
-        run, layout, stack = resolve(make_request(), read_yaml(where, "run")), None, None
+        content = overlaid(read_yaml(where, "run"), settings)
+        run, layout, stack = resolve(make_request(), content), None, None
+    elif settings:
+        raise RequestError(
+            "--set goes with a run file only: a run that was made stays as it is",
+            "Give its run.yaml, which is pulled anew.",
+        )
     else:
         layout = _layout(where)
         run, stack = read_run(layout.config), _stack(layout)

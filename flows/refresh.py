@@ -5,13 +5,16 @@ had (contract).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from configs.complaints import checked
 from configs.errors import CoslideError, NothingNewError, NothingToSeeError, RequestError
 from configs.layout import EventFolder
+from configs.overrides import overlaid, sections
 from configs.records import Scene
 from configs.run import RunConfig
 from flows import steps
@@ -42,6 +45,7 @@ def refresh(
     *,
     as_of: datetime | None = None,
     checkpoint: str | None = None,
+    settings: Sequence[str] = (),
     review: Path | None = None,
     force: bool = False,
     step: Step = plain,
@@ -54,6 +58,7 @@ def refresh(
         folder: the event's folder, ``<out>/<event>``.
         as_of: the clock; now where None.
         checkpoint: another checkpoint than the latest revision's, or ``auto`` to choose anew.
+        settings: ``section.key=value`` over the latest revision's configuration; they stay.
         review: a GeoPackage that an analyst has edited, to be taken up.
         force: make a revision whatever the event's state and even where nothing new is to be seen.
         step: how a step is called.
@@ -67,7 +72,8 @@ def refresh(
         if review is not None:
             reviews.give(event, review)
         now = as_of or datetime.now(UTC).replace(microsecond=0)
-        answer = _turn(event, now, checkpoint, force, step, run_it)
+        change = partial(_changed, checkpoint=checkpoint, settings=settings)
+        answer = _turn(event, now, change, force, step, run_it)
         if (
             answer["action"] == "refreshed"
             and not force
@@ -75,16 +81,51 @@ def refresh(
         ):
             # unfinished work of an earlier day was finished with its own clock: what came since is
             # still to be had
-            later = _turn(event, now, checkpoint, force, step, run_it)
+            later = _turn(event, now, change, force, step, run_it)
             answer = later if later["action"] == "refreshed" else answer
         return answer
 
 
+_KEPT = {"event", "area", "windows", "out", "format", "warnings"}
+"""What an event keeps from revision to revision."""
+_FOLLOWED = ("coverage_target", "age_limit_days", "every_hours")
+"""What `event.yaml` says of an event; its run file held it once."""
+
+
+def _changed(run: RunConfig, checkpoint: str | None, settings: Sequence[str]) -> RunConfig:
+    """Return a run with another checkpoint and with settings of its own.
+
+    Raises:
+        RequestError: a setting that there is none of, or that an event keeps.
+    """
+    if kept := sorted(sections(settings) & _KEPT):
+        raise RequestError(
+            f"--set {kept[0]}: an event keeps it from revision to revision",
+            "Map it anew: `coslide respond --config …/run.yaml --set …`.",
+        )
+    before = run.model_dump(mode="json")
+    content = overlaid(before, settings)
+    for name in _FOLLOWED:
+        if content["refresh"].get(name) != before["refresh"][name]:
+            raise RequestError(
+                f"--set refresh.{name}: an event that exists has it in its event.yaml",
+                f"Change `{name}` there.",
+            )
+    if checkpoint:
+        content["model"]["checkpoint"] = checkpoint
+    return checked(content, "--set", RunConfig) if settings or checkpoint else run
+
+
 def _turn(
-    event: EventFolder, now: datetime, checkpoint: str | None, force: bool, step: Step, run_it: Run
+    event: EventFolder,
+    now: datetime,
+    change: Callable[[RunConfig], RunConfig],
+    force: bool,
+    step: Step,
+    run_it: Run,
 ) -> dict[str, Any]:
     """Return what became of one look for new images. The caller holds the event's refresh lock."""
-    run = _next_run(event, now, checkpoint)
+    run = change(_next_run(event, now))
     decision = Refresh("asked for with --force") if force else _decision_of(event, run)
     logger.info("%s: %s", run.event.name, decision.reason)
     if isinstance(decision, Stop):
@@ -124,7 +165,7 @@ def _on_offer(run: RunConfig, stands: EventStatus) -> tuple[Scene, ...]:
         return ()
 
 
-def _next_run(event: EventFolder, as_of: datetime, checkpoint: str | None = None) -> RunConfig:
+def _next_run(event: EventFolder, as_of: datetime) -> RunConfig:
     """Return the latest revision's configuration with a later clock, written to where the event's
     folder stands now.
 
@@ -142,7 +183,7 @@ def _next_run(event: EventFolder, as_of: datetime, checkpoint: str | None = None
             "Give a later --as-of, or map the event as of then into another folder: "
             "`coslide respond --config … --out …`.",
         )
-    name = checkpoint or (
+    name = (
         event_state.card_of(event.revision(state.latest_revision))
         if state.latest_revision
         else None

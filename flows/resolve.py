@@ -31,7 +31,10 @@ from configs.event import (
 from configs.land import land_fraction
 from configs.request import Request
 from configs.run import LookConfig, RunConfig
+from configs.spelling import instead
 
+_SOURCES = ("earthengine", "archive:DIR", "simulated")
+"""Where imagery may come from, as `--source` names it."""
 _SHALLOW_KM = 70.0
 """Deeper earthquakes rarely trigger landslides (USGS: shallow-focus limit)."""
 _LARGE_MAGNITUDE = 7.0
@@ -68,6 +71,7 @@ def resolve(
         RequestError: fields missing, contradictory or out of range.
         NothingToSeeError: the area lies in the sea.
     """
+    preset = with_sections(preset)
     look = _part(LookConfig, preset, "look")
     check_source(preset)
     event = _event(request, preset, files, hosts)
@@ -96,14 +100,33 @@ def resolve(
             }
         )
     except ValidationError as error:
-        raise as_request_error(error, "the run's configuration") from error
+        raise as_request_error(error, "the run's configuration", model=RunConfig) from error
+
+
+_SECTIONS = ("event", "windows", "source", "look", "model")
+"""Parts of a run file that are read before the whole is checked."""
+
+
+def with_sections(preset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run file's content without the sections that hold nothing.
+
+    Raises:
+        RequestError: a section is a single value.
+    """
+    for name in _SECTIONS:
+        if not isinstance(preset.get(name) or {}, Mapping):
+            raise RequestError(
+                f"`{name}` of the run file is a section, not a value (given: {preset[name]!r})",
+                f"Write its settings below it, `{name}:` and indented lines `name: value`.",
+            )
+    return {name: value for name, value in preset.items() if value or name not in _SECTIONS}
 
 
 def _part(model: type[LookConfig], preset: Mapping[str, Any], key: str) -> LookConfig:
     try:
         return model.model_validate(preset.get(key, {}))
     except ValidationError as error:
-        raise as_request_error(error, key) from error
+        raise as_request_error(error, key, model=model) from error
 
 
 def _as_of(request: Request, preset: Mapping[str, Any], now: datetime | None) -> datetime:
@@ -331,5 +354,6 @@ def parse_source(text: str) -> dict[str, Any]:
     if kind == "earthengine" and not rest:
         return {"kind": "earthengine"}
     raise RequestError(
-        f"--source: `{text}` is no source", "Use earthengine, archive:DIR or simulated[:LANDSCAPE]."
+        f"--source: `{text}` is no source",
+        instead(kind, _SOURCES, "Use earthengine, archive:DIR or simulated[:LANDSCAPE]."),
     )

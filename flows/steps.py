@@ -14,7 +14,7 @@ from configs.area import Area, around
 from configs.bands import When, parse_band
 from configs.errors import NothingNewError, NothingToSeeError
 from configs.layout import EventFolder, RunLayout
-from configs.records import Choice, ObservationClass
+from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig, SourceConfig
 from configs.stack import Rows, Stack
 from flows import difference
@@ -206,8 +206,21 @@ def look(run: RunConfig, source: Source, cards: Candidates, layout: RunLayout) -
         plan = plan.newest_first()
     workspace.check_space(layout.folder, int(np.prod(plan.geobox.shape)))
     for scene in plan.scenes:
-        logger.info("%s scene %s, %s", scene.when, scene.id, scene.acquired.date())
+        logger.debug("%s scene %s, %s", scene.when, scene.id, scene.acquired.date())
+    logger.info("%s", _counted(plan.scenes))
     return plan
+
+
+def _counted(scenes: Iterable[Scene]) -> str:
+    """Return how many scenes there are, and of which days; their ids are in the provenance."""
+    scenes = tuple(scenes)
+    parts = []
+    for when in When:
+        days = sorted(scene.acquired.date() for scene in scenes if scene.when is when)
+        if days:
+            span = f"{days[0]}" if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+            parts.append(f"{len(days)} {when} ({span})")
+    return f"scenes: {', '.join(parts) or 'none'}"
 
 
 def pull(

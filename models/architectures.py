@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from configs.checkpoint import CardTiles, CheckpointCard
 from configs.errors import RequestError
+from configs.spelling import instead
 from models.nets.blocks import Segmenter
 from models.nets.cgnet import CGNet
 from models.nets.deeplabv3plus import DeepLabV3PlusMobileNetV2, DeepLabV3PlusResNet50
@@ -127,7 +128,8 @@ def architecture_of(name: str) -> Architecture:
     """
     known = {**ARCHITECTURES, **_BASELINES}
     if name not in known:
-        raise RequestError(f"there is no network {name!r}", f"Choose one of: {', '.join(known)}.")
+        ways = f"Choose one of: {', '.join(known)}."
+        raise RequestError(f"there is no network {name!r}", instead(name, known, ways))
     return known[name]
 
 

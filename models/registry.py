@@ -14,6 +14,7 @@ from configs.bands import When, parse_band
 from configs.checkpoint import CARD, REFERENCE, WEIGHTS, CheckpointCard, read_card
 from configs.errors import RequestError
 from configs.records import Level, Offer
+from configs.spelling import instead
 from models import weights
 from models.architectures import INDEX, build
 from models.inference.predict import Device, Precision, Predictor
@@ -107,7 +108,8 @@ class Candidates:
             if found.card.name == name:
                 return found
         raise RequestError(
-            f"`{name}` is not among the candidates", f"They are: {', '.join(_names(self.cards))}."
+            f"`{name}` is not among the candidates",
+            instead(name, _names(self.cards), f"They are: {', '.join(_names(self.cards))}."),
         )
 
 
@@ -172,9 +174,12 @@ def installed(name: str, card_dirs: Iterable[str | Path] = ()) -> Checkpoint:
     if name not in every:
         raise RequestError(
             f"there is no checkpoint `{name}`",
-            "Give the folder of a checkpoint, add its parent to the checkpoint folders, or "
-            "choose one "
-            f"of: {', '.join(every)}.",
+            instead(
+                name,
+                every,
+                "Give the folder of a checkpoint, add its parent to the checkpoint folders, or "
+                f"choose one of: {', '.join(every)}.",
+            ),
         )
     return every[name]
 
@@ -237,8 +242,12 @@ def _named(name: str, every: tuple[Checkpoint, ...], offer: Offer) -> Candidates
     if chosen is None:
         raise RequestError(
             f"there is no checkpoint `{name}`",
-            f"Choose one of: {', '.join(_names(every)) or '(none is installed)'}; further "
-            "folders go into `model.card_dirs`.",
+            instead(
+                name,
+                ("auto", AVERAGE, *_names(every)),
+                f"Choose one of: {', '.join(_names(every)) or '(none is installed)'}; further "
+                "folders go into `model.card_dirs`.",
+            ),
         )
     card = chosen.card
     missing = [band for band in card.bands if band not in offer.bands]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import re
 import signal
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
-from benchmarks.local_service import local_server, wait_for
+from benchmarks.local_service import free_port, local_server, wait_for
 from configs.errors import SourceError
 from flows.service.runner import SaidOnce, foreseen
 
@@ -48,8 +51,11 @@ def test_only_what_nobody_foresaw_has_a_traceback(failure: Exception, lines: int
 
 @pytest.mark.slow
 def test_it_says_when_it_is_ready_and_ends_when_asked(tmp_path: Path) -> None:
+    port = free_port()
     settings = {
         "drill": True,
+        "web": {"port": port},
+        "log": {"file": str(tmp_path / "coslide.jsonl")},
         "watch": {"feed": "https://127.0.0.1:9/feed.geojson"},
         "allow": {"hosts": ["127.0.0.1", "localhost"]},
     }
@@ -60,6 +66,15 @@ def test_it_says_when_it_is_ready_and_ends_when_asked(tmp_path: Path) -> None:
         status, run = service.trigger("watch-earthquakes", {})
         assert status == 201
         assert service.finished(run["id"])["state_name"] == "Feed down"
+        health = httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
+        assert health.status_code == 200
+        assert health.json()["feed"]["failures"] == 1
+        figures = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        assert "coslide_feed_failures 1.0" in figures
+        assert re.search(r'coslide_runs\{state="completed"\} [1-9]', figures)
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 403
+        lines = map(json.loads, (tmp_path / "coslide.jsonl").read_text().splitlines())
+        assert any(line["run"] and "the feed is down" in line["message"] for line in lines)
         time.sleep(3)  # the end of the run is still being written
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0

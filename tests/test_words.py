@@ -35,6 +35,7 @@ ALLOWED = {
     ("the clean-up of silent runs", "flows/service/tending.py"),  # the deployment is called `tend`
     ("the clean-up of silent runs", "flows/service/deployments.py"),
     ("the clean-up of silent runs", "flows/service/flow_runs.py"),
+    ("the clean-up of silent runs", "flows/service/web.py"),
     ("the clean-up of silent runs", "benchmarks/kill_served.py"),
 }
 

@@ -10,6 +10,7 @@ import click
 
 import configs
 from flows.cli import answer
+from flows.commands.options import set_option
 
 PRESET = Path(configs.__file__).parent / "presets" / "demo.yaml"
 RADIUS_KM = 6.0
@@ -28,18 +29,21 @@ RADIUS_KM = 6.0
     is_flag=True,
     help="As a tracked Prefect flow run (also where PREFECT_API_URL is set).",
 )
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
-def command(out: Path, prefect: bool, as_json: bool) -> None:
+def command(out: Path, prefect: bool, settings: tuple[str, ...], as_json: bool) -> None:
     """Map a simulated earthquake that no checkpoint has seen; needs no account, no network and no
     GPU.
     """
     from configs.files import read_yaml
+    from configs.overrides import overlaid
     from flows.commands.respond import tracked_or_plain
     from flows.evaluate import evaluate, words
     from flows.resolve import make_request, resolve
     from flows.respond import headline
 
-    run = resolve(make_request(radius_km=RADIUS_KM), read_yaml(PRESET, "run") | {"out": str(out)})
+    preset = overlaid(read_yaml(PRESET, "run") | {"out": str(out)}, settings)
+    run = resolve(make_request(radius_km=RADIUS_KM), preset)
     summary = tracked_or_plain(prefect)(run)
     folder = str(Path(next(iter(summary["products"].values()))).parent)
     scores = evaluate([folder], "simulated")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from flows.cli import answer
+from flows.commands.options import set_option
 
 
 @click.command(short_help="Turn a run's imagery into an archive that replays it offline.")
@@ -18,8 +19,9 @@ from flows.cli import answer
     metavar="DIR",
     help="The archive; must not exist.",
 )
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
-def command(run: Path, out: Path, as_json: bool) -> None:
+def command(run: Path, out: Path, settings: tuple[str, ...], as_json: bool) -> None:
     """Turn the imagery of a run into an archive, bit for bit: the run can then be replayed offline
     for ever.
 
@@ -32,7 +34,7 @@ def command(run: Path, out: Path, as_json: bool) -> None:
     """
     from flows.freezing import freeze_run
 
-    frozen = freeze_run(run, out)
+    frozen = freeze_run(run, out, settings)
     replay = f"coslide respond --config {frozen.run_file} --source archive:{out}"
     content = {
         "status": "ok",

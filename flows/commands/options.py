@@ -33,3 +33,13 @@ def request_options(*names: str) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Change a setting of the configuration, e.g. model.batch=2; repeatable.",
+)
+"""For every verb that takes a configuration (`configs.overrides`)."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli import answer
+from flows.commands.options import set_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     metavar="auto|NAME",
     help="Map with another checkpoint [default: the latest revision's].",
 )
+@set_option
 @click.option(
     "--engine",
     metavar="ENGINE",
@@ -55,6 +57,7 @@ def command(
     event: Path,
     as_of: str | None,
     checkpoint: str | None,
+    settings: tuple[str, ...],
     engine: str | None,
     review: Path | None,
     force: bool,
@@ -81,7 +84,7 @@ def command(
         raise RequestError("--close goes with neither --force nor --reopen", "Give one of them.")
     moment = _moment(as_of) if as_of else None
     if every:
-        if close is not None or force or reopen or checkpoint or review:
+        if close is not None or force or reopen or checkpoint or review or settings:
             raise RequestError(
                 "--all goes with --as-of, --engine and --json only",
                 "Name one event for the others.",
@@ -105,7 +108,13 @@ def command(
         with workspace.waiting(found.lock):
             event_state.reopen(found)
     result = refresh(
-        event, as_of=moment, checkpoint=checkpoint, review=review, force=force, run_it=_by(engine)
+        event,
+        as_of=moment,
+        checkpoint=checkpoint,
+        settings=settings,
+        review=review,
+        force=force,
+        run_it=_by(engine),
     )
     answer(result, as_json, words(result))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import click
 
 from configs.errors import RequestError
 from flows.cli import answer
-from flows.commands.options import request_options
+from flows.commands.options import request_options, set_option
 
 if TYPE_CHECKING:
     from configs.run import RunConfig
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     metavar="RUN.yaml",
     help="A run file, or parts of one.",
 )
+@set_option
 @request_options("as_of")
 @click.option("--out", metavar="DIR", help="Output folder [default: runs].")
 @request_options("name")
@@ -105,6 +106,7 @@ def configure(
     out: str | None = None,
     engine: str | None = None,
     choose_by: str | None = None,
+    settings: Sequence[str] = (),
     **fields: Any,
 ) -> RunConfig:
     """Return the run configuration that the options, the run file and the defaults amount to.
@@ -119,15 +121,24 @@ def configure(
         out: the output folder.
         engine: who maps.
         choose_by: what `auto` goes by.
+        settings: ``section.key=value``, before the file; the options above win.
         fields: further fields of `Request`, None where not given.
 
     Raises:
         RequestError: whatever of it cannot be meant.
     """
     from configs.files import read_yaml
-    from flows.resolve import Files, make_request, parse_source, resolve
+    from configs.overrides import overlaid, sections
+    from flows.resolve import Files, make_request, parse_source, resolve, with_sections
 
     preset = read_yaml(config, "run") if config else {}
+    described = epicentre or usgs or "event" not in preset
+    if described and "event" in sections(settings):
+        raise RequestError(
+            "--set event: the options describe the event, or nothing does",
+            "Give --epicentre, --date, --magnitude and --name, or a run file with an event.",
+        )
+    preset = with_sections(overlaid(preset, settings))
     if source:
         preset["source"] = {**preset.get("source", {}), **parse_source(source)}
     preset |= {name: value for name, value in {"out": out, "engine": engine}.items() if value}

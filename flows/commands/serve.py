@@ -12,9 +12,11 @@ from pathlib import Path
 
 import click
 
+from flows.commands.options import set_option
+
 logger = logging.getLogger(__name__)
 
-PARTS = ("runs", "duties")
+PARTS = ("runs", "duties", "web")
 _LOOK_S = 1.0
 _PATIENCE_S = 30
 
@@ -26,6 +28,7 @@ _PATIENCE_S = 30
     metavar="SERVICE.yaml",
     help="Schedules, limits, rules, notices.",
 )
+@set_option
 @click.option(
     "--preset",
     type=click.Path(path_type=Path),
@@ -43,10 +46,11 @@ _PATIENCE_S = 30
 @click.option(
     "--part",
     type=click.Choice(PARTS),
-    help="Only the runs, or only the watch and the clean-up of silent runs.",
+    help="Only the runs, only the watch and the clean-up of silent runs, or only the pages.",
 )
 def command(
     config: Path | None,
+    settings: tuple[str, ...],
     preset: Path | None,
     limit: int | None,
     write_config: Path | None,
@@ -58,7 +62,8 @@ def command(
     from configs.files import read_yaml
     from configs.service import write_service
     from flows import notify
-    from flows.service.settings import LIMIT, PRESET, SERVICE, service
+    from flows.service.logs import keep
+    from flows.service.settings import LIMIT, PRESET, SERVICE, SETTINGS, service
 
     if preset:
         read_yaml(preset, "run")
@@ -67,21 +72,30 @@ def command(
         os.environ[SERVICE] = str(config.absolute())
     if limit:
         os.environ[LIMIT] = str(limit)
-    settings = service()
+    if settings:
+        os.environ[SETTINGS] = "\n".join(settings)
+    found = service()
     if write_config:
-        write_service(settings, write_config)
+        write_service(found, write_config)
         return
-    notify.check(settings.notify, settings.allow.webhooks)
+    notify.check(found.notify, found.allow.webhooks)
+    keep(found)
+    if part == "web":
+        from flows.service.settings import output_folder
+        from flows.service.web import show
+
+        show(found, output_folder())
+        return
     if part is not None:
         from flows.service.deployments import serve_deployments
 
-        serve_deployments(settings, "runs" if part == "runs" else "duties")
+        serve_deployments(found, "runs" if part == "runs" else "duties")
         return
-    sys.exit(_both())
+    sys.exit(_serve([one for one in PARTS if one != "web" or found.web.port]))
 
 
-def _both() -> int:
-    """Serve both parts as processes of their own, so that a long run never keeps the watch waiting;
+def _serve(parts: list[str]) -> int:
+    """Serve parts as processes of their own, so that a long run never keeps the watch waiting;
     return the first one's end, 0 where the service was asked to stop.
     """
     asked = threading.Event()
@@ -89,7 +103,7 @@ def _both() -> int:
     logger.info("starting; this takes some ten seconds")
     children = [
         subprocess.Popen([sys.executable, "-m", "flows.cli", "serve", "--part", part])
-        for part in PARTS
+        for part in parts
     ]
     try:
         while not asked.wait(_LOOK_S) and all(child.poll() is None for child in children):

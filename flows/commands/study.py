@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from flows.cli import answer
+from flows.commands.options import set_option
 
 
 @click.command(short_help="Find out which checkpoint to trust where: leave one domain out.")
@@ -39,6 +40,7 @@ from flows.cli import answer
     show_default=True,
     help="Cards that are trained at the same time, each with its share of the cores.",
 )
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(
     name: str,
@@ -47,6 +49,7 @@ def command(
     selection: Path | None,
     so_far: bool,
     workers: int,
+    settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Train mixtures of domains, map domains they have not seen, and measure what choosing among
@@ -57,7 +60,9 @@ def command(
     """
     from flows.study.study import study
 
-    found = study(name, out, docs=docs, selection=selection, so_far=so_far, workers=workers)
+    found = study(
+        name, out, docs=docs, selection=selection, so_far=so_far, workers=workers, settings=settings
+    )
     answer(found, as_json, words(found))
 
 

@@ -12,6 +12,7 @@ import click
 
 from configs.errors import RequestError, SourceError
 from flows.cli import answer
+from flows.commands.options import set_option
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     metavar="SERVICE.yaml",
     help="Rules, hosts, preset, notices.",
 )
+@set_option
 @click.option(
     "--out", default=None, metavar="DIR", help="Output folder [default: the preset's, else runs]."
 )
@@ -44,6 +46,13 @@ if TYPE_CHECKING:
     help="Pretend it is this moment (UTC); only with --once or --dry-run.",
 )
 @click.option(
+    "--feed",
+    "feed_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.geojson",
+    help="A drill: read this file once instead of the feed, into an output folder of its own.",
+)
+@click.option(
     "--verdicts",
     is_flag=True,
     help="Only tell what was decided of each earthquake, and what its runs wait for.",
@@ -51,11 +60,13 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object a turn.")
 def command(
     config: Path | None,
+    settings: tuple[str, ...],
     out: str | None,
     once: bool,
     dry_run: bool,
     prefect: bool,
     as_of: str | None,
+    feed_file: Path | None,
     verdicts: bool,
     as_json: bool,
 ) -> None:
@@ -66,21 +77,28 @@ def command(
     coslide watch --config service.yaml          until stopped
     coslide watch --config service.yaml --once   one turn, e.g. from cron
     coslide watch --verdicts                     why an event was mapped, waits, or was not
+    coslide watch --feed old.geojson             a drill with the earthquakes of a file
     """
     from configs.service import read_service
     from flows.watch.watch import open_watch, verdicts_of
 
+    once = once or feed_file is not None
     if as_of and not (once or dry_run):
         raise RequestError(
             "--as-of: a watch that goes on cannot stand still in time", "Add --once or --dry-run."
         )
-    service = read_service(config)
+    service = read_service(config, settings)
     if verdicts:
         rows = verdicts_of(service, out)
         answer({"status": "ok", "verdicts": rows}, as_json, verdict_words(rows))
         return
     with open_watch(
-        service, out=out, launcher=_launcher(prefect), dry=dry_run, as_of=as_of
+        service,
+        out=out,
+        launcher=None if feed_file else _launcher(prefect),
+        dry=dry_run,
+        as_of=as_of,
+        feed_file=feed_file,
     ) as watching:
         while True:
             turn = watching.turn(dry=dry_run)

@@ -122,7 +122,7 @@ def journal(log: Path, costs: Path, event: str, request_id: str) -> Iterator[_Jo
     loggers = [logging.getLogger(name) for name in PACKAGES]
     for logger in loggers:
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        logger.setLevel(min(logger.level or logging.INFO, logging.INFO))
     token = _journal.set(book)
     try:
         yield book
@@ -243,11 +243,12 @@ def _on_standard_error(title: str, unit: str) -> Iterator[Advance]:
 
             yield advance
         return
-    logger, last = logging.getLogger(__name__), [time.monotonic()]
+    logger, last, said = logging.getLogger(__name__), [time.monotonic()], [-1]
 
     def report(done: int, total: int) -> None:
-        if time.monotonic() - last[0] >= _LOG_EVERY_SECONDS or done == total:
-            last[0] = time.monotonic()
+        ended = done == total and done != said[0]
+        if time.monotonic() - last[0] >= _LOG_EVERY_SECONDS or ended:
+            last[0], said[0] = time.monotonic(), done
             logger.info("%s: %d of %d %ss", title, done, total, unit)
 
     yield report

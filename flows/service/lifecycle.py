@@ -35,6 +35,7 @@ from configs.event import Event
 from configs.layout import EventFolder
 from configs.run import RunConfig, read_run
 from configs.service import Runs
+from flows.service.logs import keep
 from flows.service.runner import quieten
 from flows.service.settings import service
 
@@ -64,8 +65,10 @@ def followed(function: Callable[P, R]) -> Callable[P, R | State[Any]]:
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
-        runs = service().runs
+        settings = service()
+        runs = settings.runs
         quieten()
+        keep(settings)
         with heartbeat(runs.heartbeat_seconds):
             try:
                 return function(*args, **kwargs)

@@ -24,6 +24,9 @@ DATABASE_PATIENCE = {
 writer. With Prefect's own 10 and 5 whoever pressed Submit on a busy machine was told 503; the
 write-ahead log is Prefect's default already.
 """
+SETTINGS = "COSLIDE_SET"
+"""Environment variable with settings that go before the service file's, a line each:
+``section.key=value``."""
 LIMIT = "COSLIDE_RUNS_AT_ONCE"
 """Environment variable that goes before the service file's `runs.at_once`."""
 
@@ -31,7 +34,8 @@ LIMIT = "COSLIDE_RUNS_AT_ONCE"
 def service() -> ServiceConfig:
     """Return the operator's settings; the defaults where none were given."""
     path, preset, limit = (os.environ.get(name) for name in (SERVICE, PRESET, LIMIT))
-    found = read_service(Path(path) if path else None)
+    settings = os.environ.get(SETTINGS, "").splitlines()
+    found = read_service(Path(path) if path else None, settings)
     if preset:
         found = found.model_copy(update={"preset": preset})
     if limit:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def study(
     selection: Path | None = None,
     so_far: bool = False,
     workers: int = 1,
+    settings: Sequence[str] = (),
     step: Step = plain,
 ) -> dict[str, Any]:
     """Return what a study found; its tables and figures lie in its folder under `out`, and in
@@ -58,13 +60,14 @@ def study(
             says so.
         so_far: train nothing; say what the checkpoints that are done say.
         workers: processes that train and answer at the same time, each with its share of the cores.
+        settings: ``section.key=value`` over the study's file.
         step: how each part is called.
 
     Raises:
         RequestError: a study, sample set or recipe that cannot be used, or (`so_far`) nothing is
             done yet.
     """
-    config, folder = read_study(name)
+    config, folder = read_study(name, settings)
     work = out / config.name
     sets = step(sample_sets, name="sample sets")(config, folder)
     every = step(scenes, name="scenes")(config, sets, folder, work)

@@ -73,7 +73,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class _FeedState:
+class FeedState:
     """How the feed has answered."""
 
     failures: int
@@ -97,7 +97,10 @@ class Book:
         Raises:
             RequestError: no book, damaged, or written by a newer coslide.
         """
-        connection = _copy(path) if pretend else _connect(path)
+        try:
+            connection = _copy(path) if pretend else _connect(path)
+        except sqlite3.DatabaseError as error:
+            raise _damaged(path, error) from error
         try:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
@@ -108,11 +111,7 @@ class Book:
             connection.execute(f"pragma user_version = {VERSION}")
             yield Book(connection)
         except sqlite3.DatabaseError as error:
-            raise RequestError(
-                f"{path} is damaged: {error}",
-                "Move it away; earthquakes that were mapped before are then recognised by "
-                "their folders.",
-            ) from error
+            raise _damaged(path, error) from error
         finally:
             connection.close()
 
@@ -275,12 +274,12 @@ class Book:
     # the feed
 
     @property
-    def feed(self) -> _FeedState:
+    def feed(self) -> FeedState:
         """Return how the feed has answered."""
         row = self._connection.execute("select failures, success, next, error from feed").fetchone()
         if row is None:
-            return _FeedState(0, None, None, "")
-        return _FeedState(
+            return FeedState(0, None, None, "")
+        return FeedState(
             row[0], _moment(row[1]) if row[1] else None, _moment(row[2]) if row[2] else None, row[3]
         )
 
@@ -300,6 +299,13 @@ class Book:
         )
 
 
+def _damaged(path: Path, error: sqlite3.DatabaseError) -> RequestError:
+    return RequestError(
+        f"{path} is damaged: {error}",
+        "Move it away; earthquakes that were mapped before are then recognised by their folders.",
+    )
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     return sqlite3.connect(path, isolation_level=None)
@@ -307,9 +313,13 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _copy(path: Path) -> sqlite3.Connection:
     copy = sqlite3.connect(":memory:", isolation_level=None)
-    if path.exists():
-        with closing(sqlite3.connect(path)) as original:
-            original.backup(copy)
+    try:
+        if path.exists():
+            with closing(sqlite3.connect(path)) as original:
+                original.backup(copy)
+    except sqlite3.DatabaseError:
+        copy.close()
+        raise
     return copy
 
 

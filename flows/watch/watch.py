@@ -27,8 +27,9 @@ from flows import notify
 from flows.events import state as event_state
 from flows.resolve import check_drill
 from flows.run import workspace
+from flows.watch.drill import Drill
 from flows.watch.launch import Debts, Launcher, LocalRuns, Turn
-from flows.watch.ledger import OPEN, Book
+from flows.watch.ledger import OPEN, Book, FeedState
 from flows.watch.rules import judge, overlap, screen
 from gee import shakemap
 from gee.feed import LARGEST_FEED_BYTES, Detail, Quake, read_detail, read_feed
@@ -60,6 +61,7 @@ def open_watch(
     launcher: Launcher | None = None,
     dry: bool = False,
     as_of: str | None = None,
+    feed_file: Path | None = None,
 ) -> Iterator[Watch]:
     """Yield the watch of a service over an output folder, alone with its book.
 
@@ -69,15 +71,18 @@ def open_watch(
         launcher: who makes the runs; None: child processes of this machine.
         dry: begin and remember nothing.
         as_of: pretend it is this moment, UTC.
+        feed_file: a drill: a GeoJSON file that stands for the feed. Nothing is asked for over the
+            network, and its events go to a folder beside the output folder, ``…-drill``.
 
     Raises:
-        RequestError: a preset or a book that cannot be read, or a source that is missing or
+        RequestError: a file, a preset or a book that cannot be read, or a source that is missing or
             simulated where it is no drill.
         MachineError: another watch has the book.
     """
     preset = read_yaml(Path(service.preset), "run") if service.preset else {}
-    check_drill(preset, service.drill)
-    preset["out"] = out or preset.get("out", "runs")
+    drill = Drill.of(feed_file) if feed_file else None
+    check_drill(preset, service.drill or drill is not None)
+    preset["out"] = out or preset.get("out", "runs") + ("-drill" if drill else "")
     folder = Path(preset["out"]) / FOLDER
     moment = parse_moment(as_of, "--as-of")[0] if as_of else None
     alone: AbstractContextManager[None] = (
@@ -91,6 +96,7 @@ def open_watch(
             preset=preset,
             hosts=service.allow.hosts,
             clock=lambda: moment or datetime.now(UTC),
+            ask=drill or fetch,
             send=lambda subject, body: None if dry else _announce(service, subject, body),
         )
 
@@ -102,12 +108,30 @@ def verdicts_of(service: ServiceConfig, out: str | None) -> list[dict[str, Any]]
     Raises:
         RequestError: a preset or a book that cannot be read.
     """
-    preset = read_yaml(Path(service.preset), "run") if service.preset else {}
-    path = Path(out or preset.get("out", "runs")) / FOLDER / "book.sqlite"
+    path = _book_of(service, out)
     if not path.is_file():
         return []
     with Book.open(path, pretend=True) as book:
         return book.verdicts()
+
+
+def feed_of(service: ServiceConfig, out: str | None) -> FeedState | None:
+    """Return how the feed has answered the watch over an output folder; None where there is no
+    watch yet.
+
+    Raises:
+        RequestError: a preset or a book that cannot be read.
+    """
+    path = _book_of(service, out)
+    if not path.is_file():
+        return None
+    with Book.open(path, pretend=True) as book:
+        return book.feed
+
+
+def _book_of(service: ServiceConfig, out: str | None) -> Path:
+    preset = read_yaml(Path(service.preset), "run") if service.preset and not out else {}
+    return Path(out or preset.get("out", "runs")) / FOLDER / "book.sqlite"
 
 
 def _announce(service: ServiceConfig, subject: str, body: str) -> None:

@@ -214,7 +214,7 @@ def read_manifest(where: Path, folder: Path | None = None) -> tuple[Manifest, Pa
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        raise as_request_error(error, str(path)) from error
+        raise as_request_error(error, str(path), model=Manifest) from error
     root = folder or (path.parent / manifest.folder if manifest.folder else path.parent)
     if not root.is_dir():
         raise RequestError(

@@ -22,6 +22,7 @@ from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
+from configs.spelling import instead
 from configs.stack import EPOCH_DAY
 from gee.simulated import geology, landsat, orbit, radar, sentinel2, spectra
 from gee.simulated.composite import Reach, compose, preferred, reach_of
@@ -64,7 +65,7 @@ class SimulatedSource:
         if self.landscape not in LANDSCAPES:
             raise RequestError(
                 f"--source simulated: no landscape `{self.landscape}`",
-                f"Choose one of {', '.join(LANDSCAPES)}.",
+                instead(self.landscape, LANDSCAPES, f"Choose one of {', '.join(LANDSCAPES)}."),
             )
 
     def offer(self) -> Offer:

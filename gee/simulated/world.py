@@ -11,6 +11,7 @@ import numpy as np
 import pyproj
 
 from configs.errors import RequestError
+from configs.spelling import instead
 from gee.simulated.landscapes import LANDSCAPES, Landscape
 from gee.simulated.lattice import key
 
@@ -70,7 +71,7 @@ def world(landscape: str, seed: int, crs: object) -> World:
     if landscape not in LANDSCAPES:
         raise RequestError(
             f"--source simulated: no landscape `{landscape}`",
-            f"Choose one of {', '.join(LANDSCAPES)}.",
+            instead(landscape, LANDSCAPES, f"Choose one of {', '.join(LANDSCAPES)}."),
         )
     found = pyproj.CRS.from_user_input(str(crs))
     epsg = found.to_epsg()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from configs.errors import RequestError
+from configs.spelling import instead
 from models.mmd import KERNELS, kernel
 
 POINTS = 600
@@ -118,7 +119,8 @@ def placed(sample: Sample, space: str, scaling: Scaling) -> Floats:
         RequestError: no such space.
     """
     if space not in _SPACES:
-        raise RequestError(f"there is no space `{space}`", f"Use one of {', '.join(_SPACES)}.")
+        ways = f"Use one of {', '.join(_SPACES)}."
+        raise RequestError(f"there is no space `{space}`", instead(space, _SPACES, ways))
     if space == "whitened":
         return np.asarray(sample.values @ _whitening(scaling.covariance))
     return np.asarray(sample.values / scaling.spread)

@@ -1,0 +1,120 @@
+"""`--set section.key=value`: over any configuration, checked by its model, kept with products."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+import flows.cli
+from configs.errors import RequestError
+from configs.overrides import overlaid
+from configs.run import RunConfig, read_run
+from configs.service import read_service
+from configs.studying import read_study
+from flows.commands.respond import configure
+from flows.refresh import _changed
+from flows.resolve import make_request, resolve
+from flows.service import settings as service_settings
+
+TAKE_A_CONFIGURATION = ("respond", "refresh", "demo", "watch", "serve", "study", "freeze")
+
+
+def _run(*settings: str, **options: object) -> RunConfig:
+    given = {"epicentre": "42.7,142.0", "date": "2018-09-05", "radius_km": 3.0}
+    return configure(**{"source": "simulated", **given, **options}, settings=settings)
+
+
+def _event_run() -> RunConfig:
+    request = make_request(latitude=42.7, longitude=142.0, date="2018-09-05", radius_km=3)
+    now = datetime(2018, 10, 1, tzinfo=UTC)
+    return resolve(request, {"source": {"kind": "simulated"}}, now=now)
+
+
+def test_settings_are_kept_in_the_file_beside_the_products(tmp_path: Path) -> None:
+    run = _run("model.batch=2", "product.map.language=es", "clean.threshold=0.6", "keep=none")
+    run.write(tmp_path / "run.yaml")
+    back = read_run(tmp_path / "run.yaml")
+    assert back.model.batch == 2
+    assert back.product.map.language == "es"
+    assert back.clean.threshold == 0.6
+    assert back.keep == "none"
+    assert back.model.choose_by == "mmd"  # the others as before
+
+
+def test_the_file_gives_way_and_the_options_win(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("format: coslide/run/1\nmodel: {batch: 8, device: cpu}\nout: there\n")
+    run = _run("model.batch=2", "out=elsewhere", config=path)
+    assert (run.model.batch, run.model.device, run.out) == (2, "cpu", "elsewhere")
+    assert _run("out=elsewhere", "model.choose_by=study", config=path, out="here").out == "here"
+    assert yaml.safe_load(path.read_text())["model"] == {"batch": 8, "device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("model.batch=none at all", "model.batch"),
+        ("model.batsh=2", "Did you mean `batch`"),
+        ("modle.batch=2", "Did you mean `model`"),
+        ("model.batch", "is not SECTION.KEY=VALUE"),
+        (".batch=2", "is not SECTION.KEY=VALUE"),
+        *((f"{name}=2", f"`{name}`") for name in ("model", "source", "look", "windows")),
+        ("keep.it=1", "keep"),
+        ("out.folder=x", "out"),
+        ("model.batch=[1,", "no value of a setting"),
+        ("event.magnitude=7", "--set event"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_in_words(setting: str, told: str) -> None:
+    with pytest.raises(RequestError) as wrong:
+        _run(setting, out=None)
+    words = f"{wrong.value.message} {wrong.value.remedy}"
+    assert told in words, words
+    for private in ("Extra inputs", "dict", "NoneType", "pattern", "yaml."):
+        assert private not in words, words
+
+
+def test_a_value_is_no_section() -> None:
+    with pytest.raises(RequestError, match="`out` is a value, not a section"):
+        overlaid({"out": "runs"}, ["out.folder=x"])
+    assert overlaid({"a": None}, ["a.b.c=[1, 2]"]) == {"a": {"b": {"c": [1, 2]}}}
+
+
+def test_an_event_takes_settings_on_and_keeps_what_it_is() -> None:
+    run = _event_run()
+    assert _changed(run, None, ()) is run
+    changed = _changed(run, "iburi-post", ["refresh.policy=latest"])
+    assert changed.refresh.policy == "latest"
+    assert changed.model.checkpoint == "iburi-post"
+    assert (changed.area, changed.windows, changed.event) == (run.area, run.windows, run.event)
+    for setting in ("event.magnitude=7", "area=x", "windows.as_of=2020-01-01", "out=x"):
+        with pytest.raises(RequestError, match="an event keeps it"):
+            _changed(run, None, [setting])
+    with pytest.raises(RequestError, match=r"event\.yaml"):
+        _changed(run, None, ["refresh.coverage_target=0.5"])
+
+
+def test_a_service_and_its_processes_take_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ["runs.at_once=3", "watch.poll_minutes=2"]
+    assert read_service(None, settings).runs.at_once == 3
+    monkeypatch.setenv(service_settings.SETTINGS, "\n".join(settings))
+    assert service_settings.service().watch.poll_minutes == 2
+    with pytest.raises(RequestError, match="Did you mean `retries`"):
+        read_service(None, ["runs.retrys=1"])
+
+
+def test_a_study_takes_them() -> None:
+    before, _ = read_study("quick")
+    after, _ = read_study("quick", ["recipe.steps=7"])
+    assert after.recipe == {**before.recipe, "steps": 7}
+
+
+@pytest.mark.parametrize("verb", TAKE_A_CONFIGURATION)
+def test_every_verb_that_takes_a_configuration_has_it(verb: str) -> None:
+    command = flows.cli.coslide.get_command(click.Context(flows.cli.coslide), verb)
+    assert command is not None
+    assert "--set" in [option for parameter in command.params for option in parameter.opts]
