@@ -33,6 +33,7 @@ __all__ = [
     "Request",
     "__version__",
     "checkpoints",
+    "describe_samples",
     "evaluate",
     "make_samples",
     "open_run",
@@ -123,6 +124,25 @@ def open_run(path: str | Path) -> OpenedRun:
 def checkpoints(folders: tuple[str | Path, ...] = ()) -> tuple[CheckpointCard, ...]:
     """Return the cards of all checkpoints: the shipped ones, and those in further folders."""
     return tuple(checkpoint.card for checkpoint in _ours("models.registry").find(folders))
+
+
+def describe_samples(
+    images: str | Path, truth: str | Path, date: str, out: str | Path, **more: Any
+) -> Path:
+    """Return the sampling file, OUT.yaml, of a folder of GeoTIFFs and a file of landslide polygons
+    (`coslide samples --images`); `make_samples` reads it.
+
+    Args:
+        images: the folder; names tell ``pre``, ``post`` or the day, and the band.
+        truth: the polygons, ``FILE[:LAYER]``.
+        date: day of the event, UTC, ``YYYY-MM-DD``.
+        out: folder that the sample set is to have.
+        more: ``dem`` (Path), ``extent``, ``ignore``, ``channels``, ``level``, ``sensor``, as the
+            command's.
+    """
+    describing = _ours("flows.learning.describing")
+    path: Path = describing.describe_samples(Path(images), str(truth), date, Path(out), **more)
+    return path
 
 
 def make_samples(config: str | Path, out: str | Path) -> SampleSet:
