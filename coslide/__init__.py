@@ -158,7 +158,7 @@ def train(recipe: str | Path, out: str | Path = "cards", **changes: Any) -> dict
     (`coslide train`).
 
     Args:
-        recipe: the recipe's YAML file.
+        recipe: the recipe's YAML file, or the name of a shipped one (``first``).
         out: folder that the checkpoint's folder is made in.
         changes: ``name``, ``seed``, ``fold``, ``samples``, ``quick``, … as the command's.
     """

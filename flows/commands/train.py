@@ -76,8 +76,8 @@ from flows.cli import answer
 )
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(config: Path | None, kit: str | None, as_json: bool, **options: Any) -> None:
-    """Train the checkpoint that the recipe CONFIG describes, or with --kit those of several events;
-    an interrupted training goes on.
+    """Train the checkpoint that the recipe CONFIG describes (a YAML file, or the name of a shipped
+    one such as `first`), or with --kit those of several events; an interrupted training goes on.
     """
     of_kit = {name: options.pop(name) for name in _OF_KIT}
     if (config is None) == (kit is None):

@@ -16,7 +16,7 @@ from configs.bands import RADAR, parse_band
 from configs.checkpoint import TrainingDomain
 from configs.errors import RequestError
 from configs.records import Level, Requires
-from configs.training import SampleLayout, Splits, TrainingConfig, read_training
+from configs.training import SampleLayout, Splits, TrainingConfig, read_training, recipe_file
 from flows.learning.adapting import Adapting
 from flows.learning.confidence import judged, promised
 from flows.learning.evaluate_cards import probability_of, scores
@@ -79,7 +79,7 @@ def train(
     Raises:
         RequestError: a recipe or a sample set that cannot be used, or the checkpoint exists.
     """
-    recipe, cards = Path(path), Path(out or "cards")
+    recipe, cards = recipe_file(path), Path(out or "cards")
     config = read_training(recipe).anchored(recipe.parent)
     config = config.quickened() if overrides.quick else config
     folders = sample_folders(config, overrides, recipe.parent)
