@@ -233,6 +233,8 @@ class TrainingConfig(Frozen):
     (docs/results.md).
     """
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    tensorboard: bool = False
+    """Write event files for TensorBoard beside `curves.csv` (needs `coslide[tensorboard]`)."""
     seed: int = Field(default=0, ge=0)
     tiles: CardTiles | None = None
     """How the checkpoint is to be run; by the network's reach and the chip size where null."""
@@ -300,7 +302,7 @@ class TrainingConfig(Frozen):
             "calibration",
             "quick",
         }
-        words |= {"cut_as", "total", "held_out"}
+        words |= {"cut_as", "total", "held_out", "tensorboard"}
         content = self.portable.model_dump(mode="json", exclude=words)
         for later in (
             "start_from",
