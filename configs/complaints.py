@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import RequestError
@@ -43,10 +44,14 @@ def read_model(path: Path, kind: str, model: type[_Model], remedy: str = "") -> 
     """Return what a YAML file of a kind describes.
 
     Raises:
-        RequestError: missing, malformed, or of a newer format; everything wrong is named, with
-            `remedy` where one is given.
+        RequestError: missing, malformed, or of a newer format; everything wrong is named, with the
+            line it stands in, and `remedy` where one is given.
     """
-    return checked(read_yaml(path, kind), str(path), model, remedy)
+    content = read_yaml(path, kind)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise as_request_error(error, str(path), remedy, model, path) from error
 
 
 def checked(
@@ -64,7 +69,11 @@ def checked(
 
 
 def as_request_error(
-    error: ValidationError, where: str, remedy: str = "", model: type[BaseModel] | None = None
+    error: ValidationError,
+    where: str,
+    remedy: str = "",
+    model: type[BaseModel] | None = None,
+    file: Path | None = None,
 ) -> RequestError:
     """Return everything that is wrong as one error.
 
@@ -73,10 +82,15 @@ def as_request_error(
         where: the file, or what was given.
         remedy: what to do; to correct the fields where empty.
         model: what it should have been; a misspelled field is then guessed.
+        file: the YAML file it was read from, so that lines can be named.
     """
-    found = [_complaint(dict(one), model) for one in error.errors()]
+    every: list[dict[str, Any]] = [dict(one) for one in error.errors()]
+    lines = _lines_of(file, [one["loc"] for one in every[:_MOST]]) if file else [""] * len(every)
+    found = [_complaint(one, model) for one in every]
     fields = list(dict.fromkeys(f"`{name}`" for name, _ in found))
-    told = [f"{name}: {words}" for name, words in found[:_MOST]]
+    told = [
+        f"{name}{line}: {words}" for (name, words), line in zip(found[:_MOST], lines, strict=False)
+    ]
     if len(found) > _MOST:
         told.append(f"and {len(found) - _MOST} more")
     return RequestError(
@@ -98,7 +112,9 @@ def _complaint(one: dict[str, Any], model: type[BaseModel] | None) -> tuple[str,
         form = _FORMS.get(named[-1] if named else "", "")
         words = f"must be {form}" if form else "is not written as it has to be"
     shown = one.get("input")
-    return field, words if isinstance(shown, dict | list) else f"{words} (given: {shown!r})"
+    if shown is None or isinstance(shown, dict | list):
+        return field, words
+    return field, f"{words} (given: {shown!r})"
 
 
 def _fields_at(model: Any, path: tuple[Any, ...]) -> tuple[str, ...]:
@@ -112,3 +128,27 @@ def _fields_at(model: Any, path: tuple[Any, ...]) -> tuple[str, ...]:
         return _fields_at(field.annotation, path[1:]) if field else ()
     inside = path[1:] if get_origin(model) in _MANY else path
     return tuple(name for part in get_args(model) for name in _fields_at(part, inside))
+
+
+def _lines_of(file: Path, places: list[tuple[Any, ...]]) -> list[str]:
+    """Return ` (line N)` for each place in a YAML file; that of what it is missing from where it
+    is not there, nothing at the top.
+    """
+    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    return [_line_of(root, place) for place in places]
+
+
+def _line_of(node: yaml.Node | None, place: tuple[Any, ...]) -> str:
+    line = None
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            pairs = [pair for pair in node.value if pair[0].value == str(part)]
+            if not pairs:
+                break
+            line, node = pairs[-1][0].start_mark.line, pairs[-1][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line
+        else:
+            break
+    return "" if line is None else f" (line {line + 1})"

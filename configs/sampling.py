@@ -7,13 +7,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from configs.checkpoint import check_requires
 from configs.complaints import read_model
-from configs.event import NAME_PATTERN, Frozen
+from configs.event import NAME_PATTERN, Event, Frozen
 from configs.files import format_of
 from configs.records import Level, Requires
+
+
+class _Parts(BaseModel):
+    """Parts of a run file: those named here are needed, any other may stand beside them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+
+class ImagerySource(_Parts):
+    """Where the imagery comes from, as in a run file."""
+
+    kind: str
+    """earthengine, archive, simulated, …"""
+
+
+class Imagery(_Parts):
+    """Which imagery of which event is sampled: an event and a source, and what else of a run file
+    is wanted (`area`, `windows`, …).
+
+    Of an archive the area is the extent of its rasters where it is left out, and the resolution
+    that of the finest.
+    """
+
+    event: Event
+    source: ImagerySource
 
 
 class VectorLayer(Frozen):
@@ -121,9 +146,10 @@ class SamplingConfig(Frozen):
     title: str
     event: str = ""
     """What people call the event, place and year: it stands in headlines; `name` where empty."""
-    run: dict[str, Any] | None = None
-    """Parts of a run file: event, area, windows, source. With `truth`; or give `patches`."""
     patches: PatchesConfig | None = None
+    """Patches with masks; or give `run` and `truth`."""
+    run: Imagery | None = Field(default=None, validate_default=True)
+    """Parts of a run file: event, area, windows, source. With `truth`; or give `patches`."""
     radius_km: float | None = Field(default=None, gt=0, le=500)
     """Area around the epicentre, where `run` has none."""
     bands: tuple[str, ...] = Field(min_length=1)
@@ -131,7 +157,7 @@ class SamplingConfig(Frozen):
     """Which pixels are labelled: `clear`, or `radar`: wherever radar saw, so that a network learns
     to look through cloud.
     """
-    truth: TruthConfig | None = None
+    truth: TruthConfig | None = Field(default=None, validate_default=True)
     split: SplitConfig = SplitConfig()
     chip_px: int = Field(default=88, ge=32, le=512)
     """Side of the chips; Yang et al. 2024 uses 88."""
@@ -142,10 +168,18 @@ class SamplingConfig(Frozen):
     licence: str
     attribution: tuple[str, ...] = ()
 
+    @field_validator("run", "truth")
+    @classmethod
+    def _there(cls, value: Any, info: ValidationInfo) -> Any:
+        """Ask for imagery and truth field by field, so that all that is missing is said at once."""
+        if value is None and info.data.get("patches", ...) is None:
+            raise ValueError("is missing (required, unless there are `patches`)")
+        return value
+
     @model_validator(mode="after")
     def _sighted(self) -> SamplingConfig:
         check_requires(self.requires, self.bands)
-        if (self.patches is None) == (self.run is None or self.truth is None):
+        if self.patches and (self.run or self.truth):
             raise ValueError("give either `patches`, or `run` and `truth`")
         if self.patches and (missing := set(self.bands) - set(self.patches.channels)):
             raise ValueError(f"`patches.channels` has no {', '.join(sorted(missing))}")

@@ -21,6 +21,9 @@ from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of
 from configs.mixing import apportioned
 
+SHIPPED = tuple(Path(__file__).resolve().parent / name for name in ("train", "recipes", "mixtures"))
+"""Folders of the recipes that come with coslide."""
+
 ENCODER_WEIGHTS = "encoder_weights"
 """Argument of networks with a known encoder: a safetensors state dict that a training starts from,
 relative to the recipe's folder.
@@ -230,6 +233,8 @@ class TrainingConfig(Frozen):
     (docs/results.md).
     """
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    tensorboard: bool = False
+    """Write event files for TensorBoard beside `curves.csv` (needs `coslide[tensorboard]`)."""
     seed: int = Field(default=0, ge=0)
     tiles: CardTiles | None = None
     """How the checkpoint is to be run; by the network's reach and the chip size where null."""
@@ -297,7 +302,7 @@ class TrainingConfig(Frozen):
             "calibration",
             "quick",
         }
-        words |= {"cut_as", "total", "held_out"}
+        words |= {"cut_as", "total", "held_out", "tensorboard"}
         content = self.portable.model_dump(mode="json", exclude=words)
         for later in (
             "start_from",
@@ -362,6 +367,23 @@ class TrainingConfig(Frozen):
             f"recipe `{self.name}`, quick",
             TrainingConfig,
         )
+
+
+def recipe_file(name: str) -> Path:
+    """Return the YAML file of a recipe: a file, or a recipe that comes with coslide by its name.
+
+    Raises:
+        RequestError: there is neither.
+    """
+    for path in (Path(name), *(folder / f"{name}.yaml" for folder in SHIPPED)):
+        if path.is_file():
+            return path
+    if Path(name).suffix:
+        raise RequestError(f"no such file: {name}", "Check the path.")
+    shipped = ", ".join(sorted(path.stem for folder in SHIPPED for path in folder.glob("*.yaml")))
+    raise RequestError(
+        f"there is no recipe `{name}`", f"Give a YAML file, or one of those shipped: {shipped}."
+    )
 
 
 def read_training(path: Path) -> TrainingConfig:

@@ -33,6 +33,7 @@ __all__ = [
     "Request",
     "__version__",
     "checkpoints",
+    "describe_samples",
     "evaluate",
     "make_samples",
     "open_run",
@@ -128,6 +129,25 @@ def checkpoints(folders: tuple[str | Path, ...] = ()) -> tuple[CheckpointCard, .
     return tuple(checkpoint.card for checkpoint in _ours("models.registry").find(folders))
 
 
+def describe_samples(
+    images: str | Path, truth: str | Path, date: str, out: str | Path, **more: Any
+) -> Path:
+    """Return the sampling file, OUT.yaml, of a folder of GeoTIFFs and a file of landslide polygons
+    (`coslide samples --images`); `make_samples` reads it.
+
+    Args:
+        images: the folder; names tell ``pre``, ``post`` or the day, and the band.
+        truth: the polygons, ``FILE[:LAYER]``.
+        date: day of the event, UTC, ``YYYY-MM-DD``.
+        out: folder that the sample set is to have.
+        more: ``dem`` (Path), ``extent``, ``ignore``, ``channels``, ``level``, ``sensor``, as the
+            command's.
+    """
+    describing = _ours("flows.learning.describing")
+    path: Path = describing.describe_samples(Path(images), str(truth), date, Path(out), **more)
+    return path
+
+
 def make_samples(config: str | Path, out: str | Path) -> SampleSet:
     """Return the sample set that a sampling configuration describes, written to a folder that does
     not exist yet (`coslide samples`).
@@ -141,7 +161,7 @@ def train(recipe: str | Path, out: str | Path = "cards", **changes: Any) -> dict
     (`coslide train`).
 
     Args:
-        recipe: the recipe's YAML file.
+        recipe: the recipe's YAML file, or the name of a shipped one (``first``).
         out: folder that the checkpoint's folder is made in.
         changes: ``name``, ``seed``, ``fold``, ``samples``, ``quick``, … as the command's.
     """

@@ -19,6 +19,7 @@ from configs.sampling import read_sampling
 from configs.training import read_training
 from flows.evaluate import _layers
 from flows.resolve import check_drill, make_request, resolve
+from gee.archive.manifest import read_manifest
 
 _SETTINGS = flows.cli.coslide.context_settings
 
@@ -28,10 +29,55 @@ def test_all_missing_fields_of_a_file_are_named_at_once(tmp_path: Path) -> None:
     path.write_text("format: coslide/sampling/1\nname: two words\n")
     with pytest.raises(RequestError) as wrong:
         read_sampling(path)
-    for field in ("title", "bands", "licence"):
+    for field in ("title", "bands", "licence", "run", "truth"):
         assert f"{field}: is missing" in wrong.value.message
         assert f"`{field}`" in wrong.value.remedy
-    assert "name: must be letters, digits" in wrong.value.message
+    assert "name (line 2): must be letters, digits" in wrong.value.message
+
+
+def test_what_is_missing_inside_a_part_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "samples.yaml"
+    path.write_text(
+        "format: coslide/sampling/1\n"
+        "title: a valley\n"
+        "run:\n"
+        "  event: {name: valley, latitude: 200}\n"
+        "  source: {archive: images}\n"
+        "truth:\n"
+        "  kind: polygons\n"
+        "  slides:\n"
+        "    - file: truth.shp\n"
+        "    - layer: slides\n"
+    )
+    with pytest.raises(RequestError) as wrong:
+        read_sampling(path)
+    for told in (
+        "name: is missing",
+        "run.event.time (line 4): is missing",
+        "run.event.latitude (line 4): ",
+        "run.event.longitude (line 4): is missing",
+        "run.source.kind (line 5): is missing",
+        "truth.slides.1.file (line 10): is missing",
+        "bands: is missing",
+        "licence: is missing",
+    ):
+        assert told in wrong.value.message
+    assert "None" not in wrong.value.message
+
+
+def test_a_manifest_says_in_which_lines_it_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "archive.yaml").write_text(
+        "format: coslide/archive/1\nlevel: L1X\nscenes:\n  - id: before\n    bands: {B4: {}}\n"
+    )
+    with pytest.raises(RequestError) as wrong:
+        read_manifest(tmp_path)
+    for told in (
+        "sensor: is missing",
+        "level (line 2): ",
+        "scenes.0.acquired (line 4): is missing",
+        "scenes.0.bands.B4.file (line 5): is missing",
+    ):
+        assert told in wrong.value.message
 
 
 @pytest.mark.parametrize(

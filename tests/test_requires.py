@@ -121,7 +121,10 @@ def test_only_cards_and_samples_with_radar_may_require_it() -> None:
     content = {
         "name": "a",
         "title": "a",
-        "run": {},
+        "run": {
+            "event": {"name": "a", "time": "2018-09-05", "latitude": 42.7, "longitude": 142.1},
+            "source": {"kind": "simulated"},
+        },
         "bands": ["post_B4"],
         "requires": "radar",
         "truth": {"kind": "simulated"},

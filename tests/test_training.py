@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from models.metrics import Confusion, Sweep
 from models.reference import Reference, from_chips
 from models.training import curves, state
 from models.training.batches import Batches, Order
+from models.training.board import BOARD
 from models.training.loop import Trained, learning_rate, pick_training_precision, train
 from models.training.write_card import Facts, scored, write_checkpoint
 
@@ -78,6 +80,51 @@ def run(config: TrainingConfig, folder: Path, **more: Any) -> Trained:
     return train(config, chips(), chips(4, seed=9), BANDS, folder, **more)
 
 
+def table(folder: Path) -> list[dict[str, float]]:
+    """Return the rows of a training's CSV table, cells that hold something."""
+    with (folder / curves.TABLE).open(encoding="utf-8", newline="") as file:
+        return [
+            {name: float(cell) for name, cell in row.items() if cell}
+            for row in csv.DictReader(file)
+        ]
+
+
+def test_tensorboard_shows_what_the_table_says(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    def stopped(done: int, total: int) -> None:
+        if done == 7:
+            raise KeyboardInterrupt
+
+    config = recipe(tensorboard=True)
+    assert config.identity == recipe().identity, "it changes no weight"
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path, advance=stopped)
+    run(config, tmp_path)
+    shown: dict[str, dict[int, float]] = {}
+    for path in sorted((tmp_path / BOARD).iterdir()):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                number = value.tensor.float_val[0]
+                shown.setdefault(value.tag, {})[event.step] = number
+    written = table(tmp_path)
+    for tag, column in (("loss/training", "loss"), ("validation F1", "validation_f1")):
+        expected = {int(row["step"]): row[column] for row in written if column in row}
+        assert shown[tag] == pytest.approx(expected, rel=1e-6), tag
+        assert expected
+
+
+def test_a_recipe_that_wants_tensorboard_says_so_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(RequestError, match="TensorBoard, which is not installed") as wrong:
+        run(recipe(tensorboard=True), tmp_path)
+    assert "coslide[tensorboard]" in wrong.value.remedy
+
+
 def test_it_learns_a_rule_and_leaves_a_picture(tmp_path: Path) -> None:
     trained = run(recipe(steps=60, loss={"dice": 1, "bce": 1}, normalisation="zscore"), tmp_path)
     records = curves.read(tmp_path)
@@ -126,6 +173,9 @@ def test_cut_off_and_started_again_it_ends_the_same(tmp_path: Path, optimiser: s
     ):
         assert torch.equal(a, b), name
     assert curves.read(tmp_path / "whole") == curves.read(tmp_path / "cut")
+    whole_table = (tmp_path / "whole" / curves.TABLE).read_text()
+    assert whole_table == (tmp_path / "cut" / curves.TABLE).read_text()
+    assert table(tmp_path / "cut") == curves.read(tmp_path / "cut")
     steps = []
     run(config, tmp_path / "cut", advance=lambda done, total: steps.append(done))
     assert steps == []  # finished: nothing is done again

@@ -74,10 +74,15 @@ from flows.cli import answer
 @click.option(
     "--share", type=float, help="Share of the training chips that are used, above 0 up to 1."
 )
+@click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write event files for TensorBoard too; needs coslide[tensorboard].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(config: Path | None, kit: str | None, as_json: bool, **options: Any) -> None:
-    """Train the checkpoint that the recipe CONFIG describes, or with --kit those of several events;
-    an interrupted training goes on.
+    """Train the checkpoint that the recipe CONFIG describes (a YAML file, or the name of a shipped
+    one such as `first`), or with --kit those of several events; an interrupted training goes on.
     """
     of_kit = {name: options.pop(name) for name in _OF_KIT}
     if (config is None) == (kit is None):
@@ -145,4 +150,4 @@ def words(result: dict[str, Any]) -> str:
             f"  {score['test_set']}{kind}: F1 {values.get('f1', float('nan')):.3f}, IoU "
             f"{values.get('iou', float('nan')):.3f}"
         )
-    return "\n".join([*lines, f"  {result['folder']}"])
+    return "\n".join([*lines, f"  {result['folder']}", f"  {result['curves']}"])

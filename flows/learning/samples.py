@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pydantic import ValidationError
 
+from configs.area import Area
 from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.factors import FactorsConfig
 from configs.records import IGNORED, ObservationClass
-from configs.run import RunConfig
+from configs.run import RunConfig, SourceConfig
 from configs.sampling import (
     PatchesConfig,
     SamplingConfig,
@@ -100,7 +101,8 @@ def make_samples(path: Path, out: Path) -> SampleSet:
 
 
 def run_of(config: SamplingConfig, folder: Path) -> RunConfig:
-    """Return the run whose imagery a sampling configuration (in `folder`) asks for.
+    """Return the run whose imagery a sampling configuration (in `folder`) asks for; all that the
+    rasters of an archive show, where it names no area.
 
     Raises:
         RequestError: it names no imagery, or what a run cannot be.
@@ -109,7 +111,25 @@ def run_of(config: SamplingConfig, folder: Path) -> RunConfig:
         raise RequestError(
             f"samples `{config.name}` name no imagery", "Give `run` and `truth`, or `patches`."
         )
-    return resolve(make_request(radius_km=config.radius_km), _placed(config.run, folder))
+    preset = _placed(config.run.model_dump(exclude_unset=True), folder)
+    if config.radius_km is None and "area" not in preset:
+        preset |= _shown_by(preset["source"])
+    return resolve(make_request(radius_km=config.radius_km), preset)
+
+
+def _shown_by(source: dict[str, Any]) -> dict[str, Any]:
+    """Return as `area` what the rasters of an archive show; nothing of another source."""
+    if source["kind"] != "archive":
+        return {}
+    extent = make_source(_source_of(source)).extent()
+    return {"area": Area(extent, "extent of the rasters").as_plain()} if extent else {}
+
+
+def _source_of(source: dict[str, Any]) -> SourceConfig:
+    try:
+        return SourceConfig.model_validate(source)
+    except ValidationError as error:
+        raise as_request_error(error, "run.source") from error
 
 
 def plan_of(config: SamplingConfig, run: RunConfig, source: Source) -> Plan:

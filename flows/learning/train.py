@@ -16,13 +16,13 @@ from configs.bands import RADAR, parse_band
 from configs.checkpoint import TrainingDomain
 from configs.errors import RequestError
 from configs.records import Level, Requires
-from configs.training import SampleLayout, Splits, TrainingConfig, read_training
+from configs.training import SampleLayout, Splits, TrainingConfig, read_training, recipe_file
 from flows.learning.adapting import Adapting
 from flows.learning.confidence import judged, promised
 from flows.learning.evaluate_cards import probability_of, scores
 from flows.run.journal import Step, plain, progress
 from models.registry import Checkpoint
-from models.training import loop, state
+from models.training import curves, loop, state
 from models.training.finetune import Start
 from models.training.write_card import Facts, write_card, write_checkpoint
 from tiles.augment import Augment
@@ -66,6 +66,8 @@ class Overrides:
     """Fine-tune this checkpoint."""
     share: float | None = None
     """Share of the training chips that are used."""
+    tensorboard: bool = False
+    """Write event files for TensorBoard, whatever the recipe says."""
 
 
 def train(
@@ -79,7 +81,7 @@ def train(
     Raises:
         RequestError: a recipe or a sample set that cannot be used, or the checkpoint exists.
     """
-    recipe, cards = Path(path), Path(out or "cards")
+    recipe, cards = recipe_file(path), Path(out or "cards")
     config = read_training(recipe).anchored(recipe.parent)
     config = config.quickened() if overrides.quick else config
     folders = sample_folders(config, overrides, recipe.parent)
@@ -93,10 +95,16 @@ def train(
         "status": "ok",
         "checkpoint": card.name,
         "folder": str(found.folder),
+        "curves": str(working_folder(config, cards) / curves.TABLE),
         "threshold": card.threshold,
         "validation_f1": card.validation_f1,
         "scores": [score.model_dump(mode="json") for score in card.scores],
     }
+
+
+def working_folder(config: TrainingConfig, cards: Path) -> Path:
+    """Return where a training keeps its state and its curves, beside its checkpoint."""
+    return cards / f".{config.name}.training"
 
 
 def sample_folders(config: TrainingConfig, overrides: Overrides, folder: Path) -> list[Path]:
@@ -123,6 +131,8 @@ def with_overrides(
             changes[field] = value
     if overrides.steps is not None:
         changes["epochs"] = None
+    if overrides.tensorboard:
+        changes["tensorboard"] = True
     if not 0 < changes.get("share", 1) <= 1 or changes.get("steps", 1) < 1:
         raise RequestError(
             "--share must be above 0 and at most 1, --steps at least 1", "Correct the option."
@@ -179,7 +189,7 @@ def train_card(
             chips,
             validation,
             bands,
-            out / f".{config.name}.training",
+            working_folder(config, out),
             augment=_augment(config, sets),
             normalisation=adapting.fitted(chips, bands),
             start=Start(parent.card, parent.load("cpu").module.state_dict()) if parent else None,
@@ -201,7 +211,7 @@ def train_card(
         promise = promise.model_copy(update={"measured_on": ", ".join(names)})
     card = found.card.model_copy(update={"confidence": promise})
     write_card(folder, card)
-    state.forget(out / f".{config.name}.training")
+    state.forget(working_folder(config, out))
     return Checkpoint(folder, card)
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from configs.bands import BANDS, DERIVED, RADAR, When
-from configs.complaints import as_request_error
+from configs.complaints import read_model
 from configs.errors import RequestError
 from configs.event import Event, Frozen, Moment, Windows
 from configs.factors import FactorsConfig
-from configs.files import format_of, read_yaml
+from configs.files import format_of
 from configs.records import Level
 from gee.resample import Method
 
@@ -202,7 +202,7 @@ def read_manifest(where: Path, folder: Path | None = None) -> tuple[Manifest, Pa
         folder: overrides the manifest's own `folder`.
 
     Raises:
-        RequestError: missing, malformed (the field is named), or of a newer format.
+        RequestError: missing, malformed (field and line are named), or of a newer format.
     """
     path = where / MANIFEST if where.is_dir() else where
     if not path.is_file():
@@ -210,11 +210,7 @@ def read_manifest(where: Path, folder: Path | None = None) -> tuple[Manifest, Pa
             f"--source: there is no archive at {where}",
             f"Give a folder with {MANIFEST}, or the manifest itself.",
         )
-    content = read_yaml(path, "archive")
-    try:
-        manifest = Manifest.model_validate(content)
-    except ValidationError as error:
-        raise as_request_error(error, str(path), model=Manifest) from error
+    manifest = read_model(path, "archive", Manifest)
     root = folder or (path.parent / manifest.folder if manifest.folder else path.parent)
     if not root.is_dir():
         raise RequestError(

@@ -1,15 +1,23 @@
-"""The course of a training: one JSON line per step or validation, and a picture of it."""
+"""The course of a training: a line per step and per validation, as JSON and as CSV, and a picture
+of it.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from configs.files import replacing, write_text
 
 CURVES = "curves.jsonl"
+TABLE = "curves.csv"
+COLUMNS = ("step", "loss", "learning_rate", "validation_loss", "validation_f1", "threshold")
+"""Of the table; a step has the first three, a validation (once a pass over the chips) the others.
+"""
 PICTURE = "curves.png"
 
 
@@ -29,12 +37,26 @@ def rewind(folder: Path, step: int) -> None:
     """Drop what was recorded after the state on disk: those steps are done again."""
     kept = [record for record in read(folder) if record["step"] <= step]
     write_text(folder / CURVES, "".join(_line(record) for record in kept))
+    write_text(folder / TABLE, ",".join(COLUMNS) + "\n" + _rows(kept))
 
 
 def append(folder: Path, records: list[dict[str, Any]]) -> None:
-    """Add records; NaN is written as null, which JSON can hold."""
+    """Add records; NaN is written as null, which JSON can hold, and as nothing in the table."""
     with (folder / CURVES).open("a", encoding="utf-8") as file:
         file.writelines(_line(record) for record in records)
+    with (folder / TABLE).open("a", encoding="utf-8") as file:
+        file.write(_rows(records))
+
+
+def _rows(records: list[dict[str, Any]]) -> str:
+    text = StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writerows({name: _shown(record.get(name)) for name in COLUMNS} for record in records)
+    return text.getvalue()
+
+
+def _shown(value: float | None) -> float | str:
+    return "" if value is None or not math.isfinite(value) else value
 
 
 def _line(record: dict[str, Any]) -> str:

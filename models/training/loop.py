@@ -34,6 +34,7 @@ from models.inference.predict import (
 from models.metrics import Sweep
 from models.training import curves, state
 from models.training.batches import Augment, Batches, Chips, Order, arrays, stacked, with_landslides
+from models.training.board import Board
 from models.training.finetune import Start, freeze
 from models.training.losses import Objective, Sums
 from models.training.state import Progress
@@ -128,6 +129,8 @@ def train(
             if (step + 1) % config.save_every == 0 or step + 1 == total:
                 loop.save()
             advance(step + 1, total)
+        if loop.board is not None:
+            loop.board.close()
         curves.draw(folder, config.name)
         return Trained(
             config,
@@ -216,6 +219,7 @@ class _Loop:
     since: float
     frozen: tuple[nn.Module, ...] = ()
     """Layers that stay in evaluation mode."""
+    board: Board | None = None
 
     @classmethod
     def begin(
@@ -266,6 +270,7 @@ class _Loop:
         if found is not None:
             loop._restore(*found)
         curves.rewind(folder, loop.progress.step)
+        loop.board = Board(folder, loop.progress.step) if config.tensorboard else None
         return loop
 
     def learn(self, x: Tensor, y: Tensor, rate: float) -> None:
@@ -354,6 +359,8 @@ class _Loop:
         )
         self.since = now
         curves.append(self.folder, self.records)
+        if self.board is not None:
+            self.board.add(self.records)
         self.records = []
         generators = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
