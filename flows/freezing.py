@@ -48,10 +48,15 @@ def freeze_run(where: Path, folder: Path) -> Frozen:
             exists.
         CoslideError: whatever the source raises.
     """
-    if where.is_file():
-        run, layout, stack = resolve(make_request(), read_yaml(where, "run")), None, None
+    layout = None if where.is_file() else _layout(where)
+    with workspace.reading(layout):
+        return _freeze(where, layout, folder)
+
+
+def _freeze(where: Path, layout: RunLayout | None, folder: Path) -> Frozen:
+    if layout is None:
+        run, stack = resolve(make_request(), read_yaml(where, "run")), None
     else:
-        layout = _layout(where)
         run, stack = read_run(layout.config), _stack(layout)
     if run.source.kind == "simulated":
         raise RequestError(
