@@ -4,10 +4,11 @@ checkpoint lives in code.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from configs.bands import RADAR, parse_band
 from configs.complaints import read_model
@@ -20,13 +21,25 @@ REFERENCE = "reference.safetensors"
 CARD = "card.yaml"
 
 
-class BandStatistics(Frozen):
+class _Numbers(Frozen):
+    """A record of numbers, all of them finite."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class BandStatistics(_Numbers):
     """Statistics of a band over the observed training pixels, in the band's unit."""
 
     minimum: float
     maximum: float
     mean: float
-    std: float
+    std: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _possible(self) -> BandStatistics:
+        if self.minimum > self.maximum:
+            raise ValueError("`minimum` lies above `maximum`")
+        return self
 
 
 Adapt = Literal["card", "scene", "match"]
@@ -37,18 +50,25 @@ reference's distribution.
 """
 
 
-class BandTarget(Frozen):
+class BandTarget(_Numbers):
     """What a band's values look like in the card's reference sample, in the band's unit: where a
     scene's are moved to.
     """
 
     mean: float
-    std: float
+    std: float = Field(ge=0)
     quantiles: tuple[float, ...] = Field(min_length=2)
     """Ascending, at the shares of `models.inference.adaptation.SHARES`."""
 
+    @field_validator("quantiles")
+    @classmethod
+    def _ascending(cls, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+        if any(a > b for a, b in pairwise(quantiles)):
+            raise ValueError("must ascend")
+        return quantiles
 
-class Normalisation(Frozen):
+
+class Normalisation(_Numbers):
     """How physical values become network inputs; unobserved pixels become `fill` afterwards.
 
     minmax: (x - minimum) / (maximum - minimum), as Yang et al. 2024 §II-D. zscore: (x - mean) /
@@ -71,6 +91,13 @@ class Normalisation(Frozen):
             raise ValueError("`toward` goes with `adapt: scene` or `match`, and only with them")
         return self
 
+    @model_validator(mode="after")
+    def _spread(self) -> Normalisation:
+        for name, band in self.statistics.items():
+            if band.std == 0 and band.minimum < band.maximum:
+                raise ValueError(f"the `std` of {name}, which varies, must be above 0")
+        return self
+
 
 class CardTiles(Frozen):
     """How the card is run over a scene."""
@@ -85,12 +112,12 @@ class CardTiles(Frozen):
     """Average the prediction with those of the flipped tile (test-time augmentation)."""
 
 
-class Calibration(Frozen):
+class Calibration(_Numbers):
     """Monotone map from network score to probability, fitted on held-out data."""
 
     method: Literal["none", "temperature", "platt", "isotonic"] = "none"
-    scale: float = 1.0
-    """p = sigmoid(scale * logit + shift)."""
+    scale: float = Field(default=1.0, gt=0)
+    """p = sigmoid(scale * logit + shift); above 0, so that a higher score is never less likely."""
     shift: float = 0.0
     fitted_on: str = ""
     points: tuple[tuple[float, float], ...] = ()
@@ -102,10 +129,14 @@ class Calibration(Frozen):
     def _complete(self) -> Calibration:
         if (self.method == "isotonic") != (len(self.points) > 1):
             raise ValueError("`points`, two or more, go with method `isotonic`, and only with it")
+        if any(a[0] >= b[0] or a[1] > b[1] for a, b in pairwise(self.points)):
+            raise ValueError("`points` must ascend: a higher score is never less likely")
+        if not all(0 <= probability <= 1 for _, probability in self.points):
+            raise ValueError("the probabilities of `points` must lie in 0..1")
         return self
 
 
-class TrainingDomain(Frozen):
+class TrainingDomain(_Numbers):
     """One event's share of the training samples."""
 
     name: str
@@ -122,7 +153,7 @@ class TrainingDomain(Frozen):
         return f"{self.event or self.name}{' (simulated)' if self.simulated else ''}"
 
 
-class Confidence(Frozen):
+class Confidence(_Numbers):
     """What high and medium promise of a checkpoint's landslides, measured on ground held out of its
     training.
     """
@@ -136,6 +167,14 @@ class Confidence(Frozen):
     right: dict[str, float]
     """Share of them that was right: at least a quarter on traced ground."""
     measured_on: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Confidence:
+        if self.high is not None and self.medium is not None and self.medium > self.high:
+            raise ValueError("`medium` lies above `high`")
+        if not all(0 <= share <= 1 for share in self.right.values()):
+            raise ValueError("the shares of `right` must lie in 0..1")
+        return self
 
 
 class Score(Frozen):
@@ -151,7 +190,11 @@ class CheckpointCard(Frozen):
     """A checkpoint's card, ``cards/NAME/card.yaml``."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
     )
 
     format: str = format_of("card")

@@ -21,9 +21,11 @@ _MOST = 12
 """Complaints in one message; who has more has given another file."""
 _MANY: Final = (list, tuple, dict, Mapping)
 """Kinds of fields that hold several of something, by number or by name."""
+_MOMENT: Final = "a day, YYYY-MM-DD, or a moment, YYYY-MM-DDTHH:MM (UTC, unless it names its zone)"
 _FORMS: Final = {
     "bounds": "four numbers W,S,E,N in degrees, e.g. 141.8,42.6,142.1,42.9",
-    "date": "a day, YYYY-MM-DD",
+    "as_of": _MOMENT,
+    "date": _MOMENT,
     "engine": "plain, dask://local, dask://local?workers=N or dask://HOST:PORT",
     "feed": "an https:// address",
     "host": "a host name",

@@ -51,9 +51,9 @@ def content(path: Path) -> str:
     else:
         files = [path, *_companions(path)]
     if len(files) == 1:
-        return _checksum(files[0])
+        return checksum(files[0])
     names = path if path.is_dir() else path.parent
-    parts = [f"{each.relative_to(names).as_posix()} {_checksum(each)}" for each in files]
+    parts = [f"{each.relative_to(names).as_posix()} {checksum(each)}" for each in files]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -70,7 +70,8 @@ def _companions(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def _checksum(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal, remembered as long as the file is the same."""
     stamp = _Stamp.of(path)
     key = str(path.absolute()), stamp
     if key not in _remembered:

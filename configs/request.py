@@ -11,7 +11,11 @@ from pydantic import Field
 
 from configs.event import NAME_PATTERN, USGS_ID, Frozen
 
-DAY = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?Z?)?$"
+DAY = (
+    r"^\d{4}-\d{2}-\d{2}"
+    r"([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+)
+"""A day, or a moment as catalogues and people write it; a zone counts, without one it is UTC."""
 _RANGE = r"^\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}$"
 _BOUNDS = r"^-?\d+(\.\d+)?(,-?\d+(\.\d+)?){3}$"
 
@@ -39,7 +43,7 @@ class Request(Frozen):
     longitude: float | None = Field(default=None, title="Longitude", ge=-180, le=180)
     """Epicentre, degrees east."""
     date: str | None = Field(default=None, title="Date (UTC)", pattern=DAY)
-    """Origin time, YYYY-MM-DD or YYYY-MM-DDTHH:MM, UTC."""
+    """Origin time, YYYY-MM-DD or YYYY-MM-DDTHH:MM, UTC unless a zone is written."""
     magnitude: float | None = Field(default=None, title="Magnitude", ge=3, le=10)
     """Moment magnitude; sets the area where neither radius nor bounds do."""
     radius_km: float | None = Field(default=None, title="Radius (km)", gt=0, le=500)

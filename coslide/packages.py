@@ -4,6 +4,7 @@ people's often are, and whichever comes first on the path is imported.
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +42,17 @@ def check_packages() -> None:
         )
 
 
+def _refused(words: str, as_json: bool) -> int:
+    """Return the exit code of a request that is wrong, after telling it (contract)."""
+    message, _, remedy = words.partition(". ")
+    body = {"status": "error", "code": 2, "error": "request", "message": message, "remedy": remedy}
+    if as_json:
+        sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
+    else:
+        sys.stderr.write(f"coslide: {words}\n")
+    return 2
+
+
 def main() -> None:
     """Run the command line (`coslide`): first of all, make sure that it is ours."""
     try:
@@ -50,8 +62,7 @@ def main() -> None:
         sys.stderr.write(f"coslide: {_not_installed(error)}\n")
         raise SystemExit(2) from None
     except ImportError as error:
-        sys.stderr.write(f"coslide: {error}\n")
-        raise SystemExit(2) from None
+        sys.exit(_refused(str(error), "--json" in sys.argv))
     command_line()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from configs.errors import CoslideError, MachineError, from_os_error
+from configs.errors import CoslideError, as_ours
 from configs.spelling import meant
 
 VERBS = {
@@ -34,7 +34,7 @@ VERBS = {
     "study": "Find out which checkpoint to trust where: leave one domain out.",
     "rank": "Rank the checkpoints for a scene.",
     "cards": "List the checkpoints there are.",
-    "verify": "Check the checksums of revisions and checkpoints.",
+    "verify": "Check the checksums of revisions, checkpoints, archives and sample sets.",
     "freeze": "Turn a run's imagery into an archive that replays it offline.",
     "doctor": "Tell what is missing on this machine and how to mend it.",
     "serve": "Register the deployments with a Prefect server and serve them.",
@@ -136,7 +136,12 @@ def answer(content: dict[str, Any], as_json: bool, words: str) -> None:
     """Print the answer of a verb: one JSON object, or words for people."""
     if as_json:
         words = json.dumps(_known(content), ensure_ascii=False, default=str, allow_nan=False)
-    click.echo(words)
+    click.echo(writable(words))
+
+
+def writable(words: str) -> str:
+    """Return words as any output can take them: arguments and feeds may hold what is no text."""
+    return words.encode("utf-8", "replace").decode("utf-8")
 
 
 def _known(value: Any) -> Any:
@@ -157,34 +162,21 @@ def _fail(error: CoslideError, as_json: bool) -> int:
             "message": error.message,
             "remedy": error.remedy,
         }
-        click.echo(json.dumps(body, ensure_ascii=False))
+        click.echo(writable(json.dumps(body, ensure_ascii=False)))
     else:
-        click.echo(f"coslide: {error}", err=True)
+        click.echo(writable(f"coslide: {error}"), err=True)
     return error.code
 
 
 def _as_ours(error: Exception) -> CoslideError:
-    """Return any failure as one of our family; what nobody foresaw is a defect of ours."""
-    if isinstance(error, CoslideError):
-        return error
+    """Return any failure as one of our family, click's too."""
     if isinstance(error, click.ClickException):
         wrong = CoslideError(error.format_message(), "See --help.")
         wrong.code, wrong.kind = 2, "request"  # type: ignore[misc]
         return wrong
-    if isinstance(error, MemoryError):
-        return from_os_error(error)
-    if isinstance(error, OSError) and error.errno is not None:
-        return from_os_error(error)
-    if "out of memory" in str(error).lower() or "No space left on device" in str(error):
-        return MachineError(
-            str(error).splitlines()[0], "Free memory or disk space and give the same command again."
-        )
-    if os.environ.get("COSLIDE_TRACEBACK"):
+    if not isinstance(error, CoslideError) and os.environ.get("COSLIDE_TRACEBACK"):
         traceback.print_exc()
-    return CoslideError(
-        f"a defect of coslide: {type(error).__name__}: {error}",
-        "Please report it with the output of the same command under COSLIDE_TRACEBACK=1.",
-    )
+    return as_ours(error)
 
 
 def _failed(error: Exception, as_json: bool) -> int:
@@ -195,7 +187,7 @@ def _failed(error: Exception, as_json: bool) -> int:
     try:
         return _fail(ours, as_json)
     except OSError:
-        click.echo(f"coslide: {ours}", err=True)
+        click.echo(writable(f"coslide: {ours}"), err=True)
         return ours.code
 
 

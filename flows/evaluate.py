@@ -27,6 +27,7 @@ from configs.run import RunConfig, read_run
 from configs.vectors import Layer
 from flows.run.journal import Step, plain
 from inventory.compare import compare_boundaries, compare_landslides, compare_pixels
+from inventory.formats import stac
 from inventory.formats.geopackage import read_inventory
 from inventory.outline.words import words_of
 from inventory.report.charts import sizes_compared
@@ -92,6 +93,7 @@ def _evaluate_one(
             f"{folder} is no revision: it has no landslides.tif",
             "Name a folder like runs/EVENT/r001.",
         )
+    _check_whole(folder)
     run = read_run(layout.config)
     predicted, geobox = _read_mask(folder / "landslides.tif")
     truth, landslides = _truth_of(run, geobox, reference, extent, ignore)
@@ -124,6 +126,21 @@ def _evaluate_one(
     if chart is not None:
         write_text(target / "size-frequency.svg", str(chart) + "\n")
     return {**scores, "files": str(target)}
+
+
+def _check_whole(folder: Path) -> None:
+    """Refuse to score what is not what was published; a GeoPackage that was edited is said.
+
+    Raises:
+        RequestError: a file that is scored, or the run's own, was changed.
+    """
+    for fault in stac.faults(folder):
+        if fault.startswith(("landslides.tif ", "run.yaml ")):
+            raise RequestError(
+                f"{folder}: {fault} since it was published",
+                "Restore it from a copy, or map the event again.",
+            )
+        logger.warning("%s: %s since it was published", folder, fault)
 
 
 def _finite(value: Any) -> Any:

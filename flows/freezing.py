@@ -51,16 +51,21 @@ def freeze_run(where: Path, folder: Path, settings: Sequence[str] = ()) -> Froze
             exists.
         CoslideError: whatever the source raises.
     """
-    if where.is_file():
-        content = overlaid(read_yaml(where, "run"), settings)
-        run, layout, stack = resolve(make_request(), content), None, None
-    elif settings:
+    layout = None if where.is_file() else _layout(where)
+    if layout is not None and settings:
         raise RequestError(
             "--set goes with a run file only: a run that was made stays as it is",
             "Give its run.yaml, which is pulled anew.",
         )
+    with workspace.reading(layout):
+        return _freeze(where, layout, folder, settings)
+
+
+def _freeze(where: Path, layout: RunLayout | None, folder: Path, settings: Sequence[str]) -> Frozen:
+    if layout is None:
+        content = overlaid(read_yaml(where, "run"), settings)
+        run, stack = resolve(make_request(), content), None
     else:
-        layout = _layout(where)
         run, stack = read_run(layout.config), _stack(layout)
     if run.source.kind == "simulated":
         raise RequestError(

@@ -155,7 +155,8 @@ def publish(
         plan = replace(mapped.plan, scenes=(*mapped.plan.scenes, *kept))
         about = _about(run, source, cards, plan, choice, number)
         unknown = cannot_know(run, cards, choice, stack, observed)
-        warnings = (*about.warnings, *observed.warnings, *unknown)
+        doubts = reviews.doubts(event.revision(number - 1)) if earlier else []
+        warnings = (*about.warnings, *observed.warnings, *unknown, *doubts)
         promise = None if choice.members else cards.by_name(choice.card).card.confidence
         about = replace(about, warnings=warnings, beside=mapped.beside, promise=promise)
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)

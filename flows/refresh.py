@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.complaints import checked
-from configs.errors import CoslideError, NothingNewError, NothingToSeeError, RequestError
+from configs.errors import CoslideError, NothingNewError, NothingToSeeError, RequestError, as_ours
 from configs.layout import EventFolder
 from configs.overrides import overlaid, sections
 from configs.records import Scene
@@ -306,16 +306,14 @@ def _one(event: EventFolder, now: datetime, step: Step, run_it: Run) -> dict[str
         answer = refresh(event.folder, as_of=now, step=step, run_it=run_it)
     except workspace.BusyError as error:
         return row | {"action": "busy", "reason": error.message}
-    except CoslideError as error:
-        logger.error("%s: %s", event.folder.name, error)
-        return row | {
-            "action": "failed",
-            "reason": str(error).replace("\n", " "),
-            "code": error.code,
-        }
-    except Exception as error:  # a defect that one event shows must not keep the others waiting
-        logger.exception("%s", event.folder.name)
-        return row | {"action": "failed", "reason": f"{type(error).__name__}: {error}", "code": 1}
+    except Exception as error:  # whatever one event shows must not keep the others waiting
+        ours = as_ours(error)
+        if ours.code == 1:
+            logger.exception("%s", event.folder.name)
+        else:
+            logger.error("%s: %s", event.folder.name, ours)
+        reason = str(ours).replace("\n", " ")
+        return row | {"action": "failed", "reason": reason, "code": ours.code}
     kept = (
         "action",
         "reason",

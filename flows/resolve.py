@@ -234,7 +234,7 @@ def _area(
     if event.shakemap_url:
         try:
             return _shakemap_area(event.shakemap_url, look, hosts), warnings
-        except SourceError as error:
+        except (SourceError, RequestError) as error:
             warnings.append(
                 f"the event's ShakeMap could not be had ({error.message}); a circle by "
                 "magnitude is used"

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from configs.errors import NothingToSeeError, RequestError
+from configs.errors import NothingToSeeError, RequestError, machine_fault
 from configs.run import RunConfig
 from flows import steps
 from flows.events import reviews
@@ -46,8 +46,9 @@ def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str
                 seconds = {name: cost["seconds"] for name, cost in costs().items()}
         except reviews.ReviewError:
             raise  # edited meanwhile: what is mapped is kept
-        except (RequestError, NothingToSeeError):
-            workspace.abandon(event, layout)
+        except (RequestError, NothingToSeeError) as error:
+            if machine_fault(error) is None:
+                workspace.abandon(event, layout)
             raise
     return {
         "status": "ok",

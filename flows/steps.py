@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from configs.area import Area, around
 from configs.bands import When, parse_band
-from configs.errors import NothingNewError, NothingToSeeError
+from configs.errors import CoslideError, NothingNewError, NothingToSeeError
 from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig, SourceConfig
@@ -241,7 +241,7 @@ def pull(
     """
     cluster = engine.current()
     fill = by_workers(cluster, _source_config(run)) if cluster else fill_blocks
-    with progress("pulling imagery") as advance:
+    with progress("pulling imagery") as advance, workspace.reading(_latest(event)):
         stack = assemble(
             source,
             plan,
@@ -269,21 +269,27 @@ def pull(
     return stack
 
 
+def _latest(event: EventFolder) -> RunLayout | None:
+    """Return an event's latest revision, None where there is none."""
+    revisions = event.revisions()
+    return revisions[max(revisions)] if revisions else None
+
+
 def _earlier_stack(event: EventFolder) -> Stack | None:
     """Return the stack of an event's latest revision, None where there is none (any more), or where
     its pixels are not those that were written: they are pulled again.
     """
-    latest = max(event.revisions().items(), default=None)
-    if latest is None or not latest[1].stack.exists():
+    layout = _latest(event)
+    if layout is None or not layout.stack.exists():
         return None
-    stack = Stack(latest[1].stack)
     try:
-        whole = stack.attributes.get("complete") and not damaged(latest[1].stack)
-    except (OSError, ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        logger.warning("the stack of revision %d is damaged: nothing of it is kept", latest[0])
-    return stack if whole else None
+        stack = Stack(layout.stack)
+        if stack.attributes.get("complete") and not damaged(layout.stack):
+            return stack
+    except (OSError, ValueError, KeyError, TypeError, CoslideError) as error:
+        logger.info("%s: %s", layout.stack, error)
+    logger.warning("the stack of %s is damaged: nothing of it is kept", layout.folder.name)
+    return None
 
 
 def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -> Choice:

@@ -1,20 +1,23 @@
-"""Whether revisions and checkpoints are still what was written: every checksum there is, read
-again.
+"""Whether revisions, checkpoints, archives and sample sets are still what was written: every
+checksum there is, read again.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs import checksums
 from configs.checkpoint import REFERENCE, WEIGHTS, read_card
 from configs.errors import RequestError
 from configs.files import sha256
 from configs.layout import EventFolder
 from gee.store import damaged
+from inventory.formats import stac
 
 _ITEM = "item.json"
+_CARRYING = ("archive.yaml", "samples.yaml")
+"""What says that a folder is an archive or a sample set."""
 
 
 @dataclass(frozen=True)
@@ -29,41 +32,44 @@ class Verified:
 
 
 def verify(path: Path) -> list[Verified]:
-    """Return what became of a revision, of each revision of an event's folder, or of a checkpoint.
+    """Return what became of a revision, of each revision of an event's folder, of a checkpoint, an
+    archive or a sample set.
 
     Raises:
-        RequestError: there is nothing at `path` that carries checksums.
+        RequestError: there is nothing at `path` that carries checksums, or they are damaged.
     """
     if (path / _ITEM).is_file():
         return [_revision(path)]
     if (path / "card.yaml").is_file():
         return [_checkpoint(path)]
+    if any((path / name).is_file() for name in (checksums.CHECKSUMS, *_CARRYING)):
+        return [_folder(path)]
     revisions = EventFolder(path).revisions() if path.is_dir() else {}
     if not revisions:
         raise RequestError(
-            f"{path} holds no revision and no checkpoint",
-            "Name an event's folder, one of its revisions, or a checkpoint's folder.",
+            f"{path} holds nothing that carries checksums",
+            "Name an event's folder, one of its revisions, or the folder of a checkpoint, an "
+            "archive or a sample set.",
         )
     return [_revision(layout.folder) for _, layout in sorted(revisions.items())]
 
 
 def _revision(folder: Path) -> Verified:
-    try:
-        assets = json.loads((folder / _ITEM).read_text(encoding="utf-8"))["assets"]
-        sums = {name: str(asset["file:checksum"]) for name, asset in assets.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return Verified(folder, 0, (f"{_ITEM} is lost or damaged",))
-    faults = []
-    for name, checksum in sorted(sums.items()):
-        file = folder / Path(name).name
-        if not file.is_file():
-            faults.append(f"{name} is lost")
-        elif not checksum.endswith(sha256(file)):
-            faults.append(f"{name} was changed")
+    faults = stac.faults(folder)
     stack = folder / "stack" / "stack.zarr"
     if stack.exists():
         faults += _stack(stack)
-    return Verified(folder, len(sums) + stack.exists(), tuple(faults))
+    return Verified(folder, len(stac.checksums(folder) or ()) + stack.exists(), tuple(faults))
+
+
+def _folder(folder: Path) -> Verified:
+    sums = checksums.read_checksums(folder)
+    if not sums:
+        raise RequestError(
+            f"{folder} carries no checksums: nobody can tell whether it is as it was made",
+            "Archives that `coslide freeze` makes and sample sets carry them.",
+        )
+    return Verified(folder, len(sums), tuple(checksums.faults(folder)))
 
 
 def _stack(path: Path) -> list[str]:

@@ -95,7 +95,7 @@ def parse_event(content: bytes, where: str) -> Event:
         )
         return Event(
             name=identity,
-            title=str(properties.get("title") or properties.get("place") or ""),
+            title=plain_text(properties.get("title") or properties.get("place") or ""),
             time=EPOCH + timedelta(milliseconds=float(properties["time"])),
             longitude=_within(float(place[0])),
             latitude=float(place[1]),
@@ -110,6 +110,13 @@ def parse_event(content: bytes, where: str) -> Event:
             f"--usgs: {where} is not one event's detail ({what} missing or wrong)",
             "Give one event's detail GeoJSON.",
         ) from error
+
+
+def plain_text(value: object) -> str:
+    """Return a word of a catalogue as text that any file can hold: half of a character that JSON
+    may carry (a lone surrogate) becomes a question mark.
+    """
+    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def _withdrawn(where: str) -> RequestError:

@@ -19,7 +19,7 @@ from configs.errors import RequestError, SourceError
 from configs.event import USGS_ID, Event
 from configs.stack import EPOCH
 from configs.watch import ALERTS, Alert
-from gee.catalog import parse_event
+from gee.catalog import parse_event, plain_text
 
 LARGEST_FEED_BYTES = 50 * 2**20
 _GONE = ("deleted", "delete")
@@ -133,7 +133,7 @@ def _read_quake(feature: Mapping[str, Any]) -> Quake:
     return Quake(
         id=identity,
         ids=ids,
-        updated=int(properties.get("updated") or properties["time"]),
+        updated=_updated(properties.get("updated"), time),
         time=time,
         latitude=latitude,
         longitude=longitude
@@ -141,11 +141,22 @@ def _read_quake(feature: Mapping[str, Any]) -> Quake:
         else longitude - 360 * (1 if longitude > 0 else -1),
         depth_km=None if depth is None else float(depth),
         magnitude=None if magnitude is None else float(magnitude),
-        title=str(properties.get("title") or properties.get("place") or identity),
-        kind=str(properties.get("type") or "earthquake"),
+        title=plain_text(properties.get("title") or properties.get("place") or identity),
+        kind=plain_text(properties.get("type") or "earthquake"),
         gone=str(properties.get("status") or "").lower() in _GONE,
         pager=_alert(properties.get("alert")),
     )
+
+
+def _updated(value: Any, time: datetime) -> int:
+    """Return a moment of a feed in milliseconds since 1970, that of the earthquake where it is
+    none.
+    """
+    try:
+        moment = EPOCH + timedelta(milliseconds=float(value))
+    except (TypeError, ValueError, OverflowError):
+        moment = time
+    return round((moment - EPOCH) / timedelta(milliseconds=1))
 
 
 def read_detail(content: bytes, where: str) -> Detail:

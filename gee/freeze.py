@@ -23,6 +23,7 @@ from odc.geo.geobox import GeoBox
 
 from configs.area import Area
 from configs.bands import BANDS, When, inputs_of, parse_band
+from configs.checksums import write_checksums
 from configs.errors import RequestError, from_os_error
 from configs.event import Event, Windows
 from configs.files import format_of, replacing
@@ -116,6 +117,7 @@ def freeze(
             }
             text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
             (temporary / MANIFEST).write_text(text, encoding="utf-8")
+            write_checksums(temporary)
         shutil.rmtree(pulled, ignore_errors=True)
     except OSError as error:
         raise from_os_error(error) from error

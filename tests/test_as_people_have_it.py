@@ -15,7 +15,8 @@ from shapely.geometry import Polygon, box
 
 from configs.area import WGS84, from_bounds, from_file
 from configs.errors import RequestError
-from configs.event import Moment
+from configs.event import Moment, parse_moment
+from configs.request import Request
 from configs.run import SourceConfig
 from configs.vectors import Layer, in_crs, layer_name
 
@@ -73,6 +74,25 @@ def test_a_bare_number_is_the_day_it_means() -> None:
     for wrong in (1537401600, 2018, 20181340, 1.5):
         with pytest.raises(ValidationError):
             moment.validate_python(wrong)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2018-09-05T18:08",
+        "2018-09-05 18:08",
+        "2018-09-06T03:08+09:00",
+        "2018-09-06 03:08+0900",
+        "2018-09-05T18:07:59.150Z",
+    ],
+)
+def test_a_moment_is_read_as_catalogues_and_people_write_it(text: str) -> None:
+    moment, has_time = parse_moment(str(Request(date=text, as_of=text).date))
+    assert abs((moment - datetime(2018, 9, 5, 18, 8, tzinfo=UTC)).total_seconds()) < 1
+    assert has_time
+    assert Request(date=text[:10]).date == text[:10]
+    with pytest.raises(ValidationError):
+        Request(date=f"{text} or so")
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

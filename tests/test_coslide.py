@@ -16,6 +16,7 @@ from small_archive import make_archive, make_cards, make_preset
 
 import coslide
 from configs.errors import RequestError
+from coslide import packages
 
 THRESHOLD = 0.4
 """An untrained network's probabilities lie around one half."""
@@ -101,3 +102,17 @@ def test_a_package_of_somebody_else_before_ours_is_named(tmp_path: Path, name: s
         cwd=tmp_path.parent,
     )
     assert json.loads(fine.stdout)["status"] == "ok"
+
+
+def test_strangers_are_told_in_json_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(packages, "strangers", lambda: [("configs", "elsewhere/configs")])
+    for argv, as_json in ((["coslide", "cards", "--json"], True), (["coslide", "cards"], False)):
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as left:
+            packages.main()
+        assert left.value.code == 2
+        said = capsys.readouterr()
+        assert "`configs` in elsewhere/configs" in said.out + said.err
+        assert not as_json or json.loads(said.out)["remedy"].startswith("Start coslide from")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from configs.errors import MachineError, RequestError, from_os_error
+from configs.errors import MachineError, RequestError, SourceError, as_ours, from_os_error
 from configs.files import (
     check_format,
     inside,
@@ -122,3 +123,37 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     sweep(tmp_path)
     assert not torn.exists()
     assert whole.read_text() == "half"
+
+
+def _raised(outer: Exception, cause: Exception | None) -> Exception:
+    try:
+        raise outer from cause
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("outer", "cause", "code"),
+    [
+        (sqlite3.OperationalError("database or disk is full"), None, 5),
+        (RuntimeError("sqlite3_exec failed"), OSError(28, "No space left on device"), 5),
+        (
+            RequestError("x is damaged", "y"),
+            sqlite3.OperationalError("database or disk is full"),
+            5,
+        ),
+        (RuntimeError("write: No space left on device"), None, 5),
+        (OSError(30, "Read-only file system", "x"), None, 5),
+        (RuntimeError("CUDA out of memory"), None, 5),
+        (sqlite3.OperationalError("disk I/O error"), None, 5),
+        (RequestError("x is cut short", "y"), sqlite3.DatabaseError("disk I/O error"), 2),
+        (SourceError("no answer", "y"), ConnectionRefusedError(111, "refused"), 4),
+        (ValueError("x"), None, 1),
+    ],
+)
+def test_the_machine_is_found_behind_any_error(
+    outer: Exception, cause: Exception | None, code: int
+) -> None:
+    ours = as_ours(_raised(outer, cause))
+    assert ours.code == code, ours
+    assert ours.remedy

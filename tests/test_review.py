@@ -14,6 +14,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import pytest
 import rasterio
@@ -381,6 +382,25 @@ def test_the_past_is_never_touched(event: Event) -> None:
 def test_what_cannot_be_meant_is_named(event: Event, edit: Edit, words: str) -> None:
     with pytest.raises(RequestError, match=words):
         read_review(event.edit(edit))
+
+
+def test_all_slips_are_named_at_once(event: Event) -> None:
+    def slips(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        drawn = frame.iloc[[0]].assign(id=None, status="perhaps")
+        frame = status("L00001", "maybe")(shape("L00002", lambda g: shapely.MultiPolygon())(frame))
+        return pd.concat([frame, drawn], ignore_index=True)
+
+    path = event.edit(slips)
+    row = len(gpd.read_file(path, layer="landslides"))
+    with pytest.raises(RequestError) as refused:
+        read_review(path)
+    for words in (
+        "landslide L00001 has status `maybe`",
+        "landslide L00002 has no area",
+        f"landslide in row {row} has status `perhaps`",
+    ):
+        assert words in refused.value.message
+    assert "dismissed" in refused.value.remedy
 
 
 def test_unsaved_and_competing_reviews_are_refused(event: Event) -> None:

@@ -504,3 +504,92 @@ def test_the_shipped_service_file_is_valid() -> None:
 
     service = read_service(Path(configs.__file__).parent / "services" / "service.yaml")
     assert service.watch.rules[0].name == "Japan"
+
+
+ODD: list[Any] = [
+    None,
+    [],
+    {},
+    "",
+    "x",
+    -1,
+    1e308,
+    float("nan"),
+    float("inf"),
+    1e30,
+    10**30,
+    True,
+    "a\ud800b",
+]
+
+
+def _announced(name: str, minutes: int) -> dict[str, Any]:
+    time_ms = int((START - timedelta(minutes=minutes)).timestamp() * 1000)
+    known = {"mag": 6.6, "time": time_ms, "updated": time_ms, "ids": f",{name},", "title": name}
+    words = {"place": "x", "type": "earthquake", "status": "reviewed", "alert": "red"}
+    place = {"type": "Point", "coordinates": [141.9, 42.7, 10.0]}
+    return {"type": "Feature", "id": name, "properties": known | words, "geometry": place}
+
+
+def _owed(tmp_path: Path, listed: list[Any], odd_detail: dict[str, Any] | None = None) -> set[str]:
+    """Return the earthquakes of a feed that a watch owes a run."""
+
+    def ask(url: str, **_: Any) -> bytes:
+        if url.endswith("feed"):
+            return json.dumps({"features": listed}).encode()
+        name = url.rsplit("/", 1)[1]
+        found = _announced(name, 60)
+        return json.dumps(odd_detail if odd_detail and name == "odd1" else found).encode()
+
+    config = WatchConfig(
+        feed="https://x.example/feed",
+        detail="https://x.example/detail/{id}",
+        catalogue="https://x.example/q",
+    )
+    with Book.open(tmp_path / "book.sqlite", pretend=True) as book:
+        preset = SIMULATED | {"out": str(tmp_path)}
+        clock = lambda: START  # noqa: E731
+        watch = Watch(config, book, Ledger(), preset=preset, hosts=(), clock=clock, ask=ask)
+        watch.turn()
+        assert all(row["updated"] for row in book.verdicts())
+        return {run.quake for run in book.runs()}
+
+
+@pytest.mark.parametrize("field", [*_announced("x", 0)["properties"], "id", "geometry"])
+def test_an_odd_earthquake_never_hides_another(tmp_path: Path, field: str) -> None:
+    for value in ODD:
+        for inside_detail in (False, True):
+            odd = _announced("odd1", 60)
+            (odd if field in odd else odd["properties"])[field] = value
+            first = _announced("odd1", 60) if inside_detail else odd
+            listed = [_announced("good1", 90), first, _announced("good2", 30)]
+            owed = _owed(tmp_path, listed, odd if inside_detail else None)
+            assert {"good1", "good2"} <= owed, (field, value, owed)
+
+
+def test_a_launcher_that_breaks_on_one_run_pays_the_others(tmp_path: Path) -> None:
+    """A defect is that run's failure, a full disk is tried again, and the third is made."""
+    ledger = Ledger()
+    config = WatchConfig(feed="https://x/f", detail="https://x/{id}", catalogue="https://x/q")
+
+    def fail(error: Exception) -> Callable[[], Outcome]:
+        def start() -> Outcome:
+            raise error
+
+        return start
+
+    def ask(url: str, **_: Any) -> bytes:
+        listed = [_announced(name, 60) for name in ("one1", "two2", "tri3")]
+        name = url.rsplit("/", 1)[1]
+        return json.dumps({"features": listed} if name == "f" else _announced(name, 60)).encode()
+
+    with Book.open(tmp_path / "book.sqlite") as book:
+        preset = SIMULATED | {"out": str(tmp_path)}
+        clock = lambda: START  # noqa: E731
+        watch = Watch(config, book, ledger, preset=preset, hosts=(), clock=clock, ask=ask)
+        watch.turn(dry=True)
+        keys = [run.key for run in book.runs()]
+        ledger.script[keys[0], 1] = fail(OverflowError("odd"))
+        ledger.script[keys[1], 1] = fail(OSError(28, "No space left on device"))
+        watch._debts.pay(Turn())
+        assert [run.state for run in book.runs()] == ["failed", "waiting", "done"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import pytest
 from configs import area as areas
 from configs.errors import MachineError, RequestError
 from configs.event import Event, default_windows
+from configs.layout import RunLayout
 from configs.run import RunConfig
+from flows import freezing
+from flows import respond as responding
 from flows.run import workspace
 
 EVENT = Event(
@@ -99,3 +103,59 @@ def test_a_file_in_the_way_is_a_request_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(RequestError, match="--out"):
         workspace.open_event(tmp_path / "out", "quake")
+
+
+def test_a_stack_is_not_dropped_under_its_reader(tmp_path: Path) -> None:
+    event = workspace.open_event(tmp_path, "quake")
+
+    def make(number: int) -> None:
+        layout, _ = workspace.begin(event, config())
+        (layout.scratch / "x").write_text("stack")
+        workspace.publish(event, layout, number, "latest")
+
+    make(1)
+    with workspace.reading(event.revision(1)), workspace.reading(event.revision(1)):
+        make(2)
+        assert (event.revision(1).scratch / "x").read_text() == "stack"
+    make(3)
+    assert [layout.scratch.exists() for layout in event.revisions().values()] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_freeze_keeps_the_stack_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = workspace.open_event(tmp_path, "quake")
+    layout, _ = workspace.begin(event, config())
+    (layout.scratch / "x").write_text("stack")
+    workspace.publish(event, layout, 1, "latest")
+    seen: list[bool] = []
+
+    def frozen(where: Path, layout: RunLayout | None, folder: Path) -> None:
+        del where, folder
+        newer, _ = workspace.begin(event, config())
+        workspace.publish(event, newer, 2, "latest")
+        seen.append(layout is not None and layout.scratch.exists())
+
+    monkeypatch.setattr(freezing, "_freeze", frozen)
+    freezing.freeze_run(event.folder, tmp_path / "archive")
+    assert seen == [True]
+
+
+def test_a_request_that_fails_for_a_full_disk_keeps_its_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(cause: Exception | None) -> Callable[..., None]:
+        def story(*_: object) -> None:
+            raise RequestError("cannot be written", "Check it.") from cause
+
+        return story
+
+    run = config().model_copy(update={"out": str(tmp_path)})
+    event = workspace.open_event(tmp_path, "quake")
+    for cause, kept in ((OSError(28, "No space left on device"), True), (None, False)):
+        monkeypatch.setattr(responding, "map_event", fails(cause))
+        with pytest.raises(RequestError):
+            responding.respond(run)
+        assert event.work(run.request_id).config.exists() == kept

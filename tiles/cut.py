@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from configs.bands import parse_band
+from configs.checksums import write_checksums
 from configs.errors import RequestError
 from configs.files import replacing
 from configs.records import IGNORED, Advance, Requires, silent
@@ -115,6 +116,7 @@ def cut(
             **_layout(chipping, splits),
         )
         write_card(folder, card)
+        write_checksums(folder)
     return SampleSet.open(out)
 
 

@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError
 
 from configs.bands import parse_band
 from configs.checkpoint import BandStatistics
+from configs.checksums import check
 from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
@@ -151,10 +152,11 @@ class SampleSet:
         """Return the sample set in a folder.
 
         Raises:
-            RequestError: there is none, or it is malformed or of a newer format.
+            RequestError: there is none, or it is damaged, malformed or of a newer format.
         """
         if not path.is_dir():
             raise RequestError(f"no sample set at {path}", "Cut one with `coslide samples`.")
+        check(path, "the sample set")
         return cls(path)
 
     @property

@@ -7,7 +7,6 @@ GeoPackage all the same is taken up too, with a warning.
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from contextlib import closing
@@ -16,10 +15,14 @@ from pathlib import Path
 from configs.errors import RequestError
 from configs.files import follow_umask, replacing, sha256
 from configs.layout import EventFolder, RunLayout
+from inventory.formats import stac
 from inventory.revisions.reconcile import GEOPACKAGE, Earlier
 from inventory.revisions.review import Review, read_review
 
 logger = logging.getLogger(__name__)
+
+
+MASK = "landslides.tif"
 
 
 class ReviewError(RequestError):
@@ -44,7 +47,10 @@ def begin(event: EventFolder) -> Path:
             f"{event.review} holds edits that no revision has taken up",
             f"Run `coslide refresh {event.folder}` first, or move the file away.",
         )
-    return copy(revisions[max(revisions)].folder / GEOPACKAGE, event.review)
+    latest = revisions[max(revisions)]
+    for doubt in doubts(latest):
+        logger.warning("%s", doubt)
+    return copy(latest.folder / GEOPACKAGE, event.review)
 
 
 def give(event: EventFolder, file: Path) -> Review:
@@ -108,12 +114,20 @@ def _edited(revision: RunLayout) -> bool:
     """Return whether a revision's GeoPackage is not the one that was published; one without a
     checksum counts as edited.
     """
-    package, item = revision.folder / GEOPACKAGE, revision.folder / "item.json"
+    package = revision.folder / GEOPACKAGE
     log = package.with_name(package.name + "-wal")
-    if not item.exists() or (log.exists() and log.stat().st_size > 0):
+    if not package.exists() or (log.exists() and log.stat().st_size > 0):
         return package.exists()
-    asset = json.loads(item.read_text(encoding="utf-8")).get("assets", {}).get(GEOPACKAGE, {})
-    return package.exists() and not str(asset.get("file:checksum", "")).endswith(sha256(package))
+    checksum = (stac.checksums(revision.folder) or {}).get(GEOPACKAGE, "")
+    return not checksum.endswith(sha256(package)) or not checksum
+
+
+def doubts(revision: RunLayout) -> list[str]:
+    """Return, in words, which products of a revision are not as they were published; its
+    GeoPackage, which a person may have edited, is not among them.
+    """
+    found = [one for one in stac.faults(revision.folder) if not one.startswith(f"{GEOPACKAGE} was")]
+    return [f"{revision.folder.name}: {one} since it was published" for one in found]
 
 
 def earlier(event: EventFolder) -> Earlier | None:
@@ -125,6 +139,12 @@ def earlier(event: EventFolder) -> Earlier | None:
         return None
     review = waiting(event)
     of = revisions.get(review.revision) if review else None
+    if of and any(f"{MASK} " in doubt for doubt in doubts(of)):
+        raise ReviewError(
+            f"{of.folder / MASK} is not the mask that was published: what was cut away from it "
+            "cannot be told",
+            "Restore it from a copy (`coslide verify` names what is damaged).",
+        )
     return Earlier(revisions[max(revisions)].folder, review, of.folder if of else None)
 
 

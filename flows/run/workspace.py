@@ -4,12 +4,13 @@ publishing.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -64,6 +65,36 @@ def waiting(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
         yield
+
+
+@contextmanager
+def reading(layout: RunLayout | None) -> Iterator[None]:
+    """Keep a revision's stack on the disk while the block reads it: a run that would drop it leaves
+    that to a later one.
+    """
+    with ExitStack() as held:
+        try:
+            if layout is not None:
+                lock = held.enter_context(_in_use(layout).open("a"))
+                fcntl.flock(lock, fcntl.LOCK_SH)
+        except OSError as error:  # where nothing can be written, nothing is dropped either
+            logger.debug("%s is read unlocked (%s)", layout, error)
+        yield
+
+
+def _in_use(layout: RunLayout) -> Path:
+    return layout.folder.parent / ".work" / f"{layout.folder.name}.reading"
+
+
+def _drop_stack(layout: RunLayout) -> None:
+    """Remove a revision's stack, unless somebody is reading it."""
+    with _in_use(layout).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("the stack of %s is being read and stays for now", layout.folder)
+            return
+        forget(layout)
 
 
 def open_event(out: Path, name: str) -> EventFolder:
@@ -191,6 +222,6 @@ def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> Ru
     rename(layout.folder, published.folder)
     if keep == "latest":
         for older in event.revisions().values():
-            if older != published:
-                forget(older)
+            if older != published and older.scratch.exists():
+                _drop_stack(older)
     return published

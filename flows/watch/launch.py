@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from configs.errors import CoslideError, SourceError
+from configs.errors import CoslideError, SourceError, as_ours
 from configs.event import Event
 from configs.layout import EventFolder
 from configs.run import RunConfig, read_run
@@ -201,8 +201,12 @@ class Debts:
             except SourceError as error:  # a launcher that is down: the debt stays in the book
                 turn.notes.append(f"{run.key}: {error.message}")
                 continue
-            except CoslideError as error:
-                outcome = Outcome("failed", str(error).replace("\n", " "))
+            except Exception as error:
+                ours = as_ours(error)
+                if ours.code == 1:
+                    logger.exception("%s", run.key)
+                kind = KINDS.get(ours.code, "failed")
+                outcome = Outcome(kind, str(ours).replace("\n", " "))
             turn.ended[run.key] = self._settle(run, outcome, self._clock())
 
     def _begin(self, run: Run, now: datetime) -> Run:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from configs.area import Area, from_magnitude
-from configs.errors import NothingToSeeError, RequestError, SourceError
+from configs.errors import NothingToSeeError, RequestError, SourceError, as_ours
 from configs.event import Event, check_name, parse_moment
 from configs.files import read_yaml
 from configs.layout import EventFolder
@@ -202,7 +202,7 @@ class Watch:
         complete = True
         for quake in sorted(feed.quakes, key=lambda quake: quake.time):
             turn.seen += 1
-            complete &= self._meet(quake, now, turn)
+            complete &= self._try_meet(quake, now, turn)
         if complete:
             self.book.feed_answered(now)
 
@@ -217,9 +217,25 @@ class Watch:
         asked = f"updatedafter={since}&minmagnitude={weakest:g}&includedeleted=true"
         return f"{self.config.catalogue}&{asked}"
 
+    def _try_meet(self, quake: Quake, now: datetime, turn: Turn) -> bool:
+        """Judge one earthquake; whatever is wrong with it is its own. Return False where it must be
+        tried again.
+        """
+        try:
+            return self._meet(quake, now, turn)
+        except (SourceError, RequestError) as error:
+            turn.notes.append(f"{quake.id}: {error.message}")
+            logger.warning("%s: %s; asked again at the next turn", quake.id, error.message)
+        except Exception as error:  # no earthquake, however odd, hides the others
+            turn.notes.append(f"{quake.id}: {as_ours(error).message}")
+            logger.exception("%s; asked again at the next turn", quake.id)
+        return False
+
     def _meet(self, quake: Quake, now: datetime, turn: Turn) -> bool:
-        """Judge one earthquake where it is new or changed; return False where that must be tried
-        again.
+        """Judge one earthquake where it is new or changed, and return True.
+
+        Raises:
+            SourceError: its detail or its ShakeMap cannot be had now.
         """
         name = self.book.identify(quake.id, quake.ids)
         known = self.book.known(name)
@@ -233,12 +249,7 @@ class Watch:
         if not decision.qualifies:
             self.book.note(name, quake.ids, quake.title, quake.updated, decision.reason, None)
             return True
-        try:
-            self._examine(name, quake, now, turn)
-        except (SourceError, RequestError) as error:
-            turn.notes.append(f"{name}: {error.message}")
-            logger.warning("%s: %s; asked again at the next turn", name, error.message)
-            return False
+        self._examine(name, quake, now, turn)
         return True
 
     def _examine(self, name: str, quake: Quake, now: datetime, turn: Turn) -> None:
@@ -284,8 +295,8 @@ class Watch:
                 self._detail(event.usgs_id or name)
             except NotThereError:
                 self._withdraw(name, (name,), event.title, known.updated, now, turn)
-            except (SourceError, RequestError) as error:
-                turn.notes.append(f"{name} is no longer listed: {error.message}")
+            except Exception as error:  # one that cannot be asked after hides no other
+                turn.notes.append(f"{name} is no longer listed: {as_ours(error).message}")
 
     def _survey(self, event: Event, turn: Turn) -> tuple[Area, float | None]:
         """Return (the area to map, the share of it that is steep): by ShakeMap, else by magnitude.

@@ -192,7 +192,7 @@ def _is_size(part: str) -> bool:
 def _bands_of(
     path: Path, root: Path, name: str, named: tuple[str, ...], channels: Sequence[str]
 ) -> tuple[str, ...]:
-    look_at(root, name, 1, name, None, None, None)  # refuses what is no raster on the ground
+    look_at(root, name, 1, name)  # refuses what is no raster on the ground
     with rasterio.open(path) as file:
         count, titles = file.count, [(title or "").strip().lower() for title in file.descriptions]
     if count == 1 and len(named) == 1:
@@ -215,7 +215,7 @@ def _bands_of(
 
 def _layer(root: Path, name: str, number: int, band: str) -> tuple[Layer, bool]:
     """Return a band as it stands in a manifest, and whether it is one of a picture of 8 bits."""
-    raster = look_at(root, name, number, f"{name}, {band}", None, None, None)
+    raster = look_at(root, name, number, f"{name}, {band}")
     with rasterio.open(raster.path) as file:
         kind = np.dtype(file.dtypes[number - 1])
         thin = max(1, -(-max(file.shape) // _LOOK_PX))

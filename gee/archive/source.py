@@ -20,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from configs.area import Area
 from configs.bands import BANDS, DERIVED, StackBand, When, parse_band
+from configs.checksums import check
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
@@ -126,7 +127,8 @@ class ArchiveSource:
         written.
 
         Raises:
-            RequestError: a band the archive does not have, or a file that cannot be read.
+            RequestError: a band the archive does not have, or a file that cannot be read or is not
+                the one that was frozen.
             NothingToSeeError: the area misses the archive, no scene lies in a window, or all of
                 them are void there.
         """
@@ -148,6 +150,8 @@ class ArchiveSource:
                 ranked = self._ranked(when, group, area, geobox, event, windows)
                 scenes += [record(one) for one in ranked]
                 bright += [one.entry.id for one in ranked if one.too_bright]
+        root = self._folder.resolve()
+        check(root, "the archive", [p.relative_to(root).as_posix() for p in self._files()])
         return Plan(
             measured,
             needs_elevation,

@@ -228,3 +228,27 @@ def write_root_catalog(out: Path) -> Path:
             )
     description = "Landslide inventories mapped by coslide, one catalog an event."
     return _write(out / _CATALOG, _catalog("coslide", "Landslide inventories", description, links))
+
+
+def faults(folder: Path) -> list[str]:
+    """Return which files of a revision are lost or were changed since it was published."""
+    sums = checksums(folder)
+    if sums is None:
+        return [f"{_ITEM} is lost or damaged"]
+    found = []
+    for name, checksum in sorted(sums.items()):
+        file = folder / name
+        if not file.is_file():
+            found.append(f"{name} is lost")
+        elif not checksum.endswith(sha256(file)):
+            found.append(f"{name} was changed")
+    return found
+
+
+def checksums(folder: Path) -> dict[str, str] | None:
+    """Return the checksum (multihash) of every file of a revision; None where they are lost."""
+    try:
+        assets = json.loads((folder / _ITEM).read_text(encoding="utf-8"))["assets"]
+        return {Path(name).name: str(asset["file:checksum"]) for name, asset in assets.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None

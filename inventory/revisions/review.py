@@ -35,6 +35,8 @@ ANALYST = "analyst"
 """Value of the field `card` of a landslide whose outline a person drew."""
 CUT = "cut away by an analyst"
 """Reason of what a person left out of a landslide; later revisions do not draw it again."""
+_MOST_FAULTS = 20
+"""Faults in one message; who has more has given another file."""
 _TOUCH_M2 = 1.0
 """Shared ground below this is the rounding of a border that two outlines have in common."""
 CONFIRMED, DISMISSED = STATUSES[1], STATUSES[2]
@@ -67,8 +69,8 @@ def read_review(path: Path) -> Review:
     """Return what was changed in a GeoPackage of ours since it was published.
 
     Raises:
-        RequestError: unreadable, not ours, of a newer format, or a value that cannot be meant (the
-            landslide is named).
+        RequestError: unreadable, not ours, of a newer format, or values that cannot be meant (every
+            landslide that has one is named).
     """
     metadata = read_metadata(path)
     try:
@@ -84,14 +86,22 @@ def read_review(path: Path) -> Review:
         raise RequestError(
             f"{path}: no field {', '.join(missing)}", "Edit a copy: `coslide review EVENT_DIR`."
         )
-    frame = frame.assign(
-        id=frame["id"].fillna("").astype(str).str.strip(), geometry=_polygons(frame, path)
-    )
-    frame["status"] = _statuses(frame, path)
-    _check_apart(frame, path)
+    names = frame["id"].fillna("").astype(str).str.strip()
+    shapes, statuses = _polygons(frame), _statuses(frame)
+    faults = [
+        f"landslide {name or f'in row {row}'} {fault}"
+        for row, (name, *found) in enumerate(zip(names, shapes, statuses, strict=True), start=1)
+        for fault in found
+        if isinstance(fault, _Fault)
+    ]
+    if not faults:
+        frame = frame.assign(id=names, geometry=np.array(shapes, object), status=statuses)
+        faults = _twins(frame)
+    if faults:
+        raise _refused(path, faults)
     published: dict[str, str] = metadata.get("verdicts", {})
     keeps = _keepers(frame)
-    status, shapes, added = {}, {}, []
+    status, outlines, added = dict[str, str](), dict[str, Any](), []
     redrawn = _redrawn(frame)
     for at, (identity, verdict) in enumerate(zip(frame["id"], frame["status"], strict=True)):
         shape = frame.geometry.iloc[at]
@@ -101,11 +111,11 @@ def read_review(path: Path) -> Review:
         if verdict != published.get(identity, STATUSES[0]):
             status[identity] = verdict
         if redrawn[at]:
-            shapes[identity] = shape
+            outlines[identity] = shape
     return Review(
         path,
         status,
-        shapes,
+        outlines,
         tuple(added),
         tuple(frame.geometry),
         str(frame.crs),
@@ -113,41 +123,47 @@ def read_review(path: Path) -> Review:
     )
 
 
-def _polygons(frame: gpd.GeoDataFrame, path: Path) -> NDArray[Any]:
-    """Return valid MultiPolygons.
+class _Fault(str):
+    """What cannot be meant of a landslide, in words that follow its name."""
 
-    Raises:
-        RequestError: a landslide without an area.
-    """
-    found = []
-    for identity, shape in zip(frame["id"], frame.geometry, strict=True):
-        parts = shapely.get_parts(
-            shapely.get_parts([] if shape is None else shapely.make_valid(shape))
-        )
+
+def _refused(path: Path, faults: list[str]) -> RequestError:
+    """Return the error that lists what is wrong, landslide by landslide."""
+    told = faults[:_MOST_FAULTS]
+    if len(faults) > len(told):
+        told.append(f"and {len(faults) - len(told)} more")
+    return RequestError(
+        f"{path}: {'; '.join(told)}",
+        f"Write {', '.join(STATUSES)} as `status`, and draw every landslide once, as a polygon; "
+        "or delete the row.",
+    )
+
+
+def _polygons(frame: gpd.GeoDataFrame) -> list[Any]:
+    """Return a valid MultiPolygon a row, or its fault."""
+    found: list[Any] = []
+    for shape in frame.geometry:
+        try:
+            whole = [] if shape is None else shapely.make_valid(shape)
+        except shapely.GEOSException:
+            found.append(_Fault("has corners that are no numbers"))
+            continue
+        parts = shapely.get_parts(shapely.get_parts(whole))
         areas = [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
-        if not areas:
-            raise RequestError(
-                f"{path}: landslide {identity or 'without id'} has no area",
-                "Draw it as a polygon, or delete the row.",
-            )
-        found.append(shapely.MultiPolygon(areas))
-    return np.array(found, dtype=object)
+        found.append(shapely.MultiPolygon(areas) if areas else _Fault("has no area"))
+    return found
 
 
-def _statuses(frame: gpd.GeoDataFrame, path: Path) -> list[str]:
-    found = []
-    for identity, status in zip(frame["id"], frame["status"], strict=True):
+def _statuses(frame: gpd.GeoDataFrame) -> list[str]:
+    """Return the status of each row, or its fault."""
+    found: list[str] = []
+    for status in frame["status"]:
         word = (
             STATUSES[0]
             if status is None or status != status
             else str(status).strip().lower() or STATUSES[0]
         )
-        if word not in STATUSES:
-            raise RequestError(
-                f"{path}: landslide {identity or 'without id'} has status `{status}`",
-                f"Write {', '.join(STATUSES)}.",
-            )
-        found.append(word)
+        found.append(word if word in STATUSES else _Fault(f"has status `{str(status)[:40]}`"))
     return found
 
 
@@ -217,21 +233,18 @@ def apart(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return result[~gone].reset_index(drop=True)
 
 
-def _check_apart(frame: gpd.GeoDataFrame, path: Path) -> None:
-    """Refuse two landslides of one outline: whatever is given to one is all of the other.
-
-    Raises:
-        RequestError: there are such.
+def _twins(frame: gpd.GeoDataFrame) -> list[str]:
+    """Return the faults of landslides that have one outline: whatever is given to one is all of the
+    other.
     """
     alive = frame[frame["status"] != DISMISSED]
     shapes = alive.geometry.to_numpy()
+    found = []
     for small, large in _overlaps(shapes) if len(shapes) else []:
         if shapely.area(shapely.difference(shapes[large], shapes[small])) <= _TOUCH_M2:
-            names = [alive["id"].iloc[at] or "without id" for at in (small, large)]
-            raise RequestError(
-                f"{path}: landslides {names[0]} and {names[1]} have the same outline",
-                "Delete one of the two rows, or set its `status` to dismissed.",
-            )
+            first, second = (alive["id"].iloc[at] or "without id" for at in (small, large))
+            found.append(f"landslides {first} and {second} have the same outline")
+    return found
 
 
 @dataclass(frozen=True)
