@@ -27,6 +27,7 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.files import write_text
 from configs.layout import RunLayout
 from configs.places import drop, place, zarr_at
+from configs.reading import open_to_read
 from configs.records import Advance, ObservationClass, silent
 from configs.run import ModelConfig
 from configs.selection import read_selection
@@ -153,10 +154,11 @@ def _map_strips(
     batch: int,
     progress: Advance = silent,
 ) -> None:
+    tiles = target.stack.view(predictor.bands).stored
     map_tiles(
-        target.stack.view(predictor.bands),
+        tiles,
         grid,
-        predictor,
+        predictor.of_stored(tiles.coding),
         out=zarr.open_array(zarr_at(target.path), mode="r+"),
         valid=Is(target.classes, target.where),
         batch=batch,
@@ -237,10 +239,7 @@ def _map_shard(shard: _MapShard) -> Report:
     predictor = _predictor(shard.card, shard.folder, shard.weights, shard.device)
     if shard.adaptation:
         predictor = replace(predictor, adaptation=Adaptation.read(shard.adaptation))
-    stack, classes = (
-        Stack(place(shard.stack)),
-        zarr.open_array(zarr_at(place(shard.observed)), mode="r"),
-    )
+    stack, classes = (Stack(place(shard.stack)), open_to_read(place(shard.observed)))
     target = _Target.of(predictor.card, stack, classes, shard.where, path, shard.adaptation)
     strips = range(*shard.strips)
     grid = grid_on(predictor.card, stack)
@@ -293,7 +292,7 @@ def _markers(path: Path) -> Path:
 
 def _marker(target: _Target, rows: slice) -> str:
     """Return what the marker of a strip must say: the mapping, and the checksum of its pixels."""
-    array = zarr.open_array(zarr_at(target.path), mode="r")
+    array = open_to_read(target.path)
     crc = zlib.crc32(np.ascontiguousarray(np.asarray(array[rows, :])).data)
     return json.dumps({"key": target.key, "crc": crc})
 
