@@ -29,7 +29,7 @@ ORDER = (
     "product", "comparison",
     "overfit", "study", "study-post", "adaptation", "study-baselines", "mmd-unit",
     "selection", "ood", "sim-to-real", "simulated-comparison",
-    "pull", "tiling", "mmd", "seams", "vectorise", "scale", "precision", "kill",
+    "pull", "tiling", "reading", "mmd", "seams", "vectorise", "scale", "precision", "kill",
 )  # fmt: skip
 """Real pixels first, then the simulated Earth, then cost; what is not named comes last."""
 _TABLE = re.compile(r"^\|[\s:|-]+\|$")

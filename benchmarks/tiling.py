@@ -56,15 +56,15 @@ MEMORY_WIDTH, SPEED_WIDTH = 4, 32
 speed does.
 """
 BATCH, ROUNDS, SPEED_SIDE = 4, 6, 1024
+_CODEC = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
 
 
-def write_stack(path: Path, side: int) -> None:
+def write_stack(path: Path, side: int, codec: BloscCodec = _CODEC) -> None:
     """Write a stack of seeded pixels in the layout of `gee.stack`, block by block."""
     geobox = GeoBox((side, side), Affine(10, 0, 500_000, 0, -10, 4_700_000), "EPSG:32654")
     group = zarr.create_group(
         path, attributes={"format": FORMAT, "bands": list(BANDS), "grid": grid_attributes(geobox)}
     )
-    codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
     rng = np.random.default_rng(SEED)
     slope = (np.sin(np.arange(side) / 90) * 900 + 1000).astype(np.int64)
     for name in BANDS:

@@ -26,6 +26,7 @@ from configs.bands import When, parse_band
 from configs.errors import RequestError
 from configs.files import check_format, format_of
 from configs.places import zarr_at
+from configs.reading import many_chunks
 
 FORMAT = format_of("stack")
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -172,8 +173,18 @@ class Stack:
         check_format(group.attrs.get("format"), "stack", str(self.path))
         return group
 
+    @cached_property
+    def _opened(self) -> dict[str, zarr.Array[Any]]:
+        return {}
+
     def _array(self, name: str) -> zarr.Array[Any]:
-        array = self.group[name]
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        return self._opened[name]
+
+    def _open(self, name: str) -> zarr.Array[Any]:
+        with many_chunks(self.path):
+            array = self.group[name]
         if not isinstance(array, zarr.Array):
             raise RequestError(
                 f"`{name}` in {self.path} is not an array", "Run `coslide respond` again."
@@ -206,7 +217,8 @@ class Stack:
         """Return the names of the physical bands in the stack."""
         return tuple(self.attributes["bands"])
 
-    def _part(self, name: str, rows: slice, columns: slice) -> NDArray[Any]:
+    def window(self, name: str, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return a window of one array as it is stored, `(y, x)`."""
         if self.part is not None:
             rows, columns = self.part.key(rows, columns)
         return np.asarray(self._array(name)[rows, columns])
@@ -227,19 +239,19 @@ class Stack:
         """Return a window of one band, `(y, x)`, float32 in the band's unit, NaN where not
         known.
         """
-        return decode(self._part(name, rows, columns), name)
+        return decode(self.window(name, rows, columns), name)
 
     def observation(
         self, when: When, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[np.uint8]:
         """Return a window's observation classes, `(y, x)` uint8 (`records.ObservationClass`)."""
-        return self._part(f"{when}_observation", rows, columns).astype(np.uint8, copy=False)
+        return self.window(f"{when}_observation", rows, columns).astype(np.uint8, copy=False)
 
     def date(
         self, when: When, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[np.int32]:
         """Return acquisition days since 1970-01-01, `(y, x)` int32, 0 where not imaged."""
-        return self._part(f"{when}_date", rows, columns).astype(np.int32, copy=False)
+        return self.window(f"{when}_date", rows, columns).astype(np.int32, copy=False)
 
     def view(self, names: Sequence[str]) -> StackView:
         """Return bands as one lazy `(band, y, x)`; slicing reads only what is asked for."""
@@ -264,9 +276,81 @@ class StackView:
         """Return (band, y, x)."""
         return (len(self.names), *self.stack.shape)
 
+    @property
+    def stored(self) -> StoredView:
+        """Return the same bands as the integers they are stored as."""
+        return StoredView(self.stack, self.names)
+
     def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[np.float32]:
         bands, rows, columns = key
         names = self.names[bands]
         if not names:
             return np.empty((0, 0, 0), np.float32)
         return np.stack([self.stack.read(name, rows, columns) for name in names])  # (band, y, x)
+
+
+class Coding(NamedTuple):
+    """What the 16 stored bits of some bands mean, each field `(band, 1, 1)`: the integer is
+    `stored & bits`, the value `integer * scale + offset`, and `nodata` is not known.
+    """
+
+    bits: NDArray[np.int32]
+    """65535 for bands without a sign, -1 (all bits) for those with one."""
+    scale: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    nodata: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Coding:
+        """Return the coding of a stack's bands."""
+        bands = [parse_band(name).band for name in names]
+        if any(np.dtype(band.dtype).itemsize != 2 for band in bands):
+            raise RequestError(
+                "only bands of 16 bits are read as they are stored", "Read their values instead."
+            )
+        unsigned = [np.dtype(band.dtype).kind == "u" for band in bands]
+        return cls(
+            np.array([0xFFFF if plus else -1 for plus in unsigned], np.int32)[:, None, None],
+            np.array([band.scale for band in bands], np.float32)[:, None, None],
+            np.array([band.offset for band in bands], np.float32)[:, None, None],
+            np.array([band.nodata for band in bands], np.int32)[:, None, None],
+        )
+
+
+@dataclass(frozen=True)
+class StoredView:
+    """Some bands of a stack as the 16 bits they are stored as, `(band, y, x)` int16, read slice by
+    slice; `coding` says what they mean. Half of what values take, and made without arithmetic.
+    Implements `Rows`.
+    """
+
+    stack: Stack
+    names: tuple[str, ...]
+    dtype = np.dtype(np.int16)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return (band, y, x)."""
+        return (len(self.names), *self.stack.shape)
+
+    @cached_property
+    def coding(self) -> Coding:
+        """Return what the bits mean."""
+        return Coding.of(self.names)
+
+    def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[np.int16]:
+        bands, rows, columns = key
+        (top, bottom, _), (left, right, _) = (
+            rows.indices(self.shape[1]),
+            columns.indices(self.shape[2]),
+        )
+        names = self.names[bands]
+        into = np.empty((len(names), bottom - top, right - left), np.int16)
+        self.read_into(key, into)
+        return into
+
+    def read_into(self, key: tuple[slice, slice, slice], into: NDArray[np.int16]) -> None:
+        """Write a window into `into`, `(band, y, x)`."""
+        bands, rows, columns = key
+        for band, name in zip(into, self.names[bands], strict=True):
+            band[:] = self.stack.window(name, rows, columns).view(np.int16)

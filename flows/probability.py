@@ -21,15 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import zarr
 
-from configs.area import Area
-from configs.checkpoint import Adapt, CheckpointCard, read_card
-from configs.errors import NothingToSeeError, RequestError
+from configs.checkpoint import CheckpointCard, read_card
+from configs.errors import RequestError
 from configs.files import write_text
-from configs.layout import RunLayout
 from configs.places import drop, place, zarr_at
+from configs.reading import open_to_read
 from configs.records import Advance, ObservationClass, silent
 from configs.run import ModelConfig
-from configs.selection import read_selection
 from configs.stack import CHUNK_PX, Rows, Stack
 from flows.run import engine
 from flows.run.engine import Cluster, Report
@@ -37,11 +35,9 @@ from flows.run.shards import Begun, check_worker, report_workers, versions
 from gee.observation import Observed
 from models import registry
 from models.architectures import tiling_of
-from models.inference.adaptation import Adaptation, adapting
+from models.inference.adaptation import Adaptation
 from models.inference.predict import Device, Predictor
-from models.reference import sample
-from models.registry import Candidates, Checkpoint
-from models.selection.ranking import compare
+from models.registry import Checkpoint
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles
 from tiles.views import Is
@@ -153,10 +149,11 @@ def _map_strips(
     batch: int,
     progress: Advance = silent,
 ) -> None:
+    tiles = target.stack.view(predictor.bands).stored
     map_tiles(
-        target.stack.view(predictor.bands),
+        tiles,
         grid,
-        predictor,
+        predictor.of_stored(tiles.coding),
         out=zarr.open_array(zarr_at(target.path), mode="r+"),
         valid=Is(target.classes, target.where),
         batch=batch,
@@ -237,10 +234,7 @@ def _map_shard(shard: _MapShard) -> Report:
     predictor = _predictor(shard.card, shard.folder, shard.weights, shard.device)
     if shard.adaptation:
         predictor = replace(predictor, adaptation=Adaptation.read(shard.adaptation))
-    stack, classes = (
-        Stack(place(shard.stack)),
-        zarr.open_array(zarr_at(place(shard.observed)), mode="r"),
-    )
+    stack, classes = (Stack(place(shard.stack)), open_to_read(place(shard.observed)))
     target = _Target.of(predictor.card, stack, classes, shard.where, path, shard.adaptation)
     strips = range(*shard.strips)
     grid = grid_on(predictor.card, stack)
@@ -293,7 +287,7 @@ def _markers(path: Path) -> Path:
 
 def _marker(target: _Target, rows: slice) -> str:
     """Return what the marker of a strip must say: the mapping, and the checksum of its pixels."""
-    array = zarr.open_array(zarr_at(target.path), mode="r")
+    array = open_to_read(target.path)
     crc = zlib.crc32(np.ascontiguousarray(np.asarray(array[rows, :])).data)
     return json.dumps({"key": target.key, "crc": crc})
 
@@ -336,78 +330,3 @@ def _runs(strips: range, done: set[int]) -> Iterator[range]:
         elif first is not None:
             yield range(first, strip)
             first = None
-
-
-def all_adapting(cards: Candidates, adapt: Adapt) -> Candidates:
-    """Return the candidates as checkpoints that adapt to scenes, whatever they were trained
-    with.
-    """
-    made = (
-        Checkpoint(one.folder, adapting(one.card, one.reference(), adapt)) for one in cards.cards
-    )
-    return replace(cards, cards=tuple(made))
-
-
-def adaptation_of(
-    found: Checkpoint, stack: Stack, area: Area | None, layout: RunLayout
-) -> Adaptation | None:
-    """Return how the scene is adapted to the checkpoint; None for a checkpoint that takes scenes as
-    they are.
-
-    Raises:
-        NothingToSeeError: the checkpoint sees no pixel to take statistics of.
-    """
-    normalisation = found.card.normalisation
-    if normalisation.adapt == "card":
-        return None
-    path = layout.adaptation(found.card.name)
-    key = [normalisation.model_dump(mode="json"), stack.attributes["plan_key"]]
-    if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["key"] == key:
-            return Adaptation.read(json.dumps(kept["maps"]))
-    compared = compare([found], stack, area, read_selection())
-    if not compared:
-        raise NothingToSeeError(
-            f"checkpoint `{found.card.name}` sees no pixel to take the scene's statistics of",
-            "Give a longer --post (and --pre), or choose a checkpoint that takes scenes as "
-            "they are.",
-        )
-    adaptation = Adaptation.of(normalisation, found.card.bands, compared[0].scene)
-    write_text(path, json.dumps({"key": key, "maps": json.loads(adaptation.as_text())}))
-    logger.info(
-        "the scene is brought to %s by %d pixels of its own",
-        found.card.name,
-        compared[0].scene.pixels,
-    )
-    return adaptation
-
-
-def adaptation_before(
-    found: Checkpoint, stack: Stack, names: tuple[str, ...], before: Observed
-) -> Adaptation | None:
-    """Return how the image from before the event is brought to a post-only checkpoint, by that
-    image's own clear, sloping pixels.
-
-    `names` are the bands that stand for the checkpoint's. None for a checkpoint that takes scenes
-    as they are.
-
-    Raises:
-        NothingToSeeError: there is no pixel to take statistics of.
-    """
-    if found.card.normalisation.adapt == "card":
-        return None
-    settings = read_selection()
-    image = sample(
-        stack,
-        names,
-        lambda rows, columns: np.asarray(before.array[rows, columns]) == ObservationClass.CLEAR,
-        domain="before",
-        resolution_m=abs(float(stack.geobox.resolution.x)),
-        count=settings.pixels,
-        block_m=settings.block_m,
-        origin=stack.origin,
-        slope_min_deg=settings.slope_min_deg if "slope" in stack.band_names else 0.0,
-        seed=settings.seed,
-    )
-    return Adaptation.of(found.card.normalisation, found.card.bands, image, names)

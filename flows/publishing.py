@@ -20,9 +20,10 @@ from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
+from flows.adaptation import adaptation_of
 from flows.events import reviews
 from flows.events import state as event_state
-from flows.probability import adaptation_of, map_card
+from flows.probability import map_card
 from flows.run import journal, workspace
 from flows.run.journal import progress
 from gee.observation import Observed

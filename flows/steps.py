@@ -18,7 +18,8 @@ from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig, SourceConfig
 from configs.stack import Rows, Stack
 from flows import difference
-from flows.probability import adaptation_of, all_adapting, map_card
+from flows.adaptation import adaptation_of, all_adapting
+from flows.probability import map_card
 from flows.run import engine, journal, workspace
 from flows.run.journal import progress
 from flows.run.shards import by_workers

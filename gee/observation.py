@@ -19,6 +19,7 @@ from configs.bands import RADAR, When, parse_band
 from configs.errors import from_os_error
 from configs.files import replacing
 from configs.places import drop, zarr_at
+from configs.reading import open_to_read
 from configs.records import Advance, ObservationClass, Requires, silent
 from configs.stack import CHUNK_PX, Stack
 
@@ -49,7 +50,7 @@ class Observed:
     @property
     def array(self) -> zarr.Array[Any]:
         """Return the classes, `(y, x)` uint8: `ObservationClass`, `OUTSIDE` beyond the area."""
-        return zarr.open_array(zarr_at(self.path), mode="r")
+        return open_to_read(self.path)
 
     @property
     def clear_px(self) -> int:

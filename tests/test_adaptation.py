@@ -28,11 +28,12 @@ from configs.records import ObservationClass, silent
 from configs.run import ModelConfig
 from configs.stack import Stack
 from configs.training import TrainingConfig
+from flows.adaptation import adaptation_of
 from flows.cli import main
 from flows.learning.adapting import Adapting, on, scene_of
 from flows.learning.finetuning import like_parent
 from flows.learning.train import probability_of, train_card
-from flows.probability import adaptation_of, map_card
+from flows.probability import map_card
 from flows.run import engine
 from gee.observation import Observed
 from models.inference.adaptation import Adaptation, adapted, adapting, targets

@@ -246,7 +246,7 @@ def test_reads_are_bounded_whatever_the_raster_and_hardly_repeated(mode: Any) ->
         map_tiles(stack, TileGrid((side, side), 88, 16, mode), identity)
         largest[side] = stack.largest
         assert stack.read < 1.5 * side * side
-    assert largest[4096] <= largest[1600] <= 700 * 512
+    assert largest[4096] <= largest[1600] <= 700 * 1024
 
 
 def test_from_zarr_to_zarr_and_progress(tmp_path: Path) -> None:

@@ -15,18 +15,23 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from configs.stack import CHUNK_PX, Rows
+from configs.stack import CHUNK_PX, Rows, StoredView
 from tiles.grid import Tile, TileGrid
 
 _T = TypeVar("_T")
+
+_STRETCH_PX = 4 * CHUNK_PX
+"""Columns read at once: enough chunks that all cores decode, few enough that memory stays small
+(chosen by trial: docs/results.md#reading).
+"""
 
 
 class Batch(NamedTuple):
     """Tiles of one shape, ready for the model."""
 
     tiles: Sequence[Tile]
-    pixels: NDArray[np.float32]
-    """`(B, C, H, W)`."""
+    pixels: NDArray[Any]
+    """`(B, C, H, W)`: float32, or integers as the stack stores them (`pixel_type`)."""
     skipped: int
     """Tiles without a valid pixel that were passed over on the way to this batch."""
     settled: int
@@ -35,38 +40,49 @@ class Batch(NamedTuple):
 
 class _Slab:
     """Some rows of an array `(..., y, x)`, held only between the columns that are needed now, which
-    move east.
+    move east: one buffer, into which each stretch of the raster is read once.
     """
 
     def __init__(self, source: Rows, rows: slice, dtype: DTypeLike) -> None:
         self._source = source
         self._rows = rows
         self._width = source.shape[-1]
-        self._start = 0
-        self._data: NDArray[Any] = np.empty((*source.shape[:-2], rows.stop - rows.start, 0), dtype)
+        self._start = self._stop = 0
+        self._buffer: NDArray[Any] = np.empty(
+            (*source.shape[:-2], rows.stop - rows.start, 0), dtype
+        )
 
     def take(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return a window, a view; its columns must not begin west of those of the window
-        before.
+        """Return a window, a view that holds until the next call; its columns must not begin west
+        of those of the window before.
         """
-        stop = self._start + self._data.shape[-1]
-        if columns.stop > stop:
-            if columns.start >= stop:
-                self._start = stop = columns.start // CHUNK_PX * CHUNK_PX
-                self._data = self._data[..., :0]
-            self._extend(columns, stop)
+        if columns.stop > self._stop:
+            self._extend(columns)
         top, left = rows.start - self._rows.start, columns.start - self._start
-        return self._data[
+        return self._buffer[
             ..., top : top + rows.stop - rows.start, left : left + columns.stop - columns.start
         ]
 
-    def _extend(self, columns: slice, stop: int) -> None:
-        end = min(-(-columns.stop // CHUNK_PX) * CHUNK_PX, self._width)
-        kept = max(columns.start - self._start, 0) if self._data.shape[-1] else 0
-        key = (slice(None),) * (len(self._source.shape) - 2) + (self._rows, slice(stop, end))
-        fresh = np.asarray(self._source[key]).astype(self._data.dtype, copy=False)
-        self._data = np.concatenate([self._data[..., kept:], fresh], axis=-1)
-        self._start += kept
+    def _extend(self, columns: slice) -> None:
+        start = max(self._stop, columns.start // CHUNK_PX * CHUNK_PX)
+        end = min(max(start + _STRETCH_PX, -(-columns.stop // CHUNK_PX) * CHUNK_PX), self._width)
+        first = min(columns.start, start)
+        kept = self._buffer[..., first - self._start : self._stop - self._start]
+        width = start - first
+        if end - first > self._buffer.shape[-1]:
+            room = min(end - first + CHUNK_PX, self._width)  # of the next stretch's kept columns
+            self._buffer = np.empty((*self._buffer.shape[:-1], room), self._buffer.dtype)
+        self._buffer[..., :width] = kept[..., :width]
+        key = (slice(None),) * (len(self._source.shape) - 2) + (self._rows, slice(start, end))
+        _read(self._source, key, self._buffer[..., width : end - first])
+        self._start, self._stop = first, end
+
+
+def _read(source: Rows, key: tuple[slice, ...], into: NDArray[Any]) -> None:
+    if hasattr(source, "read_into"):
+        source.read_into(key, into)
+    else:
+        into[...] = source[key]
 
 
 def batches(
@@ -80,11 +96,12 @@ def batches(
     """
     spans = [grid.rows[row] for group in groups for row in group]
     span = slice(min((s.start for s in spans), default=0), max((s.stop for s in spans), default=0))
+    dtype = pixel_type(stack)
     pixels, seen = (
-        _Slab(stack, span, np.float32),
+        _Slab(stack, span, dtype),
         _Slab(valid, span, np.bool_) if valid is not None else None,
     )
-    pending: dict[tuple[int, tuple[int, int]], tuple[list[Tile], NDArray[np.float32]]] = {}
+    pending: dict[tuple[int, tuple[int, int]], tuple[list[Tile], NDArray[Any]]] = {}
     skipped = 0
 
     def settled(*tiles: Tile) -> int:
@@ -100,7 +117,7 @@ def batches(
                 continue
             key = (group, tile.shape)
             if key not in pending:
-                pending[key] = [], np.empty((size, stack.shape[0], *tile.shape), np.float32)
+                pending[key] = [], np.empty((size, stack.shape[0], *tile.shape), dtype)
             held, block = pending[key]
             block[len(held)] = pixels.take(*tile.window)
             held.append(tile)
@@ -114,7 +131,14 @@ def batches(
         del pending[key]
         yield Batch(held, block[: len(held)], skipped, first)
         skipped = 0
-    yield Batch((), np.empty((0, stack.shape[0], 0, 0), np.float32), skipped, grid.shape[1])
+    yield Batch((), np.empty((0, stack.shape[0], 0, 0), dtype), skipped, grid.shape[1])
+
+
+def pixel_type(stack: Rows) -> np.dtype[Any]:
+    """Return what tiles of a stack are made of: its bits, where it hands them out as they are
+    stored (`configs.stack.StoredView`), else float32.
+    """
+    return np.dtype(np.int16 if isinstance(stack, StoredView) else np.float32)
 
 
 def ahead(items: Iterator[_T]) -> Iterator[_T]:

@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from configs.bands import parse_band
 from configs.checkpoint import Adapt, BandTarget, CheckpointCard, Normalisation
@@ -75,6 +77,19 @@ class Matching:
             np.interp(within, self.of, self.to) + self.gain * (values - within), np.float32
         )
 
+    def tensor(self, values: Tensor) -> Tensor:
+        """Return what the call does, on the device of `values`; the same numbers."""
+        of, to = (torch.from_numpy(points).to(values.device) for points in (self.of, self.to))
+        exact = values.double()
+        within = exact.clamp(of[0], of[-1])
+        straight = to[0]
+        if len(of) > 1:
+            slopes = (to[1:] - to[:-1]) / (of[1:] - of[:-1])
+            left = (torch.searchsorted(of, within, right=True) - 1).clamp(0, len(of) - 2)
+            straight = slopes[left] * (within - of[left]) + to[left]
+            straight = torch.where(within == of[-1], to[-1], straight)
+        return (straight + self.gain * (exact - within)).float()
+
 
 @dataclass(frozen=True)
 class Adaptation:
@@ -120,6 +135,16 @@ class Adaptation:
         for channel, band in enumerate(bands):
             if band in self.maps:
                 moved[..., channel, :, :] = self.maps[band](moved[..., channel, :, :])
+        return moved
+
+    def tensor(self, x: Tensor, bands: Sequence[str]) -> Tensor:
+        """Return what the call does, on the device of `x`."""
+        if not any(band in self.maps for band in bands):
+            return x
+        moved = x.clone()
+        for channel, band in enumerate(bands):
+            if band in self.maps:
+                moved[..., channel, :, :] = self.maps[band].tensor(moved[..., channel, :, :])
         return moved
 
     def as_text(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from configs.checkpoint import CheckpointCard
 from configs.errors import MachineError, RequestError
+from configs.stack import Coding
 from models.inference.adaptation import Adaptation
 from models.inference.calibration import apply
+from models.inference.decode import decoded
 from models.inference.normalise import Normaliser
 from models.reference import Reference
 
@@ -100,8 +102,8 @@ class Mapper(Protocol):
         """Return the stack bands, in the order of the channels."""
         ...
 
-    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return landslide probability `(B, H, W)` of physical tiles `(B, C, H, W)`."""
+    def __call__(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Return landslide probability `(B, H, W)` of tiles `(B, C, H, W)`."""
         ...
 
 
@@ -119,6 +121,8 @@ class Predictor:
     """How this scene is adapted to the checkpoint, for a checkpoint that does so
     (`Normalisation.adapt`); see `adapted`.
     """
+    coding: Coding | None = None
+    """What the integers of tiles mean; None where tiles are physical values. See `of_stored`."""
 
     def __post_init__(self) -> None:
         self._device = pick_device(self.device)
@@ -141,9 +145,15 @@ class Predictor:
             return self
         return replace(self, adaptation=Adaptation.of(self.card.normalisation, self.bands, scene))
 
-    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def of_stored(self, coding: Coding) -> Predictor:
+        """Return the checkpoint at work on tiles of stored integers (`configs.stack.StoredView`),
+        which become values on its own device; the same numbers.
+        """
+        return replace(self, coding=coding)
+
+    def __call__(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Return calibrated landslide probability `(B, H, W)`, 0-1, of physical tiles `(B, C, H,
-        W)` with NaN.
+        W)` with NaN, or of stored ones (`of_stored`).
 
         Raises:
             MachineError: out of memory, or the GPU was lost.
@@ -155,25 +165,34 @@ class Predictor:
         scaled = np.clip(calibration.scale * logits + calibration.shift, -80, 80)
         return np.asarray(1 / (1 + np.exp(-scaled)), dtype=np.float32)
 
-    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def logits(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Return uncalibrated log-odds `(B, H, W)`: what a calibration is fitted to. The mean over
         flips, if any.
         """
         with machine_failures(), torch.inference_mode(), _repeatable():
-            x = torch.from_numpy(self.moved(batch)).to(self._device)
+            x = self._values(batch)
             flips = _FLIPS if self.card.tiles.flips else _FLIPS[:1]
             z = sum((self._forward(x, axes) for axes in flips), torch.zeros(())) / len(flips)
             found: NDArray[np.float32] = z.cpu().numpy()
             return found
 
-    def inputs(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the network reads of physical tiles, both `(B, C, H, W)`: adapted,
-        normalised, filled.
+    def inputs(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the network reads of tiles, both `(B, C, H, W)`: adapted, normalised,
+        filled.
         """
-        return self._normaliser.array(self.moved(batch))
+        return self._normaliser.array(self._values(batch).cpu().numpy())
 
-    def moved(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return physical tiles in the checkpoint's terms, checked."""
+    def _values(self, batch: NDArray[Any]) -> Tensor:
+        """Return tiles as physical values in the checkpoint's terms, on its device."""
+        self._check(batch)
+        if self.coding is not None:
+            values = decoded(torch.from_numpy(batch).to(self._device), self.coding)
+        else:
+            whole = np.ascontiguousarray(batch, dtype=np.float32)
+            values = torch.from_numpy(whole).to(self._device)
+        return values if self.adaptation is None else self.adaptation.tensor(values, self.bands)
+
+    def _check(self, batch: NDArray[Any]) -> None:
         if batch.ndim != 4 or batch.shape[1] != len(self.bands):
             raise RequestError(
                 f"card `{self.card.name}` reads tiles (B, {len(self.bands)}, H, W), not "
@@ -186,8 +205,6 @@ class Predictor:
                 "and none were given",
                 "Call `Predictor.adapted` with the scene's pixels first.",
             )
-        moved = np.ascontiguousarray(batch, dtype=np.float32)
-        return moved if self.adaptation is None else self.adaptation(moved, self.bands)
 
     def _forward(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
         z = self.run(self._network, self._normaliser.tensor(mirrored(x, self.bands, axes)))
