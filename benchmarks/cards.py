@@ -6,6 +6,7 @@ then one training each.
     python -m benchmarks.cards --unseen       # after `coslide study standard`: advantage and
                                               # calibration on unseen domains
     python -m benchmarks.cards --confidence   # what the real checkpoints' confidence promises
+    python -m benchmarks.cards --accuracy     # what areas mapped by them are adjusted by
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from scipy.special import logit
 
 from benchmarks.results import fill
 from configs.checkpoint import CheckpointCard, read_card
+from configs.records import Level
 from configs.studying import StudyConfig, read_study
 from configs.training import read_training
 from flows.commands.train import words
-from flows.learning.confidence import Judgements, judged, kept, promised
+from flows.learning.accuracy import Counts, accuracy_of
+from flows.learning.confidence import HeldOut, Judgements, judged, kept, promised
 from flows.learning.samples import make_samples
 from flows.learning.train import train
 from flows.study.evidence import confusion
 from flows.study.pool import Scene, logit_counts, predictor_of, sample_sets, scenes, stored_answers
 from flows.study.study import whole_seeds
+from inventory.total_area import adjusted
 from models.inference.calibration import LogitCounts, apply, fit
 from models.registry import SHIPPED as SHELF
 from models.registry import Checkpoint
@@ -152,15 +156,62 @@ def write_confidence() -> None:
         card = read_card(SHELF / name)
         if card.simulated:
             continue
-        recipe = read_training(RECIPES / f"{name}.yaml")
-        sets = [SampleSet.open((RECIPES / source.path).resolve()) for source in recipe.samples]
-        predictor = Checkpoint(SHELF / name, card).load("cpu")
-        parts = judged(predictor, sets, (*recipe.splits.validation, *recipe.splits.test))
+        held = on_held_out_ground(name, card)
+        parts = {key: part.landslides for key, part in held.items()}
         write_card(SHELF / name, card.model_copy(update={"confidence": promised(parts)}))
         rows += [checked(name, part, parts) for part in parts]
         print("\n".join(rows[-len(parts) :]), flush=True)
     head = "| checkpoint | held-out part, classes made without it | high | medium | low |"
     fill("confidence", table="\n".join([head, f"|{' --- |' * 5}", *rows]))
+
+
+def on_held_out_ground(name: str, card: CheckpointCard) -> dict[tuple[str, str], HeldOut]:
+    """Return (sample set, split) -> what a shipped checkpoint draws where its recipe did not train
+    it.
+    """
+    recipe = read_training(RECIPES / f"{name}.yaml")
+    sets = [SampleSet.open((RECIPES / source.path).resolve()) for source in recipe.samples]
+    predictor = Checkpoint(SHELF / name, card).load("cpu")
+    return judged(predictor, sets, (*recipe.splits.validation, *recipe.splits.test))
+
+
+def write_accuracy() -> None:
+    """Measure what the areas mapped by the shipped checkpoints that have a home are adjusted by,
+    and write it into them; and check on each held-out part what the other parts say of its area.
+    """
+    rows = []
+    for name in SHIPPED:
+        card = read_card(SHELF / name)
+        if card.simulated or card.level is Level.DISPLAY:
+            continue
+        held = on_held_out_ground(name, card)
+        parts = {key: part.blocks for key, part in held.items()}
+        made = accuracy_of(parts)
+        on = ", ".join(dict.fromkeys(domain.called for domain in card.domains))
+        made = made and made.model_copy(update={"measured_on": on})
+        write_card(SHELF / name, card.model_copy(update={"accuracy": made}))
+        rows += [area_row(name, part, parts) for part in parts]
+        print("\n".join(rows[-len(parts) :]), flush=True)
+    head = (
+        "| checkpoint | held-out part, errors of the others | mapped, km² | adjusted, km² | "
+        "95 % interval | traced, km² |"
+    )
+    fill("area", table="\n".join([head, f"|{' --- |' * 6}", *rows]))
+
+
+def area_row(name: str, part: tuple[str, str], parts: dict[tuple[str, str], Counts]) -> str:
+    """Return a row: the landslide area of one part by the errors on the other parts, beside what
+    was traced there.
+    """
+    of = parts[part].sum(axis=0) * 1e-4  # pixels of 10 m
+    mapped, seen, traced = float(of[1].sum()), float(of.sum()), float(of[:, 1].sum())
+    total = adjusted(
+        mapped, seen, accuracy_of({key: one for key, one in parts.items() if key != part})
+    )
+    cells = (
+        f"{total.km2:.2f} | {total.low_km2:.2f} to {total.high_km2:.2f}" if total else "none | –"
+    )
+    return f"| `{name}` | {', '.join(part)} | {mapped:.2f} | {cells} | {traced:.2f} |"
 
 
 def checked(name: str, part: tuple[str, str], parts: dict[tuple[str, str], Judgements]) -> str:
@@ -193,7 +244,15 @@ def main() -> None:
         action="store_true",
         help="measure what the confidence of the shipped real checkpoints promises",
     )
+    parser.add_argument(
+        "--accuracy",
+        action="store_true",
+        help="measure what the areas mapped by the checkpoints that have a home are adjusted by",
+    )
     given = parser.parse_args()
+    if given.accuracy:
+        write_accuracy()
+        given.names = ()
     if given.confidence:
         write_confidence()
         given.names = ()

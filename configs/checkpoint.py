@@ -177,6 +177,29 @@ class Confidence(_Numbers):
         return self
 
 
+class Stratum(Frozen):
+    """How much of one class of a map is traced landslide."""
+
+    share: float = Field(ge=0, le=1)
+    """Of its ground."""
+    units: float = Field(gt=1)
+    """Independent samples that would tell the share as surely as the blocks did it was measured
+    on: neighbouring pixels are none.
+    """
+
+
+class Accuracy(Frozen):
+    """The error matrix of a checkpoint's maps by class of the map, measured on ground held out of
+    its training: what total areas are adjusted by (Olofsson et al. 2014).
+    """
+
+    mapped: Stratum
+    unmapped: Stratum
+    mapped_fraction: float = Field(ge=0, le=1)
+    """Share of that ground that was mapped: the errors hold for scenes like it."""
+    measured_on: str
+
+
 class Score(Frozen):
     """Metrics on one test set, measured on the stored weights."""
 
@@ -218,6 +241,8 @@ class CheckpointCard(Frozen):
     calibration: Calibration = Calibration()
     confidence: Confidence | None = None
     """What high, medium and low promise; null where it was not measured."""
+    accuracy: Accuracy | None = None
+    """What total areas are adjusted by; null where it was not measured."""
     domains: tuple[TrainingDomain, ...]
     scores: tuple[Score, ...] = ()
     validation_f1: float | None = None

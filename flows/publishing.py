@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.checkpoint import Accuracy
 from configs.errors import NothingToSeeError
 from configs.files import format_of, sha256, write_text
 from configs.layout import EventFolder, RunLayout
@@ -159,7 +160,10 @@ def publish(
         doubts = reviews.doubts(event.revision(number - 1)) if earlier else []
         warnings = (*about.warnings, *observed.warnings, *unknown, *doubts)
         promise = None if choice.members else cards.by_name(choice.card).card.confidence
-        about = replace(about, warnings=warnings, beside=mapped.beside, promise=promise)
+        accuracy = _accuracy(run, cards, choice, observed)
+        about = replace(
+            about, warnings=warnings, beside=mapped.beside, promise=promise, accuracy=accuracy
+        )
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         provenance |= _reviewed(review)
         published = write_products(
@@ -242,6 +246,19 @@ def cannot_know(
             "dates"
         )
     return tuple(found)
+
+
+def _accuracy(
+    run: RunConfig, cards: Candidates, choice: Choice, observed: Observed
+) -> Accuracy | None:
+    """Return what is known of the errors of this map; None where they are not those of one
+    checkpoint as it was measured: several drew it, or at another threshold.
+    """
+    filled = choice.fallback and observed.counts[ObservationClass.NO_PRE]
+    otherwise = run.clean.threshold or run.model.subtract_pre or run.model.adapt
+    if choice.members or filled or otherwise:
+        return None
+    return cards.by_name(choice.card).card.accuracy
 
 
 _LOOK_ALIKES = "old scars, bare fields and river banks look like new landslides there and count"

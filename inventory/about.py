@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from configs.area import Area
-from configs.checkpoint import Confidence
+from configs.checkpoint import Accuracy, Confidence
 from configs.event import Event, Windows
 from configs.records import Choice, Scene
 
@@ -49,6 +49,10 @@ class About:
     """What colour alone maps, where that was asked."""
     promise: Confidence | None = None
     """What high and medium confidence promise, where it was measured of the checkpoint."""
+    accuracy: Accuracy | None = None
+    """What the total area is adjusted by, where the whole map is that of one checkpoint it was
+    measured of.
+    """
 
     @property
     def stamp(self) -> str:

@@ -156,6 +156,7 @@ def write_products(
     inventory = counted(reconciled.inventory)
     if people_decided(reconciled.inventory):  # that is in the mask too
         write_rasters(folder, inventory, probability, observation, _tags(about), (MASK,))
+        about = replace(about, accuracy=None)  # the errors measured are not those of people
     inventory, affected, about = _concerned(inventory, stack, about, manner.concern)
     totals = affected.totals if affected else None
     summary = summarise(inventory, count_seen(probability, observation), about, totals)

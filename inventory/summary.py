@@ -17,6 +17,7 @@ from inventory.about import About, Beside
 from inventory.colours import OBSERVATION
 from inventory.outline.outline import OUTSIDE, Inventory, strips
 from inventory.outline.words import LANGUAGE, words_of
+from inventory.total_area import TotalArea, adjusted
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,10 @@ class Summary:
     """What colour alone maps, where that was asked."""
     promise: Confidence | None = None
     """What high and medium confidence promise, where it was measured of the checkpoint."""
+    total: TotalArea | None = None
+    """Area of all landslides adjusted by the checkpoint's errors, where those were measured on
+    ground like this.
+    """
     affected: Mapping[str, float] | None = None
     """Who may be affected, as far as the user gave layers (`affected.Affected.totals`);
     indicative.
@@ -115,6 +120,7 @@ class Summary:
             "observed_fraction": self.observed_fraction,
             "landslide_count": self.landslide_count,
             "landslide_area_km2": self.landslide_area_km2,
+            "landslide_area_adjusted": None if self.total is None else self.total.as_plain(),
             "checkpoint": self.checkpoint,
             "out_of_domain": self.out_of_domain,
             "expected_f1": None if self.expected_f1 is None else round(self.expected_f1, 3),
@@ -140,13 +146,14 @@ def summarise(
     areas = inventory.landslides["area_m2"].to_numpy(dtype=float)
     km2 = abs(inventory.geobox.affine.determinant) / 1e6
     counts = inventory.landslides["confidence"].value_counts()
+    mapped_km2, seen_km2 = float(areas.sum()) / 1e6, seen.observed_px * km2
     return Summary(
         event=about.event.name,
         revision=about.revision,
         area_km2=round(seen.area_px * km2, 4),
         observed_fraction=round(seen.fraction, 4),
         landslide_count=len(areas),
-        landslide_area_km2=round(float(areas.sum()) / 1e6, 6),
+        landslide_area_km2=round(mapped_km2, 6),
         checkpoint=about.choice.card,
         out_of_domain=about.choice.out_of_domain,
         trained_on=about.choice.trained_on,
@@ -163,6 +170,9 @@ def summarise(
         expected_f1=about.choice.expected_f1,
         beside=about.beside,
         promise=about.promise,
+        total=None
+        if about.choice.out_of_domain
+        else adjusted(mapped_km2, seen_km2, about.accuracy),
         affected=affected,
     )
 
@@ -242,6 +252,7 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
     return [
         *beware,
         found,
+        *_total(summary, w),
         *seen,
         *size,
         " ".join([w["sure"].format(counts=sure), *_promise(summary, language)]),
@@ -277,6 +288,15 @@ def confidence_explained(summary: Summary, language: str = LANGUAGE) -> str:
     if summary.out_of_domain:
         return str(w["confidence_low"])
     return " ".join([w["confidence_help"], *_promise(summary, language)])
+
+
+def _total(summary: Summary, w: Mapping[str, str]) -> list[str]:
+    """Return the area adjusted by the checkpoint's errors, with its interval."""
+    total = summary.total
+    if total is None:
+        return []
+    km2, low, high = (number(value) for value in (total.km2, total.low_km2, total.high_km2))
+    return [w["total"].format(area=km2, low=low, high=high, where=total.measured_on)]
 
 
 def _beside(summary: Summary, w: Mapping[str, str]) -> list[str]:

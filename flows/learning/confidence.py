@@ -8,7 +8,7 @@ mean probability (isotonic regression); a class begins where it reaches what the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,13 @@ from scipy.optimize import isotonic_regression
 from configs.checkpoint import Confidence
 from configs.clean import CleanConfig
 from configs.records import IGNORED
+from configs.selection import read_selection
+from flows.learning.accuracy import Counts, counted, in_words
 from flows.learning.evaluate_cards import probability_of
 from inventory.outline.attributes import CONFIDENCES, confidence_of, limits_of
 from inventory.outline.split import split
 from models.inference.predict import Predictor
+from models.sampling import block_px
 from tiles.samples import SampleSet
 
 PROMISES = {"high": 0.9, "medium": 0.7}
@@ -34,27 +37,38 @@ Judgements = tuple[_Floats, NDArray[np.bool_]]
 """Of landslides: mean probability, and whether each is right."""
 
 
-def objects_of(predictor: Predictor, samples: SampleSet, splits: Sequence[str]) -> Judgements:
-    """Return (mean probability, whether it is right) of each landslide that a checkpoint draws on
-    some splits of a sample set.
+class HeldOut(NamedTuple):
+    """What a checkpoint draws on ground held out of its training, beside what was traced there."""
+
+    landslides: Judgements
+    blocks: Counts
+
+
+def held_out(predictor: Predictor, samples: SampleSet, splits: Sequence[str]) -> HeldOut:
+    """Return what a checkpoint draws on some splits of a sample set, too small landslides left
+    out as an inventory does.
     """
     label, rules = samples.label(samples.numbers(splits)), CleanConfig()
     probability = probability_of(predictor, samples, label != IGNORED)
     called = np.isfinite(probability) & (probability >= predictor.card.threshold)
     numbers = split(called, probability, rules.split_depth)[called]
     _, each, pixels = np.unique(numbers, return_inverse=True, return_counts=True)
+    resolution_m = samples.card.origin.resolution_m
     mean = np.bincount(each, weights=probability[called]) / pixels
     hit = np.bincount(each, weights=label[called] == 1)
-    kept = pixels >= (rules.min_area_m2 or 0) / samples.card.origin.resolution_m**2
-    return mean[kept], hit[kept] >= _RIGHT_SHARE * pixels[kept]
+    kept = pixels >= (rules.min_area_m2 or 0) / resolution_m**2
+    called[called] = kept[each]
+    side = block_px(resolution_m, read_selection().block_m)
+    judgements = mean[kept], hit[kept] >= _RIGHT_SHARE * pixels[kept]
+    return HeldOut(judgements, counted(called, label, side))
 
 
 def judged(
     predictor: Predictor, sets: Sequence[SampleSet], splits: Sequence[str]
-) -> dict[tuple[str, str], Judgements]:
-    """Return (sample set, split) -> its landslides, of the splits that each set has."""
+) -> dict[tuple[str, str], HeldOut]:
+    """Return (sample set, split) -> what is drawn there, of the splits that each set has."""
     return {
-        (samples.name, name): objects_of(predictor, samples, [name])
+        (samples.name, name): held_out(predictor, samples, [name])
         for samples in sets
         for name in splits
         if name in samples.card.split_names.values()
@@ -75,11 +89,7 @@ def promised(parts: Mapping[tuple[str, str], Judgements]) -> Confidence | None:
         for least in PROMISES.values()
     ]
     made = Confidence(
-        high=begins[0],
-        medium=begins[1],
-        counts={},
-        right={},
-        measured_on=", ".join(dict.fromkeys(name for name, _ in parts)),
+        high=begins[0], medium=begins[1], counts={}, right={}, measured_on=in_words(parts)
     )
     return made.model_copy(update=kept(made, (mean, right)))
 

@@ -17,6 +17,7 @@ from configs.checkpoint import TrainingDomain
 from configs.errors import RequestError
 from configs.records import Level, Requires
 from configs.training import SampleLayout, Splits, TrainingConfig, read_training, recipe_file
+from flows.learning.accuracy import accuracy_of
 from flows.learning.adapting import Adapting
 from flows.learning.confidence import judged, promised
 from flows.learning.evaluate_cards import probability_of, scores
@@ -204,15 +205,25 @@ def train_card(
         score=lambda predictor: scores(predictor, config, sets),
     )
     held_out = (*config.splits.validation, *config.splits.test)
-    promise = promised(judged(found.load("cpu"), sets, held_out))
-    if promise is not None:
-        judging = [one for one in sets if {*held_out} & {*one.card.split_names.values()}]
-        names = dict.fromkeys(one.card.origin.event or one.name for one in judging)
-        promise = promise.model_copy(update={"measured_on": ", ".join(names)})
-    card = found.card.model_copy(update={"confidence": promise})
+    card = found.card.model_copy(update=_measured(found, sets, held_out))
     write_card(folder, card)
     state.forget(working_folder(config, out))
     return Checkpoint(folder, card)
+
+
+def _measured(
+    found: Checkpoint, sets: list[SampleSet], held_out: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return what held-out ground says of a checkpoint's landslides and of the area it maps."""
+    parts = judged(found.load("cpu"), sets, held_out)
+    judging = [one for one in sets if {*held_out} & {*one.card.split_names.values()}]
+    names = dict.fromkeys(one.card.origin.event or one.name for one in judging)
+    made = {
+        "confidence": promised({key: part.landslides for key, part in parts.items()}),
+        "accuracy": accuracy_of({key: part.blocks for key, part in parts.items()}),
+    }
+    on = {"measured_on": ", ".join(names)}
+    return {name: one and one.model_copy(update=on) for name, one in made.items()}
 
 
 def _check(sets: list[SampleSet], bands: tuple[str, ...], adapt: str) -> None:
