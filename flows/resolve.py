@@ -296,7 +296,8 @@ def check_source(preset: Mapping[str, Any]) -> None:
     if not isinstance(source, Mapping) or not source.get("kind"):
         raise RequestError(
             "no source of imagery is named",
-            "Give --source earthengine or archive:DIR (or simulated, a test bench), or "
+            "Give --source earthengine, stac:earth-search (no account needed) or archive:DIR (or "
+            "simulated, a test bench), or "
             "`source: {kind: …}` in the run file.",
         )
 
@@ -311,14 +312,14 @@ def check_drill(preset: Mapping[str, Any], drill: bool) -> None:
     if preset["source"]["kind"] == "simulated" and not drill:
         raise RequestError(
             "real earthquakes would be mapped on the simulated Earth",
-            "Set `source.kind` to earthengine or archive in the service's preset, or "
+            "Set `source.kind` to earthengine, stac or archive in the service's preset, or "
             "`drill: true` in the service file for an exercise.",
         )
 
 
 def parse_source(text: str) -> dict[str, Any]:
-    """Return the source part of a run file from ``earthengine``, ``archive:DIR`` or
-    ``simulated[:LANDSCAPE]``.
+    """Return the source part of a run file from ``earthengine``, ``stac:CATALOGUE``,
+    ``archive:DIR`` or ``simulated[:LANDSCAPE]``.
 
     Raises:
         RequestError: anything else.
@@ -326,10 +327,13 @@ def parse_source(text: str) -> dict[str, Any]:
     kind, _, rest = text.partition(":")
     if kind == "archive" and rest:
         return {"kind": "archive", "archive": rest}
+    if kind == "stac" and rest:
+        return {"kind": "stac", "stac": {"catalogue": rest}}
     if kind == "simulated":
         return {"kind": "simulated", "landscape": rest or None}
     if kind == "earthengine" and not rest:
         return {"kind": "earthengine"}
     raise RequestError(
-        f"--source: `{text}` is no source", "Use earthengine, archive:DIR or simulated[:LANDSCAPE]."
+        f"--source: `{text}` is no source",
+        "Use earthengine, stac:earth-search (or stac:URL), archive:DIR or simulated[:LANDSCAPE].",
     )

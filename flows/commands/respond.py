@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 )
 @request_options("pre", "post")
 @click.option(
-    "--source", metavar="SOURCE", help="earthengine, archive:DIR or simulated[:LANDSCAPE]."
+    "--source",
+    metavar="SOURCE",
+    help="earthengine, stac:NAME|URL|DIR, archive:DIR or simulated[:LANDSCAPE].",
 )
 @request_options("checkpoint")
 @click.option(
