@@ -35,6 +35,11 @@ _TOO_LARGE: Final = (400, 413, 500, 502, 504)
 """What services answer to a page that is too large for them: a limit of their own, a gateway's
 limit of bytes (6 MB at AWS Lambda), or time."""
 _MOST_ITEMS: Final = 20_000
+_NONE_OF_IT: Final = (
+    *(pystac.STACError, json.JSONDecodeError),
+    *(KeyError, ValueError, TypeError, AttributeError, IndexError),
+)
+"""What reading JSON that is no catalogue ends in."""
 ROOTS: Final = ("catalog.json", "collection.json")
 
 
@@ -178,7 +183,7 @@ class _translated:
                 f"there is no catalogue at {self._address}",
                 f"Give the folder with {' or '.join(ROOTS)}, or the file itself.",
             ) from error
-        if isinstance(error, json.JSONDecodeError | pystac.STACError | KeyError | ValueError):
+        if isinstance(error, _NONE_OF_IT):
             raise RequestError(
                 f"what is at {self._address} is no STAC catalogue",
                 "Give the root of an API, or a static catalogue's JSON.",

@@ -69,6 +69,8 @@ class Pass:
     """`earthsearch:boa_offset_applied`."""
     like: int = 1
     """Whose keys the assets have: 0 Planetary Computer's, 1 Earth Search's."""
+    classes_m: int = 20
+    """Pixel of the classification file."""
     generation: str = "2024-01-01T00:00:00Z"
 
 
@@ -86,8 +88,9 @@ def publish(server: Loopback, one: Pass) -> dict[str, Any]:
             name,
             cog(counts.astype(np.uint16), one.grid.affine @ Affine.scale(step), crs, 0),
         )
-    scl = one.classes[::2, ::2].astype(np.uint8)
-    assets |= _asset(server, one, SCL, cog(scl, one.grid.affine @ Affine.scale(2), crs, 0))
+    step = one.classes_m // 10
+    scl = one.classes[::step, ::step].astype(np.uint8)
+    assets |= _asset(server, one, SCL, cog(scl, one.grid.affine @ Affine.scale(step), crs, 0))
     properties: dict[str, Any] = {
         "datetime": one.acquired.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         "eo:cloud_cover": one.cloud,
