@@ -20,6 +20,9 @@ _ODD_SHARE, _FEWEST_PX = 0.001, 400
 REFLECTANCES: Final = frozenset(
     name for name, band in BANDS.items() if band.unit == "reflectance" and not band.static
 )
+_SHADOW: Final = 0.08
+"""Reflectance that the darkest thousandth of a landscape hardly exceeds in any band but the near
+infrared; chosen above leaves in the short-wave infrared and below dry sand in the red."""
 _VISIBLE: Final = ("B2", "B3", "B4")
 _NEGATIVE: Final = -0.005
 _NEGATIVE_SHARE: Final = 0.2
@@ -40,6 +43,16 @@ def too_bright(pixels: Mapping[str, Array]) -> bool:
     known = list(_optical(pixels, REFLECTANCES))
     return bool(known) and all(
         len(values) >= _FEWEST_PX and np.quantile(values, _ODD_SHARE) >= OFFSET for values in known
+    )
+
+
+def dark_at_offset(pixels: Mapping[str, Array]) -> bool:
+    """Return whether the darkest ground of every optical band reflects just as much as the offset
+    alone makes of shadow or water: unlike sand and snow, whose bands differ or are far brighter.
+    """
+    return too_bright(pixels) and all(
+        np.quantile(values, _ODD_SHARE) <= OFFSET + _SHADOW
+        for values in _optical(pixels, REFLECTANCES)
     )
 
 

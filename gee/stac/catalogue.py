@@ -119,7 +119,7 @@ class Catalogue:
             try:
                 return list(self._pages(root, collection, area, days, items))
             except APIError as error:
-                if error.status_code not in _TOO_LARGE or items == pages[-1]:
+                if _status(error) not in _TOO_LARGE or items == pages[-1]:
                     raise _refused(self._config.address, error) from error
                 logger.info("a page of %d items is too large for the catalogue", items)
         raise AssertionError("no page was asked for")
@@ -171,7 +171,7 @@ class _translated:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, SourceError | RequestError):
             return
-        if isinstance(error, APIError) and error.status_code is not None:
+        if isinstance(error, APIError) and _status(error):
             return
         if isinstance(error, requests.RequestException | APIError):
             raise SourceError(
@@ -202,8 +202,13 @@ def _local_root(address: str) -> Path:
     return path
 
 
+def _status(error: APIError) -> int:
+    """Return the HTTP status that an error carries, 0 where it comes from the client itself."""
+    return int(getattr(error, "status_code", None) or 0)
+
+
 def _refused(address: str, error: APIError) -> SourceError:
-    status = error.status_code
+    status = _status(error)
     if status in (401, 403):
         return SourceError(
             f"the catalogue {address} refuses access (HTTP {status})",

@@ -50,6 +50,11 @@ CACHE_BYTES: Final = 256 << 20
 """Compressed tiles kept, so that blocks which share a tile of a file do not ask for it twice."""
 
 
+_UNREADABLE: Final = (
+    *(tifffile.TiffFileError, RasterioError, RasterioIOError),
+    *(ValueError, IndexError, KeyError, TypeError),
+)
+"""What reading a header that is damaged, or of no GeoTIFF, ends in."""
 _NUMBERS: Final = itertools.count()
 """Tell files apart among the tiles kept."""
 
@@ -163,13 +168,19 @@ class Cog:
         """
         self._transport, self.remote, self._pieces = transport, remote, pieces
         self._number = next(_NUMBERS)
-        head = _Head(transport, remote)
-        try:
-            with tifffile.TiffFile(io.BufferedReader(head, 1 << 13), name=remote.what) as tiff:
-                self.levels = [_level(page) for page in tiff.pages if _is_image(page)]
-                self.compression = tiff.pages.first.compression
-        except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError) as error:
-            raise self._unreadable(str(error)) from error
+        for attempt in range(transport.attempts):
+            try:
+                self._read_header()
+                return
+            except _UNREADABLE as error:
+                if attempt + 1 == transport.attempts:
+                    raise self._unreadable(str(error.__cause__ or error)) from error
+                transport.account.add("tried_again")
+
+    def _read_header(self) -> None:
+        head = _Head(self._transport, self.remote)
+        with tifffile.TiffFile(io.BufferedReader(head, 1 << 13), name=self.remote.what) as tiff:
+            self.levels = [_level(page) for page in tiff.pages if _is_image(page)]
         self._header = dict(head.parts)
         with self._opened(0, ()) as file:
             if file.crs is None or file.transform.is_identity:
@@ -177,7 +188,6 @@ class Cog:
             crs = pyproj.CRS.from_user_input(file.crs.to_wkt()).to_2d()
             self.geobox = GeoBox(file.shape, file.transform, crs.to_wkt())
             self.nodata: float | None = file.nodata
-            self.dtype = str(file.dtypes[0])
 
     def read(self, rows: slice, columns: slice, level: int = 0) -> NDArray[Any]:
         """Return a window of the file's numbers, `(y, x)`; of an overview where `level` > 0.

@@ -10,12 +10,12 @@ anew.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pystac
 
-from gee.plausible import OFFSET, no_reflectance, too_bright, too_dark
+from gee.plausible import OFFSET, dark_at_offset, no_reflectance, too_bright, too_dark
 from gee.rasters import Array
 from gee.stac.items import asset_of, baseline, told
 
@@ -81,10 +81,10 @@ def decided(item: pystac.Item, clear: Mapping[str, Array]) -> Encoding:
         )
     if first.offset == 0 and too_bright(seen):
         version = baseline(item)
-        if version is None or version >= _OFFSET_BASELINE:
-            return Encoding(
-                first.scale, -OFFSET, f"its pixels: the offset is in them, though {first.reason}"
-            )
-        doubt = f"no pixel of {item.id} is darker than {OFFSET}, and {first.reason}"
-        return Encoding(first.scale, 0.0, first.reason, doubt)
+        if dark_at_offset(seen) and (version is None or version >= _OFFSET_BASELINE):
+            reason = f"its pixels: the offset is in them, though {first.reason}"
+            return Encoding(first.scale, -OFFSET, reason)
+        if item.properties.get(FLAG) is not True:
+            doubt = f"no clear pixel of {item.id} is darker than {OFFSET}, and {first.reason}"
+            return replace(first, doubt=doubt)
     return first

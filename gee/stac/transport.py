@@ -340,7 +340,7 @@ def _short(remote: Remote, host: str, found: int, wanted: int) -> SourceError:
 
 def _too_long(where: str, wait_s: float) -> SourceError:
     return SourceError(
-        f"{urlsplit(where).hostname} refuses for its rate limit and asks to wait {wait_s:.0f} s",
+        f"{urlsplit(where).hostname} refuses for its rate limit and asks to wait {wait_s:g} s",
         "Give the same command again then: it goes on; or raise `source.stac.patience_s`.",
     )
 

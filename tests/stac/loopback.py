@@ -32,7 +32,9 @@ CONFORMS = [
 class Fault:
     """Something that goes wrong with the next `times` requests whose path holds `match`."""
 
-    kind: Literal["status", "silent", "reset", "stall", "short", "flip", "whole", "slow"] = "status"
+    kind: Literal["status", "silent", "reset", "stall", "short", "flip", "whole", "retag"] = (
+        "status"
+    )
     status: int = 503
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 1.0
@@ -69,8 +71,6 @@ class Loopback:
         """Collection -> its items, addresses relative to the server (`/files/…`)."""
         self.files: dict[str, bytes] = {}
         """Path -> content."""
-        self.tags: dict[str, str] = {}
-        """Path -> version of the file, where it is not the first."""
         self.most_items = 250
         """Largest page; a search for more is refused."""
         self.signature = ""
@@ -94,7 +94,7 @@ class Loopback:
 
     def reset(self) -> None:
         """Forget faults and entries of an earlier test."""
-        self.faults, self.entries, self.tags, self.peak = [], [], {}, 0
+        self.faults, self.entries, self.peak = [], [], 0
         self.most_items, self.signature, self.latency_s = 250, "", 0.0
 
     def requests(self, what: str = ".tif") -> list[Entry]:
@@ -245,7 +245,8 @@ class Loopback:
         if content is None:
             return Answer(404, b"NoSuchKey", "text/plain")
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", handler.headers.get("range") or "")
-        tag = {"ETag": self.tags.get(path, '"first"'), "Accept-Ranges": "bytes"}
+        version = "second" if fault and fault.kind == "retag" else "first"
+        tag = {"ETag": f'"{version}"', "Accept-Ranges": "bytes"}
         if asked is None or (fault and fault.kind == "whole"):
             return Answer(200, content, "image/tiff", tag)
         start, stop = int(asked[1]), min(int(asked[2]) + 1, len(content))

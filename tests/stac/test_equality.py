@@ -1,5 +1,5 @@
-"""The same simulated event through `--source simulated` and through a catalogue on the loopback: the
-same stack.
+"""The same simulated event through `--source simulated` and through a catalogue on the loopback:
+the same stack.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""`coslide respond --source stac:…` on the loopback: from the catalogue to the products, the dry run
-and a folder as a catalogue.
+"""`coslide respond --source stac:…` on the loopback: from the catalogue to the products, the dry
+run, and a folder as a catalogue.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Values are simple functions of place and scene, so that a test can say what each
 
 from __future__ import annotations
 
+import zlib
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -44,7 +45,7 @@ SCENES = {
     "S2A_54TXN_20180601_0_L2A": ("2018-06-01T01:20", 0.03, 0.0, "02.07", 0, False),
     "S2A_54TXN_20180825_0_L2A": ("2018-08-25T01:20", 0.04, 0.5, "05.00", 0, True),
     "S2B_54TXN_20180915_0_L2A": ("2018-09-15T01:20", 0.05, 0.5, "05.00", 0, False),  # lies
-    "S2B_54TXN_20180920_0_L2A": ("2018-09-20T01:20", 0.06, 0.25, "05.00", 1000, True),  # lies
+    "S2B_54TXN_20180920_0_L2A": ("2018-09-20T01:20", 0.06, 0.4, "05.00", 1000, True),  # lies
     "S2B_54TXN_20181010_0_L2A": ("2018-10-10T01:20", 0.07, 0.0, "05.00", 1000, False),
     "S2B_54TXN_20181205_0_L2A": ("2018-12-05T01:20", 0.08, 0.0, "05.00", 1000, False),  # too late
 }
@@ -60,9 +61,14 @@ def grid_around(crs: str, side_m: float = SIDE_M, place: tuple[float, float] = C
 
 
 def reflectance(name: str, bright: float, size: int) -> NDArray[np.float64]:
-    """Return a band of a scene: a ramp along x of whole 1e-4 that tells pixels apart."""
+    """Return a band of a scene: a ramp along x, and noise of its own that no compression takes
+    away, of whole 1e-4.
+    """
+    seed = zlib.crc32(f"{name} {bright}".encode())
     ramp = (np.arange(size) // 6) * 6e-4
-    return np.broadcast_to(bright + STEP[name] + ramp, (size, size)).round(4)
+    noise = np.random.default_rng(seed).integers(0, 64, (size, size)) * 1e-4
+    found: NDArray[np.float64] = (bright + STEP[name] + ramp + noise).round(4)
+    return found
 
 
 def classes(cloud: float, size: int) -> NDArray[np.uint8]:
