@@ -317,6 +317,18 @@ def check_drill(preset: Mapping[str, Any], drill: bool) -> None:
         )
 
 
+def name_source(given: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return the source part of a run file with another source in it, its settings kept.
+
+    Raises:
+        RequestError: `text` is no source.
+    """
+    named = parse_source(text)
+    if "stac" in named:
+        named["stac"] = {**(given.get("stac") or {}), **named["stac"]}
+    return {**given, **named}
+
+
 def parse_source(text: str) -> dict[str, Any]:
     """Return the source part of a run file from ``earthengine``, ``stac:CATALOGUE``,
     ``archive:DIR`` or ``simulated[:LANDSCAPE]``.

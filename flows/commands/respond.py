@@ -127,11 +127,11 @@ def configure(
         RequestError: whatever of it cannot be meant.
     """
     from configs.files import read_yaml
-    from flows.resolve import Files, make_request, parse_source, resolve
+    from flows.resolve import Files, make_request, name_source, resolve
 
     preset = read_yaml(config, "run") if config else {}
     if source:
-        preset["source"] = {**preset.get("source", {}), **parse_source(source)}
+        preset["source"] = name_source(preset.get("source", {}), source)
     preset |= {name: value for name, value in {"out": out, "engine": engine}.items() if value}
     if choose_by:
         preset["model"] = {**preset.get("model", {}), "choose_by": choose_by}

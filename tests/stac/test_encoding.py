@@ -1,4 +1,4 @@
-"""What a scene's numbers mean: every combination of what the item tells and what its pixels show."""
+"""What a scene's numbers mean: every combination of what its item tells and its pixels show."""
 
 from __future__ import annotations
 
