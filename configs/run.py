@@ -22,6 +22,7 @@ from configs.files import format_of, write_text
 from configs.places import at_home
 from configs.product import AffectedConfig, ProductConfig
 from configs.refresh import RefreshConfig
+from configs.stac import StacConfig
 
 ENGINE = r"^(plain|dask://local(\?workers=[1-9][0-9]?)?|dask(\+tls)?://[A-Za-z0-9._-]+:[0-9]{1,5})$"
 
@@ -29,9 +30,9 @@ ENGINE = r"^(plain|dask://local(\?workers=[1-9][0-9]?)?|dask(\+tls)?://[A-Za-z0-
 class SourceConfig(Frozen):
     """Where the imagery comes from."""
 
-    kind: Literal["earthengine", "archive", "simulated"] = "simulated"
-    """earthengine, archive (a folder of rasters with a manifest), or simulated (a test bench, never
-    evidence).
+    kind: Literal["earthengine", "stac", "archive", "simulated"] = "simulated"
+    """earthengine, stac (a catalogue of public imagery), archive (a folder of rasters with a
+    manifest), or simulated (a test bench, never evidence).
     """
     archive: Annotated[str | None, AfterValidator(at_home)] = None
     """Folder or manifest of the archive, where kind is archive."""
@@ -43,6 +44,8 @@ class SourceConfig(Frozen):
     """Optical sensor of the simulated Earth; that of Earth Engine is `earthengine.sensor`."""
     earthengine: EarthEngineConfig = EarthEngineConfig()
     """Where kind is earthengine."""
+    stac: StacConfig = StacConfig()
+    """Where kind is stac."""
     factors: FactorsConfig = FactorsConfig()
     """Files of influencing factors (rivers, faults, rock) that become bands, whatever the imagery
     comes from.
@@ -51,6 +54,7 @@ class SourceConfig(Frozen):
     def __str__(self) -> str:
         return {
             "archive": f"archive:{self.archive}",
+            "stac": f"stac:{self.stac.catalogue}",
             "simulated": f"simulated:{self.landscape}",
         }.get(self.kind, self.kind)
 

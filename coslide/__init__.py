@@ -73,8 +73,8 @@ def respond(
 
     Args:
         request: what is asked.
-        source: ``earthengine``, ``archive:FOLDER`` or ``simulated[:LANDSCAPE]``; None: the
-            preset's.
+        source: ``earthengine``, ``stac:CATALOGUE``, ``archive:FOLDER`` or
+            ``simulated[:LANDSCAPE]``; None: the preset's.
         out: folder that the event's folder is made in; None: the preset's, else ``runs``.
         preset: a run file's content, whole or in part; the other arguments win.
 
@@ -87,7 +87,7 @@ def respond(
     """
     asking, content = _ours("flows.resolve"), dict(preset or {})
     if source is not None:
-        content["source"] = {**content.get("source", {}), **asking.parse_source(source)}
+        content["source"] = asking.name_source(content.get("source", {}), source)
     if out is not None:
         content["out"] = str(out)
     answer: dict[str, Any] = _ours("flows.respond").respond(asking.resolve(request, content))

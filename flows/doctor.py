@@ -24,6 +24,7 @@ def examine(out: Path) -> list[Finding]:
         _gpu,
         _cards,
         _earth_engine,
+        _catalogue,
         _prefect,
         _service,
     )
@@ -139,6 +140,13 @@ def _earth_engine() -> Iterator[Finding]:
     from gee.earthengine import doctor
 
     yield from doctor.examine(EarthEngineConfig())
+
+
+def _catalogue() -> Iterator[Finding]:
+    from configs.stac import StacConfig
+    from gee.stac import doctor
+
+    yield from doctor.examine(StacConfig())
 
 
 def _prefect() -> Iterator[Finding]:

@@ -33,7 +33,7 @@ from configs.request import Request
 from configs.run import LookConfig, RunConfig
 from configs.spelling import instead
 
-_SOURCES = ("earthengine", "archive:DIR", "simulated")
+_SOURCES = ("earthengine", "stac:earth-search", "archive:DIR", "simulated")
 """Where imagery may come from, as `--source` names it."""
 _SHALLOW_KM = 70.0
 """Deeper earthquakes rarely trigger landslides (USGS: shallow-focus limit)."""
@@ -319,7 +319,8 @@ def check_source(preset: Mapping[str, Any]) -> None:
     if not isinstance(source, Mapping) or not source.get("kind"):
         raise RequestError(
             "no source of imagery is named",
-            "Give --source earthengine or archive:DIR (or simulated, a test bench), or "
+            "Give --source earthengine, stac:earth-search (no account needed) or archive:DIR (or "
+            "simulated, a test bench), or "
             "`source: {kind: …}` in the run file.",
         )
 
@@ -334,14 +335,26 @@ def check_drill(preset: Mapping[str, Any], drill: bool) -> None:
     if preset["source"]["kind"] == "simulated" and not drill:
         raise RequestError(
             "real earthquakes would be mapped on the simulated Earth",
-            "Set `source.kind` to earthengine or archive in the service's preset, or "
+            "Set `source.kind` to earthengine, stac or archive in the service's preset, or "
             "`drill: true` in the service file for an exercise.",
         )
 
 
+def name_source(given: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return the source part of a run file with another source in it, its settings kept.
+
+    Raises:
+        RequestError: `text` is no source.
+    """
+    named = parse_source(text)
+    if "stac" in named:
+        named["stac"] = {**(given.get("stac") or {}), **named["stac"]}
+    return {**given, **named}
+
+
 def parse_source(text: str) -> dict[str, Any]:
-    """Return the source part of a run file from ``earthengine``, ``archive:DIR`` or
-    ``simulated[:LANDSCAPE]``.
+    """Return the source part of a run file from ``earthengine``, ``stac:CATALOGUE``,
+    ``archive:DIR`` or ``simulated[:LANDSCAPE]``.
 
     Raises:
         RequestError: anything else.
@@ -349,11 +362,18 @@ def parse_source(text: str) -> dict[str, Any]:
     kind, _, rest = text.partition(":")
     if kind == "archive" and rest:
         return {"kind": "archive", "archive": rest}
+    if kind == "stac" and rest:
+        return {"kind": "stac", "stac": {"catalogue": rest}}
     if kind == "simulated":
         return {"kind": "simulated", "landscape": rest or None}
     if kind == "earthengine" and not rest:
         return {"kind": "earthengine"}
     raise RequestError(
         f"--source: `{text}` is no source",
-        instead(kind, _SOURCES, "Use earthengine, archive:DIR or simulated[:LANDSCAPE]."),
+        instead(
+            kind,
+            _SOURCES,
+            "Use earthengine, stac:earth-search (or stac:URL), archive:DIR or "
+            "simulated[:LANDSCAPE].",
+        ),
     )

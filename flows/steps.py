@@ -72,7 +72,8 @@ def _source_config(run: RunConfig) -> SourceConfig:
     config = run.source
     if run.refresh.policy == "latest":
         live = config.earthengine.model_copy(update={"post_policy": "latest"})
-        config = config.model_copy(update={"earthengine": live})
+        stac = config.stac.model_copy(update={"post_policy": "latest"})
+        config = config.model_copy(update={"earthengine": live, "stac": stac})
     return config
 
 

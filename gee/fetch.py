@@ -5,7 +5,8 @@ out of bounds.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -61,6 +62,22 @@ def fetch(
             "Check the network and try again, or give the file itself.",
         ) from error
     raise SourceError(f"{url}: too many redirects", "Give the file itself.")
+
+
+def retry_after_s(header: str | None, now: Callable[[], float] = time.time) -> float | None:
+    """Return the seconds that a Retry-After header asks for, in either form of RFC 9110 §10.2.3;
+    None where unreadable.
+    """
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - now())
+    except ValueError:
+        return None
 
 
 def _client() -> httpx.Client:

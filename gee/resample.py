@@ -207,3 +207,22 @@ def cut(geobox: GeoBox, window: tuple[slice, slice]) -> GeoBox:
     (top, bottom), (left, right) = ((part.start, part.stop) for part in window)
     affine = geobox.affine @ Affine.translation(left, top)
     return GeoBox((bottom - top, right - left), affine, geobox.crs)
+
+
+def window_of(native: GeoBox, block: GeoBox, margin_px: int) -> GeoBox:
+    """Return the window of a native grid's endless lattice that covers a block and a margin of
+    whole native pixels.
+
+    A geographic window may reach beyond ±180 degrees: it is on the block's turn of the globe.
+    """
+    crs = crs_of(native)
+    rows, columns = positions(block.pad(1), native)
+    if crs.is_geographic:
+        turn = round(360 / abs(native.affine.a))
+        middle = columns[columns.shape[0] // 2, columns.shape[1] // 2]
+        columns = (columns - middle + turn / 2) % turn - turn / 2 + middle % turn
+    top, left = int(np.floor(rows.min())) - margin_px, int(np.floor(columns.min())) - margin_px
+    bottom = int(np.ceil(rows.max())) + margin_px + 1
+    right = int(np.ceil(columns.max())) + margin_px + 1
+    affine = native.affine @ Affine.translation(left, top)
+    return GeoBox((bottom - top, right - left), affine, native.crs)

@@ -96,7 +96,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """Return its name as in the run file: ``earthengine``, ``archive``, ``simulated``."""
+        """Return its name as in the run file: ``earthengine``, ``stac``, …"""
         ...
 
     @property

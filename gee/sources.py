@@ -32,6 +32,10 @@ def _imagery(config: SourceConfig) -> Source:
         from gee.earthengine import EarthEngineSource
 
         return EarthEngineSource(config.earthengine)
+    if config.kind == "stac":
+        from gee.stac import StacSource
+
+        return StacSource(config.stac)
     from gee.simulated import LANDSCAPES, SimulatedSource
 
     return SimulatedSource(

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 )
 @request_options("pre", "post")
 @click.option(
-    "--source", metavar="SOURCE", help="earthengine, archive:DIR or simulated[:LANDSCAPE]."
+    "--source",
+    metavar="SOURCE",
+    help="earthengine, stac:NAME|URL|DIR, archive:DIR or simulated[:LANDSCAPE].",
 )
 @request_options("checkpoint")
 @click.option(
@@ -129,7 +131,7 @@ def configure(
     """
     from configs.files import read_yaml
     from configs.overrides import overlaid, sections
-    from flows.resolve import Files, make_request, parse_source, resolve, with_sections
+    from flows.resolve import Files, make_request, name_source, resolve, with_sections
 
     preset = read_yaml(config, "run") if config else {}
     described = epicentre or usgs or "event" not in preset
@@ -140,7 +142,7 @@ def configure(
         )
     preset = with_sections(overlaid(preset, settings))
     if source:
-        preset["source"] = {**preset.get("source", {}), **parse_source(source)}
+        preset["source"] = name_source(preset.get("source", {}), source)
     preset |= {name: value for name, value in {"out": out, "engine": engine}.items() if value}
     if choose_by:
         preset["model"] = {**preset.get("model", {}), "choose_by": choose_by}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,22 +12,13 @@ from shapely import affinity, segmentize, transform
 from shapely.geometry.base import BaseGeometry
 
 from configs.area import WGS84, Area
-from configs.bands import BANDS, parse_band
 from configs.records import ObservationClass, Scene
 from gee.archive.composite import Candidate, look
-from gee.rasters import Array
+from gee.plausible import too_bright
 from gee.resample import crs_of, transformer
 
 _GLANCE_PX: Final = 256
 """Longest side of the look by which scenes are ranked."""
-OFFSET: Final = 0.1
-"""Reflectance that Sentinel-2 files of processing baseline 04.00 (25 January 2022) and later hold
-too much, until 1000 is taken from their numbers (ESA, Sentinel-2 Products Specification
-Document)."""
-_ODD_SHARE, _FEWEST_PX = 0.001, 400
-REFLECTANCES: Final = frozenset(
-    name for name, band in BANDS.items() if band.unit == "reflectance" and not band.static
-)
 
 
 def outline(geobox: GeoBox) -> BaseGeometry:
@@ -75,18 +65,7 @@ def looked(candidate: Candidate, area: Area, geobox: GeoBox) -> Candidate:
         imaged_fraction=imaged,
         around_fraction=float(np.mean(found != ObservationClass.NOT_IMAGED)),
         clear_fraction=float(np.mean(part == ObservationClass.CLEAR)),
-        too_bright=_too_bright(pixels),
-    )
-
-
-def _too_bright(pixels: Mapping[str, Array]) -> bool:
-    """Return whether every known pixel of every optical band is at least as bright as the offset
-    alone would make black ground: somewhere in a landscape lies water or shadow.
-    """
-    optical = [v for name, v in pixels.items() if parse_band(name).band.name in REFLECTANCES]
-    known = [values[np.isfinite(values)] for values in optical]
-    return bool(known) and all(
-        len(values) >= _FEWEST_PX and np.quantile(values, _ODD_SHARE) >= OFFSET for values in known
+        too_bright=too_bright(pixels),
     )
 
 

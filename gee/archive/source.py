@@ -25,10 +25,11 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
 from gee.archive.composite import Candidate, compose, first_choice, groups
-from gee.archive.coverage import OFFSET, looked, meets, outline, record
+from gee.archive.coverage import looked, meets, outline, record
 from gee.archive.fingerprints import fingerprints
 from gee.archive.manifest import FROM_DEM, Layer, SceneEntry, read_manifest
 from gee.ground import pixel_size_m
+from gee.plausible import OFFSET
 from gee.previous import FINGERPRINTS
 from gee.rasters import Array, Numbers, Raster, look_at
 from gee.resample import Method

@@ -15,8 +15,8 @@ from google.auth.exceptions import GoogleAuthError, TransportError
 from googleapiclient.errors import HttpError
 
 from configs.errors import SourceError
-from gee.earthengine.rate_limit import retry_after_s
 from gee.earthengine.refusals import Cure, rule_for
+from gee.fetch import retry_after_s
 
 
 class Damaged(Exception):

@@ -20,7 +20,8 @@ from configs.records import Offer, Scene
 from gee.earthengine import assets, radar
 from gee.earthengine.pixel_codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
-from gee.earthengine.scenes import Checkpoint, best_first, few_per_tile, usable
+from gee.earthengine.scenes import Checkpoint
+from gee.ranking import best_first, few_per_tile, usable
 from gee.source import Plan
 
 RECIPE: Final = "coslide/recipe/2"

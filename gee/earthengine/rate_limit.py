@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from configs.errors import SourceError
@@ -36,22 +35,6 @@ UNSAID_RETRY_S: Final = 1.0
 """Pause after a refusal that names no Retry-After; doubled by every further one in a row, up to a
 minute.
 """
-
-
-def retry_after_s(header: str | None, now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that a Retry-After header asks for, in either form of RFC 9110 §10.2.3;
-    None where unreadable.
-    """
-    if not header:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - now())
-    except ValueError:
-        return None
 
 
 @dataclass(frozen=True)

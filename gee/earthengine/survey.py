@@ -26,7 +26,8 @@ from configs.earthengine import EarthEngineConfig
 from configs.event import DateRange, Event, Windows
 from gee.earthengine import landsat, optical, radar
 from gee.earthengine.pixels import Puller, TooMuchError
-from gee.earthengine.scenes import Checkpoint, best_first, is_useless, usable
+from gee.earthengine.scenes import Checkpoint
+from gee.ranking import best_first, is_useless, usable
 
 logger = logging.getLogger(__name__)
 

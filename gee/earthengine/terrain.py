@@ -24,7 +24,7 @@ from gee.earthengine import assets
 from gee.earthengine.failures import Damaged
 from gee.earthengine.layers import cast
 from gee.earthengine.scenes import region_of
-from gee.resample import positions
+from gee.resample import window_of
 from gee.source import Elevation
 
 HEIGHT, KNOWN = "height", "known"
@@ -105,20 +105,9 @@ def window(native: Mapping[str, Any], block: GeoBox, margin_px: int) -> GeoBox:
     A geographic window may reach beyond ±180 degrees: it is on the block's turn of the globe.
     """
     crs, affine = CRS.from_user_input(native["crs"]), Affine(*native["transform"])
-    # One native pixel at the lattice's origin; `positions` counts rows and columns from it,
-    # endlessly.
+    # One native pixel at the lattice's origin, from which rows and columns count endlessly.
     lattice = GeoBox((1, 1), affine, crs.to_wkt() if not crs.to_epsg() else f"EPSG:{crs.to_epsg()}")
-    rows, columns = positions(block.pad(1), lattice)
-    if crs.is_geographic:
-        turn = round(360 / abs(affine.a))
-        middle = columns[columns.shape[0] // 2, columns.shape[1] // 2]
-        columns = (columns - middle + turn / 2) % turn - turn / 2 + middle % turn
-    top, left = int(np.floor(rows.min())) - margin_px, int(np.floor(columns.min())) - margin_px
-    bottom, right = (
-        int(np.ceil(rows.max())) + margin_px + 1,
-        int(np.ceil(columns.max())) + margin_px + 1,
-    )
-    return GeoBox((bottom - top, right - left), affine @ Affine.translation(left, top), lattice.crs)
+    return window_of(lattice, block, margin_px)
 
 
 def within_turn(grid: GeoBox) -> list[tuple[slice, GeoBox]]:

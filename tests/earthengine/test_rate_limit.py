@@ -11,7 +11,8 @@ from email.utils import formatdate
 import pytest
 
 from configs.errors import SourceError
-from gee.earthengine.rate_limit import STARTS_PER_SECOND, Gate, gate_for, retry_after_s
+from gee.earthengine.rate_limit import STARTS_PER_SECOND, Gate, gate_for
+from gee.fetch import retry_after_s
 
 
 class Clock:

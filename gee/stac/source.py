@@ -1,0 +1,259 @@
+"""A STAC catalogue of cloud-optimised GeoTIFFs as a `Source`: Sentinel-2 L2A and elevation without
+an account.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from shapely import box
+from shapely.geometry.base import BaseGeometry
+
+from configs.area import WGS84, Area
+from configs.bands import BANDS, DERIVED, When, inputs_of, parse_band
+from configs.errors import NothingToSeeError, RequestError
+from configs.event import Event, Windows
+from configs.records import Level, Offer, Scene
+from configs.stac import StacConfig
+from gee.previous import FINGERPRINTS
+from gee.rasters import Array
+from gee.source import DOUBTS, Elevation, Plan, Pulled, Source
+from gee.stac import elevation, items, planning
+from gee.stac.catalogue import Catalogue, by_ids, collection_missing, hull_of
+from gee.stac.composite import Shot, compose, settle_water
+from gee.stac.files import Files
+from gee.stac.signing import Signer
+from gee.stac.transport import Account, Transport
+
+RECIPE: Final = "coslide/stac/1"
+"""Goes into the plan, and so into the resume key: changed whenever the same scenes would give other
+pixels.
+"""
+_RESOLUTION_M: Final = 10.0
+_PACKED: Final = 0.6
+"""Bytes of a compressed pixel of 16 bits, as a share: Sentinel-2 COGs (chosen)."""
+_TILE_PX: Final = 1024
+
+
+class StacSource:
+    """A catalogue. Asks nothing before it is asked."""
+
+    name = "stac"
+
+    def __init__(self, config: StacConfig | None = None, sign: Signer | None = None) -> None:
+        """Prepare to ask.
+
+        Args:
+            config: which catalogue, and how.
+            sign: makes addresses that may be read; found by the catalogue's host where None.
+        """
+        self.config = config or StacConfig()
+        self.block_px = self.config.block_px
+        self.workers = self.config.workers
+        self.account = Account()
+        """What this source has cost so far."""
+        self._sign = sign
+
+    def offer(self) -> Offer:
+        """Return Sentinel-2's L2A bands and terrain."""
+        names = set(items.BANDS)
+        names |= {name for name, inputs in DERIVED.items() if names.issuperset(inputs)}
+        static = {"dem", *(name for name, inputs in DERIVED.items() if inputs == ("dem",))}
+        return Offer(
+            self.name,
+            "sentinel-2",
+            Level.SURFACE,
+            _RESOLUTION_M,
+            frozenset(
+                {f"{when}_{name}" for when in When for name in names}
+                | (static if self.config.elevation else set())
+            ),
+            False,
+        )
+
+    def extent(self) -> BaseGeometry | None:
+        """Return None: whatever the catalogue lists."""
+        return None
+
+    def plan(
+        self, area: Area, geobox: GeoBox, event: Event, windows: Windows, bands: tuple[str, ...]
+    ) -> Plan:
+        """Return the scenes a pull would use, by the catalogue and quick looks at overviews.
+
+        Raises:
+            NothingToSeeError: no scene in a window that `bands` needs, or no elevation.
+            SourceError: the catalogue cannot be had.
+            RequestError: a band that it does not have, or no catalogue there.
+        """
+        measured = inputs_of(bands)
+        offered = self.offer().bands
+        for name in (*bands, *measured):
+            if name not in offered:
+                raise RequestError(
+                    f"the catalogue {self.config.catalogue} has no band `{name}`",
+                    f"It has {', '.join(sorted(offered))}.",
+                )
+        names = tuple(name for name in measured if name != "dem")
+        wanted = planning.by_window(names)
+        planner = planning.Planner(self.config, self._catalogue, self._files, self._hands)
+        chosen = planner.choose(wanted, area, geobox, event, windows)
+        native = self._elevation_of(area) if "dem" in measured else None
+        requests, megabytes = self._estimate(chosen, wanted, geobox)
+        details: dict[str, Any] = {
+            "recipe": RECIPE,
+            "catalogue": self.config.address,
+            "collection": self.config.collection,
+            "scenes": dict(chosen.facts),
+            "left_out": dict(chosen.left_out),
+            FINGERPRINTS: dict(chosen.fingerprints),
+            **({"elevation": native} if native else {}),
+            **({DOUBTS: list(chosen.doubts)} if chosen.doubts else {}),
+        }
+        return Plan(
+            names,
+            "dem" in measured,
+            geobox,
+            area,
+            event,
+            windows,
+            tuple(one.scene for one in chosen.found),
+            requests,
+            megabytes,
+            self.block_px,
+            details,
+        )
+
+    def pull(self, plan: Plan, block: GeoBox) -> Pulled:
+        """Return the bands, observation classes and dates of one block.
+
+        Raises:
+            SourceError: a file or its host cannot be had.
+        """
+        facts = plan.details["scenes"]
+        reaching = [one for one in plan.scenes if _reaches(facts[one.id]["bounds"], block)]
+        bands: dict[str, Array] = {}
+        seen: dict[When, NDArray[np.uint8]] = {}
+        days: dict[When, NDArray[np.int32]] = {}
+        for when in When:
+            names = [name for name in plan.bands if parse_band(name).when is when]
+            if not names:
+                continue
+            shots = [self._shot(one, facts[one.id], names) for one in reaching if one.when is when]
+            found, seen[when], days[when] = compose(shots, names, block, self._hands)
+            bands |= found
+            others = [self._shot(one, facts[one.id], ()) for one in reaching]
+            settle_water(seen[when], days[when], others, block)
+        return Pulled({name: bands[name] for name in plan.bands}, seen, days)
+
+    def usage(self) -> dict[str, Any]:
+        """Return requests, bytes and mishaps so far."""
+        return self.account.as_plain()
+
+    def add_usage(self, counts: Mapping[str, int]) -> None:
+        """Add what a worker elsewhere has asked for."""
+        for what, count in counts.items():
+            self.account.add(what, count)
+
+    def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
+        """Return heights on the elevation model's own grid, `margin_px` of its pixels around the
+        block.
+
+        Raises:
+            SourceError: a file or its host cannot be had.
+        """
+        native = plan.details["elevation"]
+        tiles = native["tiles"]
+        return elevation.around(
+            native,
+            {name: partial(self._files.heights, name, tiles[name]["item"]) for name in tiles},
+            {name: tiles[name]["bounds"] for name in tiles},
+            block,
+            margin_px,
+        )
+
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(self.config, self.account)
+
+    @cached_property
+    def _files(self) -> Files:
+        transport = Transport(self.config, self.account)
+        return Files(self.config, self._catalogue, transport, self._sign)
+
+    @cached_property
+    def _hands(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.config.requests, thread_name_prefix="stac")
+
+    def _shot(self, scene: Scene, facts: Mapping[str, Any], names: Any) -> Shot:
+        return Shot(
+            scene,
+            partial(self._files.numbers, scene, facts, items.SCL),
+            {
+                name: partial(self._files.band, scene, facts, parse_band(name).band.name)
+                for name in names
+            },
+        )
+
+    def _elevation_of(self, area: Area) -> dict[str, Any]:
+        """Return the tiles of elevation around an area and their native grid, JSON types."""
+        collection = self.config.elevation or ""
+        around = hull_of(area).buffer(elevation.MARGIN_DEG)
+        found = by_ids(self._catalogue.search(collection, around, None), self.config.leave_out)
+        if not found:
+            missing = collection_missing(self._catalogue, collection)
+            raise NothingToSeeError(
+                missing or f"{collection} has no elevation here: open sea, or beyond its tiles",
+                "Choose another place, or another collection: `source.stac.elevation`.",
+            )
+        tiles, cogs = {}, []
+        for item in found:
+            self._files.know(item)
+            address = items.bare(item.get_self_href() or "")
+            bounds = item.bbox or (-180.0, -90.0, 180.0, 90.0)
+            tiles[item.id] = {
+                "item": address,
+                "bounds": [round(float(value), 4) for value in bounds],
+                "fingerprint": items.fingerprint(item),
+            }
+            cogs.append(self._files.cog_of_heights(item.id, address))
+        _, south, _, north = area.polygon.bounds
+        grid = elevation.grid_of(cogs, (south + north) / 2)
+        return {"collection": collection, **grid, "tiles": tiles}
+
+    def _estimate(
+        self, chosen: planning.Chosen, wanted: Mapping[When, tuple[str, ...]], geobox: GeoBox
+    ) -> tuple[int, float]:
+        """Return (requests, megabytes) that the pull will take."""
+        pixels = math.prod(int(side) for side in geobox.shape) * abs(geobox.affine.a) ** 2
+        requests, total = 0.0, 0.0
+        for when, names in wanted.items():
+            deep = planning.depth(one for one in chosen.found if one.scene.when is when)
+            for name in (*names, items.SCL):
+                step = BANDS[name].resolution_m if name in BANDS else 20.0
+                size = 2 if name in BANDS else 0.2
+                total += deep * pixels / step**2 * size * _PACKED
+                requests += deep * (1 + pixels / step**2 / _TILE_PX**2 * 2)
+        return math.ceil(requests), total / 1e6
+
+
+def _reaches(bounds: Any, block: GeoBox) -> bool:
+    """Return whether a scene's box touches a block, on whichever turn of the globe."""
+    to_wgs84 = Transformer.from_crs(str(block.crs), WGS84, always_xy=True)
+    west, south, east, north = to_wgs84.transform_bounds(*block.boundingbox.bbox)
+    east = east + 360 if east < west else east
+    outline = box(west, south, east, north).buffer(0.01)
+    return any(
+        outline.intersects(box(bounds[0] + turn, bounds[1], bounds[2] + turn, bounds[3]))
+        for turn in (-360, 0, 360)
+    )
+
+
+_: type[Source] = StacSource
