@@ -1,4 +1,4 @@
-"""How a run's scene is brought to the checkpoint that maps it: by statistics of the scene's own
+"""How a run's scene is adapted to the checkpoint that maps it: by statistics of the scene's own
 pixels, found once and kept beside the work.
 """
 
