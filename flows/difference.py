@@ -21,7 +21,6 @@ from configs.places import drop, zarr_at
 from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
-from flows.adaptation import adaptation_before, adaptation_of
 from flows.probability import grid_on
 from flows.run.journal import progress
 from gee.observation import Observed
@@ -29,6 +28,7 @@ from gee.observation import observe as observe_stack
 from models.histogram import BandHistogram
 from models.inference.adaptation import Adaptation, Matching
 from models.registry import Candidates, Checkpoint
+from models.selection.adaptation import adaptation_before, adaptation_of
 from tiles.stitch import map_tiles
 from tiles.views import Is, Without
 
@@ -94,7 +94,7 @@ def subtract(
     ):  # matched, the earlier image has the later one's statistics
         adaptation = adaptation_of(found, stack, run.place, layout)
     else:
-        adaptation = adaptation_before(found, stack, names, before)
+        adaptation = adaptation_before(found, stack, names, before.array)
     mapped = _map(run, found, stack, view, before, layout.probability_before, adaptation)
     threshold = run.clean.threshold or found.card.threshold
     return Without(probability, mapped, threshold)

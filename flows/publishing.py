@@ -21,7 +21,6 @@ from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
-from flows.adaptation import adaptation_of
 from flows.events import reviews
 from flows.events import state as event_state
 from flows.probability import map_card
@@ -40,6 +39,7 @@ from inventory.revisions.review import Review
 from models import registry
 from models.architectures import INDEX
 from models.registry import Candidates
+from models.selection.adaptation import adaptation_of
 
 logger = logging.getLogger(__name__)
 

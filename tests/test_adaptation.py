@@ -28,7 +28,6 @@ from configs.records import ObservationClass, silent
 from configs.run import ModelConfig
 from configs.stack import Stack
 from configs.training import TrainingConfig
-from flows.adaptation import adaptation_of
 from flows.cli import main
 from flows.learning.adapting import Adapting, on, scene_of
 from flows.learning.finetuning import like_parent
@@ -40,6 +39,7 @@ from models.inference.adaptation import Adaptation, adapted, adapting, targets
 from models.inference.predict import Predictor
 from models.reference import Reference
 from models.registry import Checkpoint
+from models.selection.adaptation import adaptation_of
 from tiles.chips import ChipDataset, Share
 
 ROUNDING = 5e-3

@@ -17,8 +17,7 @@ from configs.files import write_text
 from configs.layout import RunLayout
 from configs.records import ObservationClass
 from configs.selection import read_selection
-from configs.stack import Stack
-from gee.observation import Observed
+from configs.stack import Rows, Stack
 from models.inference.adaptation import Adaptation, adapting
 from models.reference import sample
 from models.registry import Candidates, Checkpoint
@@ -65,7 +64,7 @@ def adaptation_of(
     adaptation = Adaptation.of(normalisation, found.card.bands, compared[0].scene)
     write_text(path, json.dumps({"key": key, "maps": json.loads(adaptation.as_text())}))
     logger.info(
-        "the scene is brought to %s by %d pixels of its own",
+        "the scene is adapted to %s by %d pixels of its own",
         found.card.name,
         compared[0].scene.pixels,
     )
@@ -73,13 +72,13 @@ def adaptation_of(
 
 
 def adaptation_before(
-    found: Checkpoint, stack: Stack, names: tuple[str, ...], before: Observed
+    found: Checkpoint, stack: Stack, names: tuple[str, ...], before: Rows
 ) -> Adaptation | None:
-    """Return how the image from before the event is brought to a post-only checkpoint, by that
+    """Return how the image from before the event is adapted to a post-only checkpoint, by that
     image's own clear, sloping pixels.
 
-    `names` are the bands that stand for the checkpoint's. None for a checkpoint that takes scenes
-    as they are.
+    `names` are the bands that stand for the checkpoint's, `before` the classes `(y, x)` of what was
+    seen then. None for a checkpoint that takes scenes as they are.
 
     Raises:
         NothingToSeeError: there is no pixel to take statistics of.
@@ -90,7 +89,7 @@ def adaptation_before(
     image = sample(
         stack,
         names,
-        lambda rows, columns: np.asarray(before.array[rows, columns]) == ObservationClass.CLEAR,
+        lambda rows, columns: np.asarray(before[rows, columns]) == ObservationClass.CLEAR,
         domain="before",
         resolution_m=abs(float(stack.geobox.resolution.x)),
         count=settings.pixels,
