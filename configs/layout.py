@@ -154,6 +154,11 @@ class EventFolder:
         )
         return dict(sorted((int(match[1]), RunLayout(path)) for match, path in found if match))
 
+    def latest(self) -> RunLayout | None:
+        """Return the latest published revision, None where there is none."""
+        revisions = self.revisions()
+        return revisions[max(revisions)] if revisions else None
+
     def revision(self, number: int) -> RunLayout:
         """Return the folder of a revision, e.g. ``r001``."""
         return RunLayout(self.folder / f"r{number:03d}")

@@ -32,7 +32,8 @@ from inventory.formats.geopackage import read_inventory
 from inventory.outline.words import words_of
 from inventory.report.charts import sizes_compared
 from inventory.report.statistics import area_density, compare_sizes
-from inventory.revisions.review import as_reviewed, read_review
+from inventory.revisions.review import read_review
+from inventory.revisions.take_up import as_reviewed
 from models.metrics import Confusion
 from tiles import labels
 

@@ -89,13 +89,13 @@ def _plan(run: RunConfig) -> Plan:
 def _layout(where: Path) -> RunLayout:
     if RunLayout(where).config.exists():
         return RunLayout(where)
-    revisions = EventFolder(where).revisions()
-    if not revisions:
+    latest = EventFolder(where).latest()
+    if latest is None:
         raise RequestError(
             f"{where} is no run",
             "Give a revision (runs/EVENT/r001), an event's folder (runs/EVENT), or a run file.",
         )
-    return revisions[max(revisions)]
+    return latest
 
 
 def _stack(layout: RunLayout) -> Stack:

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from configs.area import Area, around
 from configs.bands import When, parse_band
-from configs.errors import CoslideError, NothingNewError, NothingToSeeError
+from configs.errors import NothingNewError, NothingToSeeError
 from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig, SourceConfig
@@ -27,7 +27,7 @@ from gee.observation import observe as observe_stack
 from gee.source import Plan, Source
 from gee.sources import make_source
 from gee.stack import assemble, fill_blocks
-from gee.store import damaged
+from gee.store import intact
 from inventory.exposure.user_layers import UserLayers
 from inventory.outline.outline import Inventory, outline
 from models import registry
@@ -241,9 +241,9 @@ def pull(
         NothingNewError: no pixel is new against the revision before, and nobody insists on another
             one.
     """
-    cluster = engine.current()
+    cluster, latest = engine.current(), event.latest()
     fill = by_workers(cluster, _source_config(run)) if cluster else fill_blocks
-    with progress("pulling imagery") as advance, workspace.reading(_latest(event)):
+    with progress("pulling imagery") as advance, workspace.reading(latest):
         stack = assemble(
             source,
             plan,
@@ -251,7 +251,7 @@ def pull(
             layout.stack,
             progress=advance,
             fill=fill,
-            before=_earlier_stack(event),
+            before=intact(latest.stack) if latest else None,
             policy=run.refresh.policy,
         )
     carried = stack.attributes["carried"]
@@ -269,29 +269,6 @@ def pull(
             )
     journal.note(pixels=int(np.prod(stack.shape)), requests=plan.requests, megabytes=plan.megabytes)
     return stack
-
-
-def _latest(event: EventFolder) -> RunLayout | None:
-    """Return an event's latest revision, None where there is none."""
-    revisions = event.revisions()
-    return revisions[max(revisions)] if revisions else None
-
-
-def _earlier_stack(event: EventFolder) -> Stack | None:
-    """Return the stack of an event's latest revision, None where there is none (any more), or where
-    its pixels are not those that were written: they are pulled again.
-    """
-    layout = _latest(event)
-    if layout is None or not layout.stack.exists():
-        return None
-    try:
-        stack = Stack(layout.stack)
-        if stack.attributes.get("complete") and not damaged(layout.stack):
-            return stack
-    except (OSError, ValueError, KeyError, TypeError, CoslideError) as error:
-        logger.info("%s: %s", layout.stack, error)
-    logger.warning("the stack of %s is damaged: nothing of it is kept", layout.folder.name)
-    return None
 
 
 def choose(run: RunConfig, cards: Candidates, stack: Stack, layout: RunLayout) -> Choice:

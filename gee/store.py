@@ -26,7 +26,7 @@ from configs.errors import CoslideError, RequestError
 from configs.event import as_plain
 from configs.files import check_format, replacing, sweep, write_text
 from configs.places import drop, is_remote, zarr_at
-from configs.stack import CHUNK_PX, FORMAT, grid_attributes
+from configs.stack import CHUNK_PX, FORMAT, Stack, grid_attributes
 from gee.chunks import COMPRESSION, HANDS, write_window
 from gee.derive import hillshade_attributes
 from gee.previous import Earlier, scene_attributes
@@ -330,3 +330,19 @@ def mark_complete(path: Path, blocks: list[Block]) -> None:
     group.attrs.update(
         {"warnings": warnings, "implausible": counts, "carried": carried, "complete": True}
     )
+
+
+def intact(path: Path) -> Stack | None:
+    """Return a finished stack of an earlier revision; None where there is none (any more), or where
+    its pixels are not those that were written: they are pulled again.
+    """
+    if not path.exists():
+        return None
+    try:
+        stack = Stack(path)
+        if stack.attributes.get("complete") and not damaged(path):
+            return stack
+    except (OSError, ValueError, KeyError, TypeError, CoslideError) as error:
+        logger.info("%s: %s", path, error)
+    logger.warning("the stack of %s is damaged: nothing of it is kept", path.parent.name)
+    return None

@@ -40,13 +40,8 @@ from inventory.outline.outline import Inventory
 from inventory.report.pictures import write_preview
 from inventory.report.report import Page, write_report
 from inventory.revisions.reconcile import GEOPACKAGE, MASK, Earlier, Reconciled, measured, reconcile
-from inventory.revisions.review import (
-    DISMISSED,
-    counted,
-    people_decided,
-    verdict_words,
-    verdicts_of,
-)
+from inventory.revisions.review import DISMISSED
+from inventory.revisions.take_up import counted, people_decided, verdict_words, verdicts_of
 from inventory.summary import Summary, count_seen, headline, summarise
 
 

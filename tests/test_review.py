@@ -28,7 +28,8 @@ from configs.layout import EventFolder
 from flows.events import reviews
 from inventory.formats.geopackage import read_inventory
 from inventory.publish import Manner, Published, write_item, write_products
-from inventory.revisions.review import ANALYST, CUT, as_reviewed, read_review
+from inventory.revisions.review import ANALYST, read_review
+from inventory.revisions.take_up import CUT, as_reviewed
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Debian's own: its package python3-qgis is for no other."""

@@ -94,10 +94,10 @@ def waiting(event: EventFolder) -> Review | None:
 def _waiting(event: EventFolder) -> Review | None:
     if event.review.exists() and (review := read_review(event.review)).edits:
         return review
-    revisions = event.revisions()
-    if not revisions or not _edited(revisions[max(revisions)]):
+    latest = event.latest()
+    if latest is None or not _edited(latest):
         return None
-    review = read_review(revisions[max(revisions)].folder / GEOPACKAGE)
+    review = read_review(latest.folder / GEOPACKAGE)
     if not review.edits:
         return None
     logger.warning(

@@ -240,8 +240,8 @@ def latest_run(event: EventFolder) -> RunConfig:
     """Return the configuration of an event's latest revision, or of what was asked where there is
     none yet.
     """
-    revisions = event.revisions()
-    return read_run(revisions[max(revisions)].config if revisions else event.request)
+    latest = event.latest()
+    return read_run(latest.config if latest else event.request)
 
 
 def status(event: EventFolder, post_last: date, review: bool = False) -> EventStatus:

@@ -25,7 +25,7 @@ from inventory.formats.geopackage import read_inventory, read_metadata
 from inventory.outline.attributes import DATES, STATUSES, attributed, limits_of, shape_fields
 from inventory.outline.measure import EdgeCounter, Gauge, Measures
 from inventory.outline.outline import Inventory, strips
-from inventory.revisions.review import ANALYST, CUT, DISMISSED, Review, apart, reviewed
+from inventory.revisions.review import ANALYST, DISMISSED, Review
 from inventory.revisions.revisions import (
     SAME_SHARE,
     Matched,
@@ -33,6 +33,7 @@ from inventory.revisions.revisions import (
     last_number,
     match_revisions,
 )
+from inventory.revisions.take_up import CUT, apart, reviewed
 
 _THIN_PX = 1.0
 """What sticks out of a reviewed outline by no more than this on either side is its rim, not another
