@@ -25,9 +25,9 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "results"
 SECTIONS = Path(__file__).with_name("sections.yaml")
 ORDER = (
-    "real", "study-real", "trust", "confidence", "area", "frames", "iburi", "iburi-halves",
-    "iburi-trials", "product", "comparison", "overfit", "study", "study-post", "adaptation",
-    "study-baselines", "band-sets", "mmd-unit", "selection", "ood", "sim-to-real",
+    "real", "study-real", "trust", "lookalikes", "confidence", "area", "frames", "iburi",
+    "iburi-halves", "iburi-trials", "product", "comparison", "overfit", "study", "study-post",
+    "adaptation", "study-baselines", "band-sets", "mmd-unit", "selection", "ood", "sim-to-real",
     "simulated-comparison", "pull", "tiling", "mmd", "seams", "vectorise", "scale", "precision",
     "kill",
 )  # fmt: skip
