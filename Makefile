@@ -57,6 +57,7 @@ verify: verify-trust verify-frames verify-iburi verify-simulated verify-study ve
 
 verify-trust: .venv/.dev  ## no-event pairs, home ground and scenes made wrong: what is said first (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.trust --write
+	@$(BIN)/python -m benchmarks.lookalikes --write
 
 verify-frames: .venv/.dev  ## ten overlapping frames over Iburi and a simulated scene: the same map of the same ground (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.frames --write

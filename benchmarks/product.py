@@ -71,7 +71,7 @@ def held_out(card: str, seed: int, parted: bool = True) -> LandslideScores:
     ours = np.where(truth == IGNORED, np.uint8(IGNORED), mask.astype(np.uint8))
     return compare_landslides(
         _drawn(numbers if parted else mask, samples),
-        _traced(card, samples),
+        traced(card, samples),
         ours,
         truth,
         samples.geobox,
@@ -89,7 +89,7 @@ def _drawn(numbers: NDArray[Any], samples: SampleSet) -> gpd.GeoDataFrame:
     return named(frame[frame["area_m2"] >= (CleanConfig().min_area_m2 or 0)], "L")
 
 
-def _traced(card: str, samples: SampleSet) -> gpd.GeoDataFrame:
+def traced(card: str, samples: SampleSet) -> gpd.GeoDataFrame:
     truth = read_sampling(CONFIGS / f"{card}.yaml").truth
     assert truth is not None
     layers = [
