@@ -116,6 +116,19 @@ def test_a_scene_that_is_not_needed_is_not_read(server: Loopback) -> None:
     assert asked == {"A"}
 
 
+def test_the_estimate_is_about_what_it_takes(server: Loopback) -> None:
+    noise = np.random.default_rng(1).integers(0, 500, one_pass("A").classes.shape) * 1e-4
+    for name, days in (("A", 0), ("B", 5)):
+        made = one_pass(name, days)
+        publish(server, replace(made, bands={band: v + noise for band, v in made.bands.items()}))
+    plan = plan_of(source_of(server))
+    before = len(server.requests())
+    source_of(server).pull(plan, GRID)
+    asked = server.requests()[before:]
+    assert plan.megabytes == pytest.approx(sum(one.sent for one in asked) / 1e6, rel=0.5)
+    assert len(asked) / 2 <= plan.requests <= 2 * len(asked)
+
+
 def test_water_is_what_two_days_call_so(server: Loopback) -> None:
     shaded, lake = one_pass("A"), one_pass("B", days=5)
     size = int(shaded.grid.shape[0])
