@@ -51,6 +51,12 @@ class SourceConfig(Frozen):
     comes from.
     """
 
+    @property
+    def requests_at_once(self) -> int:
+        """Return how many requests a service has from a run at most; 1 where none is asked."""
+        at_once = {"earthengine": self.earthengine.workers, "stac": self.stac.requests}
+        return at_once.get(self.kind, 1)
+
     def __str__(self) -> str:
         return {
             "archive": f"archive:{self.archive}",

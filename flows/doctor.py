@@ -43,6 +43,10 @@ def examine_source(config: SourceConfig) -> list[Finding]:
         from gee.earthengine import doctor
 
         return list(doctor.examine(config.earthengine, needed=True))
+    if config.kind == "stac":
+        from gee.stac import doctor as catalogues
+
+        return list(catalogues.examine(config.stac, needed=True))
     from gee.sources import make_source
 
     what = f"source {config.kind}"

@@ -32,6 +32,7 @@ from configs.land import land_fraction
 from configs.request import Request
 from configs.run import LookConfig, RunConfig
 from configs.spelling import instead
+from flows import ready
 
 _SOURCES = ("earthengine", "stac:earth-search", "archive:DIR", "simulated")
 """Where imagery may come from, as `--source` names it."""
@@ -319,8 +320,7 @@ def check_source(preset: Mapping[str, Any]) -> None:
     if not isinstance(source, Mapping) or not source.get("kind"):
         raise RequestError(
             "no source of imagery is named",
-            "Give --source earthengine, stac:earth-search (no account needed) or archive:DIR (or "
-            "simulated, a test bench), or "
+            f"Give --source; ready on this machine: {', '.join(ready.sources())}. Or "
             "`source: {kind: …}` in the run file.",
         )
 

@@ -131,7 +131,8 @@ def test_nobody_gets_the_simulated_earth_for_want_of_a_line() -> None:
     request = Request(latitude=42.7, longitude=142.1, date="2018-09-05")
     with pytest.raises(RequestError, match="no source of imagery is named") as wrong:
         resolve(request, {})
-    assert "--source earthengine" in wrong.value.remedy
+    assert "--source; ready on this machine: " in wrong.value.remedy
+    assert "stac:earth-search" in wrong.value.remedy
     simulated = {"source": {"kind": "simulated"}}
     with pytest.raises(RequestError, match="real earthquakes would be mapped on the simulated"):
         check_drill(simulated, drill=False)

@@ -39,7 +39,8 @@ def command(out: Path, source: str | None, config: Path | None, as_json: bool) -
     command that mends it.
 
     \b
-    coslide doctor --source earthengine     every collection and permission that a run would use
+    coslide doctor --source earthengine        every collection and permission that a run would use
+    coslide doctor --source stac:earth-search  whether the catalogue answers and has what is needed
     """
     from flows.doctor import examine, examine_source
 
@@ -78,12 +79,12 @@ def _source(named: str | None, config: Path | None) -> SourceConfig | None:
         RequestError: no such source, or a run file that names none.
     """
     from configs.files import read_yaml
-    from flows.resolve import parse_source
+    from flows.resolve import name_source
 
     if not named and not config:
         return None
     content = read_yaml(config, "run").get("source", {}) if config else {}
-    content = {**content, **(parse_source(named) if named else {})}
+    content = name_source(content, named) if named else content
     if "kind" not in content:
         raise RequestError(f"{config} names no source", "Give one: --source earthengine.")
     return checked(content, f"source in {config}" if config else "--source", SourceConfig)

@@ -114,7 +114,7 @@ def estimate(
     return Estimate(
         imagery,
         len(trainings),
-        waiting * _REQUEST_S / kit.source.earthengine.workers,
+        waiting * _REQUEST_S / kit.source.requests_at_once,
         steps * step_s,
         pixels * len(trainings) * per_pixel * _overlap(kit),
         # 16 bits a band and the label, twice while samples are cut; a byte a pixel of each map;

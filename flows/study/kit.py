@@ -149,9 +149,8 @@ def _gathered(config: KitConfig, work: Path, given: Mapping[str, str], folder: P
 def _unseen(config: KitConfig, inventory: PublishedInventory) -> str:
     """Return why the kit's source cannot show an event; empty where it can."""
     source = config.source
-    if source.kind != "earthengine":
-        return ""
-    if inventory.windows.sensor != source.earthengine.sensor == "sentinel-2":
+    sensors = {"earthengine": source.earthengine.sensor, "stac": "sentinel-2"}
+    if inventory.windows.sensor != sensors.get(source.kind) == "sentinel-2":
         return f"no Sentinel-2 image from before it ({inventory.windows.sensor})"
     return ""
 

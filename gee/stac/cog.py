@@ -65,10 +65,29 @@ class Pieces:
     def __init__(self, most_bytes: int = CACHE_BYTES) -> None:
         self._most, self._size = most_bytes, 0
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._coming: dict[tuple[int, int], threading.Event] = {}
         self._lock = threading.Lock()
 
+    def claim(self, file: int, start: int) -> bool:
+        """Return whether the caller is to ask for a tile: nobody has it or is asking for it."""
+        with self._lock:
+            if (file, start) in self._kept or (file, start) in self._coming:
+                return False
+            self._coming[file, start] = threading.Event()
+            return True
+
+    def release(self, file: int, starts: Iterable[int]) -> None:
+        """Tell those who wait that tiles which were claimed are here, or will not come."""
+        with self._lock:
+            for start in starts:
+                self._coming.pop((file, start)).set()
+
     def get(self, file: int, start: int) -> bytes | None:
-        """Return a tile, if it is still there."""
+        """Return a tile, once whoever asks for it has it; None where it is not there."""
+        with self._lock:
+            coming = self._coming.get((file, start))
+        if coming is not None:
+            coming.wait()
         with self._lock:
             if (file, start) in self._kept:
                 self._kept.move_to_end((file, start))
@@ -214,27 +233,37 @@ class Cog:
         """Bring a window's tiles here, so that reading it does not wait."""
         self._fetched(self.levels[level].tiles(rows, columns))
 
-    def bytes_of(self, rows: slice, columns: slice) -> int:
-        """Return how many bytes a window of the file has in transit."""
-        return sum(size for _, size in self.levels[0].tiles(rows, columns))
+    def in_transit(self, grid: GeoBox) -> tuple[int, int]:
+        """Return (requests, bytes) that the part of the file under a grid takes."""
+        window = _reach(grid, self.geobox)
+        tiles = self.levels[0].tiles(*window) if window else []
+        return len(_runs(sorted(tiles))), sum(size for _, size in tiles)
 
     def _fetched(self, tiles: Sequence[tuple[int, int]]) -> list[tuple[int, bytes]]:
         """Return the tiles' bytes, each with its place in the file."""
-        found, missing = [], []
-        for start, size in sorted(set(tiles)):
-            kept = self._pieces.get(self._number, start)
-            if kept is None:
-                missing.append((start, size))
-            else:
-                found.append((start, kept))
-        for run in _runs(missing):
-            first, last = run[0][0], run[-1][0] + run[-1][1]
-            data = self._transport.part(self.remote, first, last)
-            for start, size in run:
-                piece = data[start - first : start - first + size]
-                self._pieces.put(self._number, start, piece)
-                found.append((start, piece))
-        return found
+        wanted = sorted(set(tiles))
+        mine = [one for one in wanted if self._pieces.claim(self._number, one[0])]
+        found: dict[int, bytes] = {}
+        try:
+            for run in _runs(mine):
+                found |= self._asked(run)
+        finally:
+            self._pieces.release(self._number, (start for start, _ in mine))
+        for start, size in wanted:
+            if start not in found:
+                kept = self._pieces.get(self._number, start)
+                # Gone again already, or whoever asked for it failed.
+                found |= self._asked([(start, size)]) if kept is None else {start: kept}
+        return sorted(found.items())
+
+    def _asked(self, run: Sequence[tuple[int, int]]) -> dict[int, bytes]:
+        """Return the tiles of one request, by place, and keep them."""
+        first, last = run[0][0], run[-1][0] + run[-1][1]
+        data = self._transport.part(self.remote, first, last)
+        pieces = {start: data[start - first : start - first + size] for start, size in run}
+        for start, piece in pieces.items():
+            self._pieces.put(self._number, start, piece)
+        return pieces
 
     def _opened(self, level: int, parts: Sequence[tuple[int, bytes]]) -> _Sparse:
         whole = [*self._header.items(), *parts]

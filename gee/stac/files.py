@@ -11,10 +11,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pystac
+from odc.geo.geobox import GeoBox
 
 from configs.errors import SourceError
 from configs.records import Scene
 from configs.stac import StacConfig
+from gee.ranking import Found
 from gee.stac import items, signing
 from gee.stac.catalogue import Catalogue
 from gee.stac.cog import Cog, CogRaster, Pieces, open_band
@@ -78,6 +80,14 @@ class Files:
     def numbers(self, scene: Scene, facts: Mapping[str, Any], name: str) -> CogRaster:
         """Return a band of a scene, or its classification, in the file's own numbers."""
         return open_band(self._cog(scene.id, facts["item"], name), 1.0, 0.0, 0.0)
+
+    def in_transit(self, found: Found, band: str, grid: GeoBox) -> tuple[int, int] | None:
+        """Return (requests, bytes) that a band of a scene takes under a grid; None where its file
+        has not been opened.
+        """
+        with self._lock:
+            cog = self._cogs.get((found.scene.id, band))
+        return cog.in_transit(grid) if cog else None
 
     def heights(self, name: str, address: str) -> CogRaster:
         """Return a tile of elevation, metres."""

@@ -5,6 +5,7 @@ what the pull will cost; all that is read before are quick looks at overviews.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from configs.area import Area
-from configs.bands import When, parse_band
+from configs.bands import BANDS, When, parse_band
 from configs.errors import CoslideError, NothingToSeeError
 from configs.event import Event, Windows
 from configs.stac import StacConfig
@@ -250,17 +251,43 @@ def by_window(bands: Iterable[str]) -> dict[When, tuple[str, ...]]:
     }
 
 
-def depth(found: Iterable[Found]) -> float:
-    """Return how many scenes of a window are read for an average block, estimated from their clear
-    shares.
+def estimate(
+    found: Sequence[Found], names: Sequence[str], geobox: GeoBox, files: Files, block_px: int
+) -> tuple[float, float]:
+    """Return (requests, bytes) that the scenes of one window will take: what their headers tell of
+    the files that were looked at, and of the others what these have at their resolution.
+
+    Args:
+        found: the scenes, best first.
+        names: Sentinel-2 bands.
+        geobox: the run's grid.
+        files: what has been opened.
+        block_px: side of the blocks that are pulled.
     """
-    tiles: dict[str, float] = {}
-    total: dict[str, float] = {}
+    left: dict[str, float] = {}
+    blocks = math.prod(-(-int(side) // block_px) for side in geobox.shape)
+    requests = total = 0.0
     for one in found:
-        left = tiles.get(one.tile, 1.0)
-        total[one.tile] = total.get(one.tile, 0.0) + min(1.0, _BLOCKS_PER_SHARE * left)
-        tiles[one.tile] = left * (1 - (one.scene.clear_fraction or 0.0))
-    return max(total.values(), default=0.0)
+        share = min(1.0, _BLOCKS_PER_SHARE * left.get(one.tile, 1.0))
+        left[one.tile] = left.get(one.tile, 1.0) * (1 - (one.scene.clear_fraction or 0.0))
+        known = {
+            name: cost
+            for name in (*names, SCL)
+            if (cost := files.in_transit(one, name, geobox)) is not None
+        }
+        requests += 1 + max(known.get(SCL, (1, 0))[0], blocks)
+        total += known.get(SCL, (1, 0))[1]
+        judged = [name for name in names if name in known]
+        for name in names if judged else ():
+            like = name if name in known else min(judged, key=lambda other: _unlike(name, other))
+            finer = (BANDS[like].resolution_m / BANDS[name].resolution_m) ** 2
+            requests += share * (1 + max(known[like][0], blocks))
+            total += share * known[like][1] * finer
+    return requests, total
+
+
+def _unlike(name: str, other: str) -> float:
+    return abs(BANDS[name].resolution_m - BANDS[other].resolution_m)
 
 
 _BLOCKS_PER_SHARE: Final = 4.0

@@ -4,13 +4,17 @@ ones renewed when they have expired.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from configs.errors import SourceError
 
+_FRESH_S: Final = 30.0
+"""A signature is asked for once, though all files of a storage account are refused together."""
 PLANETARY_COMPUTER: Final = "planetarycomputer.microsoft.com"
 
 
@@ -41,6 +45,7 @@ class PlanetaryComputer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._renewed_s = -math.inf
 
     def __call__(self, href: str, renew: bool) -> str:
         """Return a signed address.
@@ -56,8 +61,9 @@ class PlanetaryComputer:
                 "pip install 'coslide[planetary-computer]', or use --source stac:earth-search.",
             ) from None
         with self._lock:
-            if renew:
+            if renew and time.monotonic() - self._renewed_s > _FRESH_S:
                 sas.TOKEN_CACHE.clear()
+                self._renewed_s = time.monotonic()
             try:
                 return str(sas.sign_url(href))
             except Exception as error:  # requests and pydantic raise families of their own

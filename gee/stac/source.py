@@ -18,7 +18,7 @@ from shapely import box
 from shapely.geometry.base import BaseGeometry
 
 from configs.area import WGS84, Area
-from configs.bands import BANDS, DERIVED, When, inputs_of, parse_band
+from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, Offer, Scene
@@ -38,9 +38,6 @@ RECIPE: Final = "coslide/stac/1"
 pixels.
 """
 _RESOLUTION_M: Final = 10.0
-_PACKED: Final = 0.6
-"""Bytes of a compressed pixel of 16 bits, as a share: Sentinel-2 COGs (chosen)."""
-_TILE_PX: Final = 1024
 
 
 class StacSource:
@@ -232,15 +229,11 @@ class StacSource:
         self, chosen: planning.Chosen, wanted: Mapping[When, tuple[str, ...]], geobox: GeoBox
     ) -> tuple[int, float]:
         """Return (requests, megabytes) that the pull will take."""
-        pixels = math.prod(int(side) for side in geobox.shape) * abs(geobox.affine.a) ** 2
-        requests, total = 0.0, 0.0
+        requests = total = 0.0
         for when, names in wanted.items():
-            deep = planning.depth(one for one in chosen.found if one.scene.when is when)
-            for name in (*names, items.SCL):
-                step = BANDS[name].resolution_m if name in BANDS else 20.0
-                size = 2 if name in BANDS else 0.2
-                total += deep * pixels / step**2 * size * _PACKED
-                requests += deep * (1 + pixels / step**2 / _TILE_PX**2 * 2)
+            found = [one for one in chosen.found if one.scene.when is when]
+            more, size = planning.estimate(found, names, geobox, self._files, self.block_px)
+            requests, total = requests + more, total + size
         return math.ceil(requests), total / 1e6
 
 

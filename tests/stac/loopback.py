@@ -268,6 +268,8 @@ def _send(handler: BaseHTTPRequestHandler, found: Answer, fault: Fault | None) -
     for name, value in headers.items():
         handler.send_header(name, value)
     handler.end_headers()
+    if handler.command == "HEAD":
+        return
     if fault and fault.kind in ("reset", "stall"):
         handler.wfile.write(found.body[: len(found.body) // 2])
         handler.wfile.flush()
@@ -291,6 +293,9 @@ def _server(loopback: Loopback) -> ThreadingHTTPServer:
             pass
 
         def do_GET(self) -> None:
+            loopback.answer(self, b"")
+
+        def do_HEAD(self) -> None:
             loopback.answer(self, b"")
 
         def do_POST(self) -> None:
