@@ -66,6 +66,7 @@ def plan_of(stack: Stack) -> Plan:
         Event.model_validate(attributes["event"]),
         Windows.model_validate(attributes["windows"]),
         scenes,
+        elevation_step_m=attributes.get("elevation_step_m", 0.0),
         details=attributes["source_details"],
     )
 
@@ -189,6 +190,7 @@ def _scene(
             shadow=(int(ObservationClass.SHADOW),),
             snow=(int(ObservationClass.SNOW),),
             water=(int(ObservationClass.WATER),),
+            cast_shadow=(int(ObservationClass.CAST_SHADOW),),
             nodata=int(ObservationClass.NOT_IMAGED),
         ),
     )

@@ -51,6 +51,10 @@ class Plan:
     """Source's own provenance, JSON types: collections, versions, orbit, ..."""
     latest_first: bool = False
     """Whether the latest clear pixel after the event is taken, not the earliest."""
+    elevation_step_m: float = 0.0
+    """Side of the elevation model's pixels; 0 where no elevation can be had, and so no shadow be
+    cast.
+    """
 
     def newest_first(self) -> Plan:
         """Return the plan that takes the latest clear pixel after the event."""
@@ -71,7 +75,7 @@ class Pulled:
     """Stack band -> `(y, x)` in the band's unit, NaN where not known."""
     observation: Mapping[When, NDArray[np.uint8]]
     """`(y, x)` of `ObservationClass`: NOT_IMAGED, CLEAR, CLOUD, SHADOW, SNOW or WATER (permanent
-    water).
+    water); the terrain's own shadow is found afterwards, from heights and the scenes' sun.
     """
     date: Mapping[When, NDArray[np.int32]]
     """`(y, x)` acquisition day since 1970-01-01, 0 where not imaged."""

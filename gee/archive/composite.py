@@ -98,6 +98,7 @@ def classes(
         ObservationClass.SHADOW: mask.shadow,
         ObservationClass.SNOW: mask.snow,
         ObservationClass.WATER: mask.water,
+        ObservationClass.CAST_SHADOW: mask.cast_shadow,
     }
     if mask.clear:
         found[imaged] = ObservationClass.CLOUD

@@ -82,4 +82,5 @@ def record(candidate: Candidate) -> Scene:
         if masked
         else None,
         date_assumed=entry.date_assumed,
+        sun=entry.sun,
     )

@@ -18,7 +18,7 @@ from configs.errors import RequestError
 from configs.event import Event, Frozen, Moment, Windows
 from configs.factors import FactorsConfig
 from configs.files import format_of
-from configs.records import Level
+from configs.records import Level, Sun
 from gee.resample import Method
 
 MANIFEST = "archive.yaml"
@@ -57,11 +57,15 @@ class CloudMask(Frozen):
     snow: tuple[int, ...] = ()
     water: tuple[int, ...] = ()
     """Permanent water: it does not count as land that was not observed."""
+    cast_shadow: tuple[int, ...] = ()
+    """Hidden from the sun by the terrain. Computed where the scene says where the sun stood and the
+    archive has a `dem`; a mask may know it better.
+    """
     nodata: float | None = None
 
     @model_validator(mode="after")
     def _disjoint(self) -> CloudMask:
-        lists = (self.clear, self.cloud, self.shadow, self.snow, self.water)
+        lists = (self.clear, self.cloud, self.shadow, self.snow, self.water, self.cast_shadow)
         values = [value for each in lists for value in each]
         if not values:
             raise ValueError("name at least one value, e.g. `cloud: [1]`")
@@ -104,8 +108,27 @@ class SceneEntry(Frozen):
     """
     when: When | None = None
     """Keeps the scene out of the other window."""
+    sun_azimuth_deg: float | None = Field(default=None, ge=0, le=360)
+    """Where the sun stood, clockwise from true north: with its elevation and the archive's `dem`,
+    ground in the terrain's shadow counts as not observed.
+    """
+    sun_elevation_deg: float | None = Field(default=None, gt=0, le=90)
+    """Above the horizon; metadata often give the zenith angle, which is 90 less this."""
     bands: Annotated[dict[str, Layer], AfterValidator(_measured)] = Field(min_length=1)
     cloud_mask: CloudMask | None = None
+
+    @model_validator(mode="after")
+    def _both_angles(self) -> SceneEntry:
+        if (self.sun_azimuth_deg is None) != (self.sun_elevation_deg is None):
+            raise ValueError("give both sun_azimuth_deg and sun_elevation_deg, or neither")
+        return self
+
+    @property
+    def sun(self) -> Sun | None:
+        """Return where the sun stood, if the author says."""
+        if self.sun_azimuth_deg is None or self.sun_elevation_deg is None:
+            return None
+        return Sun(self.sun_azimuth_deg, self.sun_elevation_deg)
 
     @property
     def time_known(self) -> bool:

@@ -161,9 +161,20 @@ class ArchiveSource:
             event,
             windows,
             tuple(scenes),
+            elevation_step_m=self._elevation_step_m(scenes, geobox),
             megabytes=sum(path.stat().st_size for path in self._files()) / 1e6,
             details=self._details(area, event, windows) | self._doubts(bright, geobox),
         )
+
+    def _elevation_step_m(self, scenes: Iterable[Scene], geobox: GeoBox) -> float:
+        """Return the side of the native pixels of elevation, where there is any and a scene says
+        where the sun stood.
+        """
+        if "dem" not in self.manifest.static or not any(scene.sun for scene in scenes):
+            return 0.0
+        raster = self._static("dem")[0]
+        factors = raster.coarsening(abs(geobox.affine.a))
+        return min(pixel_size_m(raster.coarse_geobox(factors)))
 
     def _files(self) -> list[Path]:
         """Return the files that have been opened."""

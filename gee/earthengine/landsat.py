@@ -46,7 +46,7 @@ _SNOW_BIT: Final = 1 << 5
 
 def listing(area: Area, days: DateRange) -> Any:
     """Return the question which scenes there are on these days."""
-    properties = ("CLOUD_COVER", "WRS_PATH", "WRS_ROW")
+    properties = ("CLOUD_COVER", "WRS_PATH", "WRS_ROW", "SUN_AZIMUTH", "SUN_ELEVATION")
     return features(between(assets.LANDSAT8, region_of(area), days), properties)
 
 

@@ -22,6 +22,7 @@ from gee.earthengine.pixel_codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
 from gee.earthengine.scenes import Checkpoint
 from gee.ranking import best_first, few_per_tile, usable
+from gee.shadow import margin_px
 from gee.source import Plan
 
 RECIPE: Final = "coslide/recipe/2"
@@ -187,8 +188,19 @@ def _code_bytes(want: Wanted) -> int:
     )
 
 
-def estimate(blocks: Iterable[GeoBox], want: Wanted) -> tuple[int, float]:
-    """Return (requests, megabytes) that a pull of these blocks will take, elevation included."""
+def _widest_margin_px(scenes: Iterable[Scene], step_m: float) -> int:
+    """Return how many native pixels of elevation around a block may be asked for, so that it can be
+    told what the terrain shades; 0 where that cannot be told.
+    """
+    suns = [scene.sun for scene in scenes if scene.sun] if step_m else []
+    return max((margin_px(sun, step_m) for sun in suns), default=0)
+
+
+def estimate(blocks: Iterable[GeoBox], want: Wanted, shade_px: int = 0) -> tuple[int, float]:
+    """Return (requests, megabytes) that a pull of these blocks will take at most, elevation
+    included, with `shade_px` of its pixels around each block where shadows are cast.
+    """
+    around = shade_px or _NATIVE_MARGIN_PX
     per_px, layers = _bytes_per_px(want), _layers(want)
     requests, total = 1, 0.0
     for block in blocks:
@@ -198,9 +210,9 @@ def estimate(blocks: Iterable[GeoBox], want: Wanted) -> tuple[int, float]:
                 1, 4 ** math.ceil(math.log(max(1.0, pixels * (per_px + layers) / REQUEST_BYTES), 4))
             )
             total += pixels * per_px
-        if want.elevation:
+        if want.elevation or shade_px:
             step_m = BANDS["dem"].resolution_m
-            side = [n * block.resolution.x / step_m + 2 * _NATIVE_MARGIN_PX for n in block.shape]
+            side = [n * block.resolution.x / step_m + 2 * around for n in block.shape]
             requests += 1
             total += side[0] * side[1] * 3
     return requests, total / 1e6
@@ -219,8 +231,10 @@ def plan_of(
 ) -> Plan:
     """Return the plan that a choice of scenes amounts to."""
     side = choose_side(geobox, area, want, config)
-    requests, megabytes = estimate(blocks_of(geobox, area, side), want)
     scenes: tuple[Scene, ...] = tuple(one.scene for one in chosen.found)
+    step_m = BANDS["dem"].resolution_m if native is not None else 0.0
+    margin = _widest_margin_px(scenes, step_m)
+    requests, megabytes = estimate(blocks_of(geobox, area, side), want, margin)
     details: dict[str, Any] = {
         "recipe": RECIPE,
         "settings": config.model_dump(
@@ -260,4 +274,5 @@ def plan_of(
         megabytes,
         side,
         details,
+        elevation_step_m=step_m,
     )

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from configs.area import WGS84, Area
 from configs.bands import DERIVED, When, inputs_of
 from configs.earthengine import EarthEngineConfig
+from configs.errors import NothingToSeeError
 from configs.event import Event, Windows
 from configs.records import Level, Offer, Scene
 from gee.earthengine import assets, landsat, optical, planning, radar, survey, terrain
@@ -87,8 +89,10 @@ class EarthEngineSource:
         found = survey.scenes(puller, want.windows, self.config, area, event, windows)
         chosen = planning.choose(found, want, self.config, area, event, windows)
         native = None
-        if want.elevation:
-            native = terrain.read_listing(puller.ask(terrain.listing(dem, area), patient=True), dem)
+        if want.elevation or any(one.scene.sun for one in chosen.found):
+            answer = puller.ask(terrain.listing(dem, area), patient=True)
+            with suppress(*(() if want.elevation else (NothingToSeeError,))):
+                native = terrain.read_listing(answer, dem)  # without it, no shadow is cast
         return planning.plan_of(
             chosen, want, measured, geobox, area, event, windows, self.config, native
         )
