@@ -27,9 +27,9 @@ class EarthEngineConfig(Frozen):
     caches more.
     """
     sensor: Literal["sentinel-2", "landsat-8"] = "sentinel-2"
-    """Optical sensor. Landsat-8 is pan-sharpened to 15 m."""
+    """Optical sensor. landsat-8 is Landsat-8 and 9, pan-sharpened to 15 m."""
     level: Literal["L1C", "L2A"] = "L1C"
-    """Sentinel-2 product level; it must be the level of the checkpoint. Landsat-8 is always top of
+    """Sentinel-2 product level; it must be the level of the checkpoint. Landsat is always top of
     atmosphere.
     """
     clear_score: float = Field(default=0.60, ge=0, le=1)

@@ -114,9 +114,13 @@ def _landsat(config: EarthEngineConfig) -> Iterator[Used]:
     del config
     bands = (*landsat.NAMES.values(), landsat.PAN, landsat.QUALITY)
     mask = "QA_PIXEL bits 1 to 3 cloud, 4 shadow, 5 snow"
-    yield Used(
-        assets.LANDSAT8, "Landsat-8 top of atmosphere", bands, (30.0, 15.0), "reflectance", mask
-    )
+    purposes = {
+        assets.LANDSAT_FINAL[0]: "Landsat-8 top of atmosphere",
+        assets.LANDSAT_FINAL[1]: "Landsat-9 top of atmosphere",
+        assets.LANDSAT_REAL_TIME: "Landsat-8, real-time scenes until the final ones are there",
+    }
+    for asset, purpose in purposes.items():
+        yield Used(asset, purpose, bands, (30.0, 15.0), "reflectance", mask)
 
 
 def _radar(config: EarthEngineConfig) -> Iterator[Used]:

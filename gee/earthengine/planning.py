@@ -17,13 +17,14 @@ from configs.earthengine import EarthEngineConfig
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Offer, Scene
-from gee.earthengine import assets, radar
+from gee.earthengine import assets, landsat, radar
 from gee.earthengine.pixel_codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
 from gee.earthengine.scenes import Checkpoint
+from gee.previous import FINGERPRINTS
 from gee.ranking import best_first, few_per_tile, usable
 from gee.shadow import margin_px
-from gee.source import Plan
+from gee.source import DOUBTS, Plan
 
 RECIPE: Final = "coslide/recipe/2"
 """Goes into the plan, and so into the resume key: changed whenever the same scenes would give other
@@ -92,6 +93,8 @@ class Chosen:
     found: tuple[Checkpoint, ...]
     left_out: Mapping[str, int]
     """Reason -> number of scenes."""
+    on_offer: tuple[str, ...] = ()
+    """Ids of all scenes that could have been used."""
 
 
 def choose(
@@ -123,7 +126,8 @@ def choose(
                 raise _nothing(instrument, when, windows, area)
             chosen += few_per_tile(ordered, config.scenes_per_tile)
     rest = len(held) - len(chosen)
-    return Chosen(tuple(chosen), {"other orbit, or better ones of the tile": rest})
+    ids = tuple(sorted({one.scene.id for one in held}))
+    return Chosen(tuple(chosen), {"other orbit, or better ones of the tile": rest}, ids)
 
 
 def _nothing(instrument: str, when: When, windows: Windows, area: Area) -> NothingToSeeError:
@@ -259,6 +263,11 @@ def plan_of(
         },
         "left_out": dict(chosen.left_out),
     }
+    if config.sensor == "landsat-8":
+        # Pixels of a scene that is not there any more, a real-time one, are not kept.
+        details[FINGERPRINTS] = dict.fromkeys(chosen.on_offer, "there")
+        if early := landsat.doubts(scenes):
+            details[DOUBTS] = early
     if native is not None:
         details["elevation"] = dict(native)
     measured = tuple(name for name in bands if name != "dem")
