@@ -51,8 +51,11 @@ class EarthEngineConfig(Frozen):
     """
     water_percent: float = Field(default=80, gt=0, le=100)
     """Surface-water occurrence (JRC, 1984-2021) from which a pixel is permanent water."""
-    radar: Literal["sigma0", "gamma0"] = "sigma0"
-    """Backscatter convention of VV and VH; gamma0 = sigma0 / cos(incidence angle)."""
+    radar: Literal["sigma0", "gamma0", "flattened"] = "sigma0"
+    """Backscatter of VV and VH: sigma0; gamma0 = sigma0 / cos(incidence angle); flattened, gamma0
+    as flat ground would have it, by the local angle from the elevation model, without layover and
+    shadow. It must be the one that the checkpoint was trained on.
+    """
     dem: Literal["auto", "srtm", "nasadem", "aw3d30", "glo30"] = "auto"
     """Elevation model; auto is SRTM within its 56°S-60°N and Copernicus GLO-30 beyond."""
     block_px: int | None = Field(default=None, ge=256, le=768, multiple_of=256)

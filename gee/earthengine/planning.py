@@ -17,6 +17,7 @@ from configs.earthengine import EarthEngineConfig
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Offer, Scene
+from gee.backscatter import around_px
 from gee.earthengine import assets, landsat, radar
 from gee.earthengine.pixel_codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
@@ -30,6 +31,8 @@ RECIPE: Final = "coslide/recipe/2"
 """Goes into the plan, and so into the resume key: changed whenever the same scenes would give other
 pixels.
 """
+RADAR_RECIPE: Final = "radar/2"
+"""The same for radar, where it takes part."""
 _NATIVE_MARGIN_PX: Final = 8
 SIDES_PX: Final = (768, 512, 256)
 """Sides a request may have: whole chunks, and at most 768 px (ten bands of a larger one come near
@@ -192,6 +195,16 @@ def _code_bytes(want: Wanted) -> int:
     )
 
 
+def flattens(want: Wanted, config: EarthEngineConfig) -> bool:
+    """Return whether heights are needed for backscatter."""
+    return bool(want.radar) and config.radar == "flattened"
+
+
+def _orbit(one: Checkpoint, config: EarthEngineConfig) -> dict[str, Any]:
+    seen_from = {"to_sensor_deg": radar.to_sensor_deg(one)} if config.radar == "flattened" else {}
+    return {"orbit": one.tile, **seen_from}
+
+
 def _widest_margin_px(scenes: Iterable[Scene], step_m: float) -> int:
     """Return how many native pixels of elevation around a block may be asked for, so that it can be
     told what the terrain shades; 0 where that cannot be told.
@@ -238,9 +251,11 @@ def plan_of(
     scenes: tuple[Scene, ...] = tuple(one.scene for one in chosen.found)
     step_m = BANDS["dem"].resolution_m if native is not None else 0.0
     margin = _widest_margin_px(scenes, step_m)
+    if flattens(want, config) and step_m:
+        margin = max(margin, around_px(step_m))
     requests, megabytes = estimate(blocks_of(geobox, area, side), want, margin)
     details: dict[str, Any] = {
-        "recipe": RECIPE,
+        "recipe": f"{RECIPE} {RADAR_RECIPE}" if want.radar else RECIPE,
         "settings": config.model_dump(
             mode="json",
             include={
@@ -257,7 +272,7 @@ def plan_of(
             one.scene.id: {
                 "bounds": [round(value, 4) for value in one.bounds],
                 **{name: one.facts[name] for name in ("clouds", "scl") if name in one.facts},
-                **({"orbit": one.tile} if one.scene.product == assets.S1_POWER else {}),
+                **(_orbit(one, config) if one.scene.product == assets.S1_POWER else {}),
             }
             for one in chosen.found
         },
