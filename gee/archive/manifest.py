@@ -22,6 +22,8 @@ from configs.records import Level, Sun
 from gee.resample import Method
 
 MANIFEST = "archive.yaml"
+DECIBEL, POWER = "dB", "power"
+"""What backscatter may be in."""
 FROM_DEM = tuple(name for name, inputs in DERIVED.items() if inputs == ("dem",))
 
 
@@ -39,7 +41,8 @@ class Layer(Frozen):
     """From the file's own metadata where not given. NaN that is not declared is refused."""
     unit: str | None = None
     """What heights, distances or angles are in after `scale` and `offset`, e.g. m, ft, us-ft; from
-    the file's own metadata or vertical CRS where not given."""
+    the file's own metadata or vertical CRS where not given. Backscatter: dB, or power (linear),
+    which is turned into dB; where not given, numbers that cannot be dB are refused."""
     resampling: Method | None = None
     """nearest or bilinear; the archive's own where not given."""
 
@@ -81,6 +84,9 @@ def _measured(bands: dict[str, Layer]) -> dict[str, Layer]:
                 band.name for band in BANDS.values() if not band.static and band.name not in DERIVED
             )
             raise ValueError(f"`{name}` is no band of a scene; use {right} (indices are computed)")
+        unit = bands[name].unit
+        if name in RADAR and unit is not None and unit not in (DECIBEL, POWER):
+            raise ValueError(f"{name} is in `{unit}`: write `unit: {DECIBEL}` or `unit: {POWER}`")
     return bands
 
 

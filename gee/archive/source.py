@@ -25,9 +25,9 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
 from gee.archive.composite import Candidate, compose, first_choice, groups
-from gee.archive.coverage import looked, meets, outline, record
+from gee.archive.coverage import check_backscatter, looked, meets, outline, record
 from gee.archive.fingerprints import fingerprints
-from gee.archive.manifest import FROM_DEM, Layer, SceneEntry, read_manifest
+from gee.archive.manifest import FROM_DEM, POWER, Layer, SceneEntry, read_manifest
 from gee.ground import pixel_size_m
 from gee.plausible import OFFSET
 from gee.previous import FINGERPRINTS
@@ -277,7 +277,10 @@ class ArchiveSource:
                 offset=0,
             )
             mask = self._raster(layer, f"scene {scene.id}, cloud mask", None)
-        return Candidate(scene, when, found, mask)
+        power = frozenset(
+            name for name in found if scene.bands[parse_band(name).band.name].unit == POWER
+        )
+        return Candidate(scene, when, found, mask, power)
 
     def _ranked(
         self,
@@ -313,7 +316,10 @@ class ArchiveSource:
                 f"({', '.join(scene.id for scene in inside)})",
                 "Add the files to the manifest, or choose a --checkpoint that does not read them.",
             )
-        seen = [looked(self._candidate(scene, when, names), area, geobox) for scene in usable]
+        candidates = [self._candidate(scene, when, names) for scene in usable]
+        for one in candidates:
+            check_backscatter(one, geobox)
+        seen = [looked(one, area, geobox) for one in candidates]
         if not any(candidate.imaged_fraction for candidate in seen):
             raise NothingToSeeError(
                 "every pixel of the area is nodata in "
