@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from configs.checkpoint import Accuracy
+from configs.bands import TERRAIN
+from configs.checkpoint import Accuracy, CheckpointCard
 from configs.errors import NothingToSeeError
 from configs.files import format_of, sha256, write_text
 from configs.layout import EventFolder, RunLayout
@@ -216,6 +217,7 @@ def _about(
             dict.fromkeys(
                 (
                     *plan.details.get(DOUBTS, ()),
+                    *other_elevation(card, plan),
                     *run.warnings,
                     *offer.warnings,
                     *cards.warnings,
@@ -226,6 +228,20 @@ def _about(
         revision=number,
         attribution=card.attribution,
         bands=card.bands,
+    )
+
+
+def other_elevation(card: CheckpointCard, plan: Plan) -> tuple[str, ...]:
+    """Return, in words, that a checkpoint learnt terrain from another elevation model than a map
+    gives it; nothing where it reads none, or where one of the two is not known.
+    """
+    here = plan.elevation_model
+    if not set(card.bands) & TERRAIN or not here or not card.elevation or here in card.elevation:
+        return ()
+    learnt = ", ".join(card.elevation)
+    return (
+        f"terrain comes from {here}, checkpoint `{card.name}` learnt it from {learnt}: the slopes "
+        "of two models differ",
     )
 
 

@@ -146,6 +146,7 @@ def _manifest(source: Source, plan: Plan, stack: Stack, folder: Path) -> Manifes
         level=offer.level,
         resolution_m=float(abs(plan.geobox.affine.a)),
         resampling="nearest",
+        elevation_model=plan.elevation_model if "dem" in static else "",
         water_percent=plan.details.get("settings", {}).get("water_percent", 80),
         scenes=tuple(entries),
         static=static,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from configs.records import ObservationClass, Offer, Scene
 
 DOUBTS = "doubts"
 """Key of a plan's details: what looks wrong with the imagery, in words."""
+
+
+_SAME_MODEL: Final = {"cop-dem-glo-30": "glo30"}
+"""Name of an elevation model in a catalogue -> the name it has elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ class Plan:
     """Side of the elevation model's pixels; 0 where no elevation can be had, and so no shadow be
     cast.
     """
+
+    @property
+    def elevation_model(self) -> str:
+        """Return the name of the elevation model that terrain comes from, empty where the source
+        does not know it; one model has one name, whoever serves it.
+        """
+        native = self.details.get("elevation") or {}
+        named = (str(native[key]) for key in ("dem", "collection", "model") if native.get(key))
+        name = next(named, "")
+        return _SAME_MODEL.get(name, name)
 
     def newest_first(self) -> Plan:
         """Return the plan that takes the latest clear pixel after the event."""

@@ -171,6 +171,10 @@ class Manifest(Frozen):
     """Occurrence of surface water from which a pixel is permanent water (static layer `water`)."""
     scenes: tuple[SceneEntry, ...] = Field(min_length=1)
     static: Annotated[dict[str, Layer], AfterValidator(_static)] = Field(default_factory=dict)
+    elevation_model: str = Field(default="", max_length=40)
+    """Which model the layer `dem` is, e.g. srtm, nasadem, aw3d30, glo30: a checkpoint that learnt
+    slope from another is told apart.
+    """
     factors: FactorsConfig = FactorsConfig()
     """Rivers, faults, rock: files inside the folder that become bands."""
     attribution: tuple[str, ...] = ()

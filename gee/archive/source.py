@@ -194,6 +194,7 @@ class ArchiveSource:
             "manifest_sha256": hashlib.sha256(self._path.read_bytes()).hexdigest(),
             "files": {p.relative_to(root).as_posix(): p.stat().st_size for p in self._files()},
             "attribution": list(manifest.attribution),
+            **({"elevation": {"model": named}} if (named := manifest.elevation_model) else {}),
             FINGERPRINTS: fingerprints(manifest, self._folder, near),
         }
         return details

@@ -55,6 +55,7 @@ def test_the_scenes_tell_where_the_sun_stood(
     lit(loopback, monkeypatch, **facts)
     source, plan, dark = pulled(config, tmp_path / "dark.zarr")
     assert {scene.sun for scene in plan.scenes} == {SUN}
+    assert plan.elevation_model == dark.attributes["elevation_model"] == "srtm"
     assert plan.requests > before.requests
     assert plan.megabytes > before.megabytes
     seen, was = dark.observation(When.POST), plain.observation(When.POST)
