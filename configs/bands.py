@@ -120,6 +120,10 @@ DERIVED: Final[dict[str, tuple[str, ...]]] = {
 """Bands computed on our side by ``gee.derive``, and from what."""
 
 
+TERRAIN: Final = frozenset(
+    {"dem", *(name for name, inputs in DERIVED.items() if inputs == ("dem",))}
+)
+"""Elevation and what is made of it."""
 RADAR: Final = ("VV", "VH")
 """Bands that see through cloud."""
 

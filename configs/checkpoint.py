@@ -19,6 +19,8 @@ from configs.records import Level, Requires
 WEIGHTS = "weights.safetensors"
 REFERENCE = "reference.safetensors"
 CARD = "card.yaml"
+ELEVATION = "elevation"
+"""Key of a card's training record: names of elevation models, with commas."""
 
 
 class _Numbers(Frozen):
@@ -282,6 +284,14 @@ class CheckpointCard(Frozen):
         trained on pictures, each scene normalised by its own statistics.
         """
         return self.level is Level.DISPLAY and self.normalisation.adapt != "card"
+
+    @property
+    def elevation(self) -> tuple[str, ...]:
+        """Return the elevation models that it learnt terrain from; empty where that is not
+        known.
+        """
+        named = str(self.training.get(ELEVATION, ""))
+        return tuple(named.split(", ")) if named else ()
 
     @property
     def needs_pre(self) -> bool:

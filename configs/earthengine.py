@@ -27,9 +27,9 @@ class EarthEngineConfig(Frozen):
     caches more.
     """
     sensor: Literal["sentinel-2", "landsat-8"] = "sentinel-2"
-    """Optical sensor. Landsat-8 is pan-sharpened to 15 m."""
+    """Optical sensor. landsat-8 is Landsat-8 and 9, pan-sharpened to 15 m."""
     level: Literal["L1C", "L2A"] = "L1C"
-    """Sentinel-2 product level; it must be the level of the checkpoint. Landsat-8 is always top of
+    """Sentinel-2 product level; it must be the level of the checkpoint. Landsat is always top of
     atmosphere.
     """
     clear_score: float = Field(default=0.60, ge=0, le=1)
@@ -51,8 +51,11 @@ class EarthEngineConfig(Frozen):
     """
     water_percent: float = Field(default=80, gt=0, le=100)
     """Surface-water occurrence (JRC, 1984-2021) from which a pixel is permanent water."""
-    radar: Literal["sigma0", "gamma0"] = "sigma0"
-    """Backscatter convention of VV and VH; gamma0 = sigma0 / cos(incidence angle)."""
+    radar: Literal["sigma0", "gamma0", "flattened"] = "sigma0"
+    """Backscatter of VV and VH: sigma0; gamma0 = sigma0 / cos(incidence angle); flattened, gamma0
+    as flat ground would have it, by the local angle from the elevation model, without layover and
+    shadow. It must be the one that the checkpoint was trained on.
+    """
     dem: Literal["auto", "srtm", "nasadem", "aw3d30", "glo30"] = "auto"
     """Elevation model; auto is SRTM within its 56°S-60°N and Copernicus GLO-30 beyond."""
     block_px: int | None = Field(default=None, ge=256, le=768, multiple_of=256)

@@ -36,6 +36,8 @@ class ObservationClass(IntEnum):
     WATER = 5
     NO_PRE = 6
     """No clear pre-event pixel; only where the checkpoint used needs one."""
+    CAST_SHADOW = 7
+    """Hidden from the sun by the terrain (`gee.shadow`), whatever the scene's own mask says."""
 
 
 class Level(StrEnum):
@@ -65,6 +67,16 @@ class Requires(StrEnum):
 
 
 @dataclass(frozen=True)
+class Sun:
+    """Where the sun stood, seen from the middle of a scene."""
+
+    azimuth_deg: float
+    """Clockwise from true north."""
+    elevation_deg: float
+    """Above the horizon."""
+
+
+@dataclass(frozen=True)
 class Scene:
     """One acquisition."""
 
@@ -77,6 +89,8 @@ class Scene:
     cloud_fraction: float | None = None
     date_assumed: bool = False
     """True where the archive's author did not know the date and wrote a plausible one."""
+    sun: Sun | None = None
+    """None for radar, and where nobody says: no shadow is cast then."""
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from configs.checkpoint import Accuracy
+from configs.bands import TERRAIN
+from configs.checkpoint import Accuracy, CheckpointCard
 from configs.errors import NothingToSeeError
 from configs.files import format_of, sha256, write_text
 from configs.layout import EventFolder, RunLayout
-from configs.records import Choice, ObservationClass, Scene
+from configs.records import Choice, ObservationClass, Offer, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows.events import reviews
@@ -216,6 +217,8 @@ def _about(
             dict.fromkeys(
                 (
                     *plan.details.get(DOUBTS, ()),
+                    *other_elevation(card, plan),
+                    *other_level(card, offer),
                     *run.warnings,
                     *offer.warnings,
                     *cards.warnings,
@@ -226,6 +229,35 @@ def _about(
         revision=number,
         attribution=card.attribution,
         bands=card.bands,
+    )
+
+
+def other_elevation(card: CheckpointCard, plan: Plan) -> tuple[str, ...]:
+    """Return, in words, that a checkpoint learnt terrain from another elevation model than a map
+    gives it; nothing where it reads none, or where one of the two is not known.
+    """
+    here = plan.elevation_model
+    if not set(card.bands) & TERRAIN or not here or not card.elevation or here in card.elevation:
+        return ()
+    learnt = ", ".join(card.elevation)
+    return (
+        f"terrain comes from {here}, checkpoint `{card.name}` learnt it from {learnt}: the slopes "
+        "of two models differ",
+    )
+
+
+def other_level(card: CheckpointCard, offer: Offer) -> tuple[str, ...]:
+    """Return, in words, what is known of the cost where scenes of one reflectance are adapted to a
+    checkpoint of another; nothing where the levels are the same, or the checkpoint reads relative
+    brightness, which every level has.
+    """
+    if card.level == offer.level or card.relative or card.normalisation.adapt == "card":
+        return ()
+    return (
+        f"checkpoint `{card.name}` was trained on {card.level} and the source has {offer.level}: "
+        "the scene is adapted to it by its own statistics, band by band. That takes out what the "
+        "air adds everywhere alike, not haze that varies; what it costs was not measured between "
+        "levels",
     )
 
 

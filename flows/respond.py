@@ -13,6 +13,7 @@ from configs.run import RunConfig
 from flows import steps
 from flows.events import reviews
 from flows.map_event import map_event
+from flows.publishing import other_elevation, other_level
 from flows.run import engine, workspace
 from flows.run.journal import Step, costs, journal, plain
 from gee.source import DOUBTS
@@ -89,6 +90,8 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
         "megabytes": round(plan.megabytes, 1),
         "warnings": [
             *plan.details.get(DOUBTS, ()),
+            *(words for found in cards for words in other_elevation(found.card, plan)),
+            *(words for found in cards for words in other_level(found.card, source.offer())),
             *run.warnings,
             *source.offer().warnings,
             *cards.warnings,

@@ -83,7 +83,12 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
     Raises:
         RequestError: the named one does not exist or does not fit, or none fits.
     """
-    found = registry.candidates(run.model.checkpoint, source.offer(), run.model.card_dirs)
+    found = registry.candidates(
+        run.model.checkpoint,
+        source.offer(),
+        run.model.card_dirs,
+        adapts=run.model.adapt is not None,
+    )
     found = difference.subtractable(found) if run.model.subtract_pre else found
     found = all_adapting(found, run.model.adapt) if run.model.adapt else found
     logger.info("%d checkpoints fit: %s", len(found), ", ".join(one.card.name for one in found))

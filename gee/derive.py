@@ -30,10 +30,6 @@ MARGIN_PX: Final = 3
 """Native pixels needed around a block: one for the gradient, one for the interpolation, one for
 rounding.
 """
-TERRAIN: Final = frozenset(
-    {"dem", *(name for name, inputs in DERIVED.items() if inputs == ("dem",))}
-)
-"""The bands that `terrain` makes."""
 
 _DIAGONALS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _Array = NDArray[np.float64]

@@ -66,6 +66,7 @@ def plan_of(stack: Stack) -> Plan:
         Event.model_validate(attributes["event"]),
         Windows.model_validate(attributes["windows"]),
         scenes,
+        elevation_step_m=attributes.get("elevation_step_m", 0.0),
         details=attributes["source_details"],
     )
 
@@ -145,6 +146,7 @@ def _manifest(source: Source, plan: Plan, stack: Stack, folder: Path) -> Manifes
         level=offer.level,
         resolution_m=float(abs(plan.geobox.affine.a)),
         resampling="nearest",
+        elevation_model=plan.elevation_model if "dem" in static else "",
         water_percent=plan.details.get("settings", {}).get("water_percent", 80),
         scenes=tuple(entries),
         static=static,
@@ -189,6 +191,7 @@ def _scene(
             shadow=(int(ObservationClass.SHADOW),),
             snow=(int(ObservationClass.SNOW),),
             water=(int(ObservationClass.WATER),),
+            cast_shadow=(int(ObservationClass.CAST_SHADOW),),
             nodata=int(ObservationClass.NOT_IMAGED),
         ),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 
 from configs.bands import When, parse_band
 from configs.event import as_plain
-from configs.records import ObservationClass, Scene
+from configs.records import ObservationClass, Scene, Sun
 from configs.stack import EPOCH_DAY, Stack, grid_attributes
 from gee.source import Plan, Source
 
@@ -172,6 +172,7 @@ def scene_attributes(scene: Scene) -> dict[str, Any]:
         "product": scene.product,
         "clear_fraction": scene.clear_fraction,
         "date_assumed": scene.date_assumed,
+        **({"sun": asdict(scene.sun)} if scene.sun else {}),
     }
 
 
@@ -185,6 +186,7 @@ def scenes_of(stack: Stack) -> tuple[Scene, ...]:
             one["product"],
             one["clear_fraction"],
             date_assumed=one["date_assumed"],
+            sun=Sun(**one["sun"]) if one.get("sun") else None,
         )
         for one in stack.attributes["scenes"]
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from configs.records import ObservationClass, Offer, Scene
 
 DOUBTS = "doubts"
 """Key of a plan's details: what looks wrong with the imagery, in words."""
+
+
+_SAME_MODEL: Final = {"cop-dem-glo-30": "glo30"}
+"""Name of an elevation model in a catalogue -> the name it has elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,20 @@ class Plan:
     """Source's own provenance, JSON types: collections, versions, orbit, ..."""
     latest_first: bool = False
     """Whether the latest clear pixel after the event is taken, not the earliest."""
+    elevation_step_m: float = 0.0
+    """Side of the elevation model's pixels; 0 where no elevation can be had, and so no shadow be
+    cast.
+    """
+
+    @property
+    def elevation_model(self) -> str:
+        """Return the name of the elevation model that terrain comes from, empty where the source
+        does not know it; one model has one name, whoever serves it.
+        """
+        native = self.details.get("elevation") or {}
+        named = (str(native[key]) for key in ("dem", "collection", "model") if native.get(key))
+        name = next(named, "")
+        return _SAME_MODEL.get(name, name)
 
     def newest_first(self) -> Plan:
         """Return the plan that takes the latest clear pixel after the event."""
@@ -71,7 +89,7 @@ class Pulled:
     """Stack band -> `(y, x)` in the band's unit, NaN where not known."""
     observation: Mapping[When, NDArray[np.uint8]]
     """`(y, x)` of `ObservationClass`: NOT_IMAGED, CLEAR, CLOUD, SHADOW, SNOW or WATER (permanent
-    water).
+    water); the terrain's own shadow is found afterwards, from heights and the scenes' sun.
     """
     date: Mapping[When, NDArray[np.int32]]
     """`(y, x)` acquisition day since 1970-01-01, 0 where not imaged."""

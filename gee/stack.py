@@ -29,6 +29,7 @@ from configs.stack import CHUNK_PX, FORMAT, Stack, encode, grid_attributes
 from gee.chunks import HANDS
 from gee.derive import MARGIN_PX, hillshade_attributes, index, terrain
 from gee.previous import Earlier, Policy, earlier, merge, news
+from gee.shadow import darken, margin_px, suns_in
 from gee.source import Plan, Pulled, Source
 from gee.store import (
     Block,
@@ -151,6 +152,7 @@ def plan_key(
     """Return the identity of a stack's pixels: source, scenes, grid, area, bands, what is kept; not
     the clock nor estimates.
     """
+    suns = [scene.sun for scene in plan.scenes if scene.sun and plan.elevation_step_m]
     content = {
         "format": FORMAT,
         "source": source.name,
@@ -164,6 +166,7 @@ def plan_key(
             for scene in plan.scenes
         ],
         "details": dict(plan.details),
+        **({"suns": suns} if suns else {}),
         **hillshade_attributes(),
         **({"kept": kept.key} if kept else {}),
     }
@@ -244,8 +247,12 @@ def _values(
     """
     pulled = source.pull(plan, block) if plan.bands else Pulled({}, {}, {})
     relief = [name for name in names if name not in pulled.bands and _needs(name, plan) == ()]
-    heights = source.elevation(plan, block, MARGIN_PX) if relief else None
+    suns = suns_in(plan, pulled)
+    margins = [margin_px(sun, plan.elevation_step_m) for sun in suns.values()]
+    margin = max([*margins, MARGIN_PX]) if relief or suns else 0
+    heights = source.elevation(plan, block, margin) if margin else None
     with HANDS:
+        observation = darken(pulled, suns, heights, block) if heights else pulled.observation
         stored: dict[str, NDArray[Any]] = {
             name: pulled.stored[name] for name in names if name in pulled.stored
         }
@@ -253,7 +260,7 @@ def _values(
         inputs = dict.fromkeys(need for name in others for need in _needs(name, plan))
         measured, implausible = _plausible({name: pulled.bands[name] for name in inputs})
         black = _black({name: pulled.bands[name] for name in inputs})
-        made = terrain(heights, block, relief) if heights else {}
+        made = terrain(heights, block, relief) if heights and relief else {}
         for name in others:
             if name in measured:
                 made[name] = measured[name]
@@ -266,7 +273,7 @@ def _values(
             stored[name] = encode(made.pop(name), name)
     shape = tuple(int(side) for side in block.shape)
     for when in When:
-        seen = pulled.observation.get(when, np.zeros(shape, np.uint8))
+        seen = observation.get(when, np.zeros(shape, np.uint8))
         day = pulled.date.get(when, np.zeros(shape, np.int32))
         if when in black:
             seen = np.where(black[when], np.uint8(ObservationClass.NOT_IMAGED), seen)

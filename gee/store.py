@@ -146,6 +146,8 @@ def _describe(
         "area": plan.area.as_plain(),
         "windows": as_plain(plan.windows),
         "scenes": [*map(scene_attributes, plan.scenes), *(kept.scenes(plan) if kept else ())],
+        "elevation_step_m": plan.elevation_step_m,
+        "elevation_model": plan.elevation_model,
         "source_details": json.loads(json.dumps(dict(plan.details), default=str)),
         "warnings": list(offer.warnings),
         "policy": kept.policy if kept else None,

@@ -12,6 +12,7 @@ OBSERVATION: dict[ObservationClass, tuple[str, str]] = {
     ObservationClass.SNOW: ("snow", "#a6e3ff"),
     ObservationClass.WATER: ("water", "#3b82c4"),
     ObservationClass.NO_PRE: ("no clear pre-event pixel", "#f5c76a"),
+    ObservationClass.CAST_SHADOW: ("cast shadow", "#2f2b45"),
 }
 """Name and colour of each observation class."""
 

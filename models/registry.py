@@ -198,7 +198,9 @@ def _cards_in(directory: Path) -> Iterator[Checkpoint]:
             yield Checkpoint(folder, read_card(folder))
 
 
-def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = ()) -> Candidates:
+def candidates(
+    checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = (), *, adapts: bool = False
+) -> Candidates:
     """Return the checkpoints that may map what a source offers: all of one family for `auto` and
     `average`.
 
@@ -208,20 +210,27 @@ def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = 
     A real event never gets a simulated checkpoint by `auto` unless nothing else fits, and then with
     a warning; the index maps only where no network fits, or by its name.
 
+    Args:
+        checkpoint: a name, `auto` or `average`.
+        offer: what the source has.
+        card_dirs: where users' checkpoints are.
+        adapts: whether the run adapts scenes to whichever checkpoint, so that the level of their
+            numbers matters to none.
+
     Raises:
         RequestError: no checkpoint of that name, a band the checkpoint needs is not offered, or
             (`auto`) no checkpoint fits at all.
     """
     every = find(card_dirs)
     if checkpoint not in (AUTO, AVERAGE):
-        return _named(checkpoint, every, offer)
-    fitting = [found for found in every if not _obstacles(found.card, offer)]
+        return _named(checkpoint, every, offer, adapts)
+    fitting = [found for found in every if not _obstacles(found.card, offer, adapts)]
     if not fitting:
         raise RequestError(
             f"no checkpoint fits what {offer.source} offers ({offer.sensor} {offer.level}, "
             f"{offer.resolution_m:g} m): "
             + (
-                "; ".join(f"{f.card.name}: {_obstacles(f.card, offer)[0]}" for f in every)
+                "; ".join(f"{f.card.name}: {_obstacles(f.card, offer, adapts)[0]}" for f in every)
                 or "none is installed"
             ),
             "Offer the missing bands, train a checkpoint of your own (`coslide train`), or name "
@@ -237,7 +246,7 @@ def candidates(checkpoint: str, offer: Offer, card_dirs: Iterable[str | Path] = 
     )
 
 
-def _named(name: str, every: tuple[Checkpoint, ...], offer: Offer) -> Candidates:
+def _named(name: str, every: tuple[Checkpoint, ...], offer: Offer, adapts: bool) -> Candidates:
     chosen = next((found for found in every if found.card.name == name), None)
     if chosen is None:
         raise RequestError(
@@ -257,7 +266,7 @@ def _named(name: str, every: tuple[Checkpoint, ...], offer: Offer) -> Candidates
             f"Add {'it' if len(missing) == 1 else 'them'} to the source, or choose a "
             "checkpoint without (see `coslide cards`).",
         )
-    doubts = [f"checkpoint `{name}`: {obstacle}" for obstacle in _obstacles(card, offer)]
+    doubts = [f"checkpoint `{name}`: {obstacle}" for obstacle in _obstacles(card, offer, adapts)]
     if card.simulated and not offer.simulated:
         doubts.append(
             f"checkpoint `{name}` was trained on simulated imagery: its map of a real "
@@ -280,14 +289,22 @@ def _kin(a: CheckpointCard, b: CheckpointCard) -> bool:
     )
 
 
-def _obstacles(card: CheckpointCard, offer: Offer) -> list[str]:
-    """Return why a checkpoint does not fit an offer, in words; empty where it does."""
+def _obstacles(card: CheckpointCard, offer: Offer, adapts: bool = False) -> list[str]:
+    """Return why a checkpoint does not fit an offer, in words; empty where it does.
+
+    Reflectance of another level is no obstacle to a checkpoint that scenes are adapted to by their
+    own statistics, as its card or the run says (`flows.publishing.other_level` says what is known
+    of the cost).
+    """
     missing = [band for band in card.bands if band not in offer.bands]
     found = [f"needs {', '.join(missing)}"] if missing else []
     if card.sensor != offer.sensor:
         found.append(f"made for {card.sensor}, the source has {offer.sensor}")
-    if card.level != offer.level and not card.relative:
-        found.append(f"made for level {card.level}, the source has {offer.level}")
+    reflectance = {Level.TOA, Level.SURFACE} >= {card.level, offer.level}
+    adapted = reflectance and (adapts or card.normalisation.adapt != "card")
+    if card.level != offer.level and not card.relative and not adapted:
+        hint = " (`--set model.adapt=scene` adapts it)" if reflectance else ""
+        found.append(f"made for level {card.level}, the source has {offer.level}{hint}")
     if card.resolution_m < 0.99 * offer.resolution_m:
         found.append(
             f"made for {card.resolution_m:g} m pixels, the source has {offer.resolution_m:g} m"

@@ -14,7 +14,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from gee.derive import MARGIN_PX, TERRAIN, index, terrain
+from configs.bands import TERRAIN
+from gee.derive import MARGIN_PX, index, terrain
 from gee.ground import ground_steps
 from gee.resample import cut, footprint, lattice, positions, sample
 from gee.source import Elevation

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from cards import BANDS, make_card, save_card
 
-from configs.checkpoint import CheckpointCard, TrainingDomain
+from configs.checkpoint import BandTarget, CheckpointCard, TrainingDomain
 from configs.errors import RequestError
 from configs.records import Level, Offer
+from flows.publishing import other_level
 from models import registry
 
 PRE = ("pre_B4", *BANDS)
@@ -163,3 +164,42 @@ def test_loads_the_network_and_refuses_tampered_files(shelf: Path) -> None:
         found.load("cpu")
     with pytest.raises(RequestError, match="`other` is not among the candidates"):
         registry.candidates("auto", offer(), [shelf]).by_name("other")
+
+
+def adaptive(name: str, **changes: Any) -> CheckpointCard:
+    plain = make_card(name=name, **changes)
+    toward = {
+        band: BandTarget(mean=0.1, std=0.05, quantiles=(0.0, 0.1, 0.3))
+        for band in plain.bands
+        if "_B" in band
+    }
+    normalisation = plain.normalisation.model_copy(update={"adapt": "scene", "toward": toward})
+    return plain.model_copy(update={"normalisation": normalisation})
+
+
+def test_another_level_is_no_obstacle_where_scenes_are_adapted(tmp_path: Path) -> None:
+    for card in (make_card(name="plain"), adaptive("adaptive")):
+        save_card(card, tmp_path / card.name)
+    surface, display = offer(level=Level.SURFACE), offer(level=Level.DISPLAY)
+    assert names(registry.candidates("auto", offer(), [tmp_path])) == ["adaptive", "plain"]
+    assert names(registry.candidates("auto", surface, [tmp_path])) == ["adaptive"]
+    both = registry.candidates("auto", surface, [tmp_path], adapts=True)
+    assert names(both) == ["adaptive", "plain"]
+    assert both.warnings == ()
+    with pytest.raises(RequestError, match="made for level L1C, the source has display"):
+        registry.candidates("auto", display, [tmp_path], adapts=True)
+    (doubt,) = registry.candidates("plain", surface, [tmp_path]).warnings
+    assert "made for level L1C, the source has L2A" in doubt
+    assert "--set model.adapt=scene" in doubt
+    assert not registry.candidates("plain", surface, [tmp_path], adapts=True).warnings
+    assert not registry.candidates("adaptive", surface, [tmp_path]).warnings
+
+
+def test_the_product_says_what_another_level_costs() -> None:
+    surface, same = offer(level=Level.SURFACE), offer()
+    (words,) = other_level(adaptive("adaptive"), surface)
+    assert "was trained on L1C and the source has L2A" in words
+    assert "not measured" in words
+    assert not other_level(adaptive("adaptive"), same)
+    assert not other_level(adaptive("relative", level=Level.DISPLAY), surface)
+    assert not other_level(make_card(name="plain"), surface), "the registry doubts it already"

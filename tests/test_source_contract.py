@@ -205,10 +205,22 @@ class SourceContract:
         self, source: Source, plan: Plan, tmp_path: Path
     ) -> None:
         corner = replace(plan, geobox=plan.geobox[: CHUNK_PX + 70, : CHUNK_PX + 50])
-        stack = assemble(source, corner, self.bands, tmp_path / "stack.zarr")
+        one, many = (
+            assemble(source, replace(corner, block_px=side), self.bands, tmp_path / f"{side}.zarr")
+            for side in (2 * CHUNK_PX, CHUNK_PX)
+        )
+        for when in {parse_band(name).when for name in self.bands} - {None}:
+            np.testing.assert_array_equal(one.observation(when), many.observation(when))
         whole = source.pull(corner, corner.geobox)
-        np.testing.assert_allclose(stack.read("post_B4"), whole.bands["post_B4"], atol=0.51e-4)
-        np.testing.assert_array_equal(stack.observation(When.POST), whole.observation[When.POST])
+        np.testing.assert_allclose(many.read("post_B4"), whole.bands["post_B4"], atol=0.51e-4)
+        seen = many.observation(When.POST)
+        # The terrain's shadow is found afterwards, in clear ground and in what is shadow anyway.
+        dark = seen == ObservationClass.CAST_SHADOW
+        np.testing.assert_array_equal(seen[~dark], whole.observation[When.POST][~dark])
+        assert set(np.unique(whole.observation[When.POST][dark])) <= {
+            ObservationClass.CLEAR,
+            ObservationClass.SHADOW,
+        }
 
 
 class TestFake(SourceContract):

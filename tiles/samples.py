@@ -51,6 +51,8 @@ class Origin(Frozen):
     licence: str
     hillshade_azimuth_deg: float | None = None
     """Where the light of band `hillshade` comes from, clockwise from north."""
+    elevation: str = ""
+    """Which elevation model terrain comes from; empty where it is not known."""
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class Origin(Frozen):
             attribution=attribution,
             licence=licence,
             hillshade_azimuth_deg=attributes.get("hillshade_azimuth_deg"),
+            elevation=attributes.get("elevation_model", ""),
         )
 
 

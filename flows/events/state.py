@@ -5,7 +5,7 @@ revision (contract).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -114,7 +114,7 @@ def is_refresh_due(status: EventStatus, scenes: Iterable[Scene], now: datetime) 
         and scene.clear_fraction != 0
     ]
     if fresh and (status.as_of is None or status.as_of <= now):
-        return Refresh(_in_words(fresh))
+        return Refresh(_in_words(fresh, status.known))
     end = datetime.combine(status.last_day, time.max, now.tzinfo)
     if now > end:
         age = (now - status.event_time).days
@@ -126,7 +126,11 @@ def is_refresh_due(status: EventStatus, scenes: Iterable[Scene], now: datetime) 
     return Wait(f"no new image{since}")
 
 
-def _in_words(fresh: list[Scene]) -> str:
+def _in_words(fresh: list[Scene], known: Collection[str]) -> str:
+    early = {name.rpartition("/")[2] for name in known if "_RT" in name.rpartition("/")[0]}
+    final = sum(scene.id.rpartition("/")[2] in early for scene in fresh)
+    if final == len(fresh):
+        return f"{final} real-time {'image is' if final == 1 else 'images are'} final now"
     noun = "image" if len(fresh) == 1 else "images"
     days = sorted(
         {scene.acquired.date() for scene in fresh if scene.when is When.POST}

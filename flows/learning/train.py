@@ -5,6 +5,7 @@ split its scores.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.bands import RADAR, parse_band
-from configs.checkpoint import TrainingDomain
+from configs.bands import RADAR, TERRAIN, parse_band
+from configs.checkpoint import ELEVATION, TrainingDomain
 from configs.errors import RequestError
 from configs.records import Level, Requires
 from configs.training import SampleLayout, Splits, TrainingConfig, read_training, recipe_file
@@ -28,7 +29,7 @@ from models.training.finetune import Start
 from models.training.write_card import Facts, write_card, write_checkpoint
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
-from tiles.samples import SampleSet
+from tiles.samples import Origin, SampleSet
 
 __all__ = [
     "Overrides",
@@ -348,8 +349,22 @@ def _facts(
             "configuration": recipe,
             **{f"samples_{s.name}": s.card.fingerprint[:16] for s in sets},
             **tuned(config, parent),
+            **_elevation(origins, bands, parent),
         },
     )
+
+
+def _elevation(
+    origins: Sequence[Origin], bands: Iterable[str], parent: Checkpoint | None
+) -> dict[str, str]:
+    """Return the elevation models that a checkpoint learnt terrain from, for its training record;
+    nothing where it reads none, or where a set does not say.
+    """
+    models = {origin.elevation for origin in origins}
+    models |= set(parent.card.elevation or ("",)) if parent else set()
+    if not set(bands) & TERRAIN or "" in models:
+        return {}
+    return {ELEVATION: ", ".join(sorted(models))}
 
 
 def _used(samples: SampleSet, config: TrainingConfig, count: int | None) -> int:

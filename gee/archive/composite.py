@@ -35,6 +35,8 @@ class Candidate:
     bands: Mapping[str, tuple[Raster, Method]]
     """Stack band -> raster, for the bands the plan pulls."""
     mask: Raster | None
+    power: frozenset[str] = frozenset()
+    """Those of the bands that are linear power in the file, and become decibel."""
     imaged_fraction: float = 0.0
     around_fraction: float = 0.0
     """Imaged share of the whole grid, the context around the area included."""
@@ -98,6 +100,7 @@ def classes(
         ObservationClass.SHADOW: mask.shadow,
         ObservationClass.SNOW: mask.snow,
         ObservationClass.WATER: mask.water,
+        ObservationClass.CAST_SHADOW: mask.cast_shadow,
     }
     if mask.clear:
         found[imaged] = ObservationClass.CLOUD
@@ -117,11 +120,19 @@ def look(
         name: raster.glance(block) if quick else raster.warp(block, method)
         for name, (raster, method) in candidate.bands.items()
     }
+    for name in candidate.power & pixels.keys():
+        pixels[name] = decibel(pixels[name])
     imaged = np.logical_and.reduce([np.isfinite(values) for values in pixels.values()])
     numbers = None
     if candidate.mask is not None and imaged.any():
         numbers = candidate.mask.glance(block) if quick else candidate.mask.warp(block, "nearest")
     return pixels, classes(imaged, numbers, candidate.entry.cloud_mask)
+
+
+def decibel(power: Array) -> Array:
+    """Return linear power as dB, NaN where it is not positive."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(power > 0, 10 * np.log10(power), np.nan).astype(np.float32)
 
 
 def compose(

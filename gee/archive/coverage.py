@@ -12,11 +12,14 @@ from shapely import affinity, segmentize, transform
 from shapely.geometry.base import BaseGeometry
 
 from configs.area import WGS84, Area
+from configs.bands import RADAR, parse_band
+from configs.errors import RequestError
 from configs.records import ObservationClass, Scene
 from gee.archive.composite import Candidate, look
 from gee.plausible import too_bright
 from gee.resample import crs_of, transformer
 
+_LOW_SHARE, _FEWEST_PX = 0.001, 400
 _GLANCE_PX: Final = 256
 """Longest side of the look by which scenes are ranked."""
 
@@ -51,11 +54,7 @@ def meets(extent: BaseGeometry, geometry: BaseGeometry) -> bool:
 
 def looked(candidate: Candidate, area: Area, geobox: GeoBox) -> Candidate:
     """Return a scene with its imaged and clear shares of the area, from a quick look."""
-    height, width = (int(side) for side in geobox.shape)
-    thin = max(1, -(-max(height, width) // _GLANCE_PX))
-    coarse = GeoBox(
-        (-(-height // thin), -(-width // thin)), geobox.affine @ Affine.scale(thin), geobox.crs
-    )
+    coarse = _thinned(geobox)
     pixels, found = look(candidate, coarse, quick=True)
     inside = area.mask(coarse)
     part = found[inside] if inside.any() else found.ravel()
@@ -67,6 +66,45 @@ def looked(candidate: Candidate, area: Area, geobox: GeoBox) -> Candidate:
         clear_fraction=float(np.mean(part == ObservationClass.CLEAR)),
         too_bright=too_bright(pixels),
     )
+
+
+def _thinned(geobox: GeoBox) -> GeoBox:
+    """Return a grid of few pixels over the same ground."""
+    height, width = (int(side) for side in geobox.shape)
+    thin = max(1, -(-max(height, width) // _GLANCE_PX))
+    return GeoBox(
+        (-(-height // thin), -(-width // thin)), geobox.affine @ Affine.scale(thin), geobox.crs
+    )
+
+
+def check_backscatter(candidate: Candidate, geobox: GeoBox) -> None:
+    """Make sure that radar bands are in what the manifest says: land sends back far less than it
+    receives, so that decibel are negative nearly everywhere, and power never is.
+
+    Raises:
+        RequestError: linear power where decibel are expected, or the other way round.
+    """
+    for name, (raster, _) in candidate.bands.items():
+        base = parse_band(name).band.name
+        if base not in RADAR:
+            continue
+        numbers = raster.glance(_thinned(geobox))
+        known = numbers[np.isfinite(numbers)]
+        if len(known) < _FEWEST_PX:
+            continue
+        where = f"scene {candidate.entry.id}, {base}: {raster.path.name}"
+        low, middle = (float(each) for each in np.quantile(known, (_LOW_SHARE, 0.5)))
+        if name in candidate.power and middle < 0:
+            raise RequestError(
+                f"{where} is said to be power and is negative (median {middle:.3g})",
+                "It looks like decibel: write `unit: dB` for that band in archive.yaml.",
+            )
+        if candidate.entry.bands[base].unit is None and low >= 0:
+            raise RequestError(
+                f"{where} does not look like decibel: no value is negative (median {middle:.3g})",
+                "If it is linear power, write `unit: power` for that band in archive.yaml, and it "
+                "is converted; if it is decibel all the same, `unit: dB`.",
+            )
 
 
 def record(candidate: Candidate) -> Scene:
@@ -82,4 +120,5 @@ def record(candidate: Candidate) -> Scene:
         if masked
         else None,
         date_assumed=entry.date_assumed,
+        sun=entry.sun,
     )

@@ -19,7 +19,7 @@ def fingerprints(manifest: Manifest, folder: Path, scenes: Iterable[SceneEntry])
     """Return for each of some scenes, and for all static layers (``static``), a hash of its entry
     and of what its files hold; the water layer, which says what counts as seen, is part of all.
     """
-    parts: dict[str, Any] = {scene.id: scene.model_dump(mode="json") for scene in scenes}
+    parts: dict[str, Any] = {scene.id: _described(scene) for scene in scenes}
     parts["static"] = {
         name: layer.model_dump(mode="json") for name, layer in manifest.static.items()
     }
@@ -31,6 +31,15 @@ def fingerprints(manifest: Manifest, folder: Path, scenes: Iterable[SceneEntry])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     return {name: print_of(part) for name, part in parts.items()}
+
+
+def _described(scene: SceneEntry) -> dict[str, Any]:
+    """Return an entry without fields that it does not use and that entries once did not have."""
+    content = scene.model_dump(mode="json")
+    content = {name: value for name, value in content.items() if value or "sun" not in name}
+    if mask := content.get("cloud_mask"):
+        content["cloud_mask"] = {k: v for k, v in mask.items() if v or k != "cast_shadow"}
+    return content
 
 
 def _contents(part: Any, folder: Path) -> dict[str, str]:

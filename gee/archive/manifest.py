@@ -18,10 +18,12 @@ from configs.errors import RequestError
 from configs.event import Event, Frozen, Moment, Windows
 from configs.factors import FactorsConfig
 from configs.files import format_of
-from configs.records import Level
+from configs.records import Level, Sun
 from gee.resample import Method
 
 MANIFEST = "archive.yaml"
+DECIBEL, POWER = "dB", "power"
+"""What backscatter may be in."""
 FROM_DEM = tuple(name for name, inputs in DERIVED.items() if inputs == ("dem",))
 
 
@@ -39,7 +41,8 @@ class Layer(Frozen):
     """From the file's own metadata where not given. NaN that is not declared is refused."""
     unit: str | None = None
     """What heights, distances or angles are in after `scale` and `offset`, e.g. m, ft, us-ft; from
-    the file's own metadata or vertical CRS where not given."""
+    the file's own metadata or vertical CRS where not given. Backscatter: dB, or power (linear),
+    which is turned into dB; where not given, numbers that cannot be dB are refused."""
     resampling: Method | None = None
     """nearest or bilinear; the archive's own where not given."""
 
@@ -57,11 +60,15 @@ class CloudMask(Frozen):
     snow: tuple[int, ...] = ()
     water: tuple[int, ...] = ()
     """Permanent water: it does not count as land that was not observed."""
+    cast_shadow: tuple[int, ...] = ()
+    """Hidden from the sun by the terrain. Computed where the scene says where the sun stood and the
+    archive has a `dem`; a mask may know it better.
+    """
     nodata: float | None = None
 
     @model_validator(mode="after")
     def _disjoint(self) -> CloudMask:
-        lists = (self.clear, self.cloud, self.shadow, self.snow, self.water)
+        lists = (self.clear, self.cloud, self.shadow, self.snow, self.water, self.cast_shadow)
         values = [value for each in lists for value in each]
         if not values:
             raise ValueError("name at least one value, e.g. `cloud: [1]`")
@@ -77,6 +84,9 @@ def _measured(bands: dict[str, Layer]) -> dict[str, Layer]:
                 band.name for band in BANDS.values() if not band.static and band.name not in DERIVED
             )
             raise ValueError(f"`{name}` is no band of a scene; use {right} (indices are computed)")
+        unit = bands[name].unit
+        if name in RADAR and unit is not None and unit not in (DECIBEL, POWER):
+            raise ValueError(f"{name} is in `{unit}`: write `unit: {DECIBEL}` or `unit: {POWER}`")
     return bands
 
 
@@ -104,8 +114,27 @@ class SceneEntry(Frozen):
     """
     when: When | None = None
     """Keeps the scene out of the other window."""
+    sun_azimuth_deg: float | None = Field(default=None, ge=0, le=360)
+    """Where the sun stood, clockwise from true north: with its elevation and the archive's `dem`,
+    ground in the terrain's shadow counts as not observed.
+    """
+    sun_elevation_deg: float | None = Field(default=None, gt=0, le=90)
+    """Above the horizon; metadata often give the zenith angle, which is 90 less this."""
     bands: Annotated[dict[str, Layer], AfterValidator(_measured)] = Field(min_length=1)
     cloud_mask: CloudMask | None = None
+
+    @model_validator(mode="after")
+    def _both_angles(self) -> SceneEntry:
+        if (self.sun_azimuth_deg is None) != (self.sun_elevation_deg is None):
+            raise ValueError("give both sun_azimuth_deg and sun_elevation_deg, or neither")
+        return self
+
+    @property
+    def sun(self) -> Sun | None:
+        """Return where the sun stood, if the author says."""
+        if self.sun_azimuth_deg is None or self.sun_elevation_deg is None:
+            return None
+        return Sun(self.sun_azimuth_deg, self.sun_elevation_deg)
 
     @property
     def time_known(self) -> bool:
@@ -142,6 +171,10 @@ class Manifest(Frozen):
     """Occurrence of surface water from which a pixel is permanent water (static layer `water`)."""
     scenes: tuple[SceneEntry, ...] = Field(min_length=1)
     static: Annotated[dict[str, Layer], AfterValidator(_static)] = Field(default_factory=dict)
+    elevation_model: str = Field(default="", max_length=40)
+    """Which model the layer `dem` is, e.g. srtm, nasadem, aw3d30, glo30: a checkpoint that learnt
+    slope from another is told apart.
+    """
     factors: FactorsConfig = FactorsConfig()
     """Rivers, faults, rock: files inside the folder that become bands."""
     attribution: tuple[str, ...] = ()

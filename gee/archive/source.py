@@ -25,9 +25,9 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
 from gee.archive.composite import Candidate, compose, first_choice, groups
-from gee.archive.coverage import looked, meets, outline, record
+from gee.archive.coverage import check_backscatter, looked, meets, outline, record
 from gee.archive.fingerprints import fingerprints
-from gee.archive.manifest import FROM_DEM, Layer, SceneEntry, read_manifest
+from gee.archive.manifest import FROM_DEM, POWER, Layer, SceneEntry, read_manifest
 from gee.ground import pixel_size_m
 from gee.plausible import OFFSET
 from gee.previous import FINGERPRINTS
@@ -161,9 +161,20 @@ class ArchiveSource:
             event,
             windows,
             tuple(scenes),
+            elevation_step_m=self._elevation_step_m(scenes, geobox),
             megabytes=sum(path.stat().st_size for path in self._files()) / 1e6,
             details=self._details(area, event, windows) | self._doubts(bright, geobox),
         )
+
+    def _elevation_step_m(self, scenes: Iterable[Scene], geobox: GeoBox) -> float:
+        """Return the side of the native pixels of elevation, where there is any and a scene says
+        where the sun stood.
+        """
+        if "dem" not in self.manifest.static or not any(scene.sun for scene in scenes):
+            return 0.0
+        raster = self._static("dem")[0]
+        factors = raster.coarsening(abs(geobox.affine.a))
+        return min(pixel_size_m(raster.coarse_geobox(factors)))
 
     def _files(self) -> list[Path]:
         """Return the files that have been opened."""
@@ -183,6 +194,7 @@ class ArchiveSource:
             "manifest_sha256": hashlib.sha256(self._path.read_bytes()).hexdigest(),
             "files": {p.relative_to(root).as_posix(): p.stat().st_size for p in self._files()},
             "attribution": list(manifest.attribution),
+            **({"elevation": {"model": named}} if (named := manifest.elevation_model) else {}),
             FINGERPRINTS: fingerprints(manifest, self._folder, near),
         }
         return details
@@ -266,7 +278,10 @@ class ArchiveSource:
                 offset=0,
             )
             mask = self._raster(layer, f"scene {scene.id}, cloud mask", None)
-        return Candidate(scene, when, found, mask)
+        power = frozenset(
+            name for name in found if scene.bands[parse_band(name).band.name].unit == POWER
+        )
+        return Candidate(scene, when, found, mask, power)
 
     def _ranked(
         self,
@@ -302,7 +317,10 @@ class ArchiveSource:
                 f"({', '.join(scene.id for scene in inside)})",
                 "Add the files to the manifest, or choose a --checkpoint that does not read them.",
             )
-        seen = [looked(self._candidate(scene, when, names), area, geobox) for scene in usable]
+        candidates = [self._candidate(scene, when, names) for scene in usable]
+        for one in candidates:
+            check_backscatter(one, geobox)
+        seen = [looked(one, area, geobox) for one in candidates]
         if not any(candidate.imaged_fraction for candidate in seen):
             raise NothingToSeeError(
                 "every pixel of the area is nodata in "

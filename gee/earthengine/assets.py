@@ -14,8 +14,13 @@ have no match.
 CLOUD_PROBABILITY: Final = "COPERNICUS/S2_CLOUD_PROBABILITY"
 S1_POWER: Final = "COPERNICUS/S1_GRD_FLOAT"
 """Linear power, where a speckle filter belongs; S1_GRD holds the same in dB and comes later."""
-LANDSAT8: Final = "LANDSAT/LC08/C02/T1_TOA"
-"""Top of atmosphere; the surface product has no panchromatic band."""
+LANDSAT_FINAL: Final = ("LANDSAT/LC08/C02/T1_TOA", "LANDSAT/LC09/C02/T1_TOA")
+"""Landsat-8 and 9 top of atmosphere; the surface product has no panchromatic band."""
+LANDSAT_REAL_TIME: Final = "LANDSAT/LC08/C02/T1_RT_TOA"
+"""The same with scenes of the last month, whose place and calibration are preliminary; each is
+taken out when its final version comes. Landsat-9 has none: its scenes are final at once
+(https://developers.google.com/earth-engine/guides/landsat).
+"""
 WATER: Final = "JRC/GSW1_4/GlobalSurfaceWater"
 
 DN_SCALE: Final = 1e-4

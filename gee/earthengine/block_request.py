@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from configs.bands import When, parse_band
 from configs.records import ObservationClass
-from gee.earthengine import terrain
+from gee.earthengine import radar, terrain
 from gee.earthengine.layers import CODE, PERCENT, Recipe, Travel
 from gee.earthengine.pixel_codes import read_classes, read_days
 from gee.earthengine.pixels import Layers
@@ -77,6 +77,7 @@ class BlockRequest:
             came |= {
                 f"{when}_{name}": (travel, layers[f"{key}{name}"])
                 for name, travel in recipe.bands.items()
+                if name != radar.ANGLE  # no band of a stack
             }
         if WATER in layers:
             came[WATER] = PERCENT, layers[WATER]

@@ -51,11 +51,9 @@ def used(config: EarthEngineConfig) -> tuple[Used, ...]:
 
 
 def every(config: EarthEngineConfig) -> tuple[Used, ...]:
-    """Return what any choice of sensor, level, backscatter and elevation model could read, each
-    once.
-    """
+    """Return what any choice of sensor, level and elevation model could read, each once."""
     choices: Iterable[EarthEngineConfig] = (
-        config.model_copy(update={"sensor": sensor, "level": level, "dem": dem, "radar": "gamma0"})
+        config.model_copy(update={"sensor": sensor, "level": level, "dem": dem})
         for sensor, level in (("sentinel-2", "L1C"), ("sentinel-2", "L2A"), ("landsat-8", "L1C"))
         for dem in assets.DEMS
     )
@@ -114,20 +112,25 @@ def _landsat(config: EarthEngineConfig) -> Iterator[Used]:
     del config
     bands = (*landsat.NAMES.values(), landsat.PAN, landsat.QUALITY)
     mask = "QA_PIXEL bits 1 to 3 cloud, 4 shadow, 5 snow"
-    yield Used(
-        assets.LANDSAT8, "Landsat-8 top of atmosphere", bands, (30.0, 15.0), "reflectance", mask
-    )
+    purposes = {
+        assets.LANDSAT_FINAL[0]: "Landsat-8 top of atmosphere",
+        assets.LANDSAT_FINAL[1]: "Landsat-9 top of atmosphere",
+        assets.LANDSAT_REAL_TIME: "Landsat-8, real-time scenes until the final ones are there",
+    }
+    for asset, purpose in purposes.items():
+        yield Used(asset, purpose, bands, (30.0, 15.0), "reflectance", mask)
 
 
 def _radar(config: EarthEngineConfig) -> Iterator[Used]:
-    angle = (radar.ANGLE,) if config.radar == "gamma0" else ()
+    del config
     yield Used(
         assets.S1_POWER,
         "Sentinel-1 backscatter",
-        (*radar.BANDS, *angle),
+        (*radar.BANDS, radar.ANGLE),
         (10.0,),
-        "linear power",
-        "IW with VV and VH, one relative orbit",
+        "linear power, degrees",
+        "IW with VV and VH, one relative orbit; incidence angles of "
+        f"{radar.NEAREST_DEG:g} to {radar.FARTHEST_DEG:g}",
     )
 
 

@@ -1,5 +1,6 @@
-"""Landsat-8 top of atmosphere, pan-sharpened to 15 m, under the names its bands have on Sentinel-2
-(Gao et al. 2021).
+"""Landsat-8 and 9 top of atmosphere, pan-sharpened to 15 m, under the names their bands have on
+Sentinel-2 (Gao et al. 2021). Of Landsat-8 the scenes of the last days are real-time ones; the final
+version of such a scene is another scene, and so a reason for a refresh.
 
 Visible bands by smoothing-filter-based intensity modulation (Liu 2000, Int. J. Remote Sens.
 21(18)): band × pan / smoothed pan, which leaves the 30 m radiometry alone. The pan band (0.50-0.68
@@ -8,7 +9,7 @@ Visible bands by smoothing-filter-based intensity modulation (Liu 2000, Int. J. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import ee
@@ -34,6 +35,8 @@ NAMES: Final = {
 }
 """Band of a stack -> band of OLI."""
 BANDS: Final = tuple(NAMES)
+_COLLECTIONS: Final = (*assets.LANDSAT_FINAL, assets.LANDSAT_REAL_TIME)
+"""Final versions first."""
 _SHARPENED: Final = ("B2", "B3", "B4")
 PAN: Final = "B8"
 QUALITY: Final = "QA_PIXEL"
@@ -44,15 +47,38 @@ _SHADOW_BIT: Final = 1 << 4
 _SNOW_BIT: Final = 1 << 5
 
 
-def listing(area: Area, days: DateRange) -> Any:
-    """Return the question which scenes there are on these days."""
-    properties = ("CLOUD_COVER", "WRS_PATH", "WRS_ROW")
-    return features(between(assets.LANDSAT8, region_of(area), days), properties)
+def listing(area: Area, days: DateRange) -> dict[str, Any]:
+    """Return the questions which scenes there are on these days, one a collection."""
+    properties = ("CLOUD_COVER", "WRS_PATH", "WRS_ROW", "SUN_AZIMUTH", "SUN_ELEVATION")
+    region = region_of(area)
+    return {asset: features(between(asset, region, days), properties) for asset in _COLLECTIONS}
 
 
 def read_listing(answer: Mapping[str, Any], when: When, area: Area) -> list[Checkpoint]:
-    """Return the scenes of a window, path and row as their tile."""
-    return read_features(answer, assets.LANDSAT8, when, "{WRS_PATH}/{WRS_ROW}", area)
+    """Return the scenes of a window, path and row as their tile; a real-time one only where its
+    final version is not there yet.
+    """
+    found: dict[str, Checkpoint] = {}
+    for asset in _COLLECTIONS:
+        for one in read_features(answer[asset], asset, when, "{WRS_PATH}/{WRS_ROW}", area):
+            found.setdefault(one.index, one)
+    return list(found.values())
+
+
+def is_real_time(scene: Scene) -> bool:
+    """Return whether a scene is a preliminary version of itself."""
+    return scene.product == assets.LANDSAT_REAL_TIME
+
+
+def doubts(scenes: Iterable[Scene]) -> list[str]:
+    """Return what to say of preliminary scenes, in words."""
+    early = sorted({f"{scene.acquired:%Y-%m-%d}" for scene in scenes if is_real_time(scene)})
+    if not early:
+        return []
+    return [
+        f"Landsat-8 of {', '.join(early)} is a real-time scene, of preliminary place and "
+        "calibration: `coslide refresh` takes up the final one when it is there (within a month)"
+    ]
 
 
 def recipe(scenes: Sequence[Scene], bands: Sequence[str], config: EarthEngineConfig) -> Recipe:

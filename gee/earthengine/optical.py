@@ -39,6 +39,7 @@ _SCL_CLOUDS: Final = (8, 9, 10)
 """Sen2Cor scene classification: https://sentiwiki.copernicus.eu/web/s2-processing (medium, high
 probability, cirrus).
 """
+_SUN: Final = ("MEAN_SOLAR_AZIMUTH_ANGLE", "MEAN_SOLAR_ZENITH_ANGLE")
 SCORED: Final = "cloud-score-plus"
 OWN_MASKS: Final = "l1c-masks"
 """What the product brings along: opaque cloud, cirrus and snow at 60 m (MSK_CLASSI, from February
@@ -64,7 +65,7 @@ def listing(config: EarthEngineConfig, area: Area, days: DateRange) -> dict[str,
     def indices(asset: str) -> Any:
         return between(asset, region, days).aggregate_array("system:index")
 
-    properties = ("CLOUDY_PIXEL_PERCENTAGE", "MGRS_TILE")
+    properties = ("CLOUDY_PIXEL_PERCENTAGE", "MGRS_TILE", *_SUN)
     return {
         "scenes": features(between(_collection_of(config), region, days), properties),
         "scored": indices(assets.CLOUD_SCORE),

@@ -17,17 +17,22 @@ from configs.earthengine import EarthEngineConfig
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Offer, Scene
-from gee.earthengine import assets, radar
+from gee.backscatter import around_px
+from gee.earthengine import assets, landsat, radar
 from gee.earthengine.pixel_codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
 from gee.earthengine.scenes import Checkpoint
+from gee.previous import FINGERPRINTS
 from gee.ranking import best_first, few_per_tile, usable
-from gee.source import Plan
+from gee.shadow import margin_px
+from gee.source import DOUBTS, Plan
 
 RECIPE: Final = "coslide/recipe/2"
 """Goes into the plan, and so into the resume key: changed whenever the same scenes would give other
 pixels.
 """
+RADAR_RECIPE: Final = "radar/2"
+"""The same for radar, where it takes part."""
 _NATIVE_MARGIN_PX: Final = 8
 SIDES_PX: Final = (768, 512, 256)
 """Sides a request may have: whole chunks, and at most 768 px (ten bands of a larger one come near
@@ -91,6 +96,8 @@ class Chosen:
     found: tuple[Checkpoint, ...]
     left_out: Mapping[str, int]
     """Reason -> number of scenes."""
+    on_offer: tuple[str, ...] = ()
+    """Ids of all scenes that could have been used."""
 
 
 def choose(
@@ -122,7 +129,8 @@ def choose(
                 raise _nothing(instrument, when, windows, area)
             chosen += few_per_tile(ordered, config.scenes_per_tile)
     rest = len(held) - len(chosen)
-    return Chosen(tuple(chosen), {"other orbit, or better ones of the tile": rest})
+    ids = tuple(sorted({one.scene.id for one in held}))
+    return Chosen(tuple(chosen), {"other orbit, or better ones of the tile": rest}, ids)
 
 
 def _nothing(instrument: str, when: When, windows: Windows, area: Area) -> NothingToSeeError:
@@ -187,8 +195,29 @@ def _code_bytes(want: Wanted) -> int:
     )
 
 
-def estimate(blocks: Iterable[GeoBox], want: Wanted) -> tuple[int, float]:
-    """Return (requests, megabytes) that a pull of these blocks will take, elevation included."""
+def flattens(want: Wanted, config: EarthEngineConfig) -> bool:
+    """Return whether heights are needed for backscatter."""
+    return bool(want.radar) and config.radar == "flattened"
+
+
+def _orbit(one: Checkpoint, config: EarthEngineConfig) -> dict[str, Any]:
+    seen_from = {"to_sensor_deg": radar.to_sensor_deg(one)} if config.radar == "flattened" else {}
+    return {"orbit": one.tile, **seen_from}
+
+
+def _widest_margin_px(scenes: Iterable[Scene], step_m: float) -> int:
+    """Return how many native pixels of elevation around a block may be asked for, so that it can be
+    told what the terrain shades; 0 where that cannot be told.
+    """
+    suns = [scene.sun for scene in scenes if scene.sun] if step_m else []
+    return max((margin_px(sun, step_m) for sun in suns), default=0)
+
+
+def estimate(blocks: Iterable[GeoBox], want: Wanted, shade_px: int = 0) -> tuple[int, float]:
+    """Return (requests, megabytes) that a pull of these blocks will take at most, elevation
+    included, with `shade_px` of its pixels around each block where shadows are cast.
+    """
+    around = shade_px or _NATIVE_MARGIN_PX
     per_px, layers = _bytes_per_px(want), _layers(want)
     requests, total = 1, 0.0
     for block in blocks:
@@ -198,9 +227,9 @@ def estimate(blocks: Iterable[GeoBox], want: Wanted) -> tuple[int, float]:
                 1, 4 ** math.ceil(math.log(max(1.0, pixels * (per_px + layers) / REQUEST_BYTES), 4))
             )
             total += pixels * per_px
-        if want.elevation:
+        if want.elevation or shade_px:
             step_m = BANDS["dem"].resolution_m
-            side = [n * block.resolution.x / step_m + 2 * _NATIVE_MARGIN_PX for n in block.shape]
+            side = [n * block.resolution.x / step_m + 2 * around for n in block.shape]
             requests += 1
             total += side[0] * side[1] * 3
     return requests, total / 1e6
@@ -219,10 +248,14 @@ def plan_of(
 ) -> Plan:
     """Return the plan that a choice of scenes amounts to."""
     side = choose_side(geobox, area, want, config)
-    requests, megabytes = estimate(blocks_of(geobox, area, side), want)
     scenes: tuple[Scene, ...] = tuple(one.scene for one in chosen.found)
+    step_m = BANDS["dem"].resolution_m if native is not None else 0.0
+    margin = _widest_margin_px(scenes, step_m)
+    if flattens(want, config) and step_m:
+        margin = max(margin, around_px(step_m))
+    requests, megabytes = estimate(blocks_of(geobox, area, side), want, margin)
     details: dict[str, Any] = {
-        "recipe": RECIPE,
+        "recipe": f"{RECIPE} {RADAR_RECIPE}" if want.radar else RECIPE,
         "settings": config.model_dump(
             mode="json",
             include={
@@ -239,12 +272,17 @@ def plan_of(
             one.scene.id: {
                 "bounds": [round(value, 4) for value in one.bounds],
                 **{name: one.facts[name] for name in ("clouds", "scl") if name in one.facts},
-                **({"orbit": one.tile} if one.scene.product == assets.S1_POWER else {}),
+                **(_orbit(one, config) if one.scene.product == assets.S1_POWER else {}),
             }
             for one in chosen.found
         },
         "left_out": dict(chosen.left_out),
     }
+    if config.sensor == "landsat-8":
+        # Pixels of a scene that is not there any more, a real-time one, are not kept.
+        details[FINGERPRINTS] = dict.fromkeys(chosen.on_offer, "there")
+        if early := landsat.doubts(scenes):
+            details[DOUBTS] = early
     if native is not None:
         details["elevation"] = dict(native)
     measured = tuple(name for name in bands if name != "dem")
@@ -260,4 +298,5 @@ def plan_of(
         megabytes,
         side,
         details,
+        elevation_step_m=step_m,
     )

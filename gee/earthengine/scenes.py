@@ -19,7 +19,7 @@ from shapely.geometry import mapping, shape
 from configs.area import WGS84, Area
 from configs.bands import When
 from configs.event import DateRange
-from configs.records import Scene
+from configs.records import Scene, Sun
 from gee.ranking import Found, nearest_turn
 
 Checkpoint = Found
@@ -92,10 +92,21 @@ def read_features(
             asset,
             facts.get("clear"),
             cloud / 100 if cloud is not None else None,
+            sun=_sun(facts),
         )
         outline = nearest_turn(shape(feature["geometry"]).convex_hull, area)
         found.append(Checkpoint(scene, outline, tile.format(**facts), facts))
     return found
+
+
+def _sun(facts: Mapping[str, Any]) -> Sun | None:
+    """Return where the sun stood, as Sentinel-2 (zenith angle) and Landsat (elevation) tell it."""
+    azimuth, zenith = facts.get("MEAN_SOLAR_AZIMUTH_ANGLE"), facts.get("MEAN_SOLAR_ZENITH_ANGLE")
+    elevation = facts.get("SUN_ELEVATION") if zenith is None else 90 - zenith
+    azimuth = facts.get("SUN_AZIMUTH") if azimuth is None else azimuth
+    if azimuth is None or elevation is None or elevation <= 0:
+        return None
+    return Sun(round(azimuth % 360, 2), round(elevation, 2))  # Landsat counts from -180 to 180
 
 
 def covered(found: Iterable[Checkpoint], area: Area) -> float:

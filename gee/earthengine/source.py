@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -18,12 +19,14 @@ from shapely.geometry.base import BaseGeometry
 from configs.area import WGS84, Area
 from configs.bands import DERIVED, When, inputs_of
 from configs.earthengine import EarthEngineConfig
+from configs.errors import NothingToSeeError
 from configs.event import Event, Windows
 from configs.records import Level, Offer, Scene
+from gee.backscatter import around_px, geometry
 from gee.earthengine import assets, landsat, optical, planning, radar, survey, terrain
 from gee.earthengine.block_request import BlockRequest
 from gee.earthengine.layers import Recipe
-from gee.earthengine.pixels import Puller
+from gee.earthengine.pixels import Layers, Puller
 from gee.earthengine.rate_limit import gate_for
 from gee.earthengine.session import connect
 from gee.earthengine.usage import Account
@@ -87,8 +90,11 @@ class EarthEngineSource:
         found = survey.scenes(puller, want.windows, self.config, area, event, windows)
         chosen = planning.choose(found, want, self.config, area, event, windows)
         native = None
-        if want.elevation:
-            native = terrain.read_listing(puller.ask(terrain.listing(dem, area), patient=True), dem)
+        needed = want.elevation or planning.flattens(want, self.config)
+        if needed or any(one.scene.sun for one in chosen.found):
+            answer = puller.ask(terrain.listing(dem, area), patient=True)
+            with suppress(*(() if needed else (NothingToSeeError,))):
+                native = terrain.read_listing(answer, dem)  # without it, no shadow is cast
         return planning.plan_of(
             chosen, want, measured, geobox, area, event, windows, self.config, native
         )
@@ -104,7 +110,25 @@ class EarthEngineSource:
         if not requested.types:
             return Pulled({}, {}, {})
         read = puller.fetch(requested.image, requested.types, block, requested.check)
+        self._flatten(plan, block, requested, read)
         return requested.pulled(plan.bands, read)
+
+    def _flatten(self, plan: Plan, block: GeoBox, requested: BlockRequest, read: Layers) -> None:
+        """Take the terrain out of backscatter, in place, where its angle came along; what the
+        sensor could not see is not known.
+        """
+        heights: Elevation | None = None
+        for key, recipe in requested.recipes.items():
+            if radar.ANGLE not in recipe.bands or not recipe.scenes:
+                continue
+            if heights is None:
+                heights = self.elevation(plan, block, around_px(plan.elevation_step_m))
+            seen_from = plan.details["scenes"][recipe.scenes[0].id]["to_sensor_deg"]
+            angle = radar.DEGREES.read(read[f"{key}{radar.ANGLE}"])
+            found = geometry(heights, block, angle, seen_from)
+            for name in set(recipe.bands) - {radar.ANGLE}:
+                layer = f"{key}{name}"
+                read[layer] = radar.flattened(read[layer], found)
 
     def image(self, plan: Plan) -> Any:
         """Return `ee.Image` of all that a plan shows, bands under their stack names, in the

@@ -122,7 +122,7 @@ def _question(page: _Page, config: EarthEngineConfig, area: Area) -> Any:
     if page.key.startswith("radar"):
         return radar.listing(area, page.days)
     if config.sensor == "landsat-8":
-        return landsat.listing(area, page.days)
+        return ee.Dictionary(landsat.listing(area, page.days))
     return ee.Dictionary(optical.listing(config, area, page.days))
 
 

@@ -6,6 +6,7 @@ Sentinel-2 (six bands by `scene`, six more by `sentinel2`), Sentinel-1 and eleva
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -21,7 +22,7 @@ from configs.area import Area
 from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
-from configs.records import Level, ObservationClass, Offer, Scene
+from configs.records import Level, ObservationClass, Offer, Scene, Sun
 from configs.spelling import instead
 from configs.stack import EPOCH_DAY
 from gee.simulated import geology, landsat, orbit, radar, sentinel2, spectra
@@ -35,6 +36,7 @@ from gee.simulated.relief import measured_elevation
 from gee.simulated.scene import render
 from gee.simulated.sky import REVISIT_DAYS, Acquisition, acquisitions, imaged, sky
 from gee.simulated.slides import shaken
+from gee.simulated.sun import sun_at
 from gee.simulated.world import World, world
 from gee.source import Elevation, Plan, Pulled, Source, beside
 
@@ -116,7 +118,15 @@ class SimulatedSource:
         if self._landsat:
             details["sensor"] = self.sensor
         return Plan(
-            measured, "dem" in bands, geobox, area, event, windows, tuple(scenes), details=details
+            measured,
+            "dem" in bands,
+            geobox,
+            area,
+            event,
+            windows,
+            tuple(scenes),
+            elevation_step_m=TERRAIN_M,
+            details=details,
         )
 
     def _scenes(
@@ -124,6 +134,7 @@ class SimulatedSource:
     ) -> list[Scene]:
         probes, inside = _probes(area, geobox)
         scenes = []
+        latitude = earth.latitude(float(probes.y[probes.height // 2]))
         passing = landsat.overpasses if self._landsat else acquisitions
         product = landsat.PRODUCT if self._landsat else PRODUCT
         for one in passing(earth, probes, *_days(windows, when)):
@@ -132,6 +143,7 @@ class SimulatedSource:
                 continue
             over = sky(one, probes)
             cloudy = (over.cloud[inside] > 0.1)[seen]
+            sun = sun_at(latitude, one.date)
             clear = seen.mean() * (1 - (cloudy | (over.shade[inside] > 0.3)[seen]).mean())
             scenes.append(
                 Scene(
@@ -141,6 +153,10 @@ class SimulatedSource:
                     product,
                     round(float(clear), 4),
                     round(float(cloudy.mean()), 4),
+                    sun=Sun(
+                        round(math.degrees(sun.azimuth) % 360, 2),
+                        round(math.degrees(sun.elevation), 2),
+                    ),
                 )
             )
         if not scenes:

@@ -24,7 +24,7 @@ from markupsafe import Markup
 
 from configs.bands import When
 from configs.files import write_text
-from configs.records import Scene
+from configs.records import ObservationClass, Scene
 from configs.stack import Rows, Stack
 from inventory.about import About
 from inventory.colours import AFFECTED, CONFIDENCE, OBSERVATION
@@ -147,7 +147,17 @@ def _coverage(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str, float
     total = sum(summary.classes_km2.values()) or 1.0
     rows = [(name, colour, summary.classes_km2[name]) for name, colour in OBSERVATION.values()]
     rows = sorted(rows, key=lambda row: -row[2])
-    return [(w["classes"][name], colour, km2, km2 / total) for name, colour, km2 in rows if km2 > 0]
+    return [
+        (_class(name, km2, w), colour, km2, km2 / total) for name, colour, km2 in rows if km2 > 0
+    ]
+
+
+def _class(name: str, km2: float, w: dict[str, Any]) -> str:
+    """Return a class of the observation; of cast shadow, which lies in narrow strips, the hectares
+    too.
+    """
+    shaded = name == OBSERVATION[ObservationClass.CAST_SHADOW][0]
+    return str(w["classes"][name]) + (f" ({100 * km2:,.1f} ha)" if shaded else "")
 
 
 _WRITTEN_LATER = ("selection.csv", "run.yaml", "provenance.json", "item.json")

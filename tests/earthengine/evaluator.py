@@ -13,9 +13,11 @@ from affine import Affine
 
 from earthengine import collections_, images
 from earthengine.loopback import Engine, Refused
-from earthengine.pictures import Grid, Image
+from earthengine.pictures import HELD, Grid, Image, Memory
 
 PIXEL_BYTES = 48 * 2**20
+COMPUTED_BYTES = 80 * 2**20
+"""Of all layers of an answer as doubles; the limit that the service's own refusal names."""
 SIDE_PX = 32768
 ALGORITHMS: dict[str, Callable[..., Any]] = {**images.ALGORITHMS, **collections_.ALGORITHMS}
 
@@ -23,9 +25,25 @@ ALGORITHMS: dict[str, Callable[..., Any]] = {**images.ALGORITHMS, **collections_
 class Evaluator(Engine):
     """Answers expressions over a catalogue of images held in memory."""
 
-    def __init__(self, assets: Iterable[Image], *, bytes_limit: int = PIXEL_BYTES) -> None:
+    def __init__(
+        self,
+        assets: Iterable[Image],
+        *,
+        bytes_limit: int = PIXEL_BYTES,
+        computed_limit: int = COMPUTED_BYTES,
+        memory_limit: int | None = None,
+    ) -> None:
+        """Hold a catalogue.
+
+        Args:
+            assets: its images.
+            bytes_limit: of the pixels of an answer.
+            computed_limit: of the layers of an answer as doubles.
+            memory_limit: of all layers painted on the way; the service does not publish its own.
+        """
         self.assets = {str(image.id): image for image in assets}
         self.bytes_limit = bytes_limit
+        self.computed_limit, self.memory_limit = computed_limit, memory_limit
         self.algorithms = dict(ALGORITHMS)
         self.used: set[str] = set()
 
@@ -55,15 +73,12 @@ class Evaluator(Engine):
                 f"Total request size ({size} bytes) must be less than or equal to "
                 f"{self.bytes_limit} bytes.",
             )
-        table = np.zeros(
-            (grid.height, grid.width), [(band.name, band.dtype) for band in image.bands]
-        )
-        for band in image.bands:
-            values, mask = band.paint(grid)
-            table[band.name] = images.to_type(np.where(mask > 0, values, 0), band.dtype)
-        file = io.BytesIO()
-        np.save(file, table)
-        return file.getvalue()
+        _check_computed(len(image.bands), grid.height * grid.width, self.computed_limit)
+        token = HELD.set(Memory(self.memory_limit))
+        try:
+            return _written(image, grid)
+        finally:
+            HELD.reset(token)
 
     def asset(self, name: str) -> dict[str, Any]:
         """Return an asset's record."""
@@ -94,6 +109,28 @@ class Evaluator(Engine):
     def load_collection(self, asset_id: str) -> list[Image]:
         """Return the images of a collection; one without images is empty."""
         return [image for key, image in self.assets.items() if key.rsplit("/", 1)[0] == asset_id]
+
+
+def _check_computed(bands: int, pixels: int, limit: int) -> None:
+    size = bands * pixels * 8
+    if size > limit:
+        raise Refused(
+            400,
+            f"Output of image computation is too large ({bands} bands for {pixels} pixels = "
+            f"{size / 2**20:.1f} MiB > {limit / 2**20:.1f} MiB).\nIf this is a reduction, try "
+            "specifying a larger 'tileScale' parameter.",
+        )
+
+
+def _written(image: Image, grid: Grid) -> bytes:
+    """Return an NPY payload."""
+    table = np.zeros((grid.height, grid.width), [(band.name, band.dtype) for band in image.bands])
+    for band in image.bands:
+        values, mask = band.paint(grid)
+        table[band.name] = images.to_type(np.where(mask > 0, values, 0), band.dtype)
+    file = io.BytesIO()
+    np.save(file, table)
+    return file.getvalue()
 
 
 class _Walk:

@@ -25,6 +25,8 @@ CLASSIFIED, DEMS, LAKES = (
     "COPERNICUS/DEM/GLO30_2024_1",
     "JRC/GSW1_4/GlobalSurfaceWater",
 )
+AROUND_PX = 210
+"""Of elevation, so that whatever hides the sun is there."""
 SCL = {ObservationClass.CLOUD: 9, ObservationClass.SHADOW: 3, ObservationClass.SNOW: 11}
 
 
@@ -38,7 +40,7 @@ def mirror(source: Source, plan: Plan) -> list[Image]:
         alone = source.pull(replace(plan, scenes=(scene,), bands=bands), grid)
         lakes |= alone.observation[scene.when] == ObservationClass.WATER
         images += _assets(scene, alone, grid)
-    heights = source.elevation(plan, plan.geobox, 12)
+    heights = source.elevation(plan, plan.geobox, AROUND_PX)
     images.append(
         asset(f"{DEMS}/SIM", {"DEM": Raster(heights.values, str(grid.crs), heights.geobox.affine)})
     )
@@ -75,6 +77,9 @@ def _assets(scene: Scene, alone: Pulled, grid: GeoBox) -> list[Image]:
         "CLOUDY_PIXEL_PERCENTAGE": 100 * (scene.cloud_fraction or 0.0),
         "MGRS_TILE": "54TXN",
     }
+    if scene.sun:
+        facts["MEAN_SOLAR_AZIMUTH_ANGLE"] = scene.sun.azimuth_deg
+        facts["MEAN_SOLAR_ZENITH_ANGLE"] = 90 - scene.sun.elevation_deg
     score = Raster(np.where(unclear, 0.1, 0.9).astype("float32"), crs, grid.affine)
     return [
         asset(f"{OPTICS}/{scene.id}", bands, facts),

@@ -5,6 +5,7 @@ own grid and type.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from shapely import box, transform
 from shapely.geometry.base import BaseGeometry
+
+from earthengine.loopback import Refused
 
 Painted = tuple[NDArray[np.float64], NDArray[np.float64]]
 """(values, mask in 0-1), `(y, x)` each; a value means nothing where the mask is 0."""
@@ -150,6 +153,28 @@ class Image:
         return replace(self, bands=tuple(bands))
 
 
+class Memory:
+    """What one request holds in memory: every layer painted on the way, as doubles."""
+
+    def __init__(self, limit_bytes: int | None) -> None:
+        self._limit_bytes = limit_bytes
+        self.held_bytes = 0
+
+    def hold(self, painted: Painted) -> None:
+        """Count a layer.
+
+        Raises:
+            Refused: in the service's own words.
+        """
+        self.held_bytes += 8 * int(np.size(painted[0]))
+        if self._limit_bytes is not None and self.held_bytes > self._limit_bytes:
+            raise Refused(400, "User memory limit exceeded.")
+
+
+HELD: ContextVar[Memory | None] = ContextVar("held", default=None)
+"""Of the request that is evaluated."""
+
+
 def remembered(paint: Callable[[Grid], Painted]) -> Callable[[Grid], Painted]:
     """Return a painter that paints each grid once: a node of the graph may be used many times."""
     memory: dict[Grid, Painted] = {}
@@ -157,6 +182,8 @@ def remembered(paint: Callable[[Grid], Painted]) -> Callable[[Grid], Painted]:
     def once(grid: Grid) -> Painted:
         if grid not in memory:
             memory[grid] = paint(grid)
+            if held := HELD.get():
+                held.hold(memory[grid])
         return memory[grid]
 
     return once

@@ -421,3 +421,52 @@ def _row(name: str, outcome: str, source: EarthEngineSource, seconds: float) -> 
 
 def test_every_error_belongs_to_the_family() -> None:
     assert issubclass(SourceError, CoslideError)
+
+
+MANY = ("pre_B2", "pre_B3", "pre_B4", "post_B2", "post_B3", "post_B4", "post_B8")
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("output of 0.4 MiB at most", {"computed_limit": 400 * 2**10}),
+        ("layers on the way, 40 MiB at most", {"memory_limit": 40 * 2**20}),
+    ],
+)
+def test_what_the_service_holds_on_the_way_is_bounded(
+    loopback: Loopback,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    limits: dict[str, int],
+) -> None:
+    """A composite of many scenes holds far more than its answer: what it cannot hold comes in
+    quarters, the same pixels.
+    """
+    grid = world.AREA.geobox(10)
+    source = EarthEngineSource(QUICK.model_copy(update={"deadline_s": 120, "scenes_per_tile": 9}))
+    plan = source.plan(world.AREA, grid, world.EVENT, world.WINDOWS, MANY)
+    assemble(source, plan, MANY, tmp_path / "clean.zarr")
+    assert source.account["split"] == 0
+    monkeypatch.setattr(loopback, "engine", Evaluator(world.catalogue(), **limits))
+    bounded = EarthEngineSource(source.config)
+    start = time.monotonic()
+    assemble(bounded, plan, MANY, tmp_path / "bounded.zarr")
+    found, expected = arrays(tmp_path / "bounded.zarr"), arrays(tmp_path / "clean.zarr")
+    for layer, values in expected.items():
+        np.testing.assert_array_equal(found[layer], values, err_msg=layer)
+    assert bounded.account["split"] > 0
+    _row(name, "identical pixels", bounded, time.monotonic() - start)
+
+
+def test_blocks_that_the_plan_chooses_stay_below_the_output_limit(
+    loopback: Loopback, tmp_path: Path
+) -> None:
+    """Twelve bands of two windows: a block as large as that of few bands would be refused."""
+    bands = tuple(f"{when}_{name}" for when in ("pre", "post") for name in world.NATIVE_M)
+    source = EarthEngineSource(QUICK.model_copy(update={"deadline_s": 120, "block_px": None}))
+    grid = world.AREA.geobox(2.5)[:768, :768]
+    plan = source.plan(world.AREA, grid, world.EVENT, world.WINDOWS, bands)
+    source.pull(plan, grid[: plan.block_px, : plan.block_px])
+    assert source.account["split"] == 0
+    assert [entry.status for entry in loopback.requests()] == [200]

@@ -7,6 +7,7 @@ without evaluating anything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -251,13 +252,22 @@ def sentinel1() -> list[Image]:
     return images
 
 
-def landsat8() -> list[Image]:
-    """Return two Landsat-8 scenes after the event: the first half under cloud, the second clear."""
+LANDSAT = {
+    # id: (day and time, brightness, share of the ground under cloud from the north)
+    "LANDSAT/LC08/C02/T1_TOA/LC08_107030_20180914": ("2018-09-14T01:15", 0.10, 0.5),
+    "LANDSAT/LC08/C02/T1_TOA/LC08_107030_20180930": ("2018-09-30T01:15", 0.20, 0.0),
+    "LANDSAT/LC09/C02/T1_TOA/LC09_107030_20181008": ("2018-10-08T01:15", 0.30, 0.0),
+    # Real-time and final scenes share a collection; only the last is not final.
+    "LANDSAT/LC08/C02/T1_RT_TOA/LC08_107030_20180914": ("2018-09-14T01:15", 0.10, 0.5),
+    "LANDSAT/LC08/C02/T1_RT_TOA/LC08_107030_20180930": ("2018-09-30T01:15", 0.20, 0.0),
+    "LANDSAT/LC08/C02/T1_RT_TOA/LC08_107030_20181016": ("2018-10-16T01:15", 0.40, 0.0),
+}
+
+
+def landsat(scenes: Mapping[str, tuple[str, float, float]] = LANDSAT) -> list[Image]:
+    """Return Landsat scenes after the event."""
     images = []
-    for index, moment, bright, cloud in (
-        ("LC08_107030_20180914", "2018-09-14T01:15", 0.10, 0.5),
-        ("LC08_107030_20180930", "2018-09-30T01:15", 0.20, 0.0),
-    ):
+    for name, (moment, bright, cloud) in scenes.items():
         size, affine = lattice(30)
         fine, fine_affine = lattice(15)
         rasters = {
@@ -278,10 +288,10 @@ def landsat8() -> list[Image]:
             "WRS_PATH": 107,
             "WRS_ROW": 30,
         }
-        images.append(asset(f"LANDSAT/LC08/C02/T1_TOA/{index}", rasters, facts))
+        images.append(asset(name, rasters, facts))
     return images
 
 
 def catalogue() -> list[Image]:
     """Return the small Earth's every image."""
-    return [*sentinel2(), water(), *elevation(), *sentinel1(), *landsat8()]
+    return [*sentinel2(), water(), *elevation(), *sentinel1(), *landsat()]
