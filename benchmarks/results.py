@@ -26,8 +26,8 @@ RESULTS = DOCS / "results"
 SECTIONS = Path(__file__).with_name("sections.yaml")
 ORDER = (
     "real", "study-real", "order", "trust", "lookalikes", "confidence", "area", "frames",
-    "iburi", "iburi-halves", "iburi-trials", "product", "comparison", "overfit", "study", "study-post",
-    "adaptation", "study-baselines", "mmd-unit", "selection", "ood", "sim-to-real",
+    "iburi", "iburi-halves", "iburi-trials", "product", "comparison", "overfit", "study",
+    "study-post", "adaptation", "study-baselines", "mmd-unit", "selection", "ood", "sim-to-real",
     "simulated-comparison", "pull", "tiling", "reading", "mmd", "seams", "vectorise", "scale",
     "precision", "kill",
 )  # fmt: skip
