@@ -28,6 +28,7 @@ from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from models.histogram import BandHistogram
 from models.inference.adaptation import Adaptation, Matching
+from models.inference.mapping import for_tiles, tiles_at_once
 from models.registry import Candidates, Checkpoint
 from tiles.stitch import map_tiles
 from tiles.views import Is, Without
@@ -115,14 +116,15 @@ def _map(
     array = zarr.create_array(
         zarr_at(path), shape=shape, chunks=(CHUNK_PX, CHUNK_PX), dtype="float32", fill_value=np.nan
     )
+    predictor = replace(found.load(run.model.device, run.model.precision), adaptation=adaptation)
     with progress(f"mapping what was there before with {found.card.name}", "tile") as advance:
         map_tiles(
             view,
             grid,
-            replace(found.load(run.model.device), adaptation=adaptation),
+            for_tiles(predictor),
             out=array,
             valid=Is(before.array, ObservationClass.CLEAR),
-            batch=run.model.batch,
+            batch=tiles_at_once(predictor, run.model.batch),
             progress=advance,
         )
     return array

@@ -36,7 +36,8 @@ from gee.observation import Observed
 from models import registry
 from models.architectures import tiling_of
 from models.inference.adaptation import Adaptation
-from models.inference.predict import Device, Predictor
+from models.inference.mapping import for_tiles, tiles_at_once
+from models.inference.predict import Device, Precision, Predictor
 from models.registry import Checkpoint
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles
@@ -63,7 +64,8 @@ class _MapShard:
     observed: str
     where: int
     path: str
-    batch: int
+    batch: int | None
+    precision: Precision
     adaptation: str
     """How the scene is adapted to the checkpoint (`Adaptation.as_text`); empty for a checkpoint
     that takes it as it is.
@@ -92,6 +94,7 @@ class _Target(NamedTuple):
         where: int,
         path: Path,
         adaptation: str = "",
+        precision: Precision = "auto",
     ) -> _Target:
         key = {
             "weights": card.weights_sha256,
@@ -101,6 +104,8 @@ class _Target(NamedTuple):
         }
         if adaptation:
             key["adaptation"] = hashlib.sha256(adaptation.encode()).hexdigest()
+        if precision != "auto":
+            key["precision"] = precision
         return cls(stack, classes, int(where), path, json.dumps(key))
 
 
@@ -120,7 +125,7 @@ def map_card(
     maps = adaptation.as_text() if adaptation else ""
     grid, target = (
         grid_on(found.card, stack),
-        _Target.of(found.card, stack, observed.array, where, path, maps),
+        _Target.of(found.card, stack, observed.array, where, path, maps, model.precision),
     )
     done = _kept(target, grid)
     array = zarr.open_array(zarr_at(path), mode="r+") if done else _create(path, stack.shape)
@@ -130,7 +135,7 @@ def map_card(
         shards = _shards(cluster, found, model, stack, observed, target, maps, missing)
         _by_workers(cluster, shards, grid, progress)
         return array
-    predictor = replace(found.load(model.device), adaptation=adaptation)
+    predictor = replace(found.load(model.device, model.precision), adaptation=adaptation)
     for strips in _runs(range(grid.strips), done):
         _map_strips(predictor, grid, target, strips, model.batch, progress)
     return array
@@ -146,17 +151,17 @@ def _map_strips(
     grid: TileGrid,
     target: _Target,
     strips: range,
-    batch: int,
+    batch: int | None,
     progress: Advance = silent,
 ) -> None:
     tiles = target.stack.view(predictor.bands).stored
     map_tiles(
         tiles,
         grid,
-        predictor.of_stored(tiles.coding),
+        for_tiles(predictor.of_stored(tiles.coding)),
         out=zarr.open_array(zarr_at(target.path), mode="r+"),
         valid=Is(target.classes, target.where),
-        batch=batch,
+        batch=tiles_at_once(predictor, batch),
         progress=progress,
         rows=strips,
         finished=lambda strip: write_text(
@@ -197,6 +202,7 @@ def _shards(
         where=target.where,
         path=_absolute(target.path),
         batch=model.batch,
+        precision=model.precision,
         adaptation=maps,
         versions=versions(),
         strips=(0, 0),
@@ -231,11 +237,13 @@ def _map_shard(shard: _MapShard) -> Report:
     """
     begun, path = Begun.now(), place(shard.path)
     check_worker(shard.versions, path)
-    predictor = _predictor(shard.card, shard.folder, shard.weights, shard.device)
+    predictor = _predictor(shard.card, shard.folder, shard.weights, shard.device, shard.precision)
     if shard.adaptation:
         predictor = replace(predictor, adaptation=Adaptation.read(shard.adaptation))
     stack, classes = (Stack(place(shard.stack)), open_to_read(place(shard.observed)))
-    target = _Target.of(predictor.card, stack, classes, shard.where, path, shard.adaptation)
+    target = _Target.of(
+        predictor.card, stack, classes, shard.where, path, shard.adaptation, shard.precision
+    )
     strips = range(*shard.strips)
     grid = grid_on(predictor.card, stack)
     done = {strip for strip in strips if _is_done(target, grid, strip)}
@@ -245,7 +253,9 @@ def _map_shard(shard: _MapShard) -> Report:
 
 
 @lru_cache(maxsize=2)
-def _predictor(card: str, folder: str, weights: str, device: Device) -> Predictor:
+def _predictor(
+    card: str, folder: str, weights: str, device: Device, precision: Precision
+) -> Predictor:
     """Return a checkpoint's network, loaded once a process. `weights` is the checksum the run goes
     by.
     """
@@ -261,7 +271,7 @@ def _predictor(card: str, folder: str, weights: str, device: Device) -> Predicto
             f"the worker's checkpoint `{card}` is another one",
             "Install the same checkpoints on all machines.",
         )
-    return found.load(device)
+    return found.load(device, precision)
 
 
 def _absolute(path: Path) -> str:
