@@ -116,6 +116,13 @@ class ModelConfig(Frozen):
     """Tiles per forward pass. null: 4 on a processor; on a GPU the largest number tried at the
     start that still helps (a number, where maps must agree to the last bit).
     """
+    runtime: Literal["auto", "torch", "fused", "compile", "openvino"] = "auto"
+    """What runs the network. torch: PyTorch as it is; fused: batch norms folded into convolutions;
+    compile: PyTorch's compiler (needs a C++ compiler, minutes at the start); openvino: on a
+    processor, by `pip install coslide[openvino]`. auto: OpenVINO where it is installed, was
+    measured to be faster, the map is large enough and both answer the same here; else torch. The
+    same runtime gives the same map; provenance names it.
+    """
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """What convolutions compute in. auto: float32, on a GPU without TF32. float16 and bfloat16 are
     faster on a GPU and move the probability of real pixels by up to 0.003 and 0.035 (NVIDIA H200);

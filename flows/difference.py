@@ -22,7 +22,7 @@ from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
 from flows.adaptation import adaptation_before, adaptation_of
-from flows.probability import grid_on
+from flows.probability import grid_on, ready
 from flows.run.journal import progress
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
@@ -116,7 +116,8 @@ def _map(
     array = zarr.create_array(
         zarr_at(path), shape=shape, chunks=(CHUNK_PX, CHUNK_PX), dtype="float32", fill_value=np.nan
     )
-    predictor = replace(found.load(run.model.device, run.model.precision), adaptation=adaptation)
+    predictor = ready(found, run.model, run.model.device, len(grid))
+    predictor = replace(predictor, adaptation=adaptation)
     with progress(f"mapping what was there before with {found.card.name}", "tile") as advance:
         map_tiles(
             view,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ from models.inference.adaptation import Adaptation
 from models.inference.calibration import apply
 from models.inference.decode import decoded
 from models.inference.normalise import Normaliser
+from models.inference.runtime import Network, Runtime, agree, prepared, worthwhile
 from models.reference import Reference
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -116,12 +117,16 @@ class Predictor:
     module: nn.Module
     device: Device = "auto"
     precision: Precision = "auto"
+    runtime: Runtime = "torch"
+    """What runs the network (`models.inference.runtime`)."""
     adaptation: Adaptation | None = None
     """How this scene is adapted to the checkpoint, for a checkpoint that does so
     (`Normalisation.adapt`); see `adapted`.
     """
     coding: Coding | None = None
     """What the integers of tiles mean; None where tiles are physical values. See `of_stored`."""
+    _ready: Network | None = field(default=None, repr=False)
+    """The network as its runtime runs it: made once, whatever is made of the predictor."""
 
     def __post_init__(self) -> None:
         self._device = pick_device(self.device)
@@ -130,7 +135,9 @@ class Predictor:
         self._normaliser = Normaliser.of(self.card.normalisation, self.card.bands)
         # Channels last is how oneDNN and cuDNN compute convolutions; anything else is reordered in
         # every layer.
-        self._network = channels_last(self.module.to(self._device)).eval()
+        self._plain = channels_last(self.module.to(self._device)).eval()
+        self._network = self._ready or prepared(self._plain, self.runtime, self._device)
+        self._ready = self._network
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -240,7 +247,33 @@ class Predictor:
         log_odds: Tensor = z[:, 0].float()  # (B, H, W)
         return log_odds.flip(axes) if axes else log_odds
 
-    def run(self, network: nn.Module, x: Tensor) -> Tensor:
+    def fastest(self, tiles: int) -> Predictor:
+        """Return the checkpoint at work by what was measured to be fastest for so many tiles and
+        answers the same here; itself, where that is PyTorch.
+        """
+        if self.precision != "auto" or not worthwhile(self.card.architecture, self._device, tiles):
+            return self
+        other = replace(self, runtime="openvino", _ready=None)
+        side = self.card.tiles.size + (
+            2 * self.card.tiles.halo if self.card.tiles.mode == "core" else 0
+        )
+        example = torch.randn(
+            (1, len(self.bands), side, side), generator=torch.Generator().manual_seed(0)
+        )
+        return other if agree(self._plain, other.network, example) else self
+
+    @property
+    def manner(self) -> dict[str, str]:
+        """Return what computes, for provenance: runtime, device and precision."""
+        precision = str(self._dtype).removeprefix("torch.")
+        return {"runtime": self.runtime, "device": self._device.type, "precision": precision}
+
+    @property
+    def network(self) -> Network:
+        """Return the network as its runtime runs it."""
+        return self._network
+
+    def run(self, network: Network, x: Tensor) -> Tensor:
         """Return a network's logits `(B, 1, H, W)` of inputs `(B, C, H, W)`, in this checkpoint's
         precision.
         """
