@@ -53,7 +53,7 @@ unit: .venv/.dev
 verify-properties: .venv/.dev  ## the property tests with twenty times as many, new examples
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "$$(grep -lr 'from hypothesis import' tests | xargs -n1 basename -s .py | paste -sd'|' | sed 's/|/ or /g')"
 
-verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
+verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-speed verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
 
 verify-trust: .venv/.dev  ## no-event pairs, home ground and scenes made wrong: what is said first (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.trust --write
@@ -86,6 +86,14 @@ verify-selection: .venv/.dev  ## the card chosen by MMD against the best one, si
 
 verify-seams: .venv/.dev  ## F1 and seams of every shipped card at 88, 128, 256 and 512 px
 	@$(BIN)/python -m benchmarks.seams --write
+
+runs/verify/speed-peers/.installed: benchmarks/peers-speed.txt .venv/.dev
+	@$(PIP) --no-deps --target runs/verify/speed-peers -r benchmarks/peers-speed.txt
+	@touch $@
+
+verify-speed: .venv/.dev runs/verify/speed-peers/.installed  ## reading alone; maps beside the bare network and MONAI, processor and GPU
+	@$(BIN)/python -m benchmarks.reading --write
+	@PYTHONPATH=runs/verify/speed-peers $(BIN)/python -m benchmarks.speed --write
 
 verify-tiling: .venv/.dev  ## memory and throughput of map_tiles
 	@$(BIN)/python -m benchmarks.tiling --write

@@ -118,8 +118,22 @@ class ModelConfig(Frozen):
     """
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto uses a GPU where there is one."""
-    batch: int = Field(default=4, ge=1, le=256)
-    """Tiles per forward pass."""
+    batch: int | None = Field(default=None, ge=1, le=256)
+    """Tiles per forward pass. null: 4 on a processor; on a GPU the largest number tried at the
+    start that still helps (a number, where maps must agree to the last bit).
+    """
+    runtime: Literal["auto", "torch", "fused", "compile", "openvino"] = "auto"
+    """What runs the network. torch: PyTorch as it is; fused: batch norms folded into convolutions;
+    compile: PyTorch's compiler (needs a C++ compiler, minutes at the start); openvino: on a
+    processor, by `pip install coslide[openvino]`. auto: OpenVINO where it is installed, was
+    measured to be faster, the map is large enough and both answer the same here; else torch. The
+    same runtime gives the same map; provenance names it.
+    """
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """What convolutions compute in. auto: float32, on a GPU without TF32. float16 and bfloat16 are
+    faster on a GPU and move the probability of real pixels by up to 0.003 and 0.035 (NVIDIA H200);
+    most processors are slower by them.
+    """
 
 
 class RunConfig(Frozen):

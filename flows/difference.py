@@ -21,12 +21,13 @@ from configs.places import drop, zarr_at
 from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
-from flows.probability import grid_on
+from flows.probability import grid_on, ready
 from flows.run.journal import progress
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from models.histogram import BandHistogram
 from models.inference.adaptation import Adaptation, Matching
+from models.inference.mapping import for_tiles, tiles_at_once
 from models.registry import Candidates, Checkpoint
 from models.selection.adaptation import adaptation_before, adaptation_of
 from tiles.stitch import map_tiles
@@ -115,14 +116,16 @@ def _map(
     array = zarr.create_array(
         zarr_at(path), shape=shape, chunks=(CHUNK_PX, CHUNK_PX), dtype="float32", fill_value=np.nan
     )
+    predictor = ready(found, run.model, run.model.device, len(grid))
+    predictor = replace(predictor, adaptation=adaptation)
     with progress(f"mapping what was there before with {found.card.name}", "tile") as advance:
         map_tiles(
             view,
             grid,
-            replace(found.load(run.model.device), adaptation=adaptation),
+            for_tiles(predictor),
             out=array,
             valid=Is(before.array, ObservationClass.CLEAR),
-            batch=run.model.batch,
+            batch=tiles_at_once(predictor, run.model.batch),
             progress=advance,
         )
     return array

@@ -36,13 +36,18 @@ from gee.observation import Observed
 from models import registry
 from models.architectures import tiling_of
 from models.inference.adaptation import Adaptation
-from models.inference.predict import Device, Predictor
+from models.inference.mapping import for_tiles, tiles_at_once
+from models.inference.predict import Device, Precision, Predictor
+from models.inference.runtime import Runtime
 from models.registry import Checkpoint
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles
 from tiles.views import Is
 
 logger = logging.getLogger(__name__)
+
+COMPUTED = "computed"
+"""Attribute of a map on disk: what it was computed by (`Predictor.manner`)."""
 
 _SEAM = 1 / 8
 """Share of a shard's tiles that its neighbour computes as well: blended tiles belong to two strips.
@@ -63,7 +68,9 @@ class _MapShard:
     observed: str
     where: int
     path: str
-    batch: int
+    batch: int | None
+    precision: Precision
+    runtime: Runtime
     adaptation: str
     """How the scene is adapted to the checkpoint (`Adaptation.as_text`); empty for a checkpoint
     that takes it as it is.
@@ -92,6 +99,8 @@ class _Target(NamedTuple):
         where: int,
         path: Path,
         adaptation: str = "",
+        precision: Precision = "auto",
+        runtime: Runtime = "torch",
     ) -> _Target:
         key = {
             "weights": card.weights_sha256,
@@ -101,6 +110,10 @@ class _Target(NamedTuple):
         }
         if adaptation:
             key["adaptation"] = hashlib.sha256(adaptation.encode()).hexdigest()
+        if precision != "auto":
+            key["precision"] = precision
+        if runtime != "torch":
+            key["runtime"] = runtime
         return cls(stack, classes, int(where), path, json.dumps(key))
 
 
@@ -118,22 +131,42 @@ def map_card(
     observation is `where`.
     """
     maps = adaptation.as_text() if adaptation else ""
-    grid, target = (
-        grid_on(found.card, stack),
-        _Target.of(found.card, stack, observed.array, where, path, maps),
+    grid, cluster = grid_on(found.card, stack), engine.current()
+    device = cluster.device(model.device) if cluster else model.device
+    predictor = ready(found, model, device, len(grid), here=cluster is None)
+    target = _Target.of(
+        found.card, stack, observed.array, where, path, maps, model.precision, predictor.runtime
     )
     done = _kept(target, grid)
     array = zarr.open_array(zarr_at(path), mode="r+") if done else _create(path, stack.shape)
-    cluster = engine.current()
+    manner = predictor.manner
+    if cluster is not None:
+        manner["device"] = device
+    array.update_attributes({COMPUTED: manner})
     if cluster is not None:
         missing = [strips for strips in shards_of(grid) if not done.issuperset(strips)]
-        shards = _shards(cluster, found, model, stack, observed, target, maps, missing)
+        shards = _shards(
+            cluster, found, model, stack, observed, target, maps, predictor.runtime, missing
+        )
         _by_workers(cluster, shards, grid, progress)
         return array
-    predictor = replace(found.load(model.device), adaptation=adaptation)
+    predictor = replace(predictor, adaptation=adaptation)
     for strips in _runs(range(grid.strips), done):
         _map_strips(predictor, grid, target, strips, model.batch, progress)
     return array
+
+
+def ready(
+    found: Checkpoint, model: ModelConfig, device: Device, tiles: int, *, here: bool = True
+) -> Predictor:
+    """Return a checkpoint at work as the run wants it, for so many tiles; where workers compute on
+    a GPU, its stand-in on this processor, by the same runtime.
+    """
+    runtime = "torch" if model.runtime == "auto" else model.runtime
+    if not here and device == "cuda":
+        return found.load("cpu", model.precision, runtime)
+    predictor = found.load(device, model.precision, runtime)
+    return predictor.fastest(tiles) if model.runtime == "auto" else predictor
 
 
 def grid_on(card: CheckpointCard, stack: Stack) -> TileGrid:
@@ -146,17 +179,17 @@ def _map_strips(
     grid: TileGrid,
     target: _Target,
     strips: range,
-    batch: int,
+    batch: int | None,
     progress: Advance = silent,
 ) -> None:
     tiles = target.stack.view(predictor.bands).stored
     map_tiles(
         tiles,
         grid,
-        predictor.of_stored(tiles.coding),
+        for_tiles(predictor.of_stored(tiles.coding)),
         out=zarr.open_array(zarr_at(target.path), mode="r+"),
         valid=Is(target.classes, target.where),
-        batch=batch,
+        batch=tiles_at_once(predictor, batch),
         progress=progress,
         rows=strips,
         finished=lambda strip: write_text(
@@ -185,6 +218,7 @@ def _shards(
     observed: Observed,
     target: _Target,
     maps: str,
+    runtime: Runtime,
     missing: list[range],
 ) -> list[_MapShard]:
     whole = _MapShard(
@@ -197,6 +231,8 @@ def _shards(
         where=target.where,
         path=_absolute(target.path),
         batch=model.batch,
+        precision=model.precision,
+        runtime=runtime,
         adaptation=maps,
         versions=versions(),
         strips=(0, 0),
@@ -231,11 +267,22 @@ def _map_shard(shard: _MapShard) -> Report:
     """
     begun, path = Begun.now(), place(shard.path)
     check_worker(shard.versions, path)
-    predictor = _predictor(shard.card, shard.folder, shard.weights, shard.device)
+    predictor = _predictor(
+        shard.card, shard.folder, shard.weights, shard.device, shard.precision, shard.runtime
+    )
     if shard.adaptation:
         predictor = replace(predictor, adaptation=Adaptation.read(shard.adaptation))
     stack, classes = (Stack(place(shard.stack)), open_to_read(place(shard.observed)))
-    target = _Target.of(predictor.card, stack, classes, shard.where, path, shard.adaptation)
+    target = _Target.of(
+        predictor.card,
+        stack,
+        classes,
+        shard.where,
+        path,
+        shard.adaptation,
+        shard.precision,
+        shard.runtime,
+    )
     strips = range(*shard.strips)
     grid = grid_on(predictor.card, stack)
     done = {strip for strip in strips if _is_done(target, grid, strip)}
@@ -245,7 +292,9 @@ def _map_shard(shard: _MapShard) -> Report:
 
 
 @lru_cache(maxsize=2)
-def _predictor(card: str, folder: str, weights: str, device: Device) -> Predictor:
+def _predictor(
+    card: str, folder: str, weights: str, device: Device, precision: Precision, runtime: Runtime
+) -> Predictor:
     """Return a checkpoint's network, loaded once a process. `weights` is the checksum the run goes
     by.
     """
@@ -261,7 +310,7 @@ def _predictor(card: str, folder: str, weights: str, device: Device) -> Predicto
             f"the worker's checkpoint `{card}` is another one",
             "Install the same checkpoints on all machines.",
         )
-    return found.load(device)
+    return found.load(device, precision, runtime)
 
 
 def _absolute(path: Path) -> str:

@@ -19,12 +19,13 @@ from configs.checkpoint import Accuracy, CheckpointCard
 from configs.errors import NothingToSeeError
 from configs.files import format_of, sha256, write_text
 from configs.layout import EventFolder, RunLayout
+from configs.reading import open_to_read
 from configs.records import Choice, ObservationClass, Offer, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows.events import reviews
 from flows.events import state as event_state
-from flows.probability import map_card
+from flows.probability import COMPUTED, map_card
 from flows.run import journal, workspace
 from flows.run.journal import progress
 from gee.observation import Observed
@@ -166,7 +167,7 @@ def publish(
             about, warnings=warnings, beside=mapped.beside, promise=promise, accuracy=accuracy
         )
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
-        provenance |= _reviewed(review)
+        provenance |= _reviewed(review) | _computed(layout)
         published = write_products(
             layout.folder,
             mapped.inventory,
@@ -323,6 +324,14 @@ def _account(source: Source) -> dict[str, Any]:
     """Return what a service says it has cost, for sources that keep an account."""
     usage = source.usage()
     return {"account": usage} if usage else {}
+
+
+def _computed(layout: RunLayout) -> dict[str, Any]:
+    """Return what the map was computed by."""
+    if not layout.probability.exists():
+        return {}
+    how = open_to_read(layout.probability).attrs.get(COMPUTED)
+    return {COMPUTED: how} if how else {}
 
 
 def _provenance(

@@ -18,6 +18,7 @@ from configs.spelling import instead
 from models import weights
 from models.architectures import INDEX, build
 from models.inference.predict import Device, Precision, Predictor
+from models.inference.runtime import Runtime
 from models.reference import Reference
 
 SHIPPED = Path(configs.__file__).resolve().parent / "cards"
@@ -38,7 +39,9 @@ class Checkpoint(NamedTuple):
     folder: Path
     card: CheckpointCard
 
-    def load(self, device: Device = "auto", precision: Precision = "auto") -> Predictor:
+    def load(
+        self, device: Device = "auto", precision: Precision = "auto", runtime: Runtime = "torch"
+    ) -> Predictor:
         """Return the checkpoint's network, ready to map.
 
         Raises:
@@ -46,7 +49,7 @@ class Checkpoint(NamedTuple):
         """
         module = build(self.card.architecture, len(self.card.bands), **self.card.arguments)
         weights.load(module, self.folder / WEIGHTS, self.card.weights_sha256, self.card.name)
-        return Predictor(self.card, module, device, precision)
+        return Predictor(self.card, module, device, precision, runtime)
 
     def reference(self) -> Reference:
         """Return the checkpoint's MMD reference sample.

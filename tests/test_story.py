@@ -136,6 +136,9 @@ def test_the_rasters_are_valid_cogs_and_agree_with_the_polygons(
 def test_what_has_no_pre_image_is_filled_and_told(first: tuple[Path, dict[str, Any]]) -> None:
     folder = first[0] / "quake" / "r001"
     used = json.loads((folder / "provenance.json").read_text())
+    assert used["computed"]["device"] in {"cpu", "cuda"}
+    assert used["computed"]["precision"] == "float32"
+    assert used["computed"]["runtime"] in {"torch", "openvino"}
     if "both" in used["checkpoints"]:
         assert used["observation_px"]["no_pre"] > 0
         assert set(used["checkpoints"]) == {"both", "post"}

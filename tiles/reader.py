@@ -8,7 +8,7 @@ same chunk again and again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -86,13 +86,19 @@ def _read(source: Rows, key: tuple[slice, ...], into: NDArray[Any]) -> None:
 
 
 def batches(
-    stack: Rows, valid: Rows | None, grid: TileGrid, groups: Sequence[Sequence[int]], size: int
+    stack: Rows,
+    valid: Rows | None,
+    grid: TileGrid,
+    groups: Sequence[Sequence[int]],
+    size: int,
+    buffer: Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]] = np.empty,
 ) -> Iterator[Batch]:
     """Return the tiles of some tile rows in batches of at most `size`; the last one is empty and
     settles everything.
 
     Batches never mix windows of different shapes or tile rows of different `groups`, and depend on
-    nothing else: the same group gives the same batches whoever computes it.
+    nothing else: the same group gives the same batches whoever computes it. Their pixels are cut
+    into what `buffer` returns.
     """
     spans = [grid.rows[row] for group in groups for row in group]
     span = slice(min((s.start for s in spans), default=0), max((s.stop for s in spans), default=0))
@@ -117,7 +123,7 @@ def batches(
                 continue
             key = (group, tile.shape)
             if key not in pending:
-                pending[key] = [], np.empty((size, stack.shape[0], *tile.shape), dtype)
+                pending[key] = [], buffer((size, stack.shape[0], *tile.shape), dtype)
             held, block = pending[key]
             block[len(held)] = pixels.take(*tile.window)
             held.append(tile)

@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from configs.errors import RequestError
 from configs.records import Advance, silent
 from configs.stack import CHUNK_PX, Rows
+from tiles.canvas import Behind, Canvas, canvas_of
 from tiles.grid import Tile, TileGrid
 from tiles.reader import Batch, ahead, batches
 
-_Predict = Callable[[NDArray[np.float32]], NDArray[Any]]
-"""`(B, C, H, W)` float32, NaN where not known -> `(B, H, W)`."""
+_Predict = Callable[[NDArray[Any]], Any]
+"""`(B, C, H, W)`, float32 with NaN where not known or a stack's integers -> `(B, H, W)`, on the
+model's `canvas`.
+"""
 
 
 class _Writable(Protocol):
@@ -53,6 +56,7 @@ def map_tiles(
         stack: anything that can be sliced: numpy, Zarr, `configs.stack.StackView`.
         grid: the tiles, over the stack's `(y, x)`.
         fn: the model, `(B, C, H, W)` float32 -> `(B, H, W)`; a batch holds windows of one shape.
+            It may bring a `canvas` (`tiles.canvas.Canvas`) that its answers are added up on.
         out: writable `(y, x)`, numpy or Zarr in chunks that divide a strip; a new float32 array
             when None.
         valid: `(y, x)`, true where a value is wanted. Tiles without such a pixel are never read or
@@ -74,23 +78,20 @@ def map_tiles(
     _check(stack, grid, out, valid, batch, wanted, nodata)
     sweeps = _sweeps(grid, wanted)
     total = sum(len(group) for sweep in sweeps for group in sweep.groups) * len(grid.columns)
-    target = _Target(out, valid, nodata, _chunk(out)[1])
+    target = _Target(out, valid, nodata, _chunk(out)[1], canvas_of(fn))
     done, panel = 0, None
-    for sweep, work in ahead(_work(stack, valid, grid, sweeps, batch)):
-        if panel is None or panel.sweep is not sweep:
-            panel = _Panel(grid, sweep, target, panel.carry if panel else None)
-        panel.settle(work.settled)
-        if work.tiles:
-            panel.add(work.tiles, _apply(fn, work.pixels))
-        done += len(work.tiles) + work.skipped
-        progress(done, total)
-        if (
-            work.settled == grid.shape[1]
-            and not work.tiles
-            and finished
-            and sweep.strip is not None
-        ):
-            finished(sweep.strip)
+    with Behind() as behind:
+        for sweep, work in ahead(_work(stack, valid, grid, sweeps, batch, target.canvas)):
+            if panel is None or panel.sweep is not sweep:
+                panel = _Panel(grid, sweep, target, panel.carry if panel else None, behind)
+            panel.settle(work.settled)
+            if work.tiles:
+                panel.add(work.tiles, _apply(fn, work.pixels))
+            done += len(work.tiles) + work.skipped
+            progress(done, total)
+            ended = work.settled == grid.shape[1] and not work.tiles
+            if ended and finished and sweep.strip is not None:
+                behind.do(finished, sweep.strip)
     return out
 
 
@@ -126,20 +127,20 @@ def _sweep(
 
 
 def _work(
-    stack: Rows, valid: Rows | None, grid: TileGrid, sweeps: list[_Sweep], size: int
+    stack: Rows, valid: Rows | None, grid: TileGrid, sweeps: list[_Sweep], size: int, canvas: Canvas
 ) -> Iterator[tuple[_Sweep, Batch]]:
     return (
         (sweep, work)
         for sweep in sweeps
-        for work in batches(stack, valid, grid, sweep.groups, size)
+        for work in batches(stack, valid, grid, sweep.groups, size, canvas.buffer)
     )
 
 
-def _apply(fn: _Predict, pixels: NDArray[np.float32]) -> NDArray[Any]:
-    values = np.asarray(fn(pixels))
-    if values.shape != (pixels.shape[0], *pixels.shape[2:]):
+def _apply(fn: _Predict, pixels: NDArray[Any]) -> Any:
+    values = fn(pixels)
+    if tuple(values.shape) != (pixels.shape[0], *pixels.shape[2:]):
         raise RequestError(
-            f"the model made {values.shape} of tiles {pixels.shape} (B, C, H, W)",
+            f"the model made {tuple(values.shape)} of tiles {pixels.shape} (B, C, H, W)",
             "It must return (B, H, W).",
         )
     return values
@@ -151,29 +152,48 @@ class _Target(NamedTuple):
     out: _Writable
     valid: Rows | None
     nodata: float
-    step: int
-    """Columns written at once: one chunk of `out`."""
+    chunk: int
+    """Columns of a chunk of `out`."""
+    canvas: Canvas
+
+    @property
+    def step(self) -> int:
+        """Return the columns that are handed back and written at once: whole chunks."""
+        return self.chunk * self.canvas.chunks
+
+    def write(self, rows: slice, columns: slice, block: NDArray[Any]) -> None:
+        """Write settled pixels `(y, x)`; `nodata` where they are not valid."""
+        if self.valid is not None:
+            block[~np.asarray(self.valid[rows, columns]).astype(bool)] = self.nodata
+        self.out[rows, columns] = block.astype(self.out.dtype, copy=False)
 
 
 class _Panel:
-    """The pixels of one sweep, over the columns still open; writes what is settled, in whole
-    chunks.
+    """The pixels of one sweep, over the columns still open; has written behind what is settled, in
+    whole chunks.
     """
 
     def __init__(
-        self, grid: TileGrid, sweep: _Sweep, target: _Target, carried: NDArray[Any] | None
+        self,
+        grid: TileGrid,
+        sweep: _Sweep,
+        target: _Target,
+        carried: NDArray[Any] | None,
+        behind: Behind,
     ) -> None:
         self.sweep = sweep
         self.carry: NDArray[Any] | None = None
-        """Sums `(y, x)` that belong to the first rows of the next strip."""
-        self._grid, self._target, self._carried = grid, target, carried
+        """Sums `(y, x)` in memory that belong to the first rows of the next strip; touched by what
+        writes alone."""
+        self._grid, self._target, self._carried, self._behind = grid, target, carried, behind
         self._start = 0  # raster column where the open columns begin
-        dtype = np.float32 if grid.mode == "blend" else target.out.dtype
-        self._open: NDArray[Any] = np.zeros((sweep.rows.stop - sweep.rows.start, 0), dtype)
+        self._dtype = np.dtype(np.float32) if grid.mode == "blend" else target.out.dtype
+        self._open = target.canvas.zeros((sweep.rows.stop - sweep.rows.start, 0), self._dtype)
         if sweep.rows.stop > sweep.keep_until:
-            self.carry = np.zeros((sweep.rows.stop - sweep.keep_until, grid.shape[1]), dtype)
+            height = sweep.rows.stop - sweep.keep_until
+            self.carry = np.zeros((height, grid.shape[1]), self._dtype)
 
-    def add(self, tiles: Sequence[Tile], values: NDArray[Any]) -> None:
+    def add(self, tiles: Sequence[Tile], values: Any) -> None:
         """Take in the model's answer to a batch."""
         self._widen(max(tile.x.core_stop for tile in tiles))
         top, left = self.sweep.rows.start, self._start
@@ -183,35 +203,39 @@ class _Panel:
             if self._grid.mode == "core":
                 place[:] = value[tile.inner]
             else:
-                place += value[tile.inner] * self._grid.weights(tile)
+                weights = self._grid.row_weights[tile.row], self._grid.column_weights[tile.column]
+                place += value[tile.inner] * self._target.canvas.weights(*weights)
 
     def settle(self, until: int) -> None:
-        """Write the columns west of `until` that make whole chunks."""
+        """Hand over the columns west of `until` that make whole pieces."""
         width, step = self._grid.shape[1], self._target.step
         while self._start < width and (self._start + step <= until or until == width):
             stop = min(self._start + step, width)
             self._widen(stop)
-            self._write(slice(self._start, stop), self._open[:, : stop - self._start])
+            sums = self._target.canvas.back(self._open[:, : stop - self._start])
+            self._behind.do(self._write, slice(self._start, stop), sums)
             self._open, self._start = self._open[:, stop - self._start :], stop
 
     def _widen(self, stop: int) -> None:
-        missing = stop - self._start - self._open.shape[1]
-        if missing > 0:
-            self._open = np.pad(self._open, ((0, 0), (0, missing)))
+        have = self._open.shape[1]
+        if stop - self._start > have:
+            shape = (self._open.shape[0], stop - self._start)
+            wider = self._target.canvas.zeros(shape, self._dtype)
+            wider[:, :have] = self._open
+            self._open = wider
 
-    def _write(self, columns: slice, block: NDArray[Any]) -> None:
+    def _write(self, columns: slice, sums: Callable[[], NDArray[Any]]) -> None:
+        block = sums()
         rows = slice(self.sweep.rows.start, self.sweep.keep_until)
         height = rows.stop - rows.start
         if self.carry is not None:
             self.carry[:, columns] = block[height:]
         if self.sweep.strip is None:
             return
-        block = block[:height].copy()
+        block = block[:height]
         if self._carried is not None:
             block[: len(self._carried)] += self._carried[:, columns]
-        if self._target.valid is not None:
-            block[~np.asarray(self._target.valid[rows, columns]).astype(bool)] = self._target.nodata
-        self._target.out[rows, columns] = block.astype(self._target.out.dtype, copy=False)
+        self._target.write(rows, columns, block)
 
 
 def _chunk(out: Any) -> tuple[int, int]:

@@ -54,12 +54,14 @@ def pick_training_precision(precision: Precision, device: torch.device) -> torch
     """Return the type convolutions are trained in (docs/results.md); a named precision is taken
     at its word.
 
-    Weights and optimiser are float32 throughout. Maps are made by `pick_precision`: float32 on
-    every CPU.
+    Weights and optimiser are float32 throughout. Maps are made by `pick_precision`: float32
+    unless another is named.
     """
     if precision == "auto" and device.type == "cpu" and _cpu_computes_bfloat16():
         return torch.bfloat16
-    return pick_precision(precision, device)
+    if precision == "auto" and device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return pick_precision(precision)
 
 
 @dataclass(frozen=True)
