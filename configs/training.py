@@ -180,6 +180,7 @@ class TrainingConfig(Frozen):
     bands: tuple[str, ...] | None = None
     """Ordered input bands; all of the sample sets' where null."""
     architecture: str = "resu_senet"
+    """A network of coslide, `package.module:factory` of your own, or `smp:Unet/resnet18`."""
     arguments: dict[str, int | float | str | bool | list[list[int]]] = Field(default_factory=dict)
     """Arguments of the network, e.g. `width: 32`."""
     normalisation: Literal["minmax", "zscore", "none"] = "minmax"
