@@ -20,6 +20,7 @@ from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of
 from configs.mixing import apportioned
+from configs.spelling import file_meant, instead
 
 SHIPPED = tuple(Path(__file__).resolve().parent / name for name in ("train", "recipes", "mixtures"))
 """Folders of the recipes that come with coslide."""
@@ -180,6 +181,7 @@ class TrainingConfig(Frozen):
     bands: tuple[str, ...] | None = None
     """Ordered input bands; all of the sample sets' where null."""
     architecture: str = "resu_senet"
+    """A network of coslide, `package.module:factory` of your own, or `smp:Unet/resnet18`."""
     arguments: dict[str, int | float | str | bool | list[list[int]]] = Field(default_factory=dict)
     """Arguments of the network, e.g. `width: 32`."""
     normalisation: Literal["minmax", "zscore", "none"] = "minmax"
@@ -379,11 +381,10 @@ def recipe_file(name: str) -> Path:
         if path.is_file():
             return path
     if Path(name).suffix:
-        raise RequestError(f"no such file: {name}", "Check the path.")
-    shipped = ", ".join(sorted(path.stem for folder in SHIPPED for path in folder.glob("*.yaml")))
-    raise RequestError(
-        f"there is no recipe `{name}`", f"Give a YAML file, or one of those shipped: {shipped}."
-    )
+        raise RequestError(f"no such file: {name}", file_meant(Path(name)) or "Check the path.")
+    shipped = sorted(path.stem for folder in SHIPPED for path in folder.glob("*.yaml"))
+    ways = f"Give a YAML file, or one of those shipped: {', '.join(shipped)}."
+    raise RequestError(f"there is no recipe `{name}`", instead(name, shipped, ways))
 
 
 def read_training(path: Path) -> TrainingConfig:

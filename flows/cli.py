@@ -34,6 +34,7 @@ VERBS = {
     "study": "Find out which checkpoint to trust where: leave one domain out.",
     "rank": "Rank the checkpoints for a scene.",
     "cards": "List the checkpoints there are.",
+    "export": "Write a checkpoint as ONNX for other programs.",
     "verify": "Check the checksums of revisions, checkpoints, archives and sample sets.",
     "freeze": "Turn a run's imagery into an archive that replays it offline.",
     "doctor": "Tell what is missing on this machine and how to mend it.",

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from configs.checkpoint import CardTiles, CheckpointCard
 from configs.errors import RequestError
 from configs.spelling import instead
+from models.nets import external
 from models.nets.blocks import Segmenter
 from models.nets.cgnet import CGNet
 from models.nets.deeplabv3plus import DeepLabV3PlusMobileNetV2, DeepLabV3PlusResNet50
@@ -121,14 +122,16 @@ _BASELINES: Mapping[str, Architecture] = MappingProxyType(
 
 
 def architecture_of(name: str) -> Architecture:
-    """Return a network, or what stands beside them, by its name.
+    """Return a network, what stands beside them, or one from outside coslide, by its name.
 
     Raises:
         RequestError: there is none of this name.
     """
+    if external.is_external(name):
+        return Architecture(external.ExternalNetwork, name, "from outside coslide")
     known = {**ARCHITECTURES, **_BASELINES}
     if name not in known:
-        ways = f"Choose one of: {', '.join(known)}."
+        ways = f"Choose one of: {', '.join(known)}; or one from outside: {external.FORMS}."
         raise RequestError(f"there is no network {name!r}", instead(name, known, ways))
     return known[name]
 
@@ -136,10 +139,17 @@ def architecture_of(name: str) -> Architecture:
 def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
     """Return the network `name` with fresh weights, drawn from PyTorch's global generator.
 
+    Args:
+        name: of `ARCHITECTURES`, or of a network from outside (`models.nets.external.load`).
+        in_channels: number of bands.
+        arguments: of the network, by name.
+
     Raises:
         RequestError: there is no such network, it has no such argument, or a value is impossible
             for it.
     """
+    if external.is_external(name):
+        return external.load(name, in_channels, arguments)
     architecture = architecture_of(name)
     unknown = sorted(arguments.keys() - architecture.defaults.keys())
     if unknown:

@@ -138,6 +138,28 @@ def fed_by(candidates: Candidates, bands: Iterable[str]) -> Candidates:
     return replace(candidates, cards=tuple(able), warnings=(*candidates.warnings, *warnings))
 
 
+def read_from(
+    candidates: Candidates, bands: Iterable[str]
+) -> tuple[Candidates, dict[str, tuple[str, ...]]]:
+    """Return the candidates that the bands of a stack feed, and of each other one what it lacks.
+
+    Raises:
+        RequestError: none of them is left.
+    """
+    known = set(bands)
+    lacking = {
+        found.card.name: tuple(band for band in found.card.bands if band not in known)
+        for found in candidates
+    }
+    able = tuple(found for found in candidates if not lacking[found.card.name])
+    if not able:
+        raise RequestError(
+            f"no checkpoint reads what the stack holds: {', '.join(sorted(known))}",
+            "Run the event again with the checkpoints that are to be ranked.",
+        )
+    return replace(candidates, cards=able), {name: some for name, some in lacking.items() if some}
+
+
 _WINDOWS = {When.PRE: "from before the event", When.POST: "from after the event"}
 
 
@@ -157,7 +179,7 @@ def find(card_dirs: Iterable[str | Path] = ()) -> tuple[Checkpoint, ...]:
                 f"no such folder of checkpoints: {directory}", "Correct `model.card_dirs`."
             )
         for folder, card in _cards_in(directory):
-            if card.name in own:
+            if card.name in own and own[card.name].resolve() != folder.resolve():
                 raise RequestError(
                     f"two checkpoints are called `{card.name}`: {own[card.name]} and {folder}",
                     "Rename one of them.",

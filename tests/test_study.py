@@ -26,9 +26,15 @@ from models.selection.evidence import groups
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the quick preset as a file of its own, its sample sets beside it."""
+    """Return the quick preset as a file of its own, its sample sets beside it, shorter still: what
+    networks learn in it is not looked at.
+    """
     folder = tmp_path_factory.mktemp("study")
     content = yaml.safe_load((PRESETS / "quick.yaml").read_text(encoding="utf-8"))
+    short = {"batch": 6, "steps": 4, "validate_every": 4, "keep": "last", "precision": "bfloat16"}
+    content["total"] = 18
+    content["recipe"] |= short | {"optimiser": {"name": "adamw", "learning_rate": 0.01}}
+    del content["recipe"]["schedule"]
     for domain in content["domains"]:
         domain["sets"] = [f"sets/{Path(path).name}" for path in domain["sets"]]
     path = folder / "quick.yaml"
@@ -252,6 +258,16 @@ def test_a_wrong_study_is_refused_by_name(
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(RequestError, match=says):
         read_study(str(path))
+
+
+def test_networks_of_the_quick_study_have_steps_enough_to_learn() -> None:
+    """With 4 steps every network called everything a landslide; with 60 they were measured to tell
+    landslides apart on ground unseen (F1 0.3 on average).
+    """
+    config, _ = read_study("quick")
+    training = config.training(config.compositions[0], 0)
+    assert training.length(config.total) * training.batch >= 10 * config.total
+    assert training.keep == "best"
 
 
 def test_no_such_study() -> None:

@@ -61,6 +61,7 @@ def test_the_page_leads_from_files_to_a_card_and_its_scores(student: Path) -> No
     scores = next(text for command, text in zip(given, told, strict=True) if "evaluate" in command)
     assert "trained here" in scores
     assert (student / "scores" / "scores.csv").is_file()
+    assert (student / "valley.onnx").is_file()
 
 
 @pytest.mark.slow

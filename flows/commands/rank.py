@@ -33,8 +33,10 @@ def command(revision: Path, card_dirs: tuple[str, ...], as_json: bool) -> None:
     layout = RunLayout(revision)
     run = read_run(layout.config)
     folders = (*run.model.card_dirs, *card_dirs)
-    cards = registry.candidates("auto", open_source(run).offer(), folders)
-    choice = choose.choose(cards, Stack(layout.stack), run.place)
+    stack = Stack(layout.stack)
+    every = registry.candidates("auto", open_source(run).offer(), folders)
+    cards, left_out = registry.read_from(every, stack.band_names)
+    choice = choose.choose(cards, stack, run.place)
     rows = [
         {
             "card": one.card,
@@ -63,7 +65,15 @@ def command(revision: Path, card_dirs: tuple[str, ...], as_json: bool) -> None:
             "out_of_domain": choice.out_of_domain,
             "expected_f1": choice.expected_f1,
             "ranking": rows,
+            "left_out": [{"card": name, "needs": list(bands)} for name, bands in left_out.items()],
         },
         as_json,
-        "\n".join([*lines, choice.reason, *choice.warnings]),
+        "\n".join([*lines, *_words(left_out), choice.reason, *choice.warnings]),
     )
+
+
+def _words(left_out: dict[str, tuple[str, ...]]) -> list[str]:
+    return [
+        f"{name:<20} left out: the run's stack has no {', '.join(bands)}"
+        for name, bands in left_out.items()
+    ]

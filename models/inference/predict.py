@@ -27,7 +27,7 @@ from models.reference import Reference
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
-_FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Axes to flip: none, west-east, north-south, both."""
 
 _EASTWARD, _NORTHWARD = "aspect_sin", "aspect_cos"
@@ -195,7 +195,7 @@ class Predictor:
         any.
         """
         with torch.inference_mode(), _repeatable():
-            flips = _FLIPS if self.card.tiles.flips else _FLIPS[:1]
+            flips = FLIPS if self.card.tiles.flips else FLIPS[:1]
             z = sum((self._forward(x, axes) for axes in flips), torch.zeros(())) / len(flips)
             return torch.as_tensor(z)
 

@@ -26,7 +26,7 @@ class Segmenter(nn.Module):
     stride: ClassVar[int]
     """Sizes are padded to a multiple of it; tile origins must be multiples of it."""
 
-    cam_layer: ClassVar[str]
+    cam_layer: str
     """Dotted name of the last decoder block before the head, where Grad-CAM looks."""
 
     reach_px: int | None

@@ -39,6 +39,7 @@ from models.inference.adaptation import Adaptation
 from models.inference.calibration import LogitCounts
 from models.inference.predict import Device, Predictor
 from models.metrics import Confusion, Sweep
+from models.nets.external import is_external, package_of
 from models.reference import Reference
 from models.registry import Checkpoint
 from models.training.batches import Chips, arrays
@@ -185,6 +186,8 @@ def _draft(
         "torch": torch.__version__,
         "parameters": sum(p.numel() for p in trained.module.parameters()),
     }
+    if is_external(config.architecture):
+        record["network_package"] = package_of(config.architecture)
     if progress.best_loss is not None:
         record["best_validation_loss"] = round(progress.best_loss, 6)
     arguments = dict(config.arguments)
