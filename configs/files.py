@@ -57,8 +57,11 @@ def sweep(folder: Path) -> None:
     """Remove what processes that were killed while they wrote have left in a folder; nobody may be
     writing there.
     """
-    for torn in folder.rglob(".*.part"):
-        torn.unlink(missing_ok=True)
+    for torn in list(folder.rglob(".*.part*")):
+        if torn.is_dir():
+            shutil.rmtree(torn, ignore_errors=True)
+        else:
+            torn.unlink(missing_ok=True)
 
 
 def rename(old: Path, new: Path) -> None:

@@ -137,8 +137,14 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     torn, whole = tmp_path / "blocks" / ".0_1.4711.part", tmp_path / "blocks" / "0_1"
     torn.write_text("ha")
     whole.write_text("half")
+    folder = tmp_path / ".stack.zarr.4711.part"  # of a stack or an archive
+    (folder / ".deep.1.part").mkdir(parents=True)
+    package = tmp_path / ".landslides.gpkg.4711.part.gpkg"  # of a library that insists on a suffix
+    package.write_text("ha")
     sweep(tmp_path)
     assert not torn.exists()
+    assert not folder.exists()
+    assert not package.exists()
     assert whole.read_text() == "half"
 
 
