@@ -19,7 +19,7 @@ import yaml
 import zarr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from configs.bands import parse_band
 from configs.checkpoint import BandStatistics
@@ -119,6 +119,14 @@ class SampleCard(Frozen):
     """Split -> band -> statistics."""
     fingerprint: str
     """SHA-256 of bands, labels, splits and chips: the same pixels give the same one."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> SampleCard:
+        for name in self.split_names.values():
+            known = self.statistics.get(name, {})
+            if name not in self.counts or not set(self.bands) <= known.keys():
+                raise ValueError(f"split {name} has no counts, or no statistics of every band")
+        return self
 
 
 class Chips(NamedTuple):
