@@ -53,7 +53,7 @@ unit: .venv/.dev
 verify-properties: .venv/.dev  ## the property tests with twenty times as many, new examples
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "$$(grep -lr 'from hypothesis import' tests | xargs -n1 basename -s .py | paste -sd'|' | sed 's/|/ or /g')"
 
-verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-speed verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
+verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-speed verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-faults verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
 
 verify-trust: .venv/.dev  ## no-event pairs, home ground and scenes made wrong: what is said first (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.trust --write
@@ -147,6 +147,10 @@ verify-load: .venv/.dev  ## fifty triggers in a minute, one run at a time: all f
 
 verify-kill: .venv/.dev  ## flow, Dask worker and Prefect server killed at seeded moments, on SQLite and PostgreSQL: the same products
 	@$(BIN)/python -m benchmarks.kill --write
+
+verify-faults: .venv/.dev  ## 2 400 hostile inputs to all readers; SIGKILL before every rename of respond, refresh and review; resumable
+	@$(BIN)/python -m benchmarks.faults --write
+	@$(BIN)/python -m benchmarks.fault_kills --write
 
 verify-dask: .venv/.dev  ## throughput of Dask workers against one process, and what large events amount to
 	@$(BIN)/python -m benchmarks.dask_scale --write

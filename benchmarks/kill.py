@@ -104,7 +104,7 @@ def main() -> None:
     )  # ends what it started
     kinds = [kind for kind in options.kinds if programs() or "PostgreSQL" not in kind]
     scored = _read(options.folder / "moments.jsonl")
-    if not options.scored:
+    if not options.told:
         scored = strike_all(options.folder, kinds, options.moments, options.seed)
     print(table(scored))
     good = sum(one["same"] and not one["left_running"] for one in scored)

@@ -34,6 +34,8 @@ from shapely.geometry.base import BaseGeometry
 from configs.errors import RequestError
 from configs.vectors import Layer, in_crs, read_vector
 
+_MOST_LONGITUDE = 720
+"""Outlines over the antimeridian go on beyond 180."""
 WGS84 = "EPSG:4326"
 _LARGEST_RADIUS_KM = 500.0
 
@@ -121,7 +123,9 @@ class Area:
         """Return the area that `as_plain` described."""
         try:
             context_m = float(content.get("context_m", 0))
-            return Area(from_wkt(content["wkt"]), str(content["origin"]), context_m)
+            outline = from_wkt(content["wkt"])
+            _check_degrees(np.array(outline.bounds), "area")
+            return Area(outline, str(content["origin"]), context_m)
         except (KeyError, TypeError, ValueError, GEOSException) as error:
             raise RequestError(
                 f"area: not an outline: {error}", "Write `origin` and `wkt` (WGS 84, lon lat)."
@@ -237,7 +241,7 @@ def from_file(where: str | Path) -> Area:
     """
     layer = Layer.parse(str(where))
     frame = in_crs(read_vector(layer), WGS84, layer)
-    _check_degrees(frame.total_bounds, layer)
+    _check_degrees(frame.total_bounds, f"--area: {layer}")
     shapes = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
     pieces = [_over_the_dateline(part) for part in shapes.explode(index_parts=False)]
     union = ops.unary_union([make_valid(piece) for piece in pieces]) if pieces else Point()
@@ -253,18 +257,22 @@ def from_file(where: str | Path) -> Area:
     return Area(unwrapped(ops.unary_union(polygons)), f"file {layer.file.name}")
 
 
-def _check_degrees(bounds: NDArray[Any], layer: Layer) -> None:
+def _check_degrees(bounds: NDArray[Any], where: str) -> None:
     """Refuse what lies on no Earth, the two numbers of every point swapped above all."""
-    _, south, _, north = bounds
-    if np.isfinite(bounds).all() and max(abs(south), abs(north)) <= 90:
-        return
+    west, south, east, north = bounds
     if not np.isfinite(bounds).any():
         return  # nothing in it: said elsewhere
-    wrong = north if not abs(north) <= 90 else south
-    raise RequestError(
-        f"--area: {layer}: {wrong:g} is no latitude",
-        "The two numbers of every point seem to be swapped: longitude stands first.",
-    )
+    for number in (south, north):
+        if not abs(number) <= 90:
+            raise RequestError(
+                f"{where}: {number:g} is no latitude",
+                "The two numbers of every point seem to be swapped: longitude stands first.",
+            )
+    for number in (west, east):
+        if not abs(number) <= _MOST_LONGITUDE:
+            raise RequestError(
+                f"{where}: {number:g} is no longitude", "Write degrees, -180 to 180."
+            )
 
 
 def _over_the_dateline(part: BaseGeometry) -> BaseGeometry:

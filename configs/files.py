@@ -22,6 +22,7 @@ UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError,
 """What PyYAML lets through of values that are none: a 30th of February, `!!int x`, 5000 digits, a
 thousand brackets."""
 _LONGEST_DETAIL = 300
+_MOST_VALUES = 1_000_000
 _MANY_FILES = 32
 """From so many files on, a disk settles them faster when several are asked for at once."""
 
@@ -56,8 +57,11 @@ def sweep(folder: Path) -> None:
     """Remove what processes that were killed while they wrote have left in a folder; nobody may be
     writing there.
     """
-    for torn in folder.rglob(".*.part"):
-        torn.unlink(missing_ok=True)
+    for torn in list(folder.rglob(".*.part*")):
+        if torn.is_dir():
+            shutil.rmtree(torn, ignore_errors=True)
+        else:
+            torn.unlink(missing_ok=True)
 
 
 def rename(old: Path, new: Path) -> None:
@@ -139,6 +143,7 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _count(content, {})
     except FileNotFoundError:
         raise RequestError(f"no such file: {path}", file_meant(path) or "Check the path.") from None
     except (*UNREADABLE, OSError, yaml.YAMLError) as error:
@@ -154,6 +159,25 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
     if kind is not None:
         check_format(content.get("format"), kind, str(path), newest)
     return content
+
+
+def _count(value: Any, known: dict[int, int]) -> int:
+    """Return how many values a document holds with its anchors written out.
+
+    Raises:
+        ValueError: too many for any file of ours: a small file may unfold without end.
+    """
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) in known:
+        return known[id(value)]
+    known[id(value)] = _MOST_VALUES  # of itself: what holds itself has no end
+    inner = value.values() if isinstance(value, dict) else value
+    found = 1 + sum(_count(each, known) for each in inner)
+    if found > _MOST_VALUES:
+        raise ValueError(f"its anchors (`&`, `*`) unfold to more than {_MOST_VALUES:,} values")
+    known[id(value)] = found
+    return found
 
 
 def write_text(path: Path, text: str) -> None:

@@ -141,6 +141,30 @@ class PartOf:
         return np.asarray(self.raster[self.part.key(rows, columns)])
 
 
+DAMAGE = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError)
+"""What Zarr and its codecs raise of arrays whose bytes are not those that were written."""
+
+
+def damaged(path: Path) -> RequestError:
+    """Return the error of arrays on disk that cannot be decoded."""
+    return RequestError(
+        f"{path} is damaged: its arrays cannot be decoded",
+        "Restore it from a copy, or make it anew with the command that made it.",
+    )
+
+
+def window(array: zarr.Array[Any], key: tuple[slice, ...], path: Path) -> NDArray[Any]:
+    """Return a window of an array in the store at `path`.
+
+    Raises:
+        RequestError: a chunk of it is damaged.
+    """
+    try:
+        return np.asarray(array[key])
+    except DAMAGE as error:
+        raise damaged(path) from error
+
+
 @dataclass(frozen=True)
 class Stack:
     """An opened stack. Reading only; cheap to open and to send by its path."""
@@ -166,10 +190,12 @@ class Stack:
         """Return the Zarr group, checked."""
         try:
             group = zarr.open_group(zarr_at(self.path), mode="r", use_consolidated=False)
-        except (FileNotFoundError, ValueError) as error:
+        except FileNotFoundError as error:
             raise RequestError(
                 f"no stack at {self.path}", "Run `coslide respond` to make one."
             ) from error
+        except DAMAGE as error:
+            raise damaged(self.path) from error
         check_format(group.attrs.get("format"), "stack", str(self.path))
         return group
 
@@ -183,8 +209,11 @@ class Stack:
         return self._opened[name]
 
     def _open(self, name: str) -> zarr.Array[Any]:
-        with many_chunks(self.path):
-            array = self.group[name]
+        try:
+            with many_chunks(self.path):
+                array = self.group[name]
+        except DAMAGE as error:
+            raise damaged(self.path) from error
         if not isinstance(array, zarr.Array):
             raise RequestError(
                 f"`{name}` in {self.path} is not an array", "Run `coslide respond` again."
@@ -221,7 +250,7 @@ class Stack:
         """Return a window of one array as it is stored, `(y, x)`."""
         if self.part is not None:
             rows, columns = self.part.key(rows, columns)
-        return np.asarray(self._array(name)[rows, columns])
+        return window(self._array(name), (rows, columns), self.path)
 
     def cut(self, raster: Rows) -> Rows:
         """Return what of a raster over the whole stack lies on this part of it."""

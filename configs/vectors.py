@@ -19,6 +19,19 @@ from configs.spelling import file_meant, instead
 if TYPE_CHECKING:
     import geopandas as gpd
 
+UNREADABLE = (
+    pyogrio.errors.DataSourceError,
+    pyogrio.errors.DataLayerError,
+    pyogrio.errors.FeatureError,
+    pyogrio.errors.FieldError,
+    pyogrio.errors.GeometryError,
+    pyogrio.errors.CRSError,
+    GEOSException,
+    ProjError,
+    ValueError,
+    OSError,
+)
+"""What GDAL, GEOS and PROJ raise of a vector file that is damaged."""
 _SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml", ".gml")
 """Vector files that are opened. Nothing that may point elsewhere, such as OGR's virtual format.
 """
@@ -72,7 +85,7 @@ def layer_name(layer: Layer) -> str:
             )
     try:
         names = [str(name) for name, _ in pyogrio.list_layers(path)]
-    except pyogrio.errors.DataSourceError as error:
+    except (pyogrio.errors.DataSourceError, UnicodeDecodeError) as error:
         raise RequestError(
             f"cannot read {path}: it is not a vector file, or damaged", "Export it again."
         ) from error
@@ -112,12 +125,7 @@ def read_vector(layer: Layer) -> gpd.GeoDataFrame:
             f"{layer} holds 3D surfaces (TIN or multipatch), not polygons",
             "Export their footprints as polygons.",
         ) from error
-    except (
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        ValueError,
-        OSError,
-    ) as error:
+    except UNREADABLE as error:
         detail = " ".join(str(error).split())
         about = f" and `where: {layer.where}`" if layer.where else ""
         raise RequestError(f"cannot read {layer}: {detail}", f"Check the file{about}.") from error

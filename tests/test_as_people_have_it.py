@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pyproj import CRS
 from shapely.geometry import Polygon, box
 
-from configs.area import WGS84, from_bounds, from_file
+from configs.area import WGS84, Area, from_bounds, from_file
 from configs.errors import RequestError
 from configs.event import Moment, parse_moment
 from configs.request import Request
@@ -42,6 +42,15 @@ def test_latitudes_that_stand_first_are_named(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"142\.4.* is no latitude") as wrong:
         from_file(swapped)
     assert "longitude stands first" in wrong.value.remedy
+
+
+@pytest.mark.parametrize("number", [1e30, 1000.0])
+def test_a_longitude_that_is_none_is_named(tmp_path: Path, number: float) -> None:
+    far = Polygon([(142, 42), (number, 42), (142, 43)])
+    with pytest.raises(RequestError, match="is no longitude"):
+        from_file(save(tmp_path / "far.gpkg", far))
+    with pytest.raises(RequestError, match="is no longitude"):
+        Area.from_plain({"origin": "x", "wkt": far.wkt})
 
 
 def test_a_ring_over_the_dateline_is_the_small_one(tmp_path: Path) -> None:

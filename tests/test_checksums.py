@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+import zarr
 from small_archive import make_archive, make_cards, make_preset
 from small_samples import small_samples
 
 from configs.checksums import CHECKSUMS, faults, read_checksums, write_checksums
 from configs.errors import RequestError
 from configs.layout import EventFolder
+from configs.stack import window
 from flows.cli import main
 from flows.evaluate import evaluate
 from flows.events import reviews
@@ -59,6 +61,21 @@ def test_a_damaged_sample_set_is_not_trained_on(tmp_path: Path) -> None:
         assert verify(folder)[0].faults
     (folder / CHECKSUMS).unlink()  # as old ones are
     assert SampleSet.open(folder).name == "valley"
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>busy</html>", b"\0" * 100])
+@pytest.mark.parametrize("name", ["c/0/0", "zarr.json"])
+def test_arrays_that_cannot_be_decoded_are_told(tmp_path: Path, name: str, content: bytes) -> None:
+    samples = small_samples(tmp_path / "valley")
+    (samples.path / CHECKSUMS).unlink()  # an old set, which carries none
+    (samples.path / "pixels.zarr" / "post_B4" / name).write_bytes(content)
+    with pytest.raises(RequestError, match=r"is damaged|no band"):
+        SampleSet.open(samples.path).read("post_B4")
+    array = zarr.open_group(tmp_path / "z", mode="w").create_array("a", shape=(4, 4), dtype="u2")
+    array[:] = 1
+    next((tmp_path / "z" / "a").rglob("c/0/0")).write_bytes(content)
+    with pytest.raises(RequestError, match="is damaged"):
+        window(array, (slice(None), slice(None)), tmp_path / "z")
 
 
 def test_a_frozen_archive_is_compared_before_it_is_mapped(

@@ -354,6 +354,11 @@ def test_a_malformed_or_newer_card_is_refused(tmp_path: Path) -> None:
     path.write_text(text.replace("chip_px: 48", "chip_px: none"))
     with pytest.raises(RequestError, match="chip_px"):
         SampleSet.open(path.parent)
+    content = yaml.safe_load(text)
+    del content["statistics"][content["split_names"][0]]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(RequestError, match="no statistics of every band"):
+        SampleSet.open(path.parent)
 
 
 def test_balance_that_cannot_be_had_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,22 @@ def test_yaml_that_is_no_mapping_is_a_request_error(tmp_path: Path, text: str) -
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(RequestError, match=r"x\.yaml"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize("text", ["bomb", "a: &a [*a]", "a: &a {b: *a}"])
+def test_anchors_that_unfold_without_end_are_refused_at_once(tmp_path: Path, text: str) -> None:
+    if text == "bomb":
+        text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+        )
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    begun = time.process_time()
+    with pytest.raises(RequestError, match="unfold to more than"):
+        read_yaml(path)
+    assert time.process_time() - begun < 2
+    path.write_text("a: &a {b: 1}\nc: [*a, *a]\n")
+    assert read_yaml(path)["c"] == [{"b": 1}, {"b": 1}]
 
 
 @pytest.mark.parametrize(
@@ -120,8 +137,14 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     torn, whole = tmp_path / "blocks" / ".0_1.4711.part", tmp_path / "blocks" / "0_1"
     torn.write_text("ha")
     whole.write_text("half")
+    folder = tmp_path / ".stack.zarr.4711.part"  # of a stack or an archive
+    (folder / ".deep.1.part").mkdir(parents=True)
+    package = tmp_path / ".landslides.gpkg.4711.part.gpkg"  # of a library that insists on a suffix
+    package.write_text("ha")
     sweep(tmp_path)
     assert not torn.exists()
+    assert not folder.exists()
+    assert not package.exists()
     assert whole.read_text() == "half"
 
 

@@ -404,6 +404,32 @@ def test_all_slips_are_named_at_once(event: Event) -> None:
     assert "dismissed" in refused.value.remedy
 
 
+def test_a_damaged_file_is_told_whatever_the_library_says(
+    event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = event.edit(status("L00001", "confirmed"))
+    with sqlite3.connect(path) as database:
+        database.execute("update gpkg_metadata set metadata = cast(x'ff7b' as text)")
+    database.close()
+    with pytest.raises(RequestError, match="is no inventory of coslide"):
+        read_review(path)
+    with sqlite3.connect(path) as database:
+        database.execute("update gpkg_metadata set metadata = ?", ('[["format", 3]]',))
+    database.close()
+    with pytest.raises(RequestError, match="is not a coslide inventory file"):
+        read_review(path)
+    for fault in (UnicodeDecodeError("utf-8", b"x", 0, 1, "no"), pyogrio.errors.CRSError("no")):
+
+        def broken(*_: Any, fault: Exception = fault, **__: Any) -> None:
+            raise fault
+
+        with monkeypatch.context() as patched:
+            patched.setattr("inventory.revisions.review.read_metadata", lambda _: {})
+            patched.setattr(pyogrio, "read_dataframe", broken)
+            with pytest.raises(RequestError, match="cannot read layer"):
+                read_review(path)
+
+
 def test_unsaved_and_competing_reviews_are_refused(event: Event) -> None:
     copied = reviews.copy(
         event.folder.revision(1).folder / "landslides.gpkg", event.folder.folder / "mine.gpkg"

@@ -19,7 +19,7 @@ import yaml
 import zarr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from configs.bands import parse_band
 from configs.checkpoint import BandStatistics
@@ -29,7 +29,7 @@ from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of, read_yaml
 from configs.records import Level, Requires
-from configs.stack import Stack, decode, grid_from
+from configs.stack import DAMAGE, Stack, damaged, decode, grid_from, window
 
 CARD = "samples.yaml"
 PIXELS = "pixels.zarr"
@@ -123,6 +123,14 @@ class SampleCard(Frozen):
     fingerprint: str
     """SHA-256 of bands, labels, splits and chips: the same pixels give the same one."""
 
+    @model_validator(mode="after")
+    def _whole(self) -> SampleCard:
+        for name in self.split_names.values():
+            known = self.statistics.get(name, {})
+            if name not in self.counts or not set(self.bands) <= known.keys():
+                raise ValueError(f"split {name} has no counts, or no statistics of every band")
+        return self
+
 
 class Chips(NamedTuple):
     """The table of chips: columns of equal length."""
@@ -159,8 +167,9 @@ class SampleSet:
         """
         if not path.is_dir():
             raise RequestError(f"no sample set at {path}", "Cut one with `coslide samples`.")
+        samples = cls(path)
         check(path, "the sample set")
-        return cls(path)
+        return samples
 
     @property
     def name(self) -> str:
@@ -172,7 +181,7 @@ class SampleSet:
         """Return the arrays: one `(y, x)` a band, `label`, `split`, and the table `chips`."""
         try:
             return zarr.open_group(self.path / PIXELS, mode="r", use_consolidated=False)
-        except (FileNotFoundError, ValueError) as error:
+        except (FileNotFoundError, *DAMAGE) as error:
             raise RequestError(
                 f"{self.path} has lost its {PIXELS}", "Cut it again: `coslide samples`."
             ) from error
@@ -190,8 +199,8 @@ class SampleSet:
     @cached_property
     def chips(self) -> Chips:
         """Return the table of chips."""
-        table = np.asarray(self._array("chips")[:])
-        positive = np.asarray(self._array("chip_positive")[:])
+        table = self._read("chips")
+        positive = self._read("chip_positive")
         return Chips(
             rows=table[:, 0],
             columns=table[:, 1],
@@ -224,13 +233,13 @@ class SampleSet:
         )
         if size > limit_bytes:
             return False
-        self._held.update({name: np.asarray(self._array(name)[:]) for name in fresh})
+        self._held.update({name: self._read(name) for name in fresh})
         return True
 
     def stored(self, name: str, rows: slice, columns: slice) -> NDArray[Any]:
         """Return a window `(y, x)` of a band as stored, of `label` or of `split`."""
         array = self._held.get(name)
-        return np.asarray((self._array(name) if array is None else array)[rows, columns])
+        return self._read(name, (rows, columns)) if array is None else array[rows, columns]
 
     def read(
         self, name: str, rows: slice = slice(None), columns: slice = slice(None)
@@ -260,6 +269,9 @@ class SampleSet:
             for band in self.card.bands
         }
 
+    def _read(self, name: str, key: tuple[slice, ...] = (slice(None),)) -> NDArray[Any]:
+        return window(self._array(name), key, self.path)
+
     def _array(self, name: str) -> zarr.Array[Any]:
         try:
             array = self.group[name]
@@ -268,6 +280,8 @@ class SampleSet:
                 f"sample set `{self.name}` has no band `{name}`",
                 f"It has {', '.join(self.card.bands)}.",
             ) from None
+        except DAMAGE as error:
+            raise damaged(self.path) from error
         if not isinstance(array, zarr.Array):
             raise RequestError(
                 f"`{name}` in {self.path} is not an array", "Cut it again: `coslide samples`."

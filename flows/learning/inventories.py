@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyogrio
-import pyogrio.errors
 import pyproj
 from pyproj.exceptions import ProjError
 from shapely import box
@@ -17,7 +16,7 @@ from shapely import box
 from configs.area import WGS84, utm_crs
 from configs.errors import RequestError
 from configs.published import PublishedInventory, catalogue, value_of
-from configs.vectors import Layer, layer_name, read_vector
+from configs.vectors import UNREADABLE, Layer, layer_name, read_vector
 from tiles.labels import read_layer
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def _check_size(layer: Layer) -> None:
         count = int(
             pyogrio.read_info(layer.file, layer=layer.name, force_feature_count=True)["features"]
         )
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+    except UNREADABLE as error:
         raise RequestError(
             f"{layer} is broken: {' '.join(str(error).split())}", "Download it again."
         ) from error

@@ -10,7 +10,6 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pyogrio
-import pyogrio.errors
 import pyproj
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -19,7 +18,7 @@ from shapely import STRtree, box
 
 from configs.errors import RequestError
 from configs.factors import HIGHEST_CODE, ClassFile, FactorFile
-from configs.vectors import Layer, layer_name
+from configs.vectors import UNREADABLE, Layer, layer_name
 from gee.factors.distance import NO_SEGMENTS, Segments, segments_of
 from gee.resample import crs_of
 
@@ -45,7 +44,7 @@ def near(
         about = pyogrio.read_info(
             path, layer=name, force_total_bounds=True, force_feature_count=True
         )
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
+    except UNREADABLE as error:
         raise _unreadable(what, layer, error) from error
     if about["crs"] is None:
         raise RequestError(
@@ -61,7 +60,7 @@ def near(
             found = gpd.read_file(
                 path, layer=name, where=config.where, bbox=frame, engine="pyogrio"
             )
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
+    except UNREADABLE as error:
         raise _unreadable(what, layer, error) from error
     if not isinstance(found, gpd.GeoDataFrame):
         raise RequestError(

@@ -13,7 +13,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyogrio
-import pyogrio.errors
 import pyproj
 import rasterio
 import shapely
@@ -23,7 +22,7 @@ from rasterio.windows import Window
 from configs.area import Area
 from configs.errors import RequestError
 from configs.product import AffectedConfig
-from configs.vectors import Layer, layer_name
+from configs.vectors import UNREADABLE, Layer, layer_name
 from inventory.formats.geojson import in_lonlat
 
 Floats = NDArray[np.float64]
@@ -83,7 +82,7 @@ class Features:
             info = pyogrio.read_info(layer.file, layer=name)
         except RequestError as error:
             raise RequestError(f"affected.{what}: {error.message}", error.remedy) from error
-        except pyogrio.errors.DataSourceError as error:
+        except UNREADABLE as error:
             raise RequestError(
                 f"affected.{what}: cannot read {layer}: {error}", "Export it again."
             ) from error

@@ -23,6 +23,7 @@ import shapely
 from configs.errors import RequestError
 from configs.files import check_format, format_of, replacing
 from configs.stack import grid_attributes, grid_from
+from configs.vectors import UNREADABLE
 from inventory.formats.layers import (
     LANDSLIDE_FIELDS,
     REASON,
@@ -262,19 +263,19 @@ def read_metadata(path: Path) -> dict[str, Any]:
             found = database.execute(
                 "SELECT metadata FROM gpkg_metadata WHERE md_standard_uri LIKE 'urn:coslide/%'"
             ).fetchone()
-        metadata = json.loads(found[0]) if found else {}
-    except (sqlite3.Error, json.JSONDecodeError) as error:
+        metadata = dict(json.loads(found[0])) if found else {}
+    except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
         raise RequestError(
             f"{path} is no inventory of coslide: {error}", "Give a landslides.gpkg of a run."
         ) from error
     check_format(metadata.get("format"), "inventory", str(path))
-    return dict(metadata)
+    return metadata
 
 
 def _read_layer(path: Path, name: str, fields: tuple[Field, ...]) -> gpd.GeoDataFrame:
     try:
         frame = pyogrio.read_dataframe(path, layer=name)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+    except UNREADABLE as error:
         raise RequestError(
             f"{path}: cannot read layer `{name}`: {error}", "Restore the file from its run."
         ) from error

@@ -6,7 +6,7 @@ import geopandas as gpd
 import pyogrio
 
 from configs.errors import RequestError
-from configs.vectors import Layer, layer_name
+from configs.vectors import UNREADABLE, Layer, layer_name
 
 
 def read(text: str, what: str, geometry: str, crs: str, field: str = "") -> gpd.GeoDataFrame:
@@ -27,7 +27,7 @@ def read(text: str, what: str, geometry: str, crs: str, field: str = "") -> gpd.
         frame = pyogrio.read_dataframe(layer.file, layer=layer_name(layer))
     except RequestError as error:
         raise RequestError(f"{what}: {error.message}", error.remedy) from error
-    except pyogrio.errors.DataSourceError as error:
+    except UNREADABLE as error:
         raise RequestError(f"{what}: cannot read {layer}: {error}", "Export it again.") from error
     if frame.crs is None:
         raise RequestError(

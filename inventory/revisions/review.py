@@ -21,6 +21,7 @@ import shapely
 from numpy.typing import NDArray
 
 from configs.errors import RequestError
+from configs.vectors import UNREADABLE
 from inventory.formats.geopackage import read_metadata
 from inventory.outline.attributes import STATUSES, shape_fields
 
@@ -69,7 +70,7 @@ def read_review(path: Path) -> Review:
     metadata = read_metadata(path)
     try:
         frame = pyogrio.read_dataframe(path, layer=LAYER)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+    except UNREADABLE as error:
         raise RequestError(
             f"{path}: cannot read layer `{LAYER}`: {error}", "Give an edited landslides.gpkg."
         ) from error
@@ -79,6 +80,11 @@ def read_review(path: Path) -> Review:
     if missing:
         raise RequestError(
             f"{path}: no field {', '.join(missing)}", "Edit a copy: `coslide review EVENT_DIR`."
+        )
+    if frame.crs is None:
+        raise RequestError(
+            f"{path}: layer `{LAYER}` does not say its coordinate system",
+            "Edit a copy: `coslide review EVENT_DIR`.",
         )
     names = frame["id"].fillna("").astype(str).str.strip()
     shapes, statuses = _polygons(frame), _statuses(frame)
@@ -93,7 +99,9 @@ def read_review(path: Path) -> Review:
         faults = _twins(frame)
     if faults:
         raise _refused(path, faults)
-    published: dict[str, str] = metadata.get("verdicts", {})
+    told = metadata.get("verdicts")
+    published: dict[str, str] = told if isinstance(told, dict) else {}
+    revision = metadata.get("revision")
     keeps = keepers(frame)
     status, outlines, added = dict[str, str](), dict[str, Any](), []
     redrawn = _redrawn(frame)
@@ -113,7 +121,7 @@ def read_review(path: Path) -> Review:
         tuple(added),
         tuple(frame.geometry),
         str(frame.crs),
-        int(metadata.get("revision", 0)),
+        revision if isinstance(revision, int) else 0,
     )
 
 

@@ -1,0 +1,248 @@
+"""SIGKILL before every rename and every removal of a command: the same command must end well, with
+the same products, nothing torn and no revision twice.
+
+Commands run in forks of a warm process. What was struck stands in ``kills.jsonl`` of the folder and
+is not struck again; `--points` strikes that many places of each command, evenly spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.fault_process import Ended, apart
+from benchmarks.kill_ground import PRODUCTS, preset, request
+from benchmarks.results import fill
+from configs.files import sha256
+
+FOLDER = Path("runs/verify/faults")
+_HEIGHT, _WIDTH = 120, 120
+_CALLS = ("rename", "replace", "unlink", "remove", "rmdir")
+_PATIENCE_S = 900
+
+
+@dataclass(frozen=True)
+class Struck:
+    """What a kill came to."""
+
+    command: str
+    point: int
+    of: int
+    """Renames and removals of an undisturbed run."""
+    code: int
+    """Exit code of the same command, given again."""
+    same: bool
+    """Whether its products are those of an undisturbed run."""
+    torn: int
+    """Half-written files left."""
+    message: str
+
+    @property
+    def wrong(self) -> bool:
+        """Return whether the product did not do right."""
+        return self.code != 0 or not self.same or self.torn > 0
+
+
+def hooked(root: Path, at: int | None) -> Callable[[], int]:
+    """Kill this process before rename or removal number `at` (from 1) under a folder; return what
+    tells how many there were.
+    """
+    count = 0
+    inside = str(root.resolve())
+
+    def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
+        def struck(path: Any, *more: Any, **named: Any) -> Any:
+            nonlocal count
+            if named.get("dir_fd") is not None or os.path.abspath(path).startswith(inside):
+                count += 1
+                if count == at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return real(path, *more, **named)
+
+        return struck
+
+    for name in _CALLS:
+        setattr(os, name, wrap(getattr(os, name)))
+    return lambda: count
+
+
+def give(arguments: list[str], folder: Path, at: int | None = None) -> tuple[Ended, int]:
+    """Return (how a command ended in a folder, how many renames and removals it made)."""
+
+    def work() -> tuple[int, str]:
+        from flows.cli import main
+
+        os.chdir(folder)
+        told = hooked(folder, at)
+        out, code = io.StringIO(), 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                main(arguments)
+            except SystemExit as left:
+                code = left.code if isinstance(left.code, int) else 1
+        return code, json.dumps([told(), out.getvalue()[-300:]])
+
+    (ended,) = apart([work], _PATIENCE_S)
+    if ended.code < 0 or not ended.message.startswith("["):
+        return ended, 0
+    count, said = json.loads(ended.message)
+    return Ended(ended.code, said, ended.mb), int(count)
+
+
+def make_ground(folder: Path) -> dict[str, list[str]]:
+    """Return the commands by their names, after making what they read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = preset(folder, _HEIGHT, _WIDTH)
+    run = folder / "preset.yaml"
+    run.write_text(yaml.safe_dump(parts, sort_keys=False))
+    asked = request(_HEIGHT, _WIDTH)
+    place = f"{asked['latitude']},{asked['longitude']}"
+    respond = ["-q", "respond", "--epicentre", place, "--date", asked["date"], "--json"]
+    respond += ["--area", asked["bounds"], "--as-of", asked["as_of"], "--name", asked["name"]]
+    respond += ["--config", str(run), "--out", "out"]
+    samples = {
+        "format": "coslide/sampling/1",
+        "name": "valley",
+        "title": "valley",
+        "licence": "CC0-1.0",
+        "radius_km": 1.0,
+        "bands": ["post_B2", "post_B3", "post_B4"],
+        "chip_px": 64,
+        "stride_px": 32,
+        "truth": {"kind": "simulated"},
+        "run": {
+            "event": {
+                "name": "valley",
+                "latitude": 42.93,
+                "longitude": 142.41,
+                "magnitude": 6.0,
+                "time": "2024-09-14T03:00:00Z",
+            },
+            "source": {"kind": "simulated", "simulated": {"landscape": "tephra-hills"}},
+            "as_of": "2024-11-20",
+        },
+    }
+    (folder / "samples.yaml").write_text(yaml.safe_dump(samples, sort_keys=False))
+    return {
+        "respond": respond,
+        "refresh": ["-q", "refresh", "out/quake", "--as-of", "2018-12-05", "--force", "--json"],
+        "review": ["-q", "review", "out/quake"],
+    }
+
+
+_BEFORE: dict[str, tuple[str, ...]] = {"refresh": ("respond",), "review": ("respond",)}
+"""What must have been done before a command."""
+
+
+def strike_all(folder: Path, points: int | None, names: list[str] | None = None) -> list[Struck]:
+    """Return what became of every kill."""
+    folder = folder.resolve()
+    commands = make_ground(folder)
+    book = folder / "kills.jsonl"
+    struck = [
+        Struck(**json.loads(line))
+        for line in (book.read_text("utf-8").splitlines() if book.exists() else ())
+    ]
+    known = {(one.command, one.point) for one in struck}
+    for name in names or commands:
+        start, whole = folder / "start", folder / "whole"
+        _lay_out(start, [commands[one] for one in _BEFORE.get(name, ())])
+        _copy(start, whole)
+        ended, of = give(commands[name], whole)
+        if ended.code:
+            raise RuntimeError(f"{name} ends with {ended.code}: {ended.message}")
+        right = products(whole)
+        step = max(1, of // points) if points else 1
+        for point in range(1, of + 1, step):
+            if (name, point) in known:
+                continue
+            tried = folder / "tried"
+            _copy(start, tried)
+            give(commands[name], tried, point)
+            again, _ = give(commands[name], tried)
+            torn = sum(1 for path in tried.rglob(".*.part"))
+            same = products(tried) == right
+            one = Struck(name, point, of, again.code, same, torn, again.message[-200:])
+            struck.append(one)
+            with book.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(one)) + "\n")
+    return [one for one in struck if names is None or one.command in names]
+
+
+def _lay_out(start: Path, commands: list[list[str]]) -> None:
+    shutil.rmtree(start, ignore_errors=True)
+    start.mkdir()
+    for command in commands:
+        ended, _ = give(command, start)
+        if ended.code:
+            raise RuntimeError(f"{command} ends with {ended.code}: {ended.message}")
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+
+
+def products(folder: Path) -> dict[str, str]:
+    """Return the checksums of what the revisions and reviews of a folder hold, by their place."""
+    wanted = {*PRODUCTS, "review.gpkg"} - {"report.html"}
+    files = [path for path in sorted(folder.glob("out/quake/**/*")) if path.name in wanted]
+    return {
+        str(path.relative_to(folder)): sha256(path)
+        for path in files
+        if ".work" not in path.parts and "stack" not in path.parts
+    }
+
+
+def table(struck: list[Struck]) -> str:
+    """Return what became of the kills, as a Markdown table."""
+    lines = [
+        "| command | renames and removals | killed before | ended well | other products | torn "
+        "files |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(one.command for one in struck):
+        rows = [one for one in struck if one.command == name]
+        counts = (
+            rows[0].of,
+            len(rows),
+            sum(one.code == 0 for one in rows),
+            sum(not one.same for one in rows),
+            sum(one.torn for one in rows),
+        )
+        lines.append(f"| {name} | " + " | ".join(map(str, counts)) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Strike, and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=int, default=None, help="places of each command; all")
+    parser.add_argument("--commands", nargs="*", default=None)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--write", action="store_true", help="fill docs/results.md")
+    options = parser.parse_args()
+    struck = strike_all(options.folder / "kills", options.points, options.commands)
+    print(table(struck))
+    for one in struck:
+        if one.wrong:
+            print(one)
+    if options.write:
+        fill("fault-kills", table=table(struck), kills=str(len(struck)))
+    sys.exit(1 if any(one.wrong for one in struck) else 0)
+
+
+if __name__ == "__main__":
+    main()
