@@ -36,8 +36,9 @@ _FORMS: Final = {
     "sender": "an e-mail address",
     "store": "an absolute folder, or an address such as s3://bucket/folder",
     "to": "e-mail addresses",
-    "workload_tag": "lower case letters, digits, - and _, at most 63, no sign at either end",
+    "url": "an http:// or https:// address",
     "usgs": "an event id of the USGS, e.g. us6000jllz",
+    "workload_tag": "lower case letters, digits, - and _, at most 63, no sign at either end",
 }
 """How fields with a form of their own are written, instead of their regular expressions."""
 
