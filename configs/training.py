@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
 from configs.files import format_of
 from configs.mixing import apportioned
+from configs.spelling import file_meant, instead
 
 SHIPPED = tuple(Path(__file__).resolve().parent / name for name in ("train", "recipes", "mixtures"))
 """Folders of the recipes that come with coslide."""
@@ -379,17 +381,16 @@ def recipe_file(name: str) -> Path:
         if path.is_file():
             return path
     if Path(name).suffix:
-        raise RequestError(f"no such file: {name}", "Check the path.")
-    shipped = ", ".join(sorted(path.stem for folder in SHIPPED for path in folder.glob("*.yaml")))
-    raise RequestError(
-        f"there is no recipe `{name}`", f"Give a YAML file, or one of those shipped: {shipped}."
-    )
+        raise RequestError(f"no such file: {name}", file_meant(Path(name)) or "Check the path.")
+    shipped = sorted(path.stem for folder in SHIPPED for path in folder.glob("*.yaml"))
+    ways = f"Give a YAML file, or one of those shipped: {', '.join(shipped)}."
+    raise RequestError(f"there is no recipe `{name}`", instead(name, shipped, ways))
 
 
-def read_training(path: Path) -> TrainingConfig:
-    """Return the recipe in a YAML file.
+def read_training(path: Path, settings: Sequence[str] = ()) -> TrainingConfig:
+    """Return the recipe in a YAML file; `settings` (``section.key=value``) go before what it says.
 
     Raises:
         RequestError: missing, malformed, or of a newer format; the field is named.
     """
-    return read_model(path, "training", TrainingConfig)
+    return read_model(path, "training", TrainingConfig, settings=settings)
