@@ -397,7 +397,7 @@ def _swiped(visit: Visit, x: float) -> np.ndarray[Any, Any]:
 @pytest.mark.browser
 def test_overlays_show_and_hide(browser: Any, report: Path) -> None:
     visit = Visit(browser, report, viewport={"width": 1000, "height": 800})
-    for name in ("landslides", "unseen", "probability", "rejected"):
+    for name in ("landslides", "unseen", "probability", "rejected", "relief"):
         before = visit.pixels()
         visit.page.locator(f"#show-{name}").click()
         assert visit.changed(before) > 0, name
