@@ -20,7 +20,7 @@ class MapConfig(Frozen):
     """map.pdf (A4), map-a3.pdf (A3); none where empty."""
     language: Literal["en", "es"] = "en"
     """Of the map and the report; their words are `inventory/templates/words.LANGUAGE.yaml`.
-    Warnings and reasons stay in English.
+    Warnings stay in English.
     """
     publisher: str | None = None
     """Who hands the map over."""

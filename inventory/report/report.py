@@ -263,7 +263,7 @@ def write_report(
         bands=list(
             dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)
         ),
-        rejections=list(counted(page.inventory.rejected["reason"]).items())
+        rejections=list(counted(page.inventory.rejected["reason"], page.language).items())
         if len(page.inventory.rejected)
         else [],
         files=[
