@@ -4,7 +4,7 @@ stand in the file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_origin
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from configs.errors import RequestError
 from configs.files import read_yaml
+from configs.overrides import overlaid
 from configs.spelling import meant
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -36,20 +37,24 @@ _FORMS: Final = {
     "sender": "an e-mail address",
     "store": "an absolute folder, or an address such as s3://bucket/folder",
     "to": "e-mail addresses",
-    "workload_tag": "lower case letters, digits, - and _, at most 63, no sign at either end",
+    "url": "an http:// or https:// address",
     "usgs": "an event id of the USGS, e.g. us6000jllz",
+    "workload_tag": "lower case letters, digits, - and _, at most 63, no sign at either end",
 }
 """How fields with a form of their own are written, instead of their regular expressions."""
 
 
-def read_model(path: Path, kind: str, model: type[_Model], remedy: str = "") -> _Model:
-    """Return what a YAML file of a kind describes.
+def read_model(
+    path: Path, kind: str, model: type[_Model], remedy: str = "", settings: Sequence[str] = ()
+) -> _Model:
+    """Return what a YAML file of a kind describes; `settings` (``section.key=value``) go before
+    what it says.
 
     Raises:
         RequestError: missing, malformed, or of a newer format; everything wrong is named, with the
             line it stands in, and `remedy` where one is given.
     """
-    content = read_yaml(path, kind)
+    content = overlaid(read_yaml(path, kind), settings)
     try:
         return model.model_validate(content)
     except ValidationError as error:

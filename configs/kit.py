@@ -122,8 +122,9 @@ def _licensed(made: Composition) -> Composition:
     return made.model_copy(update={"changes": {**made.changes, "licence": licence}})
 
 
-def read_kit(name: str) -> KitConfig:
-    """Return a kit: one of ours by its name, or a YAML file.
+def read_kit(name: str, settings: Sequence[str] = ()) -> KitConfig:
+    """Return a kit: one of ours by its name, or a YAML file; `settings` (``section.key=value``) go
+    before what it says.
 
     Raises:
         RequestError: no such kit or file, malformed, or of a newer format; the field is named.
@@ -134,4 +135,4 @@ def read_kit(name: str) -> KitConfig:
         kits = sorted(one.stem for one in KITS.glob("*.yaml"))
         ways = f"Name one ({', '.join(kits)}) or a YAML file."
         raise RequestError(f"there is no kit `{name}`", instead(name, kits, ways))
-    return read_model(path, "kit", KitConfig)
+    return read_model(path, "kit", KitConfig, settings=settings)

@@ -19,7 +19,9 @@ class MapConfig(Frozen):
     sheets: tuple[Literal["a4", "a3"], ...] = ("a4", "a3")
     """map.pdf (A4), map-a3.pdf (A3); none where empty."""
     language: Literal["en", "es"] = "en"
-    """Of the map; its words are `inventory/templates/words.LANGUAGE.yaml`."""
+    """Of the map and the report; their words are `inventory/templates/words.LANGUAGE.yaml`.
+    Warnings stay in English.
+    """
     publisher: str | None = None
     """Who hands the map over."""
     contact: str | None = None

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -186,10 +187,11 @@ class SamplingConfig(Frozen):
         return self
 
 
-def read_sampling(path: Path) -> SamplingConfig:
-    """Return the sampling configuration in a YAML file.
+def read_sampling(path: Path, settings: Sequence[str] = ()) -> SamplingConfig:
+    """Return the sampling configuration in a YAML file; `settings` (``section.key=value``) go
+    before what it says.
 
     Raises:
         RequestError: missing, malformed, or of a newer format; the field is named.
     """
-    return read_model(path, "sampling", SamplingConfig)
+    return read_model(path, "sampling", SamplingConfig, settings=settings)

@@ -120,6 +120,9 @@ class Web(Frozen):
     port: int | None = Field(default=None, ge=1024, le=65535)
     """Port on 127.0.0.1, e.g. 4280; nothing is shown where null. The page of events is shown to who
     knows COSLIDE_WEB_TOKEN, an environment variable."""
+    url: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
+    """Where people reach these pages, e.g. http://127.0.0.1:4280 or the address of a proxy:
+    artifacts in the Prefect UI then link to reports and maps. Paths to copy where null."""
 
 
 class Log(Frozen):

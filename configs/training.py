@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -387,10 +388,10 @@ def recipe_file(name: str) -> Path:
     raise RequestError(f"there is no recipe `{name}`", instead(name, shipped, ways))
 
 
-def read_training(path: Path) -> TrainingConfig:
-    """Return the recipe in a YAML file.
+def read_training(path: Path, settings: Sequence[str] = ()) -> TrainingConfig:
+    """Return the recipe in a YAML file; `settings` (``section.key=value``) go before what it says.
 
     Raises:
         RequestError: missing, malformed, or of a newer format; the field is named.
     """
-    return read_model(path, "training", TrainingConfig)
+    return read_model(path, "training", TrainingConfig, settings=settings)

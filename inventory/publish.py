@@ -178,17 +178,19 @@ def write_products(
     products |= write_maps(
         folder, about, inventory, summary, stack, unseen, manner.product.map, manner.concern
     )
-    words = (*headline(summary), *verdict_words(reconciled.inventory), *reconciled.words)
+    further = (*verdict_words(reconciled.inventory), *reconciled.words)
+    words, language = (*headline(summary), *further), manner.product.map.language
     used_km2 = tuple(scenes.frame["used_km2"].tolist())
     page = Page(
         about,
         inventory,
         summary,
-        words,
+        (*headline(summary, language), *further),
         manner.provenance,
         affected,
         tuple(sorted(products)),
         used_km2,
+        language,
     )
     products["report.html"] = write_report(
         folder / "report.html", page, probability, observation, stack

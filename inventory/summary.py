@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from configs.stack import Rows
 from inventory.about import About, Beside
 from inventory.colours import OBSERVATION
 from inventory.outline.outline import OUTSIDE, Inventory, strips
-from inventory.outline.words import LANGUAGE, words_of
+from inventory.outline.words import LANGUAGE, numeral, words_of
 from inventory.total_area import TotalArea, adjusted
 
 
@@ -228,35 +229,36 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
     """Return the headline in sentences: that no checkpoint is known to work here, where that is so;
     what was found, how much was seen, how sure it is, who may be affected."""
     w = words_of(language)["headline"]
+    n = partial(numeral, language=language)
     label = w["simulated"] if summary.simulated else ""
-    area = {"seen": percent(summary.observed_fraction), "area": number(summary.area_km2)}
+    area = {"seen": n(percent(summary.observed_fraction)), "area": n(number(summary.area_km2))}
     seen = [w["seen"].format(**area)] + ([] if summary.observed_fraction == 1 else [w["unseen"]])
     beware = _out_of_domain(summary, w)
     if not summary.landslide_count:
         nothing = w["none_unknown" if summary.out_of_domain == "unknown" else "none"]
-        return [*beware, nothing.format(simulated=label), *seen, *_beside(summary, w)]
-    count, total = f"{summary.landslide_count:,}", number(summary.landslide_area_km2)
+        return [*beware, nothing.format(simulated=label), *seen, *_beside(summary, language)]
+    count, total = n(f"{summary.landslide_count:,}"), n(number(summary.landslide_area_km2))
     found = w["one" if summary.landslide_count == 1 else "found"].format(
         count=count, simulated=label, area=total
     )
-    sizes = {"largest": extent(summary.largest_m2), "median": extent(summary.median_m2)}
+    sizes = {"largest": n(extent(summary.largest_m2)), "median": n(extent(summary.median_m2))}
     size = (
-        [w["size"].format(**sizes, resolution=f"{summary.resolution_m:g}")]
+        [w["size"].format(**sizes, resolution=n(f"{summary.resolution_m:g}"))]
         if summary.landslide_count > 1
         else []
     )
     names = words_of(language)["confidence"]
     sure = ", ".join(
-        f"{count:,} {names[name]}" for name, count in summary.by_confidence.items() if count
+        f"{n(f'{count:,}')} {names[name]}" for name, count in summary.by_confidence.items() if count
     )
     return [
         *beware,
         found,
-        *_total(summary, w),
+        *_total(summary, language),
         *seen,
         *size,
         " ".join([w["sure"].format(counts=sure), *_promise(summary, language)]),
-        *_beside(summary, w),
+        *_beside(summary, language),
         *_affected_sentence(summary, language),
     ]
 
@@ -290,25 +292,30 @@ def confidence_explained(summary: Summary, language: str = LANGUAGE) -> str:
     return " ".join([w["confidence_help"], *_promise(summary, language)])
 
 
-def _total(summary: Summary, w: Mapping[str, str]) -> list[str]:
+def _total(summary: Summary, language: str) -> list[str]:
     """Return the area adjusted by the checkpoint's errors, with its interval."""
     total = summary.total
     if total is None:
         return []
-    km2, low, high = (number(value) for value in (total.km2, total.low_km2, total.high_km2))
-    return [w["total"].format(area=km2, low=low, high=high, where=total.measured_on)]
+    km2, low, high = (
+        numeral(number(value), language) for value in (total.km2, total.low_km2, total.high_km2)
+    )
+    words = words_of(language)["headline"]["total"]
+    return [words.format(area=km2, low=low, high=high, where=total.measured_on)]
 
 
-def _beside(summary: Summary, w: Mapping[str, str]) -> list[str]:
+def _beside(summary: Summary, language: str) -> list[str]:
     """Return what colour alone maps, and how much of it is in the inventory."""
     beside = summary.beside
     if beside is None:
         return []
-    return [
-        w["beside"].format(
-            count=f"{beside.count:,}", area=number(beside.km2), shared=number(beside.shared_km2)
-        )
-    ]
+    values = {
+        "count": f"{beside.count:,}",
+        "area": number(beside.km2),
+        "shared": number(beside.shared_km2),
+    }
+    told = {name: numeral(value, language) for name, value in values.items()}
+    return [words_of(language)["headline"]["beside"].format(**told)]
 
 
 def _out_of_domain(summary: Summary, w: Mapping[str, str]) -> list[str]:
@@ -331,7 +338,7 @@ def _affected_sentence(summary: Summary, language: str) -> list[str]:
         return []
     w = words_of(language)["affected"]
     parts = [
-        w[f"{what}_short"].format(within=within, below=below)
+        w[f"{what}_short"].format(within=numeral(within, language), below=numeral(below, language))
         for what, within, below in spoken(affected)
     ]
     return [w["sentence"].format(parts="; ".join(parts))] if parts else []

@@ -4,6 +4,7 @@ docs/operations.md.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -140,6 +141,26 @@ def test_nothing_listens_beyond_the_loopback_and_the_server_wants_a_password() -
         assert "0.0.0.0" not in path.read_text()
 
 
+def test_compose_itself_takes_the_file() -> None:
+    command = ["docker", "compose", "-f", str(DEPLOY / "compose.yaml"), "--profile", "cluster"]
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0
+    ):
+        pytest.skip("docker compose is not here: the file was checked by its parts")
+    secrets = {"POSTGRES_PASSWORD": "x"}
+    secrets |= dict.fromkeys(("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"), "a:b")
+    done = subprocess.run(
+        [*command, "config", "--quiet"],
+        env=os.environ | secrets,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
 def test_the_containers_paths_volumes_and_needs() -> None:
     services = COMPOSE["services"]
     for name, service in services.items():
@@ -242,7 +263,7 @@ SYSTEM = {
     "systemctl",
     "pg_dump",
 }
-SYSTEM |= {"pg_restore", "rsync", "docker"}
+SYSTEM |= {"pg_restore", "rsync", "docker", "sqlite3", "rm"}
 
 
 @pytest.mark.parametrize("line", _lines(REPOSITORY / "docs" / "operations.md"))

@@ -11,6 +11,7 @@ import yaml
 
 import flows.cli
 from configs.errors import RequestError
+from flows.commands.watch import verdict_words
 from flows.watch.drill import Drill
 
 TIME_MS = 1_536_170_879_000
@@ -86,6 +87,25 @@ def test_a_detail_is_a_feed_of_one(tmp_path: Path) -> None:
     for other in ("https://x/query?eventid=us1&format=geojson", "https://x/grid.xml"):
         with pytest.raises(RequestError):
             drill(other)
+
+
+def test_verdicts_read_as_sentences() -> None:
+    row = {"id": "us1", "title": "M 6.6 - Hokkaido", "withdrawn": False, "runs": [], "waits": ""}
+    owed = {"runs": ["us1.m6.6 waiting"], "waits": "next try 2018-09-07 03:00 UTC: no image yet"}
+    told = verdict_words(
+        [
+            {**row, **owed, "verdict": "1,380 km², land 96%"},
+            {**row, "id": "us2", "verdict": "M 4.6 is below 5.5 (everywhere)"},
+        ]
+    )
+    assert told.splitlines() == [
+        "us1  M 6.6 - Hokkaido",
+        "  to be mapped: 1,380 km², land 96%",
+        "  us1.m6.6 waiting",
+        "  waits: next try 2018-09-07 03:00 UTC: no image yet",
+        "us2  M 6.6 - Hokkaido",
+        "  left alone: M 4.6 is below 5.5 (everywhere)",
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"features": 3}', '{"features": [{}]}', "[["])

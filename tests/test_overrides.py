@@ -8,19 +8,25 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from conftest import REPOSITORY
 
 import flows.cli
 from configs.errors import RequestError
+from configs.kit import read_kit
 from configs.overrides import overlaid
 from configs.run import RunConfig, read_run
+from configs.sampling import read_sampling
 from configs.service import read_service
 from configs.studying import read_study
+from configs.training import read_training
 from flows.commands.respond import configure
 from flows.refresh import _changed
 from flows.resolve import make_request, resolve
 from flows.service import settings as service_settings
 
-TAKE_A_CONFIGURATION = ("respond", "refresh", "demo", "watch", "serve", "study", "freeze")
+TAKE_A_CONFIGURATION = (
+    "respond", "refresh", "demo", "watch", "serve", "study", "freeze", "samples", "train",
+)  # fmt: skip
 
 
 def _run(*settings: str, **options: object) -> RunConfig:
@@ -111,6 +117,18 @@ def test_a_study_takes_them() -> None:
     before, _ = read_study("quick")
     after, _ = read_study("quick", ["recipe.steps=7"])
     assert after.recipe == {**before.recipe, "steps": 7}
+
+
+def test_recipes_sampling_files_and_kits_take_them() -> None:
+    folder = REPOSITORY / "configs"
+    recipe = folder / "recipes" / "resu-senet.yaml"
+    assert read_training(recipe, ["seed=41"]).seed == 41
+    sampling = folder / "samples" / "iburi-post.yaml"
+    assert read_sampling(sampling, ["chip_px=64"]).chip_px == 64
+    assert read_kit("rehearsal", ["title=mine"]).title == "mine"
+    for read, what in ((read_training, recipe), (read_sampling, sampling), (read_kit, "rehearsal")):
+        with pytest.raises(RequestError, match="there is no such setting"):
+            read(what, ["titel.x=1"])  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("verb", TAKE_A_CONFIGURATION)

@@ -99,6 +99,8 @@ job.waitForFinished()
 job.renderedImage().save(sys.argv[2])
 told = {"opened": opened, "layers": layers, "crs": project.crs().authid(),
         "groups": [group.name() for group in root.children()],
+        "aliases": {layer.name(): {one.name(): one.alias() for one in layer.fields()}
+                    for layer in project.mapLayers().values() if hasattr(layer, "fields")},
         "errors": [each.message for each in job.errors()]}
 print(json.dumps(told))
 """
@@ -191,6 +193,10 @@ def test_qgis_opens_the_project_wherever_the_folder_is_moved(folder: Path, tmp_p
     assert {"Landslides", "Not observed", "Epicentre", "Landslide probability"} <= set(
         told["layers"]
     )
+    for layer, names in told["aliases"].items():
+        assert all(name == "fid" or shown for name, shown in names.items()), layer
+    assert told["aliases"]["Landslides"]["slope_mean_deg"] == "Slope mean (°)"
+    assert told["aliases"]["Landslides"]["area_m2"] == "Area (m²)"
     assert told["groups"] == ["Landslides", "Where and when", "Rasters"]
     assert told["crs"] == "EPSG:32654"
     pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int).reshape(-1, 3)

@@ -23,8 +23,9 @@ import zarr
 from PIL import Image
 from small_scene import SmallScene, about, small_scene
 
+from configs.product import ProductConfig
 from configs.records import Scene
-from inventory.outline.words import words_of
+from inventory.outline.words import numeral, words_of
 from inventory.publish import Manner, write_products
 from inventory.report.charts import _powers
 from inventory.report.statistics import area_density, power_law_tail
@@ -92,6 +93,53 @@ def test_warnings_come_first(report: Path) -> None:
     order = [html.index(words[key][:30]) for key in ("simulated", "out_of_domain")]
     assert order == sorted(order)
     assert order[-1] < html.index('class="cards"') < html.index('id="map"')
+
+
+def _spanish(folder: Path, scene: SmallScene) -> str:
+    folder.mkdir()
+    run = about()
+    product = ProductConfig.model_validate({"exports": [], "map": {"language": "es", "sheets": []}})
+    written = write_products(
+        folder,
+        scene.outline(choice=run.choice),
+        scene.probability,
+        scene.observation,
+        scene.stack,
+        run,
+        Manner(provenance={}, product=product),
+    )
+    return written.products["report.html"].read_text()
+
+
+def test_a_report_in_spanish_has_no_english_left(scene: SmallScene, tmp_path: Path) -> None:
+    html = _spanish(tmp_path / "r001", scene)
+    assert '<html lang="es">' in html
+    assert "Deslizamientos simulados encontrados: 4" in html
+    shown = html[: html.index('id="data"')]
+    assert "el área es menor de 400 m²" in shown
+    english, spanish = words_of("en"), words_of("es")
+    for key, words in english.items():
+        if isinstance(words, str) and words != spanish.get(key) and " " in words:
+            assert words not in shown, key
+
+
+def test_numbers_are_written_as_in_the_language(scene: SmallScene) -> None:
+    assert numeral("1,090.5 km²", "es") == "1.090,5 km²"
+    assert numeral("1,090.5 km²") == "1,090.5 km²"
+    seen = count_seen(scene.probability, scene.observation)
+    summary = replace(
+        summarise(scene.outline(), seen, about()), landslide_count=1090, landslide_area_km2=11.6
+    )
+    assert "1.090, 11,6 km²" in " ".join(headline(summary, "es"))
+    assert "1,090 landslides were found, 11.6 km²" in " ".join(
+        headline(replace(summary, simulated=False))
+    )
+
+
+def test_the_relief_lies_under_the_images_where_heights_are_known(report: Path) -> None:
+    html = report.read_text()
+    assert 'id="show-relief" checked' in html
+    assert _data(report)["images"]["relief"]["address"].startswith("data:image/webp")
 
 
 def test_no_warnings_no_box(scene: SmallScene, tmp_path: Path) -> None:
@@ -349,7 +397,7 @@ def _swiped(visit: Visit, x: float) -> np.ndarray[Any, Any]:
 @pytest.mark.browser
 def test_overlays_show_and_hide(browser: Any, report: Path) -> None:
     visit = Visit(browser, report, viewport={"width": 1000, "height": 800})
-    for name in ("landslides", "unseen", "probability", "rejected"):
+    for name in ("landslides", "unseen", "probability", "rejected", "relief"):
         before = visit.pixels()
         visit.page.locator(f"#show-{name}").click()
         assert visit.changed(before) > 0, name

@@ -19,7 +19,7 @@ from configs.published import published
 from configs.service import read_service
 from configs.spelling import meant
 from configs.studying import read_study
-from configs.training import read_training
+from configs.training import read_training, recipe_file
 from configs.vectors import Layer, read_vector
 from flows.commands.respond import configure
 from flows.resolve import parse_source
@@ -52,6 +52,11 @@ def _run(folder: Path, **content: Any) -> None:
 
 SLIPS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "recipe": (lambda f: read_training(RECIPES / "resu-senett.yaml"), "recipes/resu-senet.yaml"),
+    "recipe by its name": (lambda f: recipe_file("resu-senett"), "resu-senet"),
+    "recipe of one's own": (
+        lambda f: recipe_file(str(_beside(f / "mine.yaml").with_name("mien.yaml"))),
+        "mine.yaml",
+    ),
     "kit": (lambda f: read_kit("rehersal"), "rehearsal"),
     "study": (lambda f: read_study("standart"), "standard"),
     "inventory": (lambda f: published("iburi2018"), "iburi-2018"),

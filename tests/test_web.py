@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
 from base64 import b64encode
@@ -19,10 +20,11 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from test_events import make_event
 
+from configs.errors import MachineError, RequestError
 from configs.service import ServiceConfig
 from flows.service import logs
 from flows.service.figures import Standing
-from flows.service.web import application
+from flows.service.web import application, show
 from flows.watch.ledger import Book
 
 _STARTED: list[tuple[uvicorn.Server, threading.Thread]] = []
@@ -191,6 +193,16 @@ def test_the_log_is_lines_of_json_by_all_processes(
     assert first[0]["run"] == "0f1e"
     assert {"time", "level", "logger", "process"} <= set(first[0])
     assert "ValueError: x" in second[0]["traceback"]
+
+
+def test_a_port_that_is_missing_or_taken_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"`web\.port` is not set"):
+        show(ServiceConfig(), tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = ServiceConfig.model_validate({"web": {"port": port}})
+        with pytest.raises(MachineError, match=f"port {port} of 127.0.0.1 cannot be had"):
+            show(settings, tmp_path)
 
 
 def test_nothing_is_written_where_no_file_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import click
 
 from configs.errors import RequestError
 from flows.cli import answer
+from flows.commands.options import set_option
 
 
 @click.command(short_help="Make a sample set from imagery and polygons.")
@@ -51,8 +52,11 @@ from flows.cli import answer
     required=True,
     help="Folder of the sample set; must not exist.",
 )
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
-def command(config: Path | None, out: Path, as_json: bool, **given: Any) -> None:
+def command(
+    config: Path | None, out: Path, settings: tuple[str, ...], as_json: bool, **given: Any
+) -> None:
     """Make the sample set that CONFIG describes: which event and imagery, which polygons, which
     split.
 
@@ -66,7 +70,7 @@ def command(config: Path | None, out: Path, as_json: bool, **given: Any) -> None
     from flows.learning.samples import make_samples
 
     path = _sampling_file(config, out, given)
-    card = make_samples(path, out).card
+    card = make_samples(path, out, settings).card
     lines = [
         f"{card.origin.name}: {card.positive_fraction:.1%} of the labelled pixels are landslide"
     ]

@@ -9,6 +9,7 @@ import click
 
 from configs.errors import RequestError
 from flows.cli import answer
+from flows.commands.options import set_option
 
 
 @click.command(short_help="Train a checkpoint from sample sets.")
@@ -79,12 +80,14 @@ from flows.cli import answer
     is_flag=True,
     help="Write event files for TensorBoard too; needs coslide[tensorboard].",
 )
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(config: Path | None, kit: str | None, as_json: bool, **options: Any) -> None:
     """Train the checkpoint that the recipe CONFIG describes (a YAML file, or the name of a shipped
     one such as `first`), or with --kit those of several events; an interrupted training goes on.
     """
     of_kit = {name: options.pop(name) for name in _OF_KIT}
+    settings = options.pop("settings")
     if (config is None) == (kit is None):
         raise RequestError(
             "give a recipe or a kit, one of them", "`coslide train CONFIG.yaml` or --kit NAME."
@@ -95,7 +98,7 @@ def command(config: Path | None, kit: str | None, as_json: bool, **options: Any)
                 f"--{beside[0].replace('_', '-')} does not go with --kit",
                 "Say it in the kit's own file.",
             )
-        _kit(kit, Path(options["out"]), as_json, **of_kit)
+        _kit(kit, Path(options["out"]), as_json, settings, **of_kit)
         return
     from flows.learning.train import Overrides, train
 
@@ -103,7 +106,9 @@ def command(config: Path | None, kit: str | None, as_json: bool, **options: Any)
     result = train(
         str(config),
         out,
-        Overrides(samples=tuple(str(Path(s).resolve()) for s in samples), **options),
+        Overrides(
+            samples=tuple(str(Path(s).resolve()) for s in samples), settings=settings, **options
+        ),
     )
     answer(result, as_json, words(result))
 
@@ -115,6 +120,7 @@ def _kit(
     kit: str,
     out: Path,
     as_json: bool,
+    settings: tuple[str, ...],
     *,
     inventories: tuple[str, ...],
     folder: Path,
@@ -133,7 +139,14 @@ def _kit(
             )
         given[name] = file
     result = kits.train_kit(
-        kit, out, work, given=given, folder=folder, dry_run=dry_run, workers=workers
+        kit,
+        out,
+        work,
+        given=given,
+        folder=folder,
+        dry_run=dry_run,
+        workers=workers,
+        settings=settings,
     )
     answer(result, as_json, kits.words(result))
 

@@ -125,14 +125,19 @@ def _launcher(prefect: bool) -> Launcher | None:
 
 
 def verdict_words(rows: list[dict[str, Any]]) -> str:
-    """Return what was decided, in words."""
+    """Return what was decided, in words: each earthquake, whether it is mapped and why, how its
+    runs stand, and what they wait for.
+    """
     if not rows:
         return "the watch has seen no earthquake yet"
     lines = []
     for row in rows:
         gone = " (withdrawn by its network)" if row["withdrawn"] else ""
-        lines.append(f"{row['id']}  {row['title']}{gone}: {row['verdict']}")
+        decided = "to be mapped" if row["runs"] else "left alone"
+        lines.append(f"{row['id']}  {row['title']}{gone}")
+        lines.append(f"  {decided}: {row['verdict']}")
         lines += [f"  {run}" for run in row["runs"]]
+        lines += [f"  waits: {row['waits']}"] if row["waits"] else []
     return "\n".join(lines)
 
 

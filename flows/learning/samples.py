@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ from tiles.views import Is
 logger = logging.getLogger(__name__)
 
 
-def make_samples(path: Path, out: Path) -> SampleSet:
-    """Return the sample set that a sampling configuration describes, written to `out`.
+def make_samples(path: Path, out: Path, settings: Sequence[str] = ()) -> SampleSet:
+    """Return the sample set that a sampling configuration describes, written to `out`; `settings`
+    (``section.key=value``) go before what it says.
 
     An interrupted call goes on with the pixels it has. The stack is removed once the set stands.
 
@@ -57,7 +59,7 @@ def make_samples(path: Path, out: Path) -> SampleSet:
         RequestError: a configuration, a file or a truth that cannot be used, or `out` exists.
         NothingToSeeError: no imagery.
     """
-    config = read_sampling(path)
+    config = read_sampling(path, settings)
     if out.exists():
         raise RequestError(f"{out} exists already", "Choose another --out, or remove it first.")
     if config.patches is not None:

@@ -68,6 +68,8 @@ class Overrides:
     """Fine-tune this checkpoint."""
     share: float | None = None
     """Share of the training chips that are used."""
+    settings: tuple[str, ...] = ()
+    """``section.key=value``, before what the recipe says."""
     tensorboard: bool = False
     """Write event files for TensorBoard, whatever the recipe says."""
 
@@ -84,7 +86,7 @@ def train(
         RequestError: a recipe or a sample set that cannot be used, or the checkpoint exists.
     """
     recipe, cards = recipe_file(path), Path(out or "cards")
-    config = read_training(recipe).anchored(recipe.parent)
+    config = read_training(recipe, overrides.settings).anchored(recipe.parent)
     config = config.quickened() if overrides.quick else config
     folders = sample_folders(config, overrides, recipe.parent)
     config = with_overrides(config, overrides, folders)

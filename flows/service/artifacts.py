@@ -11,6 +11,7 @@ import re
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyogrio
 
@@ -33,8 +34,14 @@ def key_of(summary: dict[str, Any]) -> str:
     return re.sub(r"[^a-z0-9]+", "-", str(summary["event"]).lower()).strip("-")
 
 
-def headline(summary: dict[str, Any], layout: RunLayout) -> str:
-    """Return the run's headline, map, warnings and paths of the products as Markdown."""
+def headline(summary: dict[str, Any], layout: RunLayout, pages: str | None = None) -> str:
+    """Return the run's headline, map, warnings and paths of the products as Markdown.
+
+    Args:
+        summary: a run's answer.
+        layout: its revision.
+        pages: where the service's pages are reached, `web.url`; without them nothing is a link.
+    """
     lines = [
         f"# {summary['event']}, revision {summary['revision']}",
         *_beware(summary),
@@ -45,10 +52,21 @@ def headline(summary: dict[str, Any], layout: RunLayout) -> str:
         *(f"> ⚠ {warning}" for warning in summary["warnings"]),
         *_picture(layout.folder / "preview.png"),
         "## Products",
-        # Browsers block links from a page to files: the path is there to be copied.
-        *(f"- {name}: `{Path(path).absolute()}`" for name, path in summary["products"].items()),
+        *(_product(name, Path(path), pages) for name, path in summary["products"].items()),
     ]
     return "\n\n".join(lines)
+
+
+def _product(name: str, path: Path, pages: str | None) -> str:
+    """Return a product's line: browsers block links from a page to files, so the path is there to
+    be copied, and a link leads to the service's own pages.
+    """
+    path = path.absolute()
+    shown = name
+    if pages:
+        place = quote("/".join(path.parts[-3:]))
+        shown = f"[{name}]({pages.rstrip('/')}/{place})"
+    return f"- {shown}: `{path}`"
 
 
 def _beware(summary: dict[str, Any]) -> list[str]:

@@ -88,7 +88,7 @@ def show(summary: dict[str, Any]) -> None:
     of the products.
     """
     layout, key = RunLayout(artifacts.folder_of(summary)), artifacts.key_of(summary)
-    words = artifacts.headline(summary, layout)
+    words = artifacts.headline(summary, layout, service().web.url)
     create_markdown_artifact(
         words, key=f"{key}-inventory", description="What was found, and how much was seen"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 from base64 import b64decode
 from binascii import Error as NoBase64
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from configs.errors import MachineError, RequestError
 from configs.service import ServiceConfig
 from flows.service.figures import Ask, Figures, Standing, health
 from flows.service.tending import TAG
@@ -137,8 +139,19 @@ def application(settings: ServiceConfig, out: Path, token: str, ask: Ask = stand
 
 
 def show(settings: ServiceConfig, out: Path) -> None:
-    """Show the pages until stopped."""
+    """Show the pages until stopped.
+
+    Raises:
+        RequestError: no port is set.
+        MachineError: somebody else listens there.
+    """
     port = settings.web.port
+    if port is None:
+        raise RequestError(
+            "`web.port` is not set: there is nowhere to show the pages",
+            "Set it in the service file, or --set web.port=4280.",
+        )
+    listening = _listening(port)
     token = os.environ.get(TOKEN, "")
     logger.info(
         "ready: http://%s:%s/health, /metrics%s",
@@ -147,4 +160,15 @@ def show(settings: ServiceConfig, out: Path) -> None:
         " and the page of events" if token else f"; the page of events wants {TOKEN}",
     )
     pages = application(settings, out, token)
-    uvicorn.run(pages, host=HOST, port=port or 0, log_level="warning", server_header=False)
+    manner = uvicorn.Config(pages, log_level="warning", server_header=False)
+    uvicorn.Server(manner).run(sockets=[listening])
+
+
+def _listening(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        raise MachineError(
+            f"port {port} of {HOST} cannot be had: {error.strerror}",
+            "Choose another `web.port`, or end what listens there.",
+        ) from error

@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -64,6 +64,7 @@ def train_kit(
     folder: Path,
     dry_run: bool = False,
     workers: int = 1,
+    settings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what a kit made, or with `dry_run` what it would take.
 
@@ -77,12 +78,13 @@ def train_kit(
         folder: where else inventories are looked for, ``NAME.gpkg`` and the like.
         dry_run: only estimate.
         workers: checkpoints trained at the same time.
+        settings: ``section.key=value`` over the kit's file.
 
     Raises:
         RequestError: a kit or an inventory that cannot be used, or fewer than two of them.
         MachineError: the disk has not the room.
     """
-    config = read_kit(name)
+    config = read_kit(name, settings)
     kit = _gathered(config, work / config.name, given, folder)
     _write_samplings(kit)
     ahead = estimate(

@@ -83,6 +83,21 @@ def _vector(parent: ET.Element, layer: Layer, package: str) -> None:
     element.set("labelsEnabled", str(int(bool(style.label))))
     drawn = ET.fromstring(qml(style).partition("\n")[2])
     element.extend(list(drawn))
+    aliases = ET.SubElement(element, "aliases")
+    for number, one in enumerate(layer.fields, 1):  # 0 is the feature's own number
+        ET.SubElement(aliases, "alias", field=one.name, index=str(number), name=alias(one.name))
+
+
+_UNITS = {"m2": "m²", "km2": "km²", "m": "m", "deg": "°", "px": "px"}
+
+
+def alias(field: str) -> str:
+    """Return the name of a field as people read it: ``slope_mean_deg`` is *Slope mean (°)*."""
+    words, unit = field.split("_"), ""
+    if len(words) > 1 and words[-1] in _UNITS:
+        unit = f" ({_UNITS[words.pop()]})"
+    text = " ".join(words)
+    return f"{text[0].upper()}{text[1:]}{unit}"
 
 
 def _raster(parent: ET.Element, raster: _Raster, crs: str) -> None:

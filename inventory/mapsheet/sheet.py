@@ -50,7 +50,7 @@ from inventory.mapsheet.paper import (
     printable,
     width_mm,
 )
-from inventory.outline.words import words_of
+from inventory.outline.words import numeral, words_of
 from inventory.summary import Summary, headline, number
 
 _MOST_PLACES = {"a4": 18, "a3": 32}
@@ -138,7 +138,11 @@ def _unseen(sheet: Sheet) -> str:
     classes, w = words_of(sheet.config.language)["classes"], sheet.words
     blind = [name for name, _ in OBSERVATION.values() if name not in ("clear", "water")]
     areas = sorted(((sheet.summary.classes_km2.get(n, 0), n) for n in blind), reverse=True)
-    parts = [f"{classes[name]} {number(km2)} km²" for km2, name in areas if km2 > 0]
+    parts = [
+        f"{classes[name]} {numeral(number(km2), sheet.config.language)} km²"
+        for km2, name in areas
+        if km2 > 0
+    ]
     return str(w["unseen_share"].format(parts=", ".join(parts)) if parts else w["unseen_none"])
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from configs.clean import CleanConfig
 from inventory.outline.measure import Floats, Measures
-from inventory.outline.words import words_of
+from inventory.outline.words import LANGUAGE, numeral, words_of
 
 _SEPARATOR = "; "
 """Between several reasons of one patch."""
@@ -80,14 +80,18 @@ def reasons(patches: gpd.GeoDataFrame, measures: Measures, config: CleanConfig) 
     return np.array([_SEPARATOR.join(each) for each in found], dtype=object)
 
 
-def counted(reasons_given: pd.Series[Any]) -> dict[str, int]:
+def counted(reasons_given: pd.Series[Any], language: str = LANGUAGE) -> dict[str, int]:
     """Return the rules that rejected something, in words without the single values, and how often;
     most first.
+
+    Args:
+        reasons_given: as `reasons` writes them, in English.
+        language: of the words that come back.
     """
-    words = words_of()["rules"]
-    patterns = [(_pattern(rule["reason"]), rule["rule"]) for rule in words.values()]
+    said, rules = words_of()["rules"], words_of(language)["rules"]
+    patterns = [(_pattern(each["reason"]), rules[name]["rule"]) for name, each in said.items()]
     reasons = reasons_given.str.split(_SEPARATOR).explode()
-    general = reasons.map(lambda reason: _general(str(reason), patterns))
+    general = reasons.map(lambda reason: _general(str(reason), patterns, language))
     return {str(rule): int(count) for rule, count in general.value_counts().items()}
 
 
@@ -98,8 +102,8 @@ def _pattern(sentence: str) -> re.Pattern[str]:
     return re.compile("".join(named))
 
 
-def _general(reason: str, patterns: list[tuple[re.Pattern[str], str]]) -> str:
+def _general(reason: str, patterns: list[tuple[re.Pattern[str], str]], language: str) -> str:
     for pattern, rule in patterns:
         if match := pattern.fullmatch(reason):
-            return rule.format(limit=match["limit"])
+            return rule.format(limit=numeral(match["limit"], language))
     return reason  # a person's own words

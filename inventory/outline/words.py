@@ -18,3 +18,11 @@ def words_of(language: str = LANGUAGE) -> dict[str, Any]:
     """Return the words in a language; sentences have places for numbers in braces."""
     text = (files("inventory") / "templates" / f"words.{language}.yaml").read_text(encoding="utf-8")
     return dict(yaml.safe_load(text))
+
+
+def numeral(text: str, language: str = LANGUAGE) -> str:
+    """Return a number, with its unit, that was written as in English, in another language's way:
+    1,090.5 km² is 1.090,5 km² in Spanish, where 1,090 would be little more than one.
+    """
+    signs = words_of(language)["numbers"]
+    return text.translate(str.maketrans({",": signs["group"], ".": signs["decimal"]}))

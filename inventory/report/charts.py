@@ -104,10 +104,13 @@ class _Plot:
         return Markup(head + "".join(self.parts) + "</svg>")
 
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def _powers(low: float, high: float) -> list[tuple[float, str]]:
     """Return ticks at whole powers of ten between two logarithms."""
     return [
-        (float(p), f"1e{p}" if abs(p) > 3 else f"{10.0**p:,g}")
+        (float(p), f"10{str(p).translate(_RAISED)}" if abs(p) > 2 else f"{10.0**p:,g}")
         for p in range(int(np.ceil(low)), int(np.floor(high)) + 1)
     ]
 

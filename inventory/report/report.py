@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -31,7 +32,7 @@ from inventory.colours import AFFECTED, CONFIDENCE, OBSERVATION
 from inventory.exposure.affected import Affected
 from inventory.outline.clean import counted
 from inventory.outline.outline import Inventory
-from inventory.outline.words import words_of
+from inventory.outline.words import LANGUAGE, numeral, words_of
 from inventory.report import charts
 from inventory.report.pictures import HEAT, NOT_IMAGED
 from inventory.report.statistics import (
@@ -54,13 +55,14 @@ class Page:
     inventory: Inventory
     summary: Summary
     words: tuple[str, ...]
-    """The headline, and the changes since the revision before."""
+    """The headline in the report's language, and the changes since the revision before."""
     provenance: Mapping[str, Any]
     affected: Affected | None = None
     files: tuple[str, ...] = ()
     """Files written so far that lie beside the page."""
     used_km2: tuple[float, ...] = ()
     """For every scene of the run the area drawn from acquisitions of its day."""
+    language: str = LANGUAGE
 
 
 def _text(name: str) -> str:
@@ -86,13 +88,14 @@ def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cards(summary: Summary, w: dict[str, Any]) -> list[tuple[str, str]]:
+def _cards(summary: Summary, language: str) -> list[tuple[str, str]]:
+    w, n = words_of(language), partial(numeral, language=language)
     high, count = summary.by_confidence["high"], summary.landslide_count
     return [
-        (f"{count:,}", w["count"]),
-        (f"{number(summary.landslide_area_km2)} km²", w["area"]),
-        (percent(summary.observed_fraction), w["seen"]),
-        (percent(high / count) if count else "–", w["sure"]),
+        (n(f"{count:,}"), w["count"]),
+        (n(f"{number(summary.landslide_area_km2)} km²"), w["area"]),
+        (n(percent(summary.observed_fraction)), w["seen"]),
+        (n(percent(high / count)) if count else "–", w["sure"]),
     ]
 
 
@@ -104,16 +107,17 @@ def _charts(
     areas = frame["area_m2"].to_numpy(dtype=float)
     on = ground(stack, probability, observation, page.about.event)
     tail = power_law_tail(areas)
-    resolution = f"{abs(page.inventory.geobox.affine.a):g}"
+    n = partial(numeral, language=page.language)
+    resolution = n(f"{abs(page.inventory.geobox.affine.a):g}")
     note = w["tail_none"].format(resolution=resolution)
     if tail:
         values = {
-            "x_min": f"{tail.x_min_m2:,.0f}",
-            "count": f"{tail.count:,}",
+            "x_min": n(f"{tail.x_min_m2:,.0f}"),
+            "count": n(f"{tail.count:,}"),
             "resolution": resolution,
         }
         note = w["tail_words"].format(
-            **values, alpha=f"{tail.alpha:.2f}", error=f"{tail.standard_error:.2f}"
+            **values, alpha=n(f"{tail.alpha:.2f}"), error=n(f"{tail.standard_error:.2f}")
         )
     x0, y0 = epicentre(stack, page.about.event)
     centres = frame.geometry.centroid
@@ -229,39 +233,47 @@ def write_report(
     path: Path, page: Page, probability: Rows, observation: Rows, stack: Stack
 ) -> Path:
     """Return the path of the report, written whole or not at all."""
-    w = words_of()
+    w = words_of(page.language)
     data = payload(page.inventory, page.about, stack, probability, observation, w, page.affected)
     drawn, count = sum(map(bool, data["rings"])), page.summary.landslide_count
     script, (used, unused) = _text("viewer.js"), _scenes(page)
     environment = Environment(
         loader=PackageLoader("inventory"), autoescape=True, undefined=StrictUndefined
     )
+    n = partial(numeral, language=page.language)
+    environment.filters["numeral"] = n
+    environment.filters["measure"] = lambda km2: n(number(km2))
     html = environment.get_template("report.html.j2").render(
         w=w,
         about=page.about,
         summary=page.summary,
         version=version("coslide"),
         warnings=_warnings(page, w),
-        cards=_cards(page.summary, w),
+        cards=_cards(page.summary, page.language),
         sentences=page.words,
         no_image=NOT_IMAGED,
         has_pre="pre" in data["images"],
+        has_relief="relief" in data["images"],
         confidence=[
             (w["confidence_label"].format(confidence=w["confidence"][name]), colour)
             for name, colour in CONFIDENCE.items()
         ],
-        confidence_help=confidence_explained(page.summary),
+        confidence_help=confidence_explained(page.summary, page.language),
         heat=", ".join(f"{colour} {100 * value:g}%" for value, colour in HEAT),
         affected=_affected(page, w),
         columns=COLUMNS,
-        more=w["more"].format(drawn=f"{drawn:,}", all=f"{count:,}") if drawn < count else "",
+        more=w["more"].format(
+            drawn=numeral(f"{drawn:,}", page.language), all=numeral(f"{count:,}", page.language)
+        )
+        if drawn < count
+        else "",
         charts=_charts(page, stack, probability, observation, w),
         coverage=_coverage(page.summary, w),
         studied=any(row.advantage is not None for row in page.about.choice.ranking),
         bands=list(
             dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)
         ),
-        rejections=list(counted(page.inventory.rejected["reason"]).items())
+        rejections=list(counted(page.inventory.rejected["reason"], page.language).items())
         if len(page.inventory.rejected)
         else [],
         files=[

@@ -45,6 +45,8 @@ COLUMNS = (
 _PHOTO_PX = 2400
 _OVERLAY_PX = (1600, 1100, 700)
 _PHOTO_BYTES = 1_100_000
+_RELIEF_PX = 1200
+_RELIEF_BYTES = 300_000
 _OVERLAY_BYTES = 700_000
 """With outlines and table a report of 700 km² stays below 5 MB, which most mail systems carry."""
 _MOST_VERTICES = 250_000
@@ -116,11 +118,14 @@ def _images(stack: Stack, probability: Rows, observation: Rows) -> dict[str, dic
     }
     if not any(photos.values()):
         photos["terrain"] = terrain(stack, _PHOTO_PX)
+    elif {"dem", "hillshade"} & set(stack.band_names):
+        photos["relief"] = terrain(stack, _RELIEF_PX)
     for name, photo in photos.items():
         if photo is not None:
+            largest = _RELIEF_PX if name == "relief" else _PHOTO_PX
             images[name] = {
-                "address": within(photo, _PHOTO_BYTES),
-                **span(step_for(stack.shape, _PHOTO_PX)),
+                "address": within(photo, _RELIEF_BYTES if name == "relief" else _PHOTO_BYTES),
+                **span(step_for(stack.shape, largest)),
             }
     for name, draw in (("heat", heat), ("unseen", unseen)):
         address, step = _overlay(draw, probability, observation)

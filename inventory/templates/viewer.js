@@ -117,6 +117,13 @@
     if (view.split > 0) clipped(0, view.split, () => paint("pre"));
     clipped(view.split, 1, () => paint("post"));
     place();
+    if (on("relief")) {  // light and shade of the ground over the colours of the images
+      pen.globalCompositeOperation = "soft-light";
+      pen.globalAlpha = 0.8;
+      paint("relief");
+      pen.globalAlpha = 1;
+      pen.globalCompositeOperation = "source-over";
+    }
     if (on("unseen")) paint("unseen");
     if (on("probability")) paint("heat");
     if (on("rejected")) { pen.setLineDash([4 / view.scale, 3 / view.scale]); outline(rejected, "#d9d9d9", 1.2, false); pen.setLineDash([]); }
