@@ -218,7 +218,7 @@ def _difference(
     tile = _tile(len(bands), height, width)
     spread = Normaliser.of(normaliser, bands)
     pixels = ((tile - 0.5) * 2 * spread.scale + spread.offset).astype(np.float32)
-    plain = Predictor(predictor.card, predictor.module, "cpu", "float32", Adaptation())
+    plain = Predictor(predictor.card, predictor.module, "cpu", "float32", adaptation=Adaptation())
     try:
         session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
         found = session.run([OUTPUT], {INPUT: pixels})[0][:, 0]
