@@ -176,6 +176,17 @@ class RunConfig(Frozen):
         return Area.from_plain(self.area)
 
     @property
+    def imagery(self) -> SourceConfig:
+        """Return how the run's Earth is opened: it prefers later images where a refresh does."""
+        if self.refresh.policy != "latest":
+            return self.source
+        live, stac = (
+            one.model_copy(update={"post_policy": "latest"})
+            for one in (self.source.earthengine, self.source.stac)
+        )
+        return self.source.model_copy(update={"earthengine": live, "stac": stac})
+
+    @property
     def request_id(self) -> str:
         """Return the identity of the request: the hash of all but the clock and the words.
 

@@ -191,15 +191,14 @@ def publish(
     with workspace.waiting(event.folder.parent / ".catalog.lock"):
         write_root_catalog(event.folder.parent)
         write_events_page(event.folder.parent)
-    names = sorted(
-        path.name
-        for path in revision.folder.iterdir()
-        if path.is_file() and not path.name.startswith(".")
-    )
-    products = {name: revision.folder / name for name in names}
-    return Finished(
-        revision.folder, number, published.summary.as_plain(), products, list(published.words)
-    )
+    summary, words = published.summary.as_plain(), list(published.words)
+    return Finished(revision.folder, number, summary, _files_of(revision), words)
+
+
+def _files_of(revision: RunLayout) -> dict[str, Path]:
+    """Return a revision's files by name."""
+    found = (path for path in revision.folder.iterdir() if path.is_file())
+    return {path.name: path for path in sorted(found) if not path.name.startswith(".")}
 
 
 def _about(

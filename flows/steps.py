@@ -15,7 +15,7 @@ from configs.bands import When, parse_band
 from configs.errors import NothingNewError, NothingToSeeError
 from configs.layout import EventFolder, RunLayout
 from configs.records import Choice, ObservationClass, Scene
-from configs.run import RunConfig, SourceConfig
+from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows import difference
 from flows.probability import map_card
@@ -64,17 +64,7 @@ def open_source(run: RunConfig) -> Source:
         RequestError: an archive or a landscape that is none.
         SourceError: Earth Engine cannot be had.
     """
-    return make_source(_source_config(run))
-
-
-def _source_config(run: RunConfig) -> SourceConfig:
-    """Return how the run's Earth is opened, here or by a worker elsewhere."""
-    config = run.source
-    if run.refresh.policy == "latest":
-        live = config.earthengine.model_copy(update={"post_policy": "latest"})
-        stac = config.stac.model_copy(update={"post_policy": "latest"})
-        config = config.model_copy(update={"earthengine": live, "stac": stac})
-    return config
+    return make_source(run.imagery)
 
 
 def candidates(run: RunConfig, source: Source) -> Candidates:
@@ -247,7 +237,7 @@ def pull(
             one.
     """
     cluster, latest = engine.current(), event.latest()
-    fill = by_workers(cluster, _source_config(run)) if cluster else fill_blocks
+    fill = by_workers(cluster, run.imagery) if cluster else fill_blocks
     with progress("pulling imagery") as advance, workspace.reading(latest):
         stack = assemble(
             source,

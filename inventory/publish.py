@@ -139,34 +139,17 @@ def write_products(
         manner: how, and beside which earlier revision.
     """
     products = write_rasters(folder, inventory, probability, observation, _tags(about))
-    kept, rules = stack.attributes.get("policy") == "keep", manner.rules
-    reconciled = reconcile(
-        inventory,
-        manner.earlier,
-        folder / MASK,
-        rules,
-        lambda one: measured(one, probability, observation, stack, rules),
-        kept,
-    )
-    inventory = counted(reconciled.inventory)
-    if people_decided(reconciled.inventory):  # that is in the mask too
-        write_rasters(folder, inventory, probability, observation, _tags(about), (MASK,))
-        about = replace(about, accuracy=None)  # the errors measured are not those of people
-    inventory, affected, about = _concerned(inventory, stack, about, manner.concern)
-    totals = affected.totals if affected else None
-    summary = summarise(inventory, count_seen(probability, observation), about, totals)
+    settled = _settled(folder, inventory, probability, observation, stack, about, manner)
+    inventory, about, summary = settled.inventory, settled.about, settled.summary
     unseen = unseen_layer(not_observed(probability, observation, stack))
     scenes = scenes_layer(about, scene_footprints(about.scenes, stack, observation))
     area = area_layer(about, summary, inventory)
-    own = [
-        *(affected.layers if affected else ()),
-        unseen,
-        scenes,
-        area,
-        event_layer(about, summary, inventory),
+    layers = [
+        *_layers(inventory, settled.reconciled),
+        *(settled.affected.layers if settled.affected else ()),
+        *(unseen, scenes, area, event_layer(about, summary, inventory)),
     ]
-    layers = [*_layers(inventory, reconciled), *own]
-    products[GEOPACKAGE] = _geopackage(folder, inventory, reconciled, summary, about, layers)
+    products[GEOPACKAGE] = _geopackage(folder, settled, layers)
     spoken = (*headline(summary), *about.warnings)
     products[PROJECT] = write_project(
         folder / PROJECT, about.name, spoken, layers, about.windows.as_of
@@ -178,27 +161,78 @@ def write_products(
     products |= write_maps(
         folder, about, inventory, summary, stack, unseen, manner.product.map, manner.concern
     )
-    further = (*verdict_words(reconciled.inventory), *reconciled.words)
-    words, language = (*headline(summary), *further), manner.product.map.language
-    used_km2 = tuple(scenes.frame["used_km2"].tolist())
-    page = Page(
-        about,
+    page = _page(settled, manner, tuple(sorted(products)), scenes.frame["used_km2"].tolist())
+    report = folder / "report.html"
+    products[report.name] = write_report(report, page, probability, observation, stack)
+    preview = folder / "preview.png"
+    products[preview.name] = write_preview(preview, inventory, probability, observation, stack)
+    words = (*headline(summary), *settled.further)
+    return Published(about, inventory, summary, products, words)
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """What a revision counts and says, before it is written."""
+
+    inventory: Inventory
+    about: About
+    summary: Summary
+    reconciled: Reconciled
+    affected: Affected | None
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Return what follows the headline: verdicts, and what changed."""
+        return (*verdict_words(self.reconciled.inventory), *self.reconciled.words)
+
+
+def _settled(
+    folder: Path,
+    inventory: Inventory,
+    probability: Rows,
+    observation: Rows,
+    stack: Stack,
+    about: About,
+    manner: Manner,
+) -> _Settled:
+    """Return the inventory beside the revision before, with a review of it and what may be
+    affected; what people decided is drawn into the mask as well.
+    """
+    kept, rules = stack.attributes.get("policy") == "keep", manner.rules
+    reconciled = reconcile(
         inventory,
-        summary,
-        (*headline(summary, language), *further),
+        manner.earlier,
+        folder / MASK,
+        rules,
+        lambda one: measured(one, probability, observation, stack, rules),
+        kept,
+    )
+    inventory = counted(reconciled.inventory)
+    if people_decided(reconciled.inventory):
+        write_rasters(folder, inventory, probability, observation, _tags(about), (MASK,))
+        about = replace(about, accuracy=None)  # the errors measured are not those of people
+    inventory, affected, about = _concerned(inventory, stack, about, manner.concern)
+    totals = affected.totals if affected else None
+    summary = summarise(inventory, count_seen(probability, observation), about, totals)
+    return _Settled(inventory, about, summary, reconciled, affected)
+
+
+def _page(
+    settled: _Settled, manner: Manner, products: tuple[str, ...], used_km2: list[float]
+) -> Page:
+    """Return what the report shows, in the language of the map."""
+    language = manner.product.map.language
+    return Page(
+        settled.about,
+        settled.inventory,
+        settled.summary,
+        (*headline(settled.summary, language), *settled.further),
         manner.provenance,
-        affected,
-        tuple(sorted(products)),
-        used_km2,
+        settled.affected,
+        products,
+        tuple(used_km2),
         language,
     )
-    products["report.html"] = write_report(
-        folder / "report.html", page, probability, observation, stack
-    )
-    products["preview.png"] = write_preview(
-        folder / "preview.png", inventory, probability, observation, stack
-    )
-    return Published(about, inventory, summary, products, words)
 
 
 def _layers(inventory: Inventory, reconciled: Reconciled) -> list[Layer]:
@@ -210,22 +244,16 @@ def _layers(inventory: Inventory, reconciled: Reconciled) -> list[Layer]:
     return layers
 
 
-def _geopackage(
-    folder: Path,
-    inventory: Inventory,
-    reconciled: Reconciled,
-    summary: Summary,
-    about: About,
-    layers: list[Layer],
-) -> Path:
+def _geopackage(folder: Path, settled: _Settled, layers: list[Layer]) -> Path:
     """Return the GeoPackage of the layers, with what it says of itself."""
+    about, found = settled.about, settled.reconciled
     metadata = {
-        **inventory_metadata(inventory),
-        "words": headline(summary),
-        **summary.as_plain(),
-        "last_number": reconciled.last_number,
+        **inventory_metadata(settled.inventory),
+        "words": headline(settled.summary),
+        **settled.summary.as_plain(),
+        "last_number": found.last_number,
         "as_of": about.stamp,
-        "verdicts": verdicts_of(reconciled.inventory),
+        "verdicts": verdicts_of(found.inventory),
     }
     return write_geopackage(folder / GEOPACKAGE, layers, metadata, about.stamp)
 

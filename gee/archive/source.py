@@ -385,18 +385,4 @@ class ArchiveSource:
         return Elevation(np.where(possible, values, np.float32(np.nan)), geobox)
 
 
-def open_archive(where: Path) -> Source:
-    """Return an archive as a source, with the factor files its manifest names.
-
-    Raises:
-        RequestError: no manifest there, or a malformed one.
-    """
-    archive = ArchiveSource(where)
-    if not archive.manifest.factors.named:
-        return archive
-    from gee.factors.source import FactoredSource  # vector libraries take a second to load
-
-    return FactoredSource(archive, archive.manifest.factors, archive.folder)
-
-
 _: type[Source] = ArchiveSource

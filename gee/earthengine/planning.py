@@ -254,6 +254,34 @@ def plan_of(
     if flattens(want, config) and step_m:
         margin = max(margin, around_px(step_m))
     requests, megabytes = estimate(blocks_of(geobox, area, side), want, margin)
+    details = _details(chosen, want, config, scenes, native)
+    measured = tuple(name for name in bands if name != "dem")
+    return Plan(
+        measured,
+        want.elevation,
+        geobox,
+        area,
+        event,
+        windows,
+        scenes,
+        requests,
+        megabytes,
+        side,
+        details,
+        elevation_step_m=step_m,
+    )
+
+
+def _details(
+    chosen: Chosen,
+    want: Wanted,
+    config: EarthEngineConfig,
+    scenes: tuple[Scene, ...],
+    native: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return what a stack of the plan depends on beyond its scenes, and what is to be said of
+    them.
+    """
     details: dict[str, Any] = {
         "recipe": f"{RECIPE} {RADAR_RECIPE}" if want.radar else RECIPE,
         "settings": config.model_dump(
@@ -285,18 +313,4 @@ def plan_of(
             details[DOUBTS] = early
     if native is not None:
         details["elevation"] = dict(native)
-    measured = tuple(name for name in bands if name != "dem")
-    return Plan(
-        measured,
-        want.elevation,
-        geobox,
-        area,
-        event,
-        windows,
-        scenes,
-        requests,
-        megabytes,
-        side,
-        details,
-        elevation_step_m=step_m,
-    )
+    return details

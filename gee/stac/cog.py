@@ -7,7 +7,6 @@ GDAL then decodes a file that has holes where nothing was asked for (`/vsisparse
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import itertools
 import threading
@@ -15,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
@@ -23,16 +21,12 @@ import numpy as np
 import pyproj
 import rasterio
 import tifffile
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from configs.errors import SourceError
-from gee.ground import pixel_size_m
-from gee.rasters import Array, Raster
 from gee.resample import crs_of, transformer
 from gee.stac.transport import FileTroubleError, Remote, Transport
 
@@ -44,8 +38,6 @@ than another round trip."""
 _MOST_BYTES: Final = 64 << 20
 """Largest part asked for at once."""
 _MARGIN_PX: Final = 3
-_ALMOST_FITS: Final = 1.02
-"""An overview of 10980 pixels halved five times is a little coarser than 320 m."""
 CACHE_BYTES: Final = 256 << 20
 """Compressed tiles kept, so that blocks which share a tile of a file do not ask for it twice."""
 
@@ -235,7 +227,7 @@ class Cog:
 
     def in_transit(self, grid: GeoBox) -> tuple[int, int]:
         """Return (requests, bytes) that the part of the file under a grid takes."""
-        window = _reach(grid, self.geobox)
+        window = reach(grid, self.geobox)
         tiles = self.levels[0].tiles(*window) if window else []
         return len(_runs(sorted(tiles))), sum(size for _, size in tiles)
 
@@ -318,103 +310,6 @@ class _Sparse:
         self._open.clear()
 
 
-@dataclass(frozen=True)
-class CogRaster(Raster):
-    """A band of a scene as the warping of `Raster` reads it, from the network."""
-
-    cog: Cog | None = None
-    lowest: float | None = None
-    """Smallest physical value of a known pixel: what lies below is brought up to it."""
-
-    def read(self, window: tuple[slice, slice]) -> Array:
-        """Return a window in physical values, `(y, x)` float32, NaN where not known."""
-        return self._values(self._file.read(*window))
-
-    def _values(self, numbers: NDArray[Any]) -> Array:
-        values = self._physical(numbers)
-        return values if self.lowest is None else np.maximum(values, np.float32(self.lowest))
-
-    def without(self, number: float) -> CogRaster:
-        """Return the band with one more number that means "not known"."""
-        return dataclasses.replace(self, fills=(*self.fills, number))
-
-    def fetch(self, block: GeoBox) -> None:
-        """Bring here what `warp` will need for a block."""
-        window = _reach(block, self.geobox)
-        if window is not None:
-            self._file.fetch(*window)
-
-    @property
-    def _file(self) -> Cog:
-        if self.cog is None:
-            raise SourceError(f"{self.what} was never opened", "")
-        return self.cog
-
-    def at(self, resolution_m: float) -> CogRaster:
-        """Return the band, or the coarsest of its overviews that is not coarser than that."""
-        step = max(pixel_size_m(self.geobox))
-        wide, level = int(self.geobox.shape[1]), 0
-        for number, one in enumerate(self._file.levels):
-            if step * wide / one.width <= resolution_m * _ALMOST_FITS:
-                level = number
-        if not level:
-            return self
-        size = self._file.levels[level]
-        scale = Affine.scale(wide / size.width, int(self.geobox.shape[0]) / size.height)
-        grid = GeoBox((size.height, size.width), self.geobox.affine @ scale, self.geobox.crs)
-        fields = {one.name: getattr(self, one.name) for one in dataclasses.fields(CogRaster)}
-        return _OverviewRaster(**{**fields, "geobox": grid}, level=level)
-
-
-@dataclass(frozen=True)
-class _OverviewRaster(CogRaster):
-    """An overview of a band."""
-
-    level: int = 0
-
-    def read(self, window: tuple[slice, slice]) -> Array:
-        """Return a window of the overview in physical values."""
-        return self._values(self._file.read(*window, self.level))
-
-
-def open_band(
-    cog: Cog, scale: float, offset: float, nodata: float | None, lowest: float | None = None
-) -> CogRaster:
-    """Return a file's only band: physical value = number * scale + offset."""
-    return CogRaster(
-        Path(),
-        cog.remote.what,
-        cog.geobox,
-        1,
-        "GTiff",
-        scale,
-        offset,
-        cog.nodata if nodata is None else nodata,
-        False,
-        cog=cog,
-        lowest=lowest,
-    )
-
-
-def _reach(block: GeoBox, native: GeoBox) -> tuple[slice, slice] | None:
-    """Return the window of a native grid around a block, some pixels wider than needed; None if it
-    misses.
-    """
-    to_native = transformer(crs_of(block).to_wkt(), crs_of(native).to_wkt())
-    left, bottom, right, top = to_native.transform_bounds(*block.boundingbox.bbox)
-    if not np.isfinite([left, bottom, right, top]).all() or left > right:
-        return None  # reading it brings what is needed
-    ends = [~native.affine @ corner for corner in ((left, top), (right, bottom))]
-    window = []
-    for axis, size in ((1, int(native.shape[0])), (0, int(native.shape[1]))):
-        first = max(0, int(min(end[axis] for end in ends)) - _MARGIN_PX)
-        last = min(size, int(max(end[axis] for end in ends)) + 1 + _MARGIN_PX)
-        if first >= last:
-            return None
-        window.append(slice(first, last))
-    return window[0], window[1]
-
-
 def _is_image(page: Any) -> bool:
     """Return whether a page is the image or an overview of it, and not a mask."""
     return not int(page.subfiletype) & 4
@@ -440,3 +335,22 @@ def _runs(tiles: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
             runs.append([])
         runs[-1].append(one)
     return runs
+
+
+def reach(block: GeoBox, native: GeoBox) -> tuple[slice, slice] | None:
+    """Return the window of a native grid around a block, some pixels wider than needed; None if it
+    misses.
+    """
+    to_native = transformer(crs_of(block).to_wkt(), crs_of(native).to_wkt())
+    left, bottom, right, top = to_native.transform_bounds(*block.boundingbox.bbox)
+    if not np.isfinite([left, bottom, right, top]).all() or left > right:
+        return None  # reading it brings what is needed
+    ends = [~native.affine @ corner for corner in ((left, top), (right, bottom))]
+    window = []
+    for axis, size in ((1, int(native.shape[0])), (0, int(native.shape[1]))):
+        first = max(0, int(min(end[axis] for end in ends)) - _MARGIN_PX)
+        last = min(size, int(max(end[axis] for end in ends)) + 1 + _MARGIN_PX)
+        if first >= last:
+            return None
+        window.append(slice(first, last))
+    return window[0], window[1]

@@ -18,7 +18,7 @@ from configs.stack import EPOCH_DAY
 from gee.chunks import HANDS
 from gee.rasters import Array
 from gee.resample import Method
-from gee.stac.cog import CogRaster
+from gee.stac.bands import CogRaster
 
 _CLASSES: Final[Mapping[int, ObservationClass]] = {
     0: ObservationClass.NOT_IMAGED,

@@ -15,7 +15,8 @@ from odc.geo.geobox import GeoBox
 from configs.bands import BANDS
 from gee.resample import crs_of, lattice, window_of
 from gee.source import Elevation
-from gee.stac.cog import Cog, CogRaster
+from gee.stac.bands import CogRaster
+from gee.stac.cog import Cog
 
 MARGIN_DEG: Final = 0.02
 """Around the area: more than the margin that terrain is derived with."""

@@ -18,8 +18,9 @@ from configs.records import Scene
 from configs.stac import StacConfig
 from gee.ranking import Found
 from gee.stac import items, signing
+from gee.stac.bands import CogRaster, open_band
 from gee.stac.catalogue import Catalogue
-from gee.stac.cog import Cog, CogRaster, Pieces, open_band
+from gee.stac.cog import Cog, Pieces
 from gee.stac.encoding import SCALE
 from gee.stac.transport import FileTroubleError, Remote, Transport
 

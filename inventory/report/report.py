@@ -229,6 +229,36 @@ def _safe_json(content: Any) -> Markup:
     )
 
 
+def _not_drawn(drawn: int, count: int, language: str, w: dict[str, Any]) -> str:
+    """Return that the page draws only some of the landslides; nothing where it draws all."""
+    if drawn >= count:
+        return ""
+    some, every = (numeral(f"{value:,}", language) for value in (drawn, count))
+    return str(w["more"].format(drawn=some, all=every))
+
+
+def _legend(page: Page, w: dict[str, Any]) -> dict[str, Any]:
+    """Return what explains the colours: of confidence, and of probability as a gradient."""
+    labels = [
+        (w["confidence_label"].format(confidence=w["confidence"][name]), colour)
+        for name, colour in CONFIDENCE.items()
+    ]
+    return {
+        "confidence": labels,
+        "confidence_help": confidence_explained(page.summary, page.language),
+        "heat": ", ".join(f"{colour} {100 * value:g}%" for value, colour in HEAT),
+    }
+
+
+def _ranking(page: Page) -> dict[str, Any]:
+    """Return which columns the table of checkpoints has."""
+    rows = page.about.choice.ranking
+    return {
+        "studied": any(row.advantage is not None for row in rows),
+        "bands": list(dict.fromkeys(band for row in rows for band in row.per_band)),
+    }
+
+
 def write_report(
     path: Path, page: Page, probability: Rows, observation: Rows, stack: Stack
 ) -> Path:
@@ -254,25 +284,13 @@ def write_report(
         no_image=NOT_IMAGED,
         has_pre="pre" in data["images"],
         has_relief="relief" in data["images"],
-        confidence=[
-            (w["confidence_label"].format(confidence=w["confidence"][name]), colour)
-            for name, colour in CONFIDENCE.items()
-        ],
-        confidence_help=confidence_explained(page.summary, page.language),
-        heat=", ".join(f"{colour} {100 * value:g}%" for value, colour in HEAT),
+        **_legend(page, w),
         affected=_affected(page, w),
         columns=COLUMNS,
-        more=w["more"].format(
-            drawn=numeral(f"{drawn:,}", page.language), all=numeral(f"{count:,}", page.language)
-        )
-        if drawn < count
-        else "",
+        more=_not_drawn(drawn, count, page.language, w),
         charts=_charts(page, stack, probability, observation, w),
         coverage=_coverage(page.summary, w),
-        studied=any(row.advantage is not None for row in page.about.choice.ranking),
-        bands=list(
-            dict.fromkeys(band for row in page.about.choice.ranking for band in row.per_band)
-        ),
+        **_ranking(page),
         rejections=list(counted(page.inventory.rejected["reason"], page.language).items())
         if len(page.inventory.rejected)
         else [],

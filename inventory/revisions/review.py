@@ -67,41 +67,9 @@ def read_review(path: Path) -> Review:
         RequestError: unreadable, not ours, of a newer format, or values that cannot be meant (every
             landslide that has one is named).
     """
-    metadata = read_metadata(path)
-    try:
-        frame = pyogrio.read_dataframe(path, layer=LAYER)
-    except UNREADABLE as error:
-        raise RequestError(
-            f"{path}: cannot read layer `{LAYER}`: {error}", "Give an edited landslides.gpkg."
-        ) from error
-    missing = [
-        name for name in ("id", "status", "area_m2", "perimeter_m") if name not in frame.columns
-    ]
-    if missing:
-        raise RequestError(
-            f"{path}: no field {', '.join(missing)}", "Edit a copy: `coslide review EVENT_DIR`."
-        )
-    if frame.crs is None:
-        raise RequestError(
-            f"{path}: layer `{LAYER}` does not say its coordinate system",
-            "Edit a copy: `coslide review EVENT_DIR`.",
-        )
-    names = frame["id"].fillna("").astype(str).str.strip()
-    shapes, statuses = _polygons(frame), _statuses(frame)
-    faults = [
-        f"landslide {name or f'in row {row}'} {fault}"
-        for row, (name, *found) in enumerate(zip(names, shapes, statuses, strict=True), start=1)
-        for fault in found
-        if isinstance(fault, _Fault)
-    ]
-    if not faults:
-        frame = frame.assign(id=names, geometry=np.array(shapes, object), status=statuses)
-        faults = _twins(frame)
-    if faults:
-        raise _refused(path, faults)
-    told = metadata.get("verdicts")
+    metadata, frame = read_metadata(path), _meant(_read(path), path)
+    told, revision = metadata.get("verdicts"), metadata.get("revision")
     published: dict[str, str] = told if isinstance(told, dict) else {}
-    revision = metadata.get("revision")
     keeps = keepers(frame)
     status, outlines, added = dict[str, str](), dict[str, Any](), []
     redrawn = _redrawn(frame)
@@ -123,6 +91,55 @@ def read_review(path: Path) -> Review:
         str(frame.crs),
         revision if isinstance(revision, int) else 0,
     )
+
+
+def _read(path: Path) -> gpd.GeoDataFrame:
+    """Return the landslides of a GeoPackage.
+
+    Raises:
+        RequestError: unreadable, or not ours.
+    """
+    try:
+        frame = pyogrio.read_dataframe(path, layer=LAYER)
+    except UNREADABLE as error:
+        raise RequestError(
+            f"{path}: cannot read layer `{LAYER}`: {error}", "Give an edited landslides.gpkg."
+        ) from error
+    missing = [
+        name for name in ("id", "status", "area_m2", "perimeter_m") if name not in frame.columns
+    ]
+    if missing:
+        raise RequestError(
+            f"{path}: no field {', '.join(missing)}", "Edit a copy: `coslide review EVENT_DIR`."
+        )
+    if frame.crs is None:
+        raise RequestError(
+            f"{path}: layer `{LAYER}` does not say its coordinate system",
+            "Edit a copy: `coslide review EVENT_DIR`.",
+        )
+    return frame
+
+
+def _meant(frame: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
+    """Return the landslides with names, outlines and statuses as they are meant.
+
+    Raises:
+        RequestError: a value that cannot be meant; all of them are told.
+    """
+    names = frame["id"].fillna("").astype(str).str.strip()
+    shapes, statuses = _polygons(frame), _statuses(frame)
+    faults = [
+        f"landslide {name or f'in row {row}'} {fault}"
+        for row, (name, *found) in enumerate(zip(names, shapes, statuses, strict=True), start=1)
+        for fault in found
+        if isinstance(fault, _Fault)
+    ]
+    if not faults:
+        frame = frame.assign(id=names, geometry=np.array(shapes, object), status=statuses)
+        faults = _twins(frame)
+    if faults:
+        raise _refused(path, faults)
+    return frame
 
 
 class _Fault(str):
