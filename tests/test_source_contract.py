@@ -15,13 +15,13 @@ from fake_source import an_event, small_world
 from odc.geo.geobox import GeoBox
 
 from configs.area import Area, around
-from configs.bands import BANDS, DERIVED, When, inputs_of, parse_band
+from configs.bands import BANDS, DERIVED, TERRAIN, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows, default_windows
 from configs.records import ObservationClass
 from configs.stack import CHUNK_PX
 from gee.archive import ArchiveSource
-from gee.derive import MARGIN_PX, TERRAIN, terrain
+from gee.derive import MARGIN_PX, terrain
 from gee.simulated.source import SimulatedSource
 from gee.source import Plan, Source
 from gee.stack import assemble
