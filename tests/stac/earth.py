@@ -26,7 +26,9 @@ OPTICS, HEIGHTS = "sentinel-2-l2a", "cop-dem-glo-30"
 RESOLUTION_M = {"B1": 60, "B9": 60, "B5": 20, "B6": 20, "B7": 20, "B8A": 20, "B11": 20, "B12": 20}
 
 
-def cog(values: NDArray[Any], affine: Affine, crs: str, nodata: float | None) -> bytes:
+def cog(
+    values: NDArray[Any], affine: Affine, crs: str, nodata: float | None, block_px: int = 128
+) -> bytes:
     """Return a cloud-optimised GeoTIFF of one band."""
     height, width = values.shape
     with MemoryFile() as memory:
@@ -39,7 +41,7 @@ def cog(values: NDArray[Any], affine: Affine, crs: str, nodata: float | None) ->
             crs=crs,
             transform=affine,
             nodata=nodata,
-            blocksize=128,
+            blocksize=block_px,
             compress="DEFLATE",
             overview_resampling="NEAREST",
         ) as file:
@@ -71,6 +73,8 @@ class Pass:
     """Whose keys the assets have: 0 Planetary Computer's, 1 Earth Search's."""
     classes_m: int = 20
     """Pixel of the classification file."""
+    block_px: int = 128
+    """Side of the files' tiles."""
     generation: str = "2024-01-01T00:00:00Z"
 
 
@@ -86,11 +90,15 @@ def publish(server: Loopback, one: Pass) -> dict[str, Any]:
             server,
             one,
             name,
-            cog(counts.astype(np.uint16), one.grid.affine @ Affine.scale(step), crs, 0),
+            cog(
+                counts.astype(np.uint16), one.grid.affine @ Affine.scale(step), crs, 0, one.block_px
+            ),
         )
     step = one.classes_m // 10
     scl = one.classes[::step, ::step].astype(np.uint8)
-    assets |= _asset(server, one, SCL, cog(scl, one.grid.affine @ Affine.scale(step), crs, 0))
+    assets |= _asset(
+        server, one, SCL, cog(scl, one.grid.affine @ Affine.scale(step), crs, 0, one.block_px)
+    )
     properties: dict[str, Any] = {
         "datetime": one.acquired.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         "eo:cloud_cover": one.cloud,

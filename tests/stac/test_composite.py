@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyproj
 import pytest
+from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from configs.bands import When
 from configs.records import ObservationClass
 from configs.stac import StacConfig
 from configs.stack import EPOCH_DAY
+from gee.rasters import Raster
 from gee.source import Plan
 from gee.stac import StacSource
 from stac import world
@@ -89,6 +91,25 @@ def test_tiles_of_two_zones_make_one_image_without_seams(server: Loopback) -> No
     for rows, columns in ((slice(0, 60), slice(100, 240)), (slice(101, 170), slice(5, 77))):
         part = source.pull(plan, GRID[rows, columns])
         np.testing.assert_array_equal(part.bands["post_B4"], whole.bands["post_B4"][rows, columns])
+
+
+def test_whole_rows_at_once_are_the_same_pixels(server: Loopback) -> None:
+    """Grids beside, beyond, finer, coarser and shifted against the file's: the quick way and the
+    general one.
+    """
+    publish(server, one_pass("A"))
+    source = source_of(server)
+    plan = plan_of(source)
+    raster = source._files.band(plan.scenes[0], plan.details["scenes"]["A"], "B4")
+    west = world.grid_around(world.CRS).affine.c
+    for step in (10.0, 5.0, 2.5, 7.0, 20.0):
+        for shift in (0.0, 3.7, -5200.0, 5.0):
+            affine = Affine(step, 0, GRID.affine.c + shift, 0, -step, GRID.affine.f - shift)
+            block = GeoBox((90, 170), affine, GRID.crs)
+            np.testing.assert_array_equal(
+                raster.warp(block, "nearest"), Raster.warp(raster, block, "nearest")
+            )
+    assert west > GRID.affine.c - 5200  # one of them reaches beyond the file
 
 
 def test_overlaps_take_the_first_clear_scene_and_keep_its_day(server: Loopback) -> None:
