@@ -32,7 +32,7 @@ WORTHWHILE: Final = 64
 """Tiles from which on converting pays: seven processor seconds once, a fifth of a second saved on
 each tile of 256 px (measured: docs/results.md#speed).
 """
-FASTER: Final = ("resu_net", "resu_senet")
+FASTER: Final = ("resu_senet",)
 """Networks that were measured to be faster with OpenVINO."""
 EQUAL: Final = 1e-4
 """Largest difference of probability that counts as the same: a tenth of what a map may differ by
