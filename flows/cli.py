@@ -60,13 +60,23 @@ def listen(level: int) -> None:
         logger.handlers = [*(one for one in logger.handlers if one.get_name() != _HANDLER), handler]
 
 
+_TALK = {"verbose": logging.DEBUG, "quiet": logging.WARNING}
+"""Option to the level from which on something is told."""
+
+
+def talk_flags() -> list[str]:
+    """Return the options that make a process of coslide tell as much as this one does."""
+    heard = [one for one in logging.getLogger("flows").handlers if one.get_name() == _HANDLER]
+    return [f"--{name}" for name, level in _TALK.items() if heard and heard[0].level == level]
+
+
 def _talk_options() -> list[click.Option]:
     """Return how much is told, as options that stand before a verb or after it."""
 
-    def option(name: str, level: int, words: str) -> click.Option:
+    def option(name: str, words: str) -> click.Option:
         def heard(context: click.Context, parameter: click.Parameter, given: bool) -> None:
             if given:
-                listen(level)
+                listen(_TALK[name])
 
         return click.Option(
             [f"-{name[0]}", f"--{name}"],
@@ -77,8 +87,8 @@ def _talk_options() -> list[click.Option]:
         )
 
     return [
-        option("verbose", logging.DEBUG, "Tell every detail on standard error."),
-        option("quiet", logging.WARNING, "Only warnings and errors on standard error."),
+        option("verbose", "Tell every detail on standard error."),
+        option("quiet", "Only warnings and errors on standard error."),
     ]
 
 

@@ -112,6 +112,8 @@ def test_how_much_is_told_stands_before_or_after_the_verb(options: list[str], le
     assert left.value.code == 0
     heard = [one for one in logging.getLogger("flows").handlers if one.get_name()]
     assert [one.level for one in heard] == [level]
+    flags = {logging.DEBUG: ["--verbose"], logging.WARNING: ["--quiet"]}
+    assert flows.cli.talk_flags() == flags.get(level, [])
 
 
 def test_every_verb_has_both_options() -> None:

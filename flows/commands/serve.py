@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from flows.cli import talk_flags
 from flows.commands.options import set_option
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,9 @@ def _serve(parts: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
     logger.info("starting; this takes some ten seconds")
     children = [
-        subprocess.Popen([sys.executable, "-m", "flows.cli", "serve", "--part", part])
+        subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *talk_flags(), "serve", "--part", part]
+        )
         for part in parts
     ]
     try:
