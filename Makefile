@@ -148,7 +148,7 @@ verify-load: .venv/.dev  ## fifty triggers in a minute, one run at a time: all f
 verify-kill: .venv/.dev  ## flow, Dask worker and Prefect server killed at seeded moments, on SQLite and PostgreSQL: the same products
 	@$(BIN)/python -m benchmarks.kill --write
 
-verify-faults: .venv/.dev  ## 2 400 hostile inputs to all readers; SIGKILL before every rename of respond, refresh and review; resumable
+verify-faults: .venv/.dev  ## 2 400 hostile inputs to all readers; SIGKILL before every rename of respond, refresh, review, samples and train; resumable
 	@$(BIN)/python -m benchmarks.faults --write
 	@$(BIN)/python -m benchmarks.fault_kills --write
 

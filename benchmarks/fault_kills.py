@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pyproj import Transformer
 
 from benchmarks.fault_process import Ended, apart
-from benchmarks.kill_ground import PRODUCTS, preset, request
+from benchmarks.kill_ground import CRS, NORTH, PRODUCTS, WEST, preset, request
 from benchmarks.results import fill
 from configs.files import sha256
 
@@ -112,37 +113,60 @@ def make_ground(folder: Path) -> dict[str, list[str]]:
     respond = ["-q", "respond", "--epicentre", place, "--date", asked["date"], "--json"]
     respond += ["--area", asked["bounds"], "--as-of", asked["as_of"], "--name", asked["name"]]
     respond += ["--config", str(run), "--out", "out"]
-    samples = {
-        "format": "coslide/sampling/1",
-        "name": "valley",
-        "title": "valley",
-        "licence": "CC0-1.0",
-        "radius_km": 1.0,
-        "bands": ["post_B2", "post_B3", "post_B4"],
-        "chip_px": 64,
-        "stride_px": 32,
-        "truth": {"kind": "simulated"},
-        "run": {
-            "event": {
-                "name": "valley",
-                "latitude": 42.93,
-                "longitude": 142.41,
-                "magnitude": 6.0,
-                "time": "2024-09-14T03:00:00Z",
-            },
-            "source": {"kind": "simulated", "simulated": {"landscape": "tephra-hills"}},
-            "as_of": "2024-11-20",
-        },
-    }
-    (folder / "samples.yaml").write_text(yaml.safe_dump(samples, sort_keys=False))
+    _make_learning(folder)
     return {
         "respond": respond,
         "refresh": ["-q", "refresh", "out/quake", "--as-of", "2018-12-05", "--force", "--json"],
         "review": ["-q", "review", "out/quake"],
+        "samples": ["-q", "samples", str(folder / "samples.yaml"), "--out", "valley", "--json"],
+        "train": ["-q", "train", str(folder / "recipe.yaml"), "--samples", "valley", "--json"],
     }
 
 
-_BEFORE: dict[str, tuple[str, ...]] = {"refresh": ("respond",), "review": ("respond",)}
+def _make_learning(folder: Path) -> None:
+    """Write a sampling configuration and a recipe, as small as they may be."""
+    import geopandas as gpd
+    from shapely.geometry import box
+
+    corners = [(WEST + 120 * i + 100, NORTH - 150 * i - 200) for i in range(6)]
+    shapes = [box(x, y - 80, x + 80, y) for x, y in corners]
+    gpd.GeoDataFrame(geometry=shapes, crs=CRS).to_file(folder / "truth.gpkg", engine="pyogrio")
+    x, y = WEST + 5 * _WIDTH, NORTH - 5 * _HEIGHT
+    longitude, latitude = Transformer.from_crs(CRS, 4326, always_xy=True).transform(x, y)
+    event = {"name": "valley", "time": "2018-09-05T00:00:00Z"}
+    run = {
+        "event": event | {"latitude": float(latitude), "longitude": float(longitude)},
+        "windows": {"as_of": "2018-12-01"},
+        "source": {"kind": "archive", "archive": str(folder / "archive")},
+    }
+    sampling: dict[str, Any] = {
+        "format": "coslide/sampling/1",
+        "name": "valley",
+        "title": "valley",
+        "run": run,
+    }
+    sampling |= {"licence": "CC0-1.0", "radius_km": 0.55, "chip_px": 64, "stride_px": 16}
+    sampling |= {"bands": ["post_B2", "post_B3", "post_B4"]}
+    sampling |= {"truth": {"kind": "polygons", "slides": [{"file": str(folder / "truth.gpkg")}]}}
+    sampling |= {"split": {"kind": "bands", "count": 3, "guard_px": 0}}
+    (folder / "samples.yaml").write_text(yaml.safe_dump(sampling, sort_keys=False))
+    recipe: dict[str, Any] = {
+        "format": "coslide/training/1",
+        "name": "tiny",
+        "samples": [{"path": "valley"}],
+    }
+    recipe |= {"architecture": "resu_net", "arguments": {"width": 4}, "normalisation": "zscore"}
+    recipe |= {"loss": {"dice": 1.0, "bce": 1.0}, "augmentation": {"mirrors": "none"}}
+    recipe |= {"optimiser": {"name": "adam", "learning_rate": 0.01}, "keep": "last", "batch": 2}
+    recipe |= {"steps": 4, "validate_every": 2, "average": 0.8, "reference_pixels": 200}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+
+
+_BEFORE: dict[str, tuple[str, ...]] = {
+    "refresh": ("respond",),
+    "review": ("respond",),
+    "train": ("samples",),
+}
 """What must have been done before a command."""
 
 
@@ -196,13 +220,15 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def products(folder: Path) -> dict[str, str]:
-    """Return the checksums of what the revisions and reviews of a folder hold, by their place."""
-    wanted = {*PRODUCTS, "review.gpkg"} - {"report.html"}
-    files = [path for path in sorted(folder.glob("out/quake/**/*")) if path.name in wanted]
+    """Return the checksums of what revisions, reviews, sample sets and checkpoints hold, by their
+    place.
+    """
+    wanted = {*PRODUCTS, "review.gpkg", "samples.yaml", "weights.safetensors"} - {"report.html"}
+    files = [path for path in sorted(folder.rglob("*")) if path.name in wanted]
     return {
         str(path.relative_to(folder)): sha256(path)
         for path in files
-        if ".work" not in path.parts and "stack" not in path.parts
+        if not any(part.startswith(".") or part == "stack" for part in path.parts)
     }
 
 

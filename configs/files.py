@@ -58,10 +58,24 @@ def sweep(folder: Path) -> None:
     writing there.
     """
     for torn in list(folder.rglob(".*.part*")):
-        if torn.is_dir():
-            shutil.rmtree(torn, ignore_errors=True)
-        else:
-            torn.unlink(missing_ok=True)
+        _remove(torn)
+
+
+def sweep_dead(folder: Path) -> None:
+    """Remove from a folder, where others may be writing, what processes of this machine that are
+    dead have left half-written.
+    """
+    for torn in list(folder.glob(".*.part*")):
+        number = torn.name.partition(".part")[0].rpartition(".")[2]
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            _remove(torn)
+
+
+def _remove(torn: Path) -> None:
+    if torn.is_dir():
+        shutil.rmtree(torn, ignore_errors=True)
+    else:
+        torn.unlink(missing_ok=True)
 
 
 def rename(old: Path, new: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from configs.files import (
     replacing,
     sha256,
     sweep,
+    sweep_dead,
     write_text,
 )
 
@@ -180,3 +182,14 @@ def test_the_machine_is_found_behind_any_error(
     ours = as_ours(_raised(outer, cause))
     assert ours.code == code, ours
     assert ours.remedy
+
+
+def test_what_the_living_write_is_left_to_them(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    mine, torn = (tmp_path / f".x.yaml.{pid}.part" for pid in (os.getpid(), dead.pid))
+    package = tmp_path / f".x.gpkg.{dead.pid}.part.gpkg"
+    for path in (mine, torn, package):
+        path.write_text("ha")
+    sweep_dead(tmp_path)
+    assert list(tmp_path.iterdir()) == [mine]

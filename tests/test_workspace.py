@@ -132,8 +132,8 @@ def test_a_freeze_keeps_the_stack_it_reads(tmp_path: Path, monkeypatch: pytest.M
     workspace.publish(event, layout, 1, "latest")
     seen: list[bool] = []
 
-    def frozen(where: Path, layout: RunLayout | None, folder: Path) -> None:
-        del where, folder
+    def frozen(where: Path, layout: RunLayout | None, *more: object) -> None:
+        del where, more
         newer, _ = workspace.begin(event, config())
         workspace.publish(event, newer, 2, "latest")
         seen.append(layout is not None and layout.scratch.exists())

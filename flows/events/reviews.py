@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from configs.errors import RequestError
-from configs.files import follow_umask, replacing, sha256
+from configs.files import follow_umask, replacing, sha256, sweep_dead
 from configs.layout import EventFolder, RunLayout
 from inventory.formats import stac
 from inventory.revisions.reconcile import GEOPACKAGE, Earlier
@@ -160,6 +160,8 @@ def taken_up(event: EventFolder, review: Review | None, number: int) -> None:
 
 def copy(source: Path, target: Path) -> Path:
     """Return a copy of a GeoPackage, with what an open GIS has saved to the log beside it."""
+    if target.parent.is_dir():
+        sweep_dead(target.parent)
     with replacing(target) as part:
         with (
             closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as old,

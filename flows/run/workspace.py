@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from configs.errors import MachineError, RequestError, SourceError
-from configs.files import rename, sweep, write_text
+from configs.files import rename, sweep, sweep_dead, write_text
 from configs.layout import EventFolder, RunLayout
 from configs.places import drop
 from configs.run import RunConfig, read_run
@@ -218,6 +218,8 @@ def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> Ru
     if keep == "none":
         forget(layout)
     sweep(layout.folder)
+    for folder in (event.folder, event.folder.parent):
+        sweep_dead(folder)
     published = event.revision(number)
     rename(layout.folder, published.folder)
     if keep == "latest":
