@@ -26,7 +26,7 @@ from configs.bands import BANDS, When, inputs_of, parse_band
 from configs.checksums import write_checksums
 from configs.errors import RequestError, from_os_error
 from configs.event import Event, Windows
-from configs.files import format_of, replacing
+from configs.files import format_of, replacing, sweep_dead
 from configs.records import Advance, ObservationClass, Scene, silent
 from configs.stack import CHUNK_PX, EPOCH_DAY, Stack
 from gee.archive.manifest import MANIFEST, CloudMask, Layer, Manifest, SceneEntry
@@ -95,9 +95,14 @@ def freeze(
         MachineError: the disk is full.
         CoslideError: whatever the source raises; the same call goes on.
     """
+    pulled = folder.with_name(f".{folder.name}.pull")
+    if folder.exists() and pulled.exists():  # killed when all but its own litter was done
+        shutil.rmtree(pulled, ignore_errors=True)
+        return folder / MANIFEST
     if folder.exists():
         raise RequestError(f"{folder} exists", "Choose another folder for the archive.")
-    pulled = folder.with_name(f".{folder.name}.pull")
+    if folder.parent.is_dir():
+        sweep_dead(folder.parent)
     missing = sorted(set(plan.bands) - set(stack.band_names)) if stack else []
     if stack and missing and stack.attributes.get("carried", {}).get("blocks"):
         raise RequestError(

@@ -23,6 +23,7 @@ from configs.stack import window
 from flows.cli import main
 from flows.evaluate import evaluate
 from flows.events import reviews
+from flows.learning.samples import make_samples
 from flows.verify import verify
 from tiles.samples import SampleSet
 
@@ -139,3 +140,25 @@ def test_a_revision_is_compared_before_it_is_scored_or_gone_on_with(
         "r001: item.json is lost or damaged since it was published"
     ]
     assert reviews._edited(event.revision(1))
+
+
+def test_a_sampling_killed_at_its_last_step_has_succeeded(tmp_path: Path) -> None:
+    made = small_samples(tmp_path / "valley")
+    event = {"name": "x", "time": "2018-09-05", "latitude": 42.7, "longitude": 142.1}
+    recipe = {
+        "format": "coslide/sampling/1",
+        "name": "valley",
+        "title": "valley",
+        "licence": "CC0-1.0",
+        "bands": ["post_B4"],
+        "radius_km": 1.0,
+        "truth": {"kind": "simulated"},
+        "run": {"event": event, "source": {"kind": "simulated"}},
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    (tmp_path / ".valley.stack").mkdir()
+    found = make_samples(tmp_path / "recipe.yaml", tmp_path / "valley")
+    assert found.card == made.card
+    assert not (tmp_path / ".valley.stack").exists()
+    with pytest.raises(RequestError, match="exists already"):
+        make_samples(tmp_path / "recipe.yaml", tmp_path / "valley")

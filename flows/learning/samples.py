@@ -20,6 +20,7 @@ from configs.area import Area
 from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.factors import FactorsConfig
+from configs.files import sweep_dead
 from configs.records import IGNORED, ObservationClass
 from configs.run import RunConfig, SourceConfig
 from configs.sampling import (
@@ -60,14 +61,20 @@ def make_samples(path: Path, out: Path, settings: Sequence[str] = ()) -> SampleS
         NothingToSeeError: no imagery.
     """
     config = read_sampling(path, settings)
+    scratch = out.with_name(f".{out.name}.stack")
+    if out.exists() and scratch.exists():  # killed when all but its own litter was done
+        shutil.rmtree(scratch, ignore_errors=True)
+        return SampleSet.open(out)
     if out.exists():
         raise RequestError(f"{out} exists already", "Choose another --out, or remove it first.")
+    if out.parent.is_dir():
+        sweep_dead(out.parent)
     if config.patches is not None:
         return _from_patches(config, config.patches, path.parent, out)
     if config.truth is None:  # the model has made sure of it
         raise RequestError(f"{path} names no truth", "Give `run` and `truth`, or `patches`.")
     run = run_of(config, path.parent)
-    source, scratch = make_source(run.source), out.with_name(f".{out.name}.stack")
+    source = make_source(run.source)
     stack = _stack(config, run, source, scratch)
     label = _label(config.truth, run, stack, path.parent)
     observed = observe(
