@@ -10,6 +10,7 @@ import io
 import statistics
 import tokenize
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +75,21 @@ def comment_lines(paths: list[Path]) -> int:
     )
 
 
+def note_lines(paths: list[Path]) -> int:
+    """Return how many lines of words stand under constants and fields: why they are as they are."""
+    return sum(
+        (below.end_lineno or below.lineno) - below.lineno + 1
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(body := getattr(node, "body", None), list)
+        for above, below in pairwise(body)
+        if isinstance(above, ast.Assign | ast.AnnAssign)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    )
+
+
 def functions(paths: list[Path]) -> list[Function]:
     """Return every function and method with the lines of its body."""
     found = []
@@ -126,6 +142,7 @@ def measured() -> dict[str, str]:
         "benchmarks": f"{lines_of(files_of('benchmarks')):,}",
         "public top-level names per 1 000 lines": f"{1000 * public_names(product) / lines:.0f}",
         "comments, share of lines": f"{comment_lines(product) / lines:.1%}",
+        "notes under constants and fields, share of lines": f"{note_lines(product) / lines:.1%}",
         "longest file": f"{lines_of([longest])} ({longest.relative_to(ROOT)})",
         "files above 400 lines": f"{sum(lines_of([path]) > 400 for path in product)}",
         "longest function, body lines": f"{widest.lines} ({widest.name})",
