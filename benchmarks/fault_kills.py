@@ -145,7 +145,7 @@ def _make_learning(folder: Path) -> None:
         "title": "valley",
         "run": run,
     }
-    sampling |= {"licence": "CC0-1.0", "radius_km": 0.55, "chip_px": 64, "stride_px": 16}
+    sampling |= {"licence": "CC0-1.0", "radius_km": 0.55, "chip_px": 32, "stride_px": 16}
     sampling |= {"bands": ["post_B2", "post_B3", "post_B4"]}
     sampling |= {"truth": {"kind": "polygons", "slides": [{"file": str(folder / "truth.gpkg")}]}}
     sampling |= {"split": {"kind": "bands", "count": 3, "guard_px": 0}}
@@ -155,7 +155,9 @@ def _make_learning(folder: Path) -> None:
         "name": "tiny",
         "samples": [{"path": "valley"}],
     }
-    recipe |= {"architecture": "resu_net", "arguments": {"width": 4}, "normalisation": "zscore"}
+    recipe |= {"architecture": "resu_net", "arguments": {"width": 16}, "normalisation": "zscore"}
+    splits = {"training": ["band-0"], "validation": ["band-1"], "test": ["band-2"]}
+    recipe |= {"splits": splits, "calibration": "none"}
     recipe |= {"loss": {"dice": 1.0, "bce": 1.0}, "augmentation": {"mirrors": "none"}}
     recipe |= {"optimiser": {"name": "adam", "learning_rate": 0.01}, "keep": "last", "batch": 2}
     recipe |= {"steps": 4, "validate_every": 2, "average": 0.8, "reference_pixels": 200}
