@@ -232,7 +232,11 @@ def test_a_fine_tuned_card_moves_scenes_to_where_its_parent_does(
         "augmentation": {"mirrors": "none"},
     }
     config = like_parent(TrainingConfig.model_validate(recipe), parent.card)
+    torn = tmp_path / "cards" / ".tuned.999999999.part"  # of a process that is dead
+    torn.mkdir(parents=True)
     tuned = train_card(config, [tmp_path / "scene"], "recipe.yaml", tmp_path / "cards", parent)
+    assert not torn.exists()
+    assert tuned.card == read_card(tuned.folder)
     assert tuned.card.normalisation == parent.card.normalisation
     assert tuned.card.weights_sha256 != parent.card.weights_sha256
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from configs.bands import RADAR, TERRAIN, parse_band
 from configs.checkpoint import ELEVATION, TrainingDomain
 from configs.errors import RequestError
+from configs.files import sweep_dead
 from configs.records import Level, Requires
 from configs.training import SampleLayout, Splits, TrainingConfig, read_training, recipe_file
 from flows.learning.accuracy import accuracy_of
@@ -26,7 +27,7 @@ from flows.run.journal import Step, plain, progress
 from models.registry import Checkpoint
 from models.training import curves, loop, state
 from models.training.finetune import Start
-from models.training.write_card import Facts, write_card, write_checkpoint
+from models.training.write_card import Facts, write_checkpoint
 from tiles.augment import Augment
 from tiles.chips import ChipDataset, Share
 from tiles.samples import Origin, SampleSet
@@ -177,6 +178,8 @@ def train_card(
         raise RequestError(
             f"there is already a checkpoint at {folder}", "Delete it, or give another --name."
         )
+    for torn in (out, working_folder(config, out)):
+        sweep_dead(torn)
     sets = [SampleSet.open(path) for path in folders]
     bands = config.bands or sets[0].card.bands
     _check(sets, bands, config.adapt)
@@ -199,6 +202,7 @@ def train_card(
             start=Start(parent.card, parent.load("cpu").module.state_dict()) if parent else None,
             advance=advance,
         )
+    held_out = (*config.splits.validation, *config.splits.test)
     found = write_checkpoint(
         trained,
         folder,
@@ -206,12 +210,10 @@ def train_card(
         reference,
         validation,
         score=lambda predictor: scores(predictor, config, sets),
+        measure=lambda draft: _measured(draft, sets, held_out),
     )
-    held_out = (*config.splits.validation, *config.splits.test)
-    card = found.card.model_copy(update=_measured(found, sets, held_out))
-    write_card(folder, card)
     state.forget(working_folder(config, out))
-    return Checkpoint(folder, card)
+    return found
 
 
 def _measured(

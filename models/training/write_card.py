@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ def write_checkpoint(
     validation: Chips | None,
     *,
     score: Callable[[Predictor], Iterable[Score]] | None = None,
+    measure: Callable[[Checkpoint], Mapping[str, Any]] | None = None,
     overwrite: bool = False,
     device: Device = "auto",
 ) -> Checkpoint:
@@ -93,6 +94,8 @@ def write_checkpoint(
         validation: chips that choose the threshold and fit the calibration; 0.5 and none without.
         score: measures the stored weights on test sets, each once; called with threshold and
             calibration in place.
+        measure: returns further fields of the card, found with the checkpoint as it is stored so
+            far; called last.
         overwrite: replace a checkpoint that is there already.
         device: where to measure.
 
@@ -123,14 +126,17 @@ def write_checkpoint(
             card = _decide(replace(stored, adaptation=Adaptation()), validation, trained)
         predictor = Predictor(card, stored.module, device)
         scores = tuple(_without_nan(one) for one in score(predictor)) if score is not None else ()
-        write_card(temporary, card.model_copy(update={"scores": scores}))
+        card = card.model_copy(update={"scores": scores})
+        if measure is not None:
+            card = card.model_copy(update=dict(measure(Checkpoint(temporary, card))))
+        write_card(temporary, card)
         recipe = yaml.safe_dump(
             trained.config.portable.model_dump(mode="json"), sort_keys=False, allow_unicode=True
         )
         write_text(temporary / RECIPE, recipe)
         if folder.exists():
             shutil.rmtree(folder)
-    return Checkpoint(folder, card.model_copy(update={"scores": scores}))
+    return Checkpoint(folder, card)
 
 
 def write_card(folder: Path, card: CheckpointCard) -> None:
