@@ -13,7 +13,7 @@ the Earth (2 m over that distance) and refraction.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from configs.bands import When
-from configs.records import ObservationClass, Sun
+from configs.records import ObservationClass, Scene, Sun
 from configs.stack import EPOCH_DAY
 from gee.ground import GroundSteps, ground_steps
 from gee.resample import positions, sample
@@ -64,6 +64,14 @@ def suns_in(plan: Plan, pulled: Pulled) -> dict[tuple[When, int], Sun]:
 def margin_px(sun: Sun, step_m: float) -> int:
     """Return how many pixels of an elevation model around a block can hide the sun from it."""
     return math.ceil(_reach_m(sun) / step_m) + _MARGIN_PX
+
+
+def widest_margin_px(scenes: Iterable[Scene], step_m: float) -> int:
+    """Return how many native pixels of elevation around a block may be asked for, so that it can be
+    told what the terrain shades; 0 where that cannot be told.
+    """
+    suns = [scene.sun for scene in scenes if scene.sun] if step_m else []
+    return max((margin_px(sun, step_m) for sun in suns), default=0)
 
 
 def darken(

@@ -24,7 +24,7 @@ from gee.earthengine.pixels import REQUEST_BYTES
 from gee.earthengine.scenes import Checkpoint
 from gee.previous import FINGERPRINTS
 from gee.ranking import best_first, few_per_tile, usable
-from gee.shadow import margin_px
+from gee.shadow import widest_margin_px
 from gee.source import DOUBTS, Plan
 
 RECIPE: Final = "coslide/recipe/2"
@@ -205,14 +205,6 @@ def _orbit(one: Checkpoint, config: EarthEngineConfig) -> dict[str, Any]:
     return {"orbit": one.tile, **seen_from}
 
 
-def _widest_margin_px(scenes: Iterable[Scene], step_m: float) -> int:
-    """Return how many native pixels of elevation around a block may be asked for, so that it can be
-    told what the terrain shades; 0 where that cannot be told.
-    """
-    suns = [scene.sun for scene in scenes if scene.sun] if step_m else []
-    return max((margin_px(sun, step_m) for sun in suns), default=0)
-
-
 def estimate(blocks: Iterable[GeoBox], want: Wanted, shade_px: int = 0) -> tuple[int, float]:
     """Return (requests, megabytes) that a pull of these blocks will take at most, elevation
     included, with `shade_px` of its pixels around each block where shadows are cast.
@@ -250,7 +242,7 @@ def plan_of(
     side = choose_side(geobox, area, want, config)
     scenes: tuple[Scene, ...] = tuple(one.scene for one in chosen.found)
     step_m = BANDS["dem"].resolution_m if native is not None else 0.0
-    margin = _widest_margin_px(scenes, step_m)
+    margin = widest_margin_px(scenes, step_m)
     if flattens(want, config) and step_m:
         margin = max(margin, around_px(step_m))
     requests, megabytes = estimate(blocks_of(geobox, area, side), want, margin)

@@ -4,6 +4,7 @@ terrain derived from it has no seams between blocks or tiles.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -12,14 +13,20 @@ import pyproj
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from configs.area import Area
 from configs.bands import BANDS
+from gee.ground import pixel_size_m
 from gee.resample import crs_of, lattice, window_of
+from gee.shadow import FAR_M
 from gee.source import Elevation
 from gee.stac.bands import CogRaster
 from gee.stac.cog import Cog
 
-MARGIN_DEG: Final = 0.02
+_MARGIN_DEG: Final = 0.02
 """Around the area: more than the margin that terrain is derived with."""
+_DEGREE_M: Final = 110_500.0
+"""Of latitude: no degree is shorter."""
+_COARSE_PX: Final = 256
 _PHASE: Final = 1e-3
 
 
@@ -42,6 +49,36 @@ def grid_of(cogs: Iterable[Cog], latitude: float) -> dict[str, Any]:
     }
 
 
+def margin_deg(area: Area, shaded: bool) -> float:
+    """Return how far around an area heights are looked for, degrees: where shadows are cast, as far
+    as ground may hide the sun.
+    """
+    _, south, _, north = area.polygon.bounds
+    if not shaded:
+        return _MARGIN_DEG
+    narrow = math.cos(math.radians(min(max(abs(south), abs(north)) + _MARGIN_DEG, 89.0)))
+    return _MARGIN_DEG + FAR_M / (_DEGREE_M * narrow)
+
+
+def window(native: Mapping[str, Any], block: GeoBox, margin_px: int) -> GeoBox:
+    """Return the native grid under a block, with a margin of native pixels."""
+    crs = pyproj.CRS.from_user_input(native["crs"])
+    unit = GeoBox((1, 1), Affine(*native["transform"]), crs.to_wkt())
+    return window_of(unit, block, margin_px)
+
+
+def coarse(geobox: GeoBox) -> GeoBox:
+    """Return a grid of the same outline whose pixels are few."""
+    return geobox if max(geobox.shape) <= _COARSE_PX else geobox.zoom_to(_COARSE_PX)
+
+
+def step_m(native: Mapping[str, Any], geobox: GeoBox) -> float:
+    """Return the shortest side of the native pixels under a grid, metres on the ground."""
+    under = window(native, coarse(geobox), 0)
+    last = int(under.shape[0]) - 1
+    return min(min(pixel_size_m(under[row : row + 1])) for row in (0, last // 2, last))
+
+
 def around(
     native: Mapping[str, Any],
     tiles: Mapping[str, Callable[[], CogRaster]],
@@ -58,20 +95,18 @@ def around(
         block: the grid to cover.
         margin_px: native pixels around it.
     """
-    crs = pyproj.CRS.from_user_input(native["crs"])
-    unit = GeoBox((1, 1), Affine(*native["transform"]), crs.to_wkt())
-    window = window_of(unit, block, margin_px)
-    heights = np.full(tuple(window.shape), np.nan, np.float32)
+    under = window(native, block, margin_px)
+    heights = np.full(tuple(under.shape), np.nan, np.float32)
     for name in sorted(tiles):
-        if not _touch(bounds[name], window):
+        if not _touch(bounds[name], under):
             continue
         raster = tiles[name]()
-        raster.fetch(window)
-        here = raster.warp(window, "nearest" if _aligned(raster.geobox, window) else "bilinear")
+        raster.fetch(under)
+        here = raster.warp(under, "nearest" if _aligned(raster.geobox, under) else "bilinear")
         heights = np.where(np.isfinite(heights), heights, here)
     with np.errstate(invalid="ignore"):
         possible = (heights >= BANDS["dem"].low) & (heights <= BANDS["dem"].high)
-    return Elevation(np.where(possible, heights, np.float32(np.nan)), window)
+    return Elevation(np.where(possible, heights, np.float32(np.nan)), under)
 
 
 def _aligned(tile: GeoBox, window: GeoBox) -> bool:

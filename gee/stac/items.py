@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -22,7 +24,7 @@ from shapely.geometry.base import BaseGeometry
 
 from configs.area import Area
 from configs.bands import When
-from configs.records import Scene
+from configs.records import Scene, Sun
 from gee.ranking import Found, nearest_turn
 from gee.stac.catalogue import moment
 
@@ -62,8 +64,28 @@ def sighting(item: pystac.Item, when: When, area: Area, product: str) -> Found:
         moment(item),
         product,
         cloud_fraction=float(cloud) / 100 if isinstance(cloud, int | float) else None,
+        sun=_sun(item.properties),
     )
     return Found(scene, nearest_turn(outline, area), tile_of(item, outline), {"item": item})
+
+
+def _sun(said: Mapping[str, Any]) -> Sun | None:
+    """Return where the sun stood, as Earth Search (elevation) and the Planetary Computer (zenith
+    angle) tell it; None where an angle is missing or cannot be.
+    """
+    azimuth = _number(said, "view:sun_azimuth", "s2:mean_solar_azimuth")
+    elevation, zenith = _number(said, "view:sun_elevation"), _number(said, "s2:mean_solar_zenith")
+    if elevation is None and zenith is not None:
+        elevation = 90 - zenith
+    if azimuth is None or elevation is None or not 0 < elevation <= 90:
+        return None
+    return Sun(round(azimuth % 360, 2), round(elevation, 2))
+
+
+def _number(said: Mapping[str, Any], *names: str) -> float | None:
+    values = (said.get(name) for name in names)
+    numbers = (float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool))
+    return next((number for number in numbers if math.isfinite(number)), None)
 
 
 def tile_of(item: pystac.Item, outline: BaseGeometry) -> str:
@@ -204,4 +226,5 @@ def facts_of(one: Found) -> dict[str, Any]:
         "tile": one.tile,
         "item": bare(item.get_self_href() or ""),
         "baseline": said,
+        **({"sun": asdict(one.scene.sun)} if one.scene.sun else {}),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -23,8 +24,10 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, Offer, Scene
 from configs.stac import StacConfig
+from gee.derive import MARGIN_PX
 from gee.previous import FINGERPRINTS
 from gee.rasters import Array
+from gee.shadow import widest_margin_px
 from gee.source import DOUBTS, Elevation, Plan, Pulled, Source
 from gee.stac import elevation, items, planning
 from gee.stac.catalogue import Catalogue, by_ids, collection_missing, hull_of
@@ -102,8 +105,15 @@ class StacSource:
         wanted = planning.by_window(names)
         planner = planning.Planner(self.config, self._catalogue, self._files, self._hands)
         chosen = planner.choose(wanted, area, geobox, event, windows)
-        native = self._elevation_of(area) if "dem" in measured else None
+        scenes = tuple(one.scene for one in chosen.found)
+        shaded = any(scene.sun for scene in scenes)
+        native = self._heights_for(area, needed="dem" in measured, shaded=shaded)
+        step_m = elevation.step_m(native, geobox) if native else 0.0
         requests, megabytes = self._estimate(chosen, wanted, geobox)
+        if native:
+            margin_px = max(widest_margin_px(scenes, step_m), MARGIN_PX)
+            more, size = self._estimate_heights(native, geobox, margin_px)
+            requests, megabytes = requests + more, megabytes + size
         details: dict[str, Any] = {
             "recipe": RECIPE,
             "catalogue": self.config.address,
@@ -121,11 +131,12 @@ class StacSource:
             area,
             event,
             windows,
-            tuple(one.scene for one in chosen.found),
+            scenes,
             requests,
             megabytes,
             self.block_px,
             details,
+            elevation_step_m=step_m,
         )
 
     def pull(self, plan: Plan, block: GeoBox) -> Pulled:
@@ -199,10 +210,20 @@ class StacSource:
             },
         )
 
-    def _elevation_of(self, area: Area) -> dict[str, Any]:
+    def _heights_for(self, area: Area, *, needed: bool, shaded: bool) -> dict[str, Any] | None:
+        """Return what `_elevation_of` does, None where no heights are wanted; where they are wanted
+        for shadows alone, None too where there are none.
+        """
+        if not needed and not (shaded and self.config.elevation):
+            return None
+        with suppress(*(() if needed else (NothingToSeeError,))):
+            return self._elevation_of(area, shaded)
+        return None
+
+    def _elevation_of(self, area: Area, shaded: bool) -> dict[str, Any]:
         """Return the tiles of elevation around an area and their native grid, JSON types."""
         collection = self.config.elevation or ""
-        around = hull_of(area).buffer(elevation.MARGIN_DEG)
+        around = hull_of(area).buffer(elevation.margin_deg(area, shaded))
         found = by_ids(self._catalogue.search(collection, around, None), self.config.leave_out)
         if not found:
             missing = collection_missing(self._catalogue, collection)
@@ -235,6 +256,19 @@ class StacSource:
             more, size = planning.estimate(found, names, geobox, self._files, self.block_px)
             requests, total = requests + more, total + size
         return math.ceil(requests), total / 1e6
+
+    def _estimate_heights(
+        self, native: Mapping[str, Any], geobox: GeoBox, margin_px: int
+    ) -> tuple[int, float]:
+        """Return (requests, megabytes) that heights will take, `margin_px` around included."""
+        blocks = math.prod(-(-int(side) // self.block_px) for side in geobox.shape)
+        under = elevation.window(native, elevation.coarse(geobox), margin_px)
+        requests = total = 0
+        for name, tile in native["tiles"].items():
+            runs, size = self._files.cog_of_heights(name, tile["item"]).in_transit(under)
+            requests += max(runs, blocks) if size else 0
+            total += size
+        return requests, total / 1e6
 
 
 def _reaches(bounds: Any, block: GeoBox) -> bool:

@@ -19,6 +19,7 @@ from shapely import box
 from shapely.geometry import mapping
 from shapely.ops import transform
 
+from configs.records import Sun
 from gee.stac.items import ASSETS, SCL
 from stac.loopback import Loopback
 
@@ -76,6 +77,7 @@ class Pass:
     block_px: int = 128
     """Side of the files' tiles."""
     generation: str = "2024-01-01T00:00:00Z"
+    sun: Sun | None = None
 
 
 def publish(server: Loopback, one: Pass) -> dict[str, Any]:
@@ -109,7 +111,19 @@ def publish(server: Loopback, one: Pass) -> dict[str, Any]:
     }
     if one.flag is not None:
         properties["earthsearch:boa_offset_applied"] = one.flag
+    if one.sun is not None:
+        properties |= angles(one.sun, one.like)
     return _put(server, OPTICS, one.id, one.grid, properties, assets)
+
+
+def angles(sun: Sun, like: int) -> dict[str, float]:
+    """Return what an item says of the sun: the Planetary Computer's way (0), Earth Search's (1)."""
+    if like == 1:
+        return {"view:sun_azimuth": sun.azimuth_deg, "view:sun_elevation": sun.elevation_deg}
+    return {
+        "s2:mean_solar_azimuth": sun.azimuth_deg,
+        "s2:mean_solar_zenith": 90 - sun.elevation_deg,
+    }
 
 
 def _asset(server: Loopback, one: Pass, name: str, content: bytes) -> dict[str, Any]:

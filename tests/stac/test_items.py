@@ -13,6 +13,7 @@ from shapely import box
 from shapely.geometry import mapping
 
 from configs.bands import When
+from configs.records import Sun
 from gee.ranking import Found
 from gee.stac import items
 from stac import world
@@ -61,6 +62,31 @@ def test_tiles_are_known_by_any_name(said: dict[str, Any], tile: str) -> None:
 )
 def test_the_baseline_is_read_where_it_is_one(said: dict[str, Any], expected: float | None) -> None:
     assert items.baseline(item(**said)) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "sun"),
+    [
+        ({"view__sun_azimuth": 163.004, "view__sun_elevation": 9}, Sun(163.0, 9.0)),
+        ({"s2__mean_solar_azimuth": 163.0, "s2__mean_solar_zenith": 81.0}, Sun(163.0, 9.0)),
+        (
+            {
+                "view__sun_azimuth": None,
+                "s2__mean_solar_azimuth": -10.0,
+                "s2__mean_solar_zenith": 81,
+            },
+            Sun(350.0, 9.0),
+        ),
+        ({"view__sun_azimuth": 163.0}, None),
+        ({"view__sun_elevation": 9.0}, None),
+        ({"view__sun_azimuth": 163.0, "view__sun_elevation": -2.0}, None),  # below the horizon
+        ({"view__sun_azimuth": 163.0, "view__sun_elevation": 99.0}, None),
+        ({"view__sun_azimuth": "163", "view__sun_elevation": float("nan")}, None),
+        ({}, None),
+    ],
+)
+def test_the_sun_is_read_where_both_angles_are_told(said: dict[str, Any], sun: Sun | None) -> None:
+    assert seen(item(**said)).scene.sun == sun
 
 
 @pytest.mark.parametrize(

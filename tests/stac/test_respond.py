@@ -7,8 +7,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from configs.area import around
+from configs.bands import When
 from configs.stac import StacConfig
 from flows.cli import main
 from gee.archive import ArchiveSource
@@ -60,6 +63,25 @@ def test_a_dry_run_reads_overviews_alone(
     assert 0.1 < answer["megabytes"] < 100  # type: ignore[operator]
     whole = sum(len(content) for content in loopback.files.values())
     assert sum(entry.sent for entry in loopback.requests()) < whole / 2
+
+
+def test_a_plan_tells_what_a_pull_moves(loopback: Loopback, tmp_path: Path) -> None:
+    """The numbers of the guide (docs/stac.md), within what another library's compression does."""
+    bands = tuple(f"{when}_{name}" for when in When for name in world.BANDS)
+    area = around(*world.CENTRE, 3.0)
+    source = StacSource(StacConfig(catalogue=loopback.url, workers=2, requests=4))
+    wanted = (*bands, "dem", "slope")
+    plan = source.plan(area, area.geobox(10), world.EVENT, world.WINDOWS, wanted)
+    looked = sum(entry.sent for entry in loopback.requests())
+    assemble(source, plan, wanted, tmp_path / "stack.zarr")
+    moved = sum(entry.sent for entry in loopback.requests()) - looked
+    whole = sum(len(content) for content in loopback.files.values())
+    assert len(plan.scenes) == 6
+    told = plan.megabytes * 1e6
+    assert np.allclose([whole, looked, told, moved], [27.9e6, 3.7e6, 14.1e6, 9.8e6], rtol=0.1)
+    usage = source.usage()
+    assert usage["bytes"] == looked + moved
+    assert usage["requests"] <= 50 + plan.requests
 
 
 def test_a_folder_is_a_catalogue(loopback: Loopback, tmp_path: Path) -> None:
