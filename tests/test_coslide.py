@@ -90,8 +90,9 @@ def test_a_package_of_somebody_else_before_ours_is_named(tmp_path: Path, name: s
         cwd=tmp_path.parent,
     )
     assert done.returncode == 2, done.stderr
-    assert f"`{name}` in {tmp_path / name}" in done.stderr
-    assert "PYTHONPATH" in done.stderr
+    told = json.loads(done.stdout)
+    assert f"`{name}` in {tmp_path / name}" in told["message"]
+    assert "PYTHONPATH" in told["remedy"]
     environment["PYTHONPATH"] = str(ours)
     fine = subprocess.run(
         [sys.executable, "-m", "coslide", "cards", "--json"],
