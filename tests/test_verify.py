@@ -9,6 +9,8 @@ from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.errors import RequestError
 from flows.cli import main
+from flows.events.state import open_existing
+from flows.freezing import _layout
 from flows.verify import verify
 from tiles.samples import SampleSet
 
@@ -52,5 +54,9 @@ def test_a_folder_that_is_not_there_is_guessed(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="there is no") as wrong:
         verify(tmp_path / "valey")
     assert "Did you mean" in wrong.value.remedy
+    for read in (open_existing, _layout):
+        with pytest.raises(RequestError) as wrong:
+            read(tmp_path / "valey")
+        assert "Did you mean" in wrong.value.remedy
     with pytest.raises(RequestError, match="is no sample set"):
         SampleSet.open(tmp_path / "valley")
