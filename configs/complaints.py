@@ -4,6 +4,7 @@ stand in the file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_origin
@@ -42,6 +43,18 @@ _FORMS: Final = {
     "workload_tag": "lower case letters, digits, - and _, at most 63, no sign at either end",
 }
 """How fields with a form of their own are written, instead of their regular expressions."""
+_KINDS: Final = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "finite": "must be a finite number",
+    "bool": "must be true or false",
+    "string": "must be a word or a text",
+    "tuple": "must be a list, [a, b]",
+    "list": "must be a list, [a, b]",
+    "dict": "must be a section of settings, `name: value`",
+    "model": "must be a section of settings, `name: value`",
+}
+"""What a value must be, by the first word of the type of complaint."""
 
 
 def read_model(
@@ -113,7 +126,7 @@ def _complaint(one: dict[str, Any], model: type[BaseModel] | None) -> tuple[str,
     if one["type"] == "extra_forbidden":
         near = meant(str(one["loc"][-1]), _fields_at(model, one["loc"][:-1]))
         return field, f"there is no such setting. {near}".rstrip()
-    words = str(one["msg"]).removeprefix("Value error, ")
+    words = _plain(one)
     if one["type"] == "string_pattern_mismatch":
         named = [part for part in one["loc"] if isinstance(part, str)]
         form = _FORMS.get(named[-1] if named else "", "")
@@ -122,6 +135,18 @@ def _complaint(one: dict[str, Any], model: type[BaseModel] | None) -> tuple[str,
     if shown is None or isinstance(shown, dict | list):
         return field, words
     return field, f"{words} (given: {shown!r})"
+
+
+def _plain(one: dict[str, Any]) -> str:
+    """Return what is wrong with a value, without the names of types."""
+    kind, _, rest = str(one["type"]).partition("_")
+    if kind in _KINDS and rest in ("parsing", "type", "from_float", "number"):
+        return _KINDS[kind]
+    words = str(one["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    if one["type"] == "literal_error" and isinstance(one.get("input"), str):
+        near = meant(one["input"], re.findall(r"'([^']*)'", str(one["ctx"]["expected"])))
+        return f"{words}. {near}".removesuffix(". ")
+    return words
 
 
 def _fields_at(model: Any, path: tuple[Any, ...]) -> tuple[str, ...]:

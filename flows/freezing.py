@@ -11,6 +11,7 @@ from configs.files import read_yaml
 from configs.layout import EventFolder, RunLayout
 from configs.overrides import overlaid
 from configs.run import RunConfig, read_run
+from configs.spelling import file_meant
 from configs.stack import Stack
 from flows import steps
 from flows.resolve import make_request, resolve
@@ -93,7 +94,8 @@ def _layout(where: Path) -> RunLayout:
     if latest is None:
         raise RequestError(
             f"{where} is no run",
-            "Give a revision (runs/EVENT/r001), an event's folder (runs/EVENT), or a run file.",
+            ("" if where.exists() else file_meant(where))
+            or "Give a revision (runs/EVENT/r001), an event's folder (runs/EVENT), or a run file.",
         )
     return latest
 

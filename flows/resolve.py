@@ -309,7 +309,7 @@ def make_request(**fields: Any) -> Request:
         raise as_request_error(error, "the request") from error
 
 
-def check_source(preset: Mapping[str, Any]) -> None:
+def check_source(preset: Mapping[str, Any], remedy: str = "") -> None:
     """Refuse a request that names no source: nobody shall take the simulated Earth for the real
     one because a line was missing.
 
@@ -320,7 +320,8 @@ def check_source(preset: Mapping[str, Any]) -> None:
     if not isinstance(source, Mapping) or not source.get("kind"):
         raise RequestError(
             "no source of imagery is named",
-            f"Give --source; ready on this machine: {', '.join(ready.sources())}. Or "
+            remedy
+            or f"Give --source; ready on this machine: {', '.join(ready.sources())}. Or "
             "`source: {kind: …}` in the run file.",
         )
 
@@ -331,7 +332,11 @@ def check_drill(preset: Mapping[str, Any], drill: bool) -> None:
     Raises:
         RequestError: no source, or a simulated one without `drill`.
     """
-    check_source(preset)
+    check_source(
+        preset,
+        "Write `preset: run.yaml` into the service file (or --set preset=run.yaml), and into that "
+        "run file `source: {kind: earthengine}`, or stac, archive, or for an exercise simulated.",
+    )
     if preset["source"]["kind"] == "simulated" and not drill:
         raise RequestError(
             "real earthquakes would be mapped on the simulated Earth",

@@ -12,6 +12,7 @@ from configs.checkpoint import REFERENCE, WEIGHTS, read_card
 from configs.errors import RequestError
 from configs.files import sha256
 from configs.layout import EventFolder
+from configs.spelling import file_meant
 from gee.store import damaged
 from inventory.formats import stac
 
@@ -44,6 +45,8 @@ def verify(path: Path) -> list[Verified]:
         return [_checkpoint(path)]
     if any((path / name).is_file() for name in (checksums.CHECKSUMS, *_CARRYING)):
         return [_folder(path)]
+    if not path.exists():
+        raise RequestError(f"there is no {path}", file_meant(path) or "Check the path.")
     revisions = EventFolder(path).revisions() if path.is_dir() else {}
     if not revisions:
         raise RequestError(

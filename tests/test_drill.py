@@ -54,8 +54,9 @@ def test_a_file_stands_for_the_feed(
     monkeypatch.setattr("gee.fetch.fetch", lambda *a, **k: pytest.fail("asked over the network"))
     config = service(tmp_path, {"kind": "simulated"})  # no `drill: true`: a file is one
     options = ("--config", config, "--feed", feed, "--as-of", "2018-09-06")
-    code, turn, _ = watch(capsys, *options, "--dry-run")
+    code, turn, told = watch(capsys, *options, "--dry-run")
     assert code == 0
+    assert "us2000aaaa is left alone" in told
     assert turn["seen"] == 2
     assert [key.split(".")[0] for key in turn["intended"]] == ["us2000h8ty"]
     assert not (tmp_path / "events").exists()
@@ -76,6 +77,16 @@ def test_what_a_drill_decides_stays_apart_and_can_be_read(
     assert "there is no archive" in verdicts["us2000h8ty"]["runs"][0]
     _, told, _ = watch(capsys, "--config", config, "--verdicts")
     assert told["verdicts"] == []
+    code, told, _ = watch(capsys, "--verdicts", "--out", tmp_path / "events-dril")
+    assert (code, "Did you mean" in told["remedy"]) == (2, True)
+
+
+def test_a_watch_without_a_source_says_where_it_is_written(
+    feed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told, _ = watch(capsys, "--feed", feed, "--dry-run")
+    assert (code, "Give --source" in told["remedy"]) == (2, False)
+    assert "preset" in told["remedy"]
 
 
 def test_a_detail_is_a_feed_of_one(tmp_path: Path) -> None:

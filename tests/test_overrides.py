@@ -63,7 +63,12 @@ def test_the_file_gives_way_and_the_options_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("model.batch=none at all", "model.batch"),
+        ("model.batch=none at all", "model.batch: must be a whole number"),
+        ("product.map.sheets=a4", "must be a list, [a, b]"),
+        ("model.subtract_pre=perhaps", "must be true or false"),
+        ("clean.min_area_m2=much", "must be a number"),
+        ("product.map.language=english", "must be 'en' or 'es'"),
+        ("model.runtime=opnvino", "Did you mean `openvino`"),
         ("model.batsh=2", "Did you mean `batch`"),
         ("modle.batch=2", "Did you mean `model`"),
         ("model.batch", "is not SECTION.KEY=VALUE"),
@@ -80,7 +85,15 @@ def test_a_setting_that_cannot_be_is_refused_in_words(setting: str, told: str) -
         _run(setting, out=None)
     words = f"{wrong.value.message} {wrong.value.remedy}"
     assert told in words, words
-    for private in ("Extra inputs", "dict", "NoneType", "pattern", "yaml."):
+    for private in (
+        "Extra inputs",
+        "Input should",
+        "dict",
+        "tuple",
+        "NoneType",
+        "pattern",
+        "yaml.",
+    ):
         assert private not in words, words
 
 

@@ -116,6 +116,8 @@ def test_a_report_in_spanish_has_no_english_left(scene: SmallScene, tmp_path: Pa
     assert '<html lang="es">' in html
     assert "Deslizamientos simulados encontrados: 4" in html
     shown = html[: html.index('id="data"')]
+    assert "Magnitud 6,6" in shown
+    assert not re.findall(r">[^<>]*\d\.\d{1,2} ?(?:%|ha|km|±)|(?:Magnitud|A\^-)\s*\d\.\d", shown)
     assert "el área es menor de 400 m²" in shown
     english, spanish = words_of("en"), words_of("es")
     for key, words in english.items():

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
+from configs.errors import RequestError
 from flows.cli import main
+from flows.events.state import open_existing
+from flows.freezing import _layout
 from flows.verify import verify
+from tiles.samples import SampleSet
 
 
 def exit_of(arguments: list[str]) -> int | str | None:
@@ -43,3 +47,16 @@ def test_every_changed_or_lost_file_of_a_revision_is_named(
     (revision / "stack" / "stack.zarr" / "post_B4" / "c" / "0" / "0").write_bytes(b"")
     assert "stack" in verify(revision)[0].faults[0]
     assert exit_of(["verify", str(tmp_path / "archive")]) == 2
+
+
+def test_a_folder_that_is_not_there_is_guessed(tmp_path: Path) -> None:
+    (tmp_path / "valley").mkdir()
+    with pytest.raises(RequestError, match="there is no") as wrong:
+        verify(tmp_path / "valey")
+    assert "Did you mean" in wrong.value.remedy
+    for read in (open_existing, _layout):
+        with pytest.raises(RequestError) as wrong:
+            read(tmp_path / "valey")
+        assert "Did you mean" in wrong.value.remedy
+    with pytest.raises(RequestError, match="is no sample set"):
+        SampleSet.open(tmp_path / "valley")

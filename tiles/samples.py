@@ -167,6 +167,10 @@ class SampleSet:
         """
         if not path.is_dir():
             raise RequestError(f"no sample set at {path}", "Cut one with `coslide samples`.")
+        if not (path / CARD).is_file():
+            raise RequestError(
+                f"{path} is no sample set: it has no {CARD}", "Cut one with `coslide samples`."
+            )
         samples = cls(path)
         check(path, "the sample set")
         return samples

@@ -143,7 +143,8 @@ def verdict_words(rows: list[dict[str, Any]]) -> str:
 
 def words(turn: Turn) -> str:
     """Return a turn in words."""
-    lines = [f"{turn.seen} earthquakes listed, {len(turn.intended)} to be mapped"]
+    listed = f"{turn.seen} earthquake{'' if turn.seen == 1 else 's'} listed"
+    lines = [f"{listed}, {len(turn.intended)} to be mapped"]
     lines += [f"  to be mapped: {key}" for key in turn.intended]
     lines += [f"  {key}: {state}" for key, state in turn.ended.items()]
     lines += [f"  withdrawn: {name}" for name in turn.withdrawn]

@@ -23,6 +23,7 @@ from configs.layout import EventFolder, RunLayout
 from configs.records import Scene
 from configs.refresh import EventState
 from configs.run import RunConfig, read_run
+from configs.spelling import file_meant
 
 
 @dataclass(frozen=True)
@@ -235,8 +236,9 @@ def open_existing(folder: Path) -> EventFolder:
         raise RequestError(
             f"{folder} is a revision, not an event", f"Name the folder above it: {folder.parent}."
         )
+    near = "" if folder.exists() else file_meant(folder)
     raise RequestError(
-        f"{folder} is no event: it holds no revision", "Name a folder like runs/EVENT."
+        f"{folder} is no event: it holds no revision", near or "Name a folder like runs/EVENT."
     )
 
 

@@ -22,6 +22,7 @@ from configs.files import read_yaml
 from configs.layout import EventFolder
 from configs.run import LookConfig
 from configs.service import ServiceConfig
+from configs.spelling import file_meant
 from configs.watch import WatchConfig
 from flows import notify
 from flows.events import state as event_state
@@ -98,6 +99,7 @@ def open_watch(
             clock=lambda: moment or datetime.now(UTC),
             ask=drill or fetch,
             send=lambda subject, body: None if dry else _announce(service, subject, body),
+            told_at=logging.INFO if dry or drill else logging.DEBUG,
         )
 
 
@@ -109,6 +111,8 @@ def verdicts_of(service: ServiceConfig, out: str | None) -> list[dict[str, Any]]
         RequestError: a preset or a book that cannot be read.
     """
     path = _book_of(service, out)
+    if out and not Path(out).is_dir():
+        raise RequestError(f"there is no folder {out}", file_meant(Path(out)) or "Check the path.")
     if not path.is_file():
         return []
     with Book.open(path, pretend=True) as book:
@@ -155,9 +159,11 @@ class Watch:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         ask: _Fetch = fetch,
         send: Callable[[str, str], None] = _silence,
+        told_at: int = logging.DEBUG,
     ) -> None:
         self.config, self.book = config, book
         self._debts = Debts(config, book, launcher, preset, clock, send)
+        self._told_at = told_at
         self._look = LookConfig.model_validate(preset.get("look", {}))
         self._out = Path(str(preset.get("out", "runs")))
         self._hosts, self._clock, self._ask, self._tell = tuple(hosts), clock, ask, send
@@ -248,6 +254,9 @@ class Watch:
         decision = screen(quake, self.config, now, begun=begun)
         if not decision.qualifies:
             self.book.note(name, quake.ids, quake.title, quake.updated, decision.reason, None)
+            logger.log(
+                self._told_at, "%s is left alone: %s, %s", *(name, quake.title, decision.reason)
+            )
             return True
         self._examine(name, quake, now, turn)
         return True

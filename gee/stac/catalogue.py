@@ -24,7 +24,8 @@ from urllib3 import Retry
 from configs.area import Area
 from configs.errors import RequestError, SourceError
 from configs.event import DateRange
-from configs.stac import StacConfig
+from configs.spelling import instead
+from configs.stac import PRESETS, StacConfig
 from gee.stac.transport import Account
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _TOO_LARGE: Final = (400, 413, 500, 502, 504)
 limit of bytes (6 MB at AWS Lambda), or time."""
 _MOST_ITEMS: Final = 20_000
 _NONE_OF_IT: Final = (
-    *(pystac.STACError, json.JSONDecodeError),
+    *(pystac.STACError, pystac.STACTypeError, json.JSONDecodeError),
     *(KeyError, ValueError, TypeError, AttributeError, IndexError),
 )
 """What reading JSON that is no catalogue ends in."""
@@ -175,19 +176,29 @@ class _translated:
             return
         if isinstance(error, requests.RequestException | APIError):
             raise SourceError(
-                f"the catalogue {self._address} cannot be reached: {type(error).__name__}",
+                f"the catalogue {self._address} cannot be reached",
                 "Check the network and the address, then give the same command again.",
             ) from error
-        if isinstance(error, FileNotFoundError):
-            raise RequestError(
-                f"there is no catalogue at {self._address}",
-                f"Give the folder with {' or '.join(ROOTS)}, or the file itself.",
-            ) from error
+        if isinstance(error, FileNotFoundError) or isinstance(error.__cause__, FileNotFoundError):
+            raise absent(self._address) from error
         if isinstance(error, _NONE_OF_IT):
             raise RequestError(
                 f"what is at {self._address} is no STAC catalogue",
                 "Give the root of an API, or a static catalogue's JSON.",
             ) from error
+
+
+def absent(address: str) -> RequestError:
+    """Return the error of a path without a catalogue, or of one with links to nowhere; the name of
+    a misspelled public one is guessed.
+    """
+    if _local_root(address).is_file():
+        return RequestError(
+            f"the catalogue at {address} names files that are not there",
+            "Copy the whole folder, with the files that its links and assets name.",
+        )
+    otherwise = f"Give the folder with {' or '.join(ROOTS)}, or the file itself."
+    return RequestError(f"there is no catalogue at {address}", instead(address, PRESETS, otherwise))
 
 
 def _is_api(described: dict[str, Any]) -> bool:

@@ -10,10 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from configs.errors import CoslideError, RequestError, SourceError
+from shapely import box
+
+from configs.errors import CoslideError, SourceError
 from configs.records import Finding
 from configs.stac import StacConfig
-from gee.stac.catalogue import Catalogue, collection_missing
+from gee.stac.catalogue import Catalogue, absent, collection_missing
 from gee.stac.signing import PLANETARY_COMPUTER
 from gee.stac.transport import Account
 
@@ -55,7 +57,7 @@ def _client(config: StacConfig) -> str:
 def _network(config: StacConfig) -> str:
     if config.is_local:
         if not Path(config.address).exists():
-            raise RequestError(f"there is no {config.address}", "Correct the path.")
+            raise absent(config.address)
         return f"{config.address} is on this machine"
     parts = urlsplit(config.address)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -73,8 +75,14 @@ def _network(config: StacConfig) -> str:
 def _collections(config: StacConfig) -> str:
     catalogue = Catalogue(config, Account())
     wanted = [config.collection, *([config.elevation] if config.elevation else [])]
-    lacking = [word for name in wanted if (word := collection_missing(catalogue, name))]
-    if lacking and not config.is_local:
+    lacking = [
+        word
+        for name in wanted
+        if (word := collection_missing(catalogue, name))
+        # A static catalogue's items may belong to no collection; then they count for all.
+        and not (config.is_local and catalogue.search(name, box(-180, -90, 180, 90), None))
+    ]
+    if lacking:
         raise SourceError(
             lacking[0], "Name the catalogue's own: `source.stac.collection`, `.elevation`."
         )

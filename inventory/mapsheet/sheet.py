@@ -82,7 +82,7 @@ class Sheet:
         return headline(self.summary, self.config.language)
 
 
-def _facts(about: About, w: dict[str, Any]) -> str:
+def _facts(about: About, w: dict[str, Any], language: str) -> str:
     event = about.event
     known = "%Y-%m-%d %H:%M UTC" if event.time_of_day_known else "%Y-%m-%d"
     place = furniture.degrees(round(event.latitude * 60) / 60, w["hemispheres"][:2])
@@ -91,9 +91,9 @@ def _facts(about: About, w: dict[str, Any]) -> str:
         f"{place} {furniture.degrees(round(event.longitude * 60) / 60, w['hemispheres'][2:])}",
     ]
     if event.magnitude is not None:
-        parts.insert(0, w["magnitude"].format(value=f"{event.magnitude:.1f}"))
+        parts.insert(0, w["magnitude"].format(value=numeral(f"{event.magnitude:.1f}", language)))
     if event.depth_km is not None:
-        parts.append(w["depth"].format(value=f"{event.depth_km:g}"))
+        parts.append(w["depth"].format(value=numeral(f"{event.depth_km:g}", language)))
     return str(w["event"].format(facts=", ".join(parts)))
 
 
@@ -115,9 +115,8 @@ def _head(figure: Figure, paper: Paper, sheet: Sheet) -> None:
     while width_mm(title, size * paper.text_pt, bold=True) > paper.head.width and size > 1:
         size -= 0.1
     column.say(title, bold=True, scale=size)
-    column.say(
-        f"{w['subtitle'].format(revision=about.revision)}   ·   {_facts(about, w)}", colour=SOFT
-    )
+    facts = _facts(about, w, sheet.config.language)
+    column.say(f"{w['subtitle'].format(revision=about.revision)}   ·   {facts}", colour=SOFT)
     if first or grave:
         column.top -= 0.35 * column.line_mm
         column.left, column.width = 1.5, paper.head.width - 3

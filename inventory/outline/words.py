@@ -24,5 +24,10 @@ def numeral(text: str, language: str = LANGUAGE) -> str:
     """Return a number, with its unit, that was written as in English, in another language's way:
     1,090.5 km² is 1.090,5 km² in Spanish, where 1,090 would be little more than one.
     """
-    signs = words_of(language)["numbers"]
+    return signed(text, words_of(language))
+
+
+def signed(text: str, words: dict[str, Any]) -> str:
+    """Return a number that was written as in English with the signs of a language's words."""
+    signs = words["numbers"]
     return text.translate(str.maketrans({",": signs["group"], ".": signs["decimal"]}))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
 
 from inventory.colours import CONFIDENCE
+from inventory.outline.words import signed
 from inventory.report.statistics import Density, Floats, Shares, Tail
 
 WIDTH, HEIGHT = 420, 280
@@ -115,6 +117,11 @@ def _powers(low: float, high: float) -> list[tuple[float, str]]:
     ]
 
 
+def _signed(ticks: list[tuple[float, str]], words: dict[str, Any]) -> list[tuple[float, str]]:
+    """Return ticks with their numbers as in the language of the words."""
+    return [(value, signed(text, words)) for value, text in ticks]
+
+
 def _even(limit: float, percent: bool = False) -> list[tuple[float, str]]:
     """Return about five even ticks from zero."""
     raw = limit / 4
@@ -129,7 +136,7 @@ def _even(limit: float, percent: bool = False) -> list[tuple[float, str]]:
 
 
 def area_frequency(
-    density: Density, tail: Tail | None, total: int, words: dict[str, str]
+    density: Density, tail: Tail | None, total: int, words: dict[str, Any]
 ) -> Markup | None:
     """Return the area-frequency plot, double logarithmic, with the fitted tail; None with fewer
     than three points.
@@ -149,9 +156,17 @@ def area_frequency(
             [(float(a), float(b)) for a, b in zip(ends, line, strict=True)], "#08306b", dash="6 3"
         )
         entries.append(
-            ("#08306b", f"{words['tail']}: A^-{tail.alpha:.2f} ± {tail.standard_error:.2f}")
+            (
+                "#08306b",
+                f"{words['tail']}: "
+                + signed(f"A^-{tail.alpha:.2f} ± {tail.standard_error:.2f}", words),
+            )
         )
-    plot.axes((words["area_axis"], words["density_axis"]), _powers(*plot.x), _powers(*plot.y))
+    plot.axes(
+        (words["area_axis"], words["density_axis"]),
+        _signed(_powers(*plot.x), words),
+        _signed(_powers(*plot.y), words),
+    )
     plot.legend(entries)
     return plot.svg(words["area_title"])
 
@@ -179,7 +194,7 @@ def _outline(edges: Floats, values: Floats) -> list[tuple[float, float]]:
     return [(float(x), float(v)) for i, v in enumerate(values) for x in (edges[i], edges[i + 1])]
 
 
-def slopes(shares: Shares, words: dict[str, str]) -> Markup | None:
+def slopes(shares: Shares, words: dict[str, Any]) -> Markup | None:
     """Return landslides and observed ground by slope; None where neither slope is known."""
     top = max(shares.landslides.max(initial=0), shares.ground.max(initial=0)) * 1.15
     if top <= 0:
@@ -189,12 +204,14 @@ def slopes(shares: Shares, words: dict[str, str]) -> Markup | None:
         plot.bar(float(shares.edges[i]), float(shares.edges[i + 1]), value)
     plot.line(_outline(shares.edges, shares.ground), GROUND)
     ticks = [(float(v), f"{v:g}°") for v in shares.edges[::2]]
-    plot.axes((words["slope_axis"], words["share_axis"]), ticks, _even(top, percent=True))
+    plot.axes(
+        (words["slope_axis"], words["share_axis"]), ticks, _signed(_even(top, percent=True), words)
+    )
     plot.legend([(INK, words["landslides"]), (GROUND, words["ground"])])
     return plot.svg(words["slope_title"])
 
 
-def distances(shares: Shares, words: dict[str, str]) -> Markup | None:
+def distances(shares: Shares, words: dict[str, Any]) -> Markup | None:
     """Return the landslide share of the observed ground by distance to the epicentre; None where
     there is nothing.
     """
@@ -207,6 +224,8 @@ def distances(shares: Shares, words: dict[str, str]) -> Markup | None:
     every = max(1, len(shares.edges) // 7)
     ticks = [(float(v), f"{v:g}") for v in np.round(shares.edges[::every], 6)]
     plot.axes(
-        (words["distance_axis"], words["landslide_share_axis"]), ticks, _even(top, percent=True)
+        (words["distance_axis"], words["landslide_share_axis"]),
+        _signed(ticks, words),
+        _signed(_even(top, percent=True), words),
     )
     return plot.svg(words["distance_title"])

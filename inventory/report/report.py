@@ -32,7 +32,7 @@ from inventory.colours import AFFECTED, CONFIDENCE, OBSERVATION
 from inventory.exposure.affected import Affected
 from inventory.outline.clean import counted
 from inventory.outline.outline import Inventory
-from inventory.outline.words import LANGUAGE, numeral, words_of
+from inventory.outline.words import LANGUAGE, numeral, signed, words_of
 from inventory.report import charts
 from inventory.report.pictures import HEAT, NOT_IMAGED
 from inventory.report.statistics import (
@@ -161,7 +161,7 @@ def _class(name: str, km2: float, w: dict[str, Any]) -> str:
     too.
     """
     shaded = name == OBSERVATION[ObservationClass.CAST_SHADOW][0]
-    return str(w["classes"][name]) + (f" ({100 * km2:,.1f} ha)" if shaded else "")
+    return str(w["classes"][name]) + (signed(f" ({100 * km2:,.1f} ha)", w) if shaded else "")
 
 
 _WRITTEN_LATER = ("selection.csv", "run.yaml", "provenance.json", "item.json")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+
+import pytest
 
 from configs.stac import StacConfig
 from gee.stac.doctor import examine
@@ -30,3 +34,28 @@ def test_a_catalogue_that_nobody_asked_for_is_a_note() -> None:
     found = list(examine(StacConfig(catalogue=url)))
     assert [one.state for one in found] == ["ok", "warn"]
     assert "cannot be reached" in found[-1].detail
+
+
+@pytest.mark.parametrize(
+    ("root", "told"),
+    [
+        ({}, "is no STAC catalogue"),
+        ([], "is no STAC catalogue"),
+        ({"links": []}, "no collection sentinel-2-l2a"),
+        ({"links": [{"rel": "child", "href": "./gone/collection.json"}]}, "files that are not"),
+    ],
+)
+def test_a_folder_that_holds_no_whole_catalogue_is_told_in_words(
+    root: object, told: str, tmp_path: Path
+) -> None:
+    if isinstance(root, dict) and root:
+        root = {"type": "Catalog", "id": "a", "stac_version": "1.0.0", "description": "x"} | root
+    (tmp_path / "catalog.json").write_text(json.dumps(root))
+    *_, last = examine(StacConfig(catalogue=str(tmp_path)), needed=True)
+    assert last.state == "missing"
+    assert re.search(told, last.detail), last.detail
+
+
+def test_a_misspelled_public_catalogue_is_guessed() -> None:
+    *_, last = examine(StacConfig(catalogue="erth-search"), needed=True)
+    assert "Did you mean `earth-search`" in last.remedy
