@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.results import fill
 from flows.study.findings import expected, of_chosen
+from models.selection.choose import SAME_RECORD
 from models.selection.evidence import (
     Choices,
     Row,
@@ -43,7 +44,10 @@ STUDIES = {
 RULE = "votes, distance and record in fixed parts (left)"
 WAYS: dict[str, Score] = {
     "joint MMD (the default)": by_statistic(PLAIN),
-    "record on other unseen domains (`study`)": elsewhere,
+    "record on other unseen domains": elsewhere,
+    f"record to {SAME_RECORD}, then the nearer (`study`)": lambda row: (
+        row.statistics[PLAIN] - 1000 * round(row.advantage / SAME_RECORD)
+    ),
     "votes of the other checkpoints (left)": by_statistic("agreement/others"),
     RULE: by_statistic("score"),
 }

@@ -29,6 +29,10 @@ from models.selection.home import away_from_home, trained_on
 from models.selection.ranking import Compared, compare, rank
 from models.selection.signals import diversity
 
+SAME_RECORD = 0.02
+"""Records of F1 that are the same to this go by distance: less than what seeds differ by, and on
+unseen domains no worse than the record to its last digit (docs/results.md#order)."""
+
 
 def choose(
     cards: Iterable[Checkpoint],
@@ -118,7 +122,7 @@ def _ordered(
         if by == "mmd" or not _covered(ranked):
             return one.distance, one.distance, one.card
         reached = one.advantage if len(sets) == 1 else one.expected_f1
-        return -(reached or 0.0), one.distance, one.card
+        return -round((reached or 0.0) / SAME_RECORD), one.distance, one.card
 
     return tuple(sorted(ranked, key=key))
 
