@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, NoReturn
 
+import psutil
+
 MOST_MB = 2048
 _MOST_BYTES = 6 * 2**30
 """Address space of a process: what wants more is refused it, and told as more than 2 GB."""
@@ -67,16 +69,20 @@ def _told(pipe: IO[bytes], child: int, patience_s: float, most: int) -> Iterator
 
 def _work(works: Sequence[Work], pipe: int) -> NoReturn:
     """Do work and leave the process, with what came of each piece in the pipe."""
-    logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
-    for work in works:
-        try:
-            code, message = work()
-        except BaseException as error:
-            code, message = 1, f"{type(error).__name__}: {error} @ {place(error)}"
-        mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        os.write(pipe, json.dumps([code, message[:600], mb]).encode() + b"\n")
-    os._exit(0)
+    try:
+        logging.disable(logging.CRITICAL)
+        began = psutil.Process().memory_info()  # what it has of the process that it came from
+        most = began.vms + _MOST_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        for work in works:
+            try:
+                code, message = work()
+            except BaseException as error:
+                code, message = 1, f"{type(error).__name__}: {error} @ {place(error)}"
+            mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - began.rss) >> 20
+            os.write(pipe, json.dumps([code, message[:600], mb]).encode() + b"\n")
+    finally:
+        os._exit(0)  # never back into the process it came from
 
 
 def place(error: BaseException) -> str:

@@ -241,7 +241,8 @@ def at_home(checkpoint: Checkpoint) -> tuple[int, int]:
     return near, len(groups)
 
 
-WRONG: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+Wrong = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+WRONG: dict[str, Wrong] = {
     "digital numbers left in": lambda x: x * 10,
     "offset of 0.1 left in": lambda x: x + 0.1,
     "bands swapped": lambda x: x[::-1],
@@ -269,7 +270,9 @@ def city(count: int) -> NDArray[np.float64]:
     return np.asarray(pixels[:, picked], np.float64)
 
 
-def wrong_scenes(checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
+def wrong_scenes(
+    checkpoint: Checkpoint, kinds: Mapping[str, Wrong] = WRONG
+) -> dict[str, tuple[int, int]]:
     """Return kind of wrong scene -> (flagged, all): each part of the checkpoint's own ground, made
     wrong.
     """
@@ -277,7 +280,7 @@ def wrong_scenes(checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
     columns = [reference.bands.index(f"post_{name}") for name in NAMES]
     limits = home.home_limits(reference, checkpoint.card.bands)  # of the reference alone
     flagged = {}
-    for words, change in WRONG.items():
+    for words, change in kinds.items():
         values = reference.values.copy()
         values[:, columns] = change(values[:, columns].T.astype(np.float64)).T
         parts = np.array_split(np.unique(reference.block), PARTS)

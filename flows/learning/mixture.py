@@ -28,7 +28,7 @@ def kept_apart(config: TrainingConfig, folders: Sequence[Path], folder: Path) ->
         RequestError: one of them is among the training's sample sets.
     """
     for path in ((folder / name).resolve() for name in config.held_out):
-        held = SampleSet.open(path).card.fingerprint if path.exists() else None
+        held = SampleSet(path).card.fingerprint if path.exists() else None
         for folder in folders:
             if folder.resolve() == path or (
                 held and SampleSet.open(folder).card.fingerprint == held
