@@ -49,14 +49,19 @@ def service(tmp_path: Path, source: dict[str, Any]) -> Path:
 
 
 def test_a_file_stands_for_the_feed(
-    tmp_path: Path, feed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    feed: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    caplog.set_level("INFO", "flows")  # whatever -q an earlier test has left
     monkeypatch.setattr("gee.fetch.fetch", lambda *a, **k: pytest.fail("asked over the network"))
     config = service(tmp_path, {"kind": "simulated"})  # no `drill: true`: a file is one
     options = ("--config", config, "--feed", feed, "--as-of", "2018-09-06")
     code, turn, told = watch(capsys, *options, "--dry-run")
     assert code == 0
-    assert "us2000aaaa is left alone" in told
+    assert "us2000aaaa is left alone" in told + caplog.text
     assert turn["seen"] == 2
     assert [key.split(".")[0] for key in turn["intended"]] == ["us2000h8ty"]
     assert not (tmp_path / "events").exists()
