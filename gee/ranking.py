@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 from shapely import affinity, box
 from shapely.geometry.base import BaseGeometry
 
-from configs.area import Area
+from configs.area import WGS84, Area
 from configs.bands import When
 from configs.event import Event, Windows
 from configs.records import Scene
@@ -137,3 +139,17 @@ def usable(found: Iterable[Found], area: Area, event: Event, windows: Windows) -
         if windows.holds(one.scene.when, one.scene.acquired, event)
         and one.outline.intersects(area.polygon)
     ]
+
+
+def reaches(bounds: Sequence[float], block: GeoBox) -> bool:
+    """Return whether a scene's box (west, south, east, north, degrees) touches a block, on whichever
+    turn of the globe.
+    """
+    to_wgs84 = Transformer.from_crs(str(block.crs), WGS84, always_xy=True)
+    west, south, east, north = to_wgs84.transform_bounds(*block.boundingbox.bbox)
+    east = east + 360 if east < west else east
+    outline = box(west, south, east, north).buffer(0.01)
+    return any(
+        outline.intersects(box(bounds[0] + turn, bounds[1], bounds[2] + turn, bounds[3]))
+        for turn in (-360, 0, 360)
+    )

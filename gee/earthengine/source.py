@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
-from shapely import box
 from shapely.geometry.base import BaseGeometry
 
-from configs.area import WGS84, Area
+from configs.area import Area
 from configs.bands import DERIVED, When, inputs_of
 from configs.earthengine import EarthEngineConfig
 from configs.errors import NothingToSeeError
@@ -30,6 +28,7 @@ from gee.earthengine.pixels import Layers, Puller
 from gee.earthengine.rate_limit import gate_for
 from gee.earthengine.session import connect
 from gee.earthengine.usage import Account
+from gee.ranking import reaches
 from gee.source import Elevation, Plan, Pulled, Source
 
 logger = logging.getLogger(__name__)
@@ -178,7 +177,7 @@ class EarthEngineSource:
         reach.
         """
         facts = plan.details["scenes"]
-        reaching = [scene for scene in plan.scenes if _reaches(facts[scene.id]["bounds"], block)]
+        reaching = [scene for scene in plan.scenes if reaches(facts[scene.id]["bounds"], block)]
         key = json.dumps(
             [plan.bands, [(scene.id, scene.when, facts[scene.id]) for scene in reaching]],
             default=str,
@@ -212,18 +211,6 @@ class EarthEngineSource:
         for when, bands in want.radar.items():
             recipes[f"{when}_radar_"] = radar.recipe(of(when, True), bands, self.config)
         return recipes
-
-
-def _reaches(bounds: Sequence[float], block: GeoBox) -> bool:
-    """Return whether a scene's box touches a block, on whichever turn of the globe."""
-    to_wgs84 = Transformer.from_crs(str(block.crs), WGS84, always_xy=True)
-    west, south, east, north = to_wgs84.transform_bounds(*block.boundingbox.bbox)
-    east = east + 360 if east < west else east
-    outline = box(west, south, east, north).buffer(0.01)
-    return any(
-        outline.intersects(box(bounds[0] + turn, bounds[1], bounds[2] + turn, bounds[3]))
-        for turn in (-360, 0, 360)
-    )
 
 
 _: type[Source] = EarthEngineSource

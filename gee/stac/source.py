@@ -14,11 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
-from shapely import box
 from shapely.geometry.base import BaseGeometry
 
-from configs.area import WGS84, Area
+from configs.area import Area
 from configs.bands import DERIVED, When, inputs_of, parse_band
 from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
@@ -26,6 +24,7 @@ from configs.records import Level, Offer, Scene
 from configs.stac import StacConfig
 from gee.derive import MARGIN_PX
 from gee.previous import FINGERPRINTS
+from gee.ranking import reaches
 from gee.rasters import Array
 from gee.shadow import widest_margin_px
 from gee.source import DOUBTS, Elevation, Plan, Pulled, Source
@@ -146,7 +145,7 @@ class StacSource:
             SourceError: a file or its host cannot be had.
         """
         facts = plan.details["scenes"]
-        reaching = [one for one in plan.scenes if _reaches(facts[one.id]["bounds"], block)]
+        reaching = [one for one in plan.scenes if reaches(facts[one.id]["bounds"], block)]
         bands: dict[str, Array] = {}
         seen: dict[When, NDArray[np.uint8]] = {}
         days: dict[When, NDArray[np.int32]] = {}
@@ -269,18 +268,6 @@ class StacSource:
             requests += max(runs, blocks) if size else 0
             total += size
         return requests, total / 1e6
-
-
-def _reaches(bounds: Any, block: GeoBox) -> bool:
-    """Return whether a scene's box touches a block, on whichever turn of the globe."""
-    to_wgs84 = Transformer.from_crs(str(block.crs), WGS84, always_xy=True)
-    west, south, east, north = to_wgs84.transform_bounds(*block.boundingbox.bbox)
-    east = east + 360 if east < west else east
-    outline = box(west, south, east, north).buffer(0.01)
-    return any(
-        outline.intersects(box(bounds[0] + turn, bounds[1], bounds[2] + turn, bounds[3]))
-        for turn in (-360, 0, 360)
-    )
 
 
 _: type[Source] = StacSource
