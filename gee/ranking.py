@@ -142,7 +142,7 @@ def usable(found: Iterable[Found], area: Area, event: Event, windows: Windows) -
 
 
 def reaches(bounds: Sequence[float], block: GeoBox) -> bool:
-    """Return whether a scene's box (west, south, east, north, degrees) touches a block, on whichever
+    """Return whether a box (west, south, east, north, degrees) touches a block, on whichever
     turn of the globe.
     """
     to_wgs84 = Transformer.from_crs(str(block.crs), WGS84, always_xy=True)
