@@ -107,6 +107,13 @@ class ModelConfig(Frozen):
     """Bring the scene's imagery to the chosen checkpoint's reference before it is mapped, whatever
     the checkpoint was trained with: scene, each band its mean and spread; match, its distribution;
     null, as the checkpoint says (docs/results.md)."""
+    threshold: Literal["card", "agreement"] = "card"
+    """Probability from which a pixel is a landslide, where `clean.threshold` names none. card: the
+    checkpoint's own, from ground like its training; agreement: found on the scene without a label,
+    where the map agrees best with red standing above green. For a scene known to hold landslides,
+    on ground the checkpoint has not seen; where nothing happened it maps bare ground
+    (docs/results.md).
+    """
     choose_by: Literal["mmd", "study"] = "mmd"
     """What `auto` goes by. mmd: the least joint MMD (Yang et al. 2024); study: what a study saw the
     checkpoints reach on domains they had not seen (`configs/selection.yaml`), MMD where none covers
@@ -208,6 +215,8 @@ class RunConfig(Frozen):
         )
         if self.model.adapt is None:  # requests older than this field keep their identity
             del content["model"]["adapt"]
+        if self.model.threshold == "card":
+            del content["model"]["threshold"]
         if self.windows.post.last == self.windows.as_of.date():
             content["windows"]["post"].pop("last")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

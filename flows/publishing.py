@@ -23,6 +23,7 @@ from configs.reading import open_to_read
 from configs.records import Choice, ObservationClass, Offer, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
+from flows import threshold as threshold_of_map
 from flows.events import reviews
 from flows.events import state as event_state
 from flows.probability import COMPUTED, map_card
@@ -160,14 +161,16 @@ def publish(
         about = _about(run, source, cards, plan, choice, number)
         unknown = cannot_know(run, cards, choice, stack, observed)
         doubts = reviews.doubts(event.revision(number - 1)) if earlier else []
-        warnings = (*about.warnings, *observed.warnings, *unknown, *doubts)
-        promise = None if choice.members else cards.by_name(choice.card).card.confidence
+        by_scene = threshold_of_map.words(run, cards, choice, mapped.inventory.threshold)
+        warnings = (*about.warnings, *observed.warnings, *unknown, *by_scene, *doubts)
+        promise = threshold_of_map.promise(run, cards, choice)
         accuracy = _accuracy(run, cards, choice, observed)
         about = replace(
             about, warnings=warnings, beside=mapped.beside, promise=promise, accuracy=accuracy
         )
         provenance = _provenance(run, cards, plan, choice, observed) | _account(source)
         provenance |= _reviewed(review) | _computed(layout)
+        provenance["threshold"] = mapped.inventory.threshold
         published = write_products(
             layout.folder,
             mapped.inventory,
@@ -287,7 +290,8 @@ def _accuracy(
     checkpoint as it was measured: several drew it, or at another threshold.
     """
     filled = choice.fallback and observed.counts[ObservationClass.NO_PRE]
-    otherwise = run.clean.threshold or run.model.subtract_pre or run.model.adapt
+    moved = run.clean.threshold or run.model.threshold != "card"
+    otherwise = moved or run.model.subtract_pre or run.model.adapt
     if choice.members or filled or otherwise:
         return None
     return cards.by_name(choice.card).card.accuracy

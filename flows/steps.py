@@ -18,6 +18,7 @@ from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows import difference
+from flows import threshold as threshold_of_map
 from flows.probability import map_card
 from flows.run import engine, journal, workspace
 from flows.run.journal import progress
@@ -73,6 +74,7 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
     Raises:
         RequestError: the named one does not exist or does not fit, or none fits.
     """
+    threshold_of_map.check(run, source)
     found = registry.candidates(
         run.model.checkpoint,
         source.offer(),
@@ -359,13 +361,6 @@ def map_probability(
     return probability
 
 
-def _threshold_of(run: RunConfig, found: Checkpoint) -> float:
-    """Return the probability from which a pixel is a landslide: the run's, else the
-    checkpoint's.
-    """
-    return run.clean.threshold or found.card.threshold
-
-
 def outline_landslides(
     run: RunConfig,
     cards: Candidates,
@@ -375,22 +370,18 @@ def outline_landslides(
     probability: Rows,
 ) -> Inventory:
     """Return the landslides and what the rules rejected."""
-    fallback = _threshold_of(run, cards.by_name(choice.fallback)) if choice.fallback else None
     stack = stack.of_area(run.place)
-    threshold = float(
-        np.mean(
-            [_threshold_of(run, cards.by_name(name)) for name in choice.members or (choice.card,)]
-        )
-    )
+    mapped = stack.cut(probability)
+    threshold, fallback = threshold_of_map.thresholds(run, cards, choice, stack, mapped)
     inventory = outline(
-        stack.cut(probability),
+        mapped,
         stack.cut(observed.array),
         threshold,
         stack,
         run.clean,
         choice=choice,
         fallback_threshold=fallback,
-        confidence=None if choice.members else cards.by_name(choice.card).card.confidence,
+        confidence=threshold_of_map.promise(run, cards, choice),
     )
     journal.note(landslides=len(inventory.landslides), rejected=len(inventory.rejected))
     return inventory

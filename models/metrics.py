@@ -263,3 +263,17 @@ class Sweep:
         top = allowed[f1[allowed] >= f1[allowed].max() - 1e-12]
         threshold = float(self.thresholds[top[(len(top) - 1) // 2]])
         return threshold, self.at(threshold)
+
+    def agreeing(self, low: float = 0.001, high: float = 0.98) -> tuple[float, float]:
+        """Return (threshold, Cohen's kappa) of the best agreement within `[low, high]`; 0.5 and 0
+        where one of the classes is missing.
+        """
+        tp, fp = np.cumsum(self.positives[::-1])[::-1], np.cumsum(self.negatives[::-1])[::-1]
+        true, false = float(self.positives.sum()), float(self.negatives.sum())
+        if not true or not false:
+            return 0.5, 0.0
+        fn, tn = true - tp, false - fp
+        kappa = 2 * (tp * tn - fp * fn) / ((tp + fp) * false + true * (fn + tn))
+        allowed = np.flatnonzero((self.thresholds >= low) & (self.thresholds <= high))
+        first = allowed[int(np.argmax(kappa[allowed]))]
+        return float(self.thresholds[first]), float(kappa[first])
