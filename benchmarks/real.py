@@ -24,6 +24,7 @@ from configs.records import IGNORED
 from configs.training import SampleSource, TrainingConfig, read_training
 from flows.learning.samples import make_samples
 from flows.learning.train import probability_of, train_card
+from models.inference.agreement import BEYOND, agreement
 from models.metrics import Confusion, Sweep
 from models.registry import Checkpoint
 from models.selection.evidence import by_target, interval
@@ -57,6 +58,12 @@ TITLES = {
     "hr-gldd-b8": "HR-GLDD B8",
 }
 NETWORK, INDEX, BOTH = "network", "index", "mean of both"
+EXPECTED, OURS, BOTH_OURS = "network, expected F1", "network, agreement", "both, agreement"
+WAYS = (NETWORK, INDEX, BOTH, EXPECTED, OURS, BOTH_OURS, "predict all")
+"""The last three of the maps set their threshold on the scene, without a label."""
+COMPARED = (
+    (NETWORK, INDEX), (BOTH, INDEX), (EXPECTED, NETWORK), (OURS, NETWORK), (BOTH_OURS, INDEX),
+)  # fmt: skip
 
 
 def samples_of(name: str) -> SampleSet:
@@ -128,17 +135,38 @@ def threshold_of(found: Checkpoint, other: Checkpoint) -> float:
     return float(sweep.best()[0])
 
 
+def agreeing(name: str, probability: NDArray[Any], beyond: float = BEYOND) -> float:
+    """Return the threshold that a scene itself gives, `model.threshold: agreement`."""
+    samples = samples_of(name)
+    known = samples.label(samples.numbers(samples.card.split_names.values())) != IGNORED
+    red, green = (samples.read(band)[known] for band in ("post_B4", "post_B3"))
+    found = agreement(lambda: [(probability, red, green)], beyond)
+    return found.threshold if found else 0.5
+
+
+def expecting(probability: NDArray[Any]) -> float:
+    """Return the threshold of the highest F1 that calibrated probabilities let one expect."""
+    sweep = Sweep.of(probability, np.zeros(len(probability), np.uint8))
+    pixels, p = sweep.negatives[::-1], sweep.thresholds[::-1]
+    hits, called = np.cumsum(pixels * p), np.cumsum(pixels)
+    return float(p[int(np.argmax(2 * hits / (called + hits[-1] + 1e-9)))])
+
+
 def scores(name: str, seed: int) -> dict[str, dict[str, float]]:
     """Return F1, precision, recall and best F1 by kind of map, of one scene and seed."""
     found: dict[str, list[dict[str, float]]] = {}
     for events in [UNSEEN[name]] if name in UNSEEN else list(TRAINED_ON):
         pair = [checkpoint(kind, events, seed) for kind in (NETWORK, INDEX)]
         maps = [mapped(one, name) for one in pair]
-        label = maps[0][1]
+        (network, label), (index, _) = maps
+        both = (network + index) / 2
         ways: dict[str, tuple[NDArray[Any], float]] = {
-            NETWORK: (maps[0][0], pair[0].card.threshold),
-            INDEX: (maps[1][0], pair[1].card.threshold),
-            BOTH: ((maps[0][0] + maps[1][0]) / 2, threshold_of(*pair)),
+            NETWORK: (network, pair[0].card.threshold),
+            INDEX: (index, pair[1].card.threshold),
+            BOTH: (both, threshold_of(*pair)),
+            EXPECTED: (network, expecting(network)),
+            OURS: (network, agreeing(name, network)),
+            BOTH_OURS: (both, agreeing(name, both)),
         }
         for way, (probability, threshold) in ways.items():
             counts = Confusion.from_masks(probability >= threshold, label == 1, label != IGNORED)
@@ -157,14 +185,13 @@ def scores(name: str, seed: int) -> dict[str, dict[str, float]]:
 
 def table(done: dict[str, dict[str, dict[str, Any]]]) -> str:
     """Return the table of all scenes, F1 by seed and their best threshold's in brackets."""
-    ways = (NETWORK, INDEX, BOTH, "predict all")
     lines = [
-        f"| unseen scene | trained on | {' | '.join(ways)} |",
-        f"|{' --- |' * (2 + len(ways))}",
+        f"| unseen scene | trained on | {' | '.join(WAYS)} |",
+        f"|{' --- |' * (2 + len(WAYS))}",
     ]
     for name, seeds in done.items():
         cells = []
-        for way in ways:
+        for way in WAYS:
             f1 = [one[way]["f1"] for one in seeds.values()]
             best = float(np.mean([one[way]["best"] for one in seeds.values()]))
             words = ", ".join(f"{value:.3f}" for value in dict.fromkeys(round(v, 3) for v in f1))
@@ -187,14 +214,14 @@ def verdict(done: dict[str, dict[str, dict[str, Any]]]) -> str:
         events = [ONE_EVENT.get(name, name) for name in names]
         f1 = {
             way: np.array([np.mean([one[way]["f1"] for one in done[n].values()]) for n in names])
-            for way in (NETWORK, BOTH, INDEX)
+            for way in WAYS[:-1]
         }
         mean = {way: float(by_target(events, values).mean()) for way, values in f1.items()}
-        for way in (NETWORK, BOTH):
-            low, high = interval(events, f1[way] - f1[INDEX])
+        for way, other in COMPARED:
+            low, high = interval(events, f1[way] - f1[other])
             lines.append(
-                f"- {words}: {way} {mean[way]:.3f}, index {mean[INDEX]:.3f}, difference "
-                f"{mean[way] - mean[INDEX]:+.3f} ({low:+.3f} to {high:+.3f})"
+                f"- {words}: {way} {mean[way]:.3f}, {other} {mean[other]:.3f}, difference "
+                f"{mean[way] - mean[other]:+.3f} ({low:+.3f} to {high:+.3f})"
             )
     return "\n".join(lines)
 

@@ -25,8 +25,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "results"
 SECTIONS = Path(__file__).with_name("sections.yaml")
 ORDER = (
-    "real", "study-real", "order", "trust", "lookalikes", "confidence", "area", "frames",
-    "iburi", "iburi-halves", "iburi-trials", "product", "comparison", "overfit", "study",
+    "real", "scene-threshold", "study-real", "order", "trust", "lookalikes", "confidence", "area",
+    "frames", "iburi", "iburi-halves", "iburi-trials", "product", "comparison", "overfit", "study",
     "study-post", "adaptation", "study-baselines", "mmd-unit", "selection", "ood", "sim-to-real",
     "simulated-comparison", "pull", "speed", "reading", "tiling", "mmd", "seams", "vectorise",
     "scale", "precision", "kill", "faults", "fault-kills",

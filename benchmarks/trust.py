@@ -126,6 +126,8 @@ def run_of(folder: Path, transform: Affine, shape: tuple[int, int], checkpoint: 
     preset = {
         "source": parse_source(f"archive:{folder}"),
         "out": str(folder / "out"),
+        # A threshold found on the scene is measured by `benchmarks.scene_threshold`.
+        "model": {"threshold": "card"},
         "product": {"exports": [], "map": {"sheets": []}},  # nobody reads them here
     }
     return resolve(request, preset)

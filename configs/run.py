@@ -107,11 +107,11 @@ class ModelConfig(Frozen):
     """Bring the scene's imagery to the chosen checkpoint's reference before it is mapped, whatever
     the checkpoint was trained with: scene, each band its mean and spread; match, its distribution;
     null, as the checkpoint says (docs/results.md)."""
-    threshold: Literal["card", "agreement"] = "card"
+    threshold: Literal["auto", "card", "agreement"] = "auto"
     """Probability from which a pixel is a landslide, where `clean.threshold` names none. card: the
     checkpoint's own, from ground like its training; agreement: found on the scene without a label,
-    where the map agrees best with red standing above green. For a scene known to hold landslides,
-    on ground the checkpoint has not seen; where nothing happened it maps bare ground
+    where the map agrees best with red standing above green; auto: that, where a checkpoint of
+    relative brightness maps ground that is not known to be like its own, else the checkpoint's
     (docs/results.md).
     """
     choose_by: Literal["mmd", "study"] = "mmd"
@@ -215,7 +215,7 @@ class RunConfig(Frozen):
         )
         if self.model.adapt is None:  # requests older than this field keep their identity
             del content["model"]["adapt"]
-        if self.model.threshold == "card":
+        if self.model.threshold == "auto":
             del content["model"]["threshold"]
         if self.windows.post.last == self.windows.as_of.date():
             content["windows"]["post"].pop("last")

@@ -290,7 +290,7 @@ def _accuracy(
     checkpoint as it was measured: several drew it, or at another threshold.
     """
     filled = choice.fallback and observed.counts[ObservationClass.NO_PRE]
-    moved = run.clean.threshold or run.model.threshold != "card"
+    moved = run.clean.threshold or threshold_of_map.of_scene(run, cards, choice)
     otherwise = moved or run.model.subtract_pre or run.model.adapt
     if choice.members or filled or otherwise:
         return None

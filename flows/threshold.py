@@ -29,7 +29,7 @@ def check(run: RunConfig, source: Source) -> None:
     Raises:
         RequestError: it has no red or no green.
     """
-    if _of_scene(run) and not set(_COLOURS) <= set(source.offer().bands):
+    if run.model.threshold == "agreement" and not set(_COLOURS) <= set(source.offer().bands):
         raise RequestError(
             "model.threshold: agreement compares the map with red and green, and this source has "
             "no red and green of after the event",
@@ -37,8 +37,16 @@ def check(run: RunConfig, source: Source) -> None:
         )
 
 
-def _of_scene(run: RunConfig) -> bool:
-    return run.model.threshold == "agreement" and run.clean.threshold is None
+def of_scene(run: RunConfig, cards: Candidates, choice: Choice) -> bool:
+    """Return whether a run takes the threshold that the scene itself gives: where it is asked for,
+    and by itself where it was measured to be better, for checkpoints of relative brightness on
+    ground not known to be like their own (docs/results.md).
+    """
+    if run.clean.threshold is not None or run.model.threshold == "card":
+        return False
+    card = cards.by_name(choice.card).card
+    away = card.relative and choice.out_of_domain is not False
+    return run.model.threshold == "agreement" or (away and set(_COLOURS) <= set(card.bands))
 
 
 def of_checkpoint(run: RunConfig, found: Checkpoint) -> float:
@@ -60,7 +68,7 @@ def thresholds(
         stack: the stack of the area.
         probability: the map of the area, `(y, x)`.
     """
-    if _of_scene(run):
+    if of_scene(run, cards, choice):
         found = agreement(lambda: _strips(stack, probability))
         if found is not None:
             logger.info(
@@ -79,14 +87,14 @@ def promise(run: RunConfig, cards: Candidates, choice: Choice) -> Confidence | N
     """Return what the checkpoint's confidence promises; None where several drew the map, or at a
     threshold that it was not measured at.
     """
-    if choice.members or _of_scene(run):
+    if choice.members or of_scene(run, cards, choice):
         return None
     return cards.by_name(choice.card).card.confidence
 
 
 def words(run: RunConfig, cards: Candidates, choice: Choice, threshold: float) -> tuple[str, ...]:
     """Return what a reader has to know of a threshold that the scene itself has given."""
-    if not _of_scene(run):
+    if not of_scene(run, cards, choice):
         return ()
     own = cards.by_name(choice.card).card.threshold
     if threshold == own:

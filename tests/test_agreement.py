@@ -11,13 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from cards import make_card
 from numpy.typing import NDArray
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
+from configs.records import Choice, Domain, Level
 from flows.cli import main
 from flows.commands.respond import configure
+from flows.threshold import of_scene
 from models.inference.agreement import Agreement, agreement
+from models.registry import Candidates, Checkpoint
 
+GIVEN: dict[str, Any] = {
+    "source": "simulated",
+    "epicentre": "42.7,142.0",
+    "date": "2018-09-05",
+    "radius_km": 3.0,
+}
 Rasters = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -86,12 +96,37 @@ def test_without_colours_there_is_no_agreement() -> None:
 
 
 def test_the_choice_is_part_of_a_request_only_where_it_is_made() -> None:
-    given = {"epicentre": "42.7,142.0", "date": "2018-09-05", "radius_km": 3.0}
-    plain, card, ours = (
-        configure(**{"source": "simulated", **given}, settings=settings)
-        for settings in ((), ("model.threshold=card",), ("model.threshold=agreement",))
+    plain, usual, ours = (
+        configure(**GIVEN, settings=settings)
+        for settings in ((), ("model.threshold=auto",), ("model.threshold=agreement",))
     )
-    assert plain.request_id == card.request_id != ours.request_id
+    assert plain.request_id == usual.request_id != ours.request_id
+
+
+@pytest.mark.parametrize(
+    ("asked", "relative", "out_of_domain", "by_scene"),
+    [
+        ("auto", True, "unknown", True),
+        ("auto", True, True, True),
+        ("auto", True, False, False),
+        ("auto", False, "unknown", False),
+        ("card", True, True, False),
+        ("agreement", False, False, True),
+    ],
+)
+def test_relative_brightness_away_from_home_takes_the_scenes_threshold(
+    asked: str, relative: bool, out_of_domain: Domain, by_scene: bool
+) -> None:
+    card = make_card(("post_B4", "post_B3", "post_B2"))
+    if relative:
+        normalisation = card.normalisation.model_copy(update={"adapt": "scene"})
+        card = card.model_copy(update={"level": Level.DISPLAY, "normalisation": normalisation})
+    cards = Candidates((Checkpoint(Path("nowhere"), card),))
+    choice = Choice(card.name, None, (), out_of_domain, None, "")
+    run = configure(**GIVEN, settings=(f"model.threshold={asked}",))
+    assert of_scene(run, cards, choice) is by_scene
+    named = configure(**GIVEN, settings=(f"model.threshold={asked}", "clean.threshold=0.4"))
+    assert not of_scene(named, cards, choice)
 
 
 def respond(ground: Path, name: str, capsys: pytest.CaptureFixture[str], **model: Any) -> Any:
