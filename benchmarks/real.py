@@ -58,9 +58,10 @@ TITLES = {
     "hr-gldd-b8": "HR-GLDD B8",
 }
 NETWORK, INDEX, BOTH = "network", "index", "mean of both"
-EXPECTED, OURS, BOTH_OURS = "network, expected F1", "network, agreement", "both, agreement"
-WAYS = (NETWORK, INDEX, BOTH, EXPECTED, OURS, BOTH_OURS, "predict all")
-"""The last three of the maps set their threshold on the scene, without a label."""
+EXPECTED, OURS = "network, expected F1", "network, agreement"
+INDEX_OURS, BOTH_OURS = "index, agreement", "both, agreement"
+WAYS = (NETWORK, INDEX, BOTH, EXPECTED, OURS, INDEX_OURS, BOTH_OURS, "predict all")
+"""The last four of the maps set their threshold on the scene, without a label."""
 COMPARED = (
     (NETWORK, INDEX), (BOTH, INDEX), (EXPECTED, NETWORK), (OURS, NETWORK), (BOTH_OURS, INDEX),
 )  # fmt: skip
@@ -166,11 +167,12 @@ def scores(name: str, seed: int) -> dict[str, dict[str, float]]:
             BOTH: (both, threshold_of(*pair)),
             EXPECTED: (network, expecting(network)),
             OURS: (network, agreeing(name, network)),
+            INDEX_OURS: (index, agreeing(name, index)),
             BOTH_OURS: (both, agreeing(name, both)),
         }
         for way, (probability, threshold) in ways.items():
             counts = Confusion.from_masks(probability >= threshold, label == 1, label != IGNORED)
-            best = Sweep.of(probability, label).best()[1].f1
+            best = Sweep.of(probability, label, 10_000).best(low=0.001)[1].f1
             row = {"f1": counts.f1, "precision": counts.precision, "recall": counts.recall}
             found.setdefault(way, []).append(row | {"best": best})
         everything = Confusion.from_masks(
