@@ -21,7 +21,8 @@ from configs.places import drop, zarr_at
 from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
-from flows.probability import grid_on, ready
+from flows.computing import ready
+from flows.probability import grid_on
 from flows.run.journal import progress
 from gee.observation import Observed
 from gee.observation import observe as observe_stack

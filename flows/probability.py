@@ -29,6 +29,7 @@ from configs.reading import open_to_read
 from configs.records import Advance, ObservationClass, silent
 from configs.run import ModelConfig
 from configs.stack import CHUNK_PX, Rows, Stack
+from flows.computing import ready
 from flows.run import engine
 from flows.run.engine import Cluster, Report
 from flows.run.shards import Begun, check_worker, report_workers, versions
@@ -154,19 +155,6 @@ def map_card(
     for strips in _runs(range(grid.strips), done):
         _map_strips(predictor, grid, target, strips, model.batch, progress)
     return array
-
-
-def ready(
-    found: Checkpoint, model: ModelConfig, device: Device, tiles: int, *, here: bool = True
-) -> Predictor:
-    """Return a checkpoint at work as the run wants it, for so many tiles; where workers compute on
-    a GPU, its stand-in on this processor, by the same runtime.
-    """
-    runtime = "torch" if model.runtime == "auto" else model.runtime
-    if not here and device == "cuda":
-        return found.load("cpu", model.precision, runtime)
-    predictor = found.load(device, model.precision, runtime)
-    return predictor.fastest(tiles) if model.runtime == "auto" else predictor
 
 
 def grid_on(card: CheckpointCard, stack: Stack) -> TileGrid:
