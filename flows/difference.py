@@ -22,6 +22,7 @@ from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
 from flows.computing import ready
+from flows.flat import near_slopes
 from flows.probability import grid_on
 from flows.run.journal import progress
 from gee.observation import Observed
@@ -126,6 +127,7 @@ def _map(
             for_tiles(predictor),
             out=array,
             valid=Is(before.array, ObservationClass.CLEAR),
+            asked=near_slopes(run.model.skip_flat_deg, found.card, stack),
             batch=tiles_at_once(predictor, run.model.batch),
             progress=advance,
         )

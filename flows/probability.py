@@ -30,6 +30,7 @@ from configs.records import Advance, ObservationClass, silent
 from configs.run import ModelConfig
 from configs.stack import CHUNK_PX, Rows, Stack
 from flows.computing import ready
+from flows.flat import near_slopes
 from flows.run import engine
 from flows.run.engine import Cluster, Report
 from flows.run.shards import Begun, check_worker, report_workers, versions
@@ -78,6 +79,7 @@ class _MapShard:
     """
     versions: Mapping[str, str]
     strips: tuple[int, int]
+    skip_flat_deg: float | None = None
 
 
 class _Target(NamedTuple):
@@ -90,6 +92,8 @@ class _Target(NamedTuple):
     path: Path
     key: str
     """What every marker must say: these weights over this stack, adapted so."""
+    asked: Rows | None
+    """Where the checkpoint is asked, `(y, x)`; everywhere where None."""
 
     @classmethod
     def of(
@@ -102,6 +106,7 @@ class _Target(NamedTuple):
         adaptation: str = "",
         precision: Precision = "auto",
         runtime: Runtime = "torch",
+        skip_flat_deg: float | None = None,
     ) -> _Target:
         key = {
             "weights": card.weights_sha256,
@@ -115,7 +120,10 @@ class _Target(NamedTuple):
             key["precision"] = precision
         if runtime != "torch":
             key["runtime"] = runtime
-        return cls(stack, classes, int(where), path, json.dumps(key))
+        if skip_flat_deg is not None:
+            key["skip_flat_deg"] = skip_flat_deg
+        asked = near_slopes(skip_flat_deg, card, stack)
+        return cls(stack, classes, int(where), path, json.dumps(key), asked)
 
 
 def map_card(
@@ -136,8 +144,9 @@ def map_card(
     device = cluster.device(model.device) if cluster else model.device
     predictor = ready(found, model, device, len(grid), here=cluster is None)
     target = _Target.of(
-        found.card, stack, observed.array, where, path, maps, model.precision, predictor.runtime
-    )
+        found.card, stack, observed.array, where, path, maps, model.precision, predictor.runtime,
+        model.skip_flat_deg,
+    )  # fmt: skip
     done = _kept(target, grid)
     array = zarr.open_array(zarr_at(path), mode="r+") if done else _create(path, stack.shape)
     manner = predictor.manner
@@ -177,6 +186,7 @@ def _map_strips(
         for_tiles(predictor.of_stored(tiles.coding)),
         out=zarr.open_array(zarr_at(target.path), mode="r+"),
         valid=Is(target.classes, target.where),
+        asked=target.asked,
         batch=tiles_at_once(predictor, batch),
         progress=progress,
         rows=strips,
@@ -224,6 +234,7 @@ def _shards(
         adaptation=maps,
         versions=versions(),
         strips=(0, 0),
+        skip_flat_deg=model.skip_flat_deg,
     )
     return [replace(whole, strips=(strips.start, strips.stop)) for strips in missing]
 
@@ -270,6 +281,7 @@ def _map_shard(shard: _MapShard) -> Report:
         shard.adaptation,
         shard.precision,
         shard.runtime,
+        shard.skip_flat_deg,
     )
     strips = range(*shard.strips)
     grid = grid_on(predictor.card, stack)
