@@ -23,8 +23,8 @@ from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
 from flows.computing import ready
 from flows.flat import near_slopes
-from flows.probability import grid_on
 from flows.run.journal import progress
+from flows.strips import grid_on
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from models.histogram import BandHistogram
