@@ -236,6 +236,10 @@ class TrainingConfig(Frozen):
     (docs/results.md).
     """
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    samples_on: Literal["auto", "memory", "device"] = "auto"
+    """Where samples lie and are varied; auto: on the GPU where they fit, else in memory. Draws are
+    the same but for noise and blur, rounding is not.
+    """
     tensorboard: bool = False
     """Write event files for TensorBoard beside `curves.csv` (needs `coslide[tensorboard]`)."""
     seed: int = Field(default=0, ge=0)
@@ -307,12 +311,8 @@ class TrainingConfig(Frozen):
         }
         words |= {"cut_as", "total", "held_out", "tensorboard"}
         content = self.portable.model_dump(mode="json", exclude=words)
-        for later in (
-            "start_from",
-            "share",
-            "freeze",
-            "adapt",
-        ):  # recipes older than these fields keep their identity
+        # recipes older than these fields keep their identity
+        for later in ("start_from", "share", "freeze", "adapt", "samples_on"):
             if getattr(self, later) == type(self).model_fields[later].default:
                 del content[later]
         for source in content["samples"]:  # the count says what it comes to

@@ -25,6 +25,7 @@ from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows.events import reviews
 from flows.events import state as event_state
+from flows.flat import told
 from flows.probability import COMPUTED, map_card
 from flows.run import journal, workspace
 from flows.run.journal import progress
@@ -158,10 +159,12 @@ def publish(
         kept = kept_scenes(stack, mapped.plan)
         plan = replace(mapped.plan, scenes=(*mapped.plan.scenes, *kept))
         about = _about(run, source, cards, plan, choice, number)
-        unknown = cannot_know(run, cards, choice, stack, observed)
+        card = cards.by_name(choice.card).card
+        flat = told(run.model.skip_flat_deg, card, stack, run.place, observed)
+        unknown = (*flat, *cannot_know(run, cards, choice, stack, observed))
         doubts = reviews.doubts(event.revision(number - 1)) if earlier else []
         warnings = (*about.warnings, *observed.warnings, *unknown, *doubts)
-        promise = None if choice.members else cards.by_name(choice.card).card.confidence
+        promise = None if choice.members else card.confidence
         accuracy = _accuracy(run, cards, choice, observed)
         about = replace(
             about, warnings=warnings, beside=mapped.beside, promise=promise, accuracy=accuracy

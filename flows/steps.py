@@ -18,6 +18,7 @@ from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows import difference
+from flows.computing import computable
 from flows.probability import map_card
 from flows.run import engine, journal, workspace
 from flows.run.journal import progress
@@ -71,8 +72,10 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
     """Return the checkpoints that this source can feed.
 
     Raises:
-        RequestError: the named one does not exist or does not fit, or none fits.
+        RequestError: the named one does not exist or does not fit, or none fits; this machine
+            cannot compute as the run wants it.
     """
+    computable(run)
     found = registry.candidates(
         run.model.checkpoint,
         source.offer(),
