@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ import yaml
 
 from configs.errors import RequestError
 from configs.places import drop, is_remote
-from configs.spelling import file_meant
+from configs.spelling import file_meant, instead
 
 UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError, AttributeError)
 """What PyYAML lets through of values that are none: a 30th of February, `!!int x`, 5000 digits, a
@@ -173,6 +173,23 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
     if kind is not None:
         check_format(content.get("format"), kind, str(path), newest)
     return content
+
+
+def named_file(name: str, folders: Sequence[Path], what: str) -> Path:
+    """Return the YAML file of a recipe, a kit, …: one that comes with coslide in `folders`, by its
+    name, or a file by its path.
+
+    Raises:
+        RequestError: there is neither.
+    """
+    for path in (*(folder / f"{name}.yaml" for folder in folders), Path(name)):
+        if path.is_file():
+            return path
+    if Path(name).suffix:
+        raise RequestError(f"no such file: {name}", file_meant(Path(name)) or "Check the path.")
+    shipped = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
+    ways = f"Give a YAML file, or one of those shipped: {', '.join(shipped)}."
+    raise RequestError(f"there is no {what} `{name}`", instead(name, shipped, ways))
 
 
 def _count(value: Any, known: dict[int, int]) -> int:

@@ -19,9 +19,9 @@ from configs.checkpoint import Adapt, CardTiles
 from configs.complaints import checked, read_model
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
-from configs.files import format_of
+from configs.files import format_of, named_file
 from configs.mixing import apportioned
-from configs.spelling import file_meant, instead
+from configs.overrides import overlaid
 
 SHIPPED = tuple(Path(__file__).resolve().parent / name for name in ("train", "recipes", "mixtures"))
 """Folders of the recipes that come with coslide."""
@@ -348,9 +348,9 @@ class TrainingConfig(Frozen):
     def _encoder_from(self, path: str) -> TrainingConfig:
         return self.model_copy(update={"arguments": {**self.arguments, ENCODER_WEIGHTS: path}})
 
-    def quickened(self) -> TrainingConfig:
+    def quickened(self, settings: Sequence[str] = ()) -> TrainingConfig:
         """Return the quick variant: the same recipe with the fields of `quick`, under a name of its
-        own.
+        own; `settings` (``section.key=value``) go before both.
 
         Raises:
             RequestError: there is none, or a field of it cannot be.
@@ -365,11 +365,9 @@ class TrainingConfig(Frozen):
             content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
         if "steps" in self.quick:
             content.pop("epochs", None)
-        return checked(
-            {**content, "name": f"{self.name}-quick"},
-            f"recipe `{self.name}`, quick",
-            TrainingConfig,
-        )
+        content = overlaid({**content, "name": f"{self.name}-quick"}, settings)
+        content.pop("quick", None)
+        return checked(content, f"recipe `{self.name}`, quick", TrainingConfig)
 
 
 def recipe_file(name: str) -> Path:
@@ -378,14 +376,7 @@ def recipe_file(name: str) -> Path:
     Raises:
         RequestError: there is neither.
     """
-    for path in (Path(name), *(folder / f"{name}.yaml" for folder in SHIPPED)):
-        if path.is_file():
-            return path
-    if Path(name).suffix:
-        raise RequestError(f"no such file: {name}", file_meant(Path(name)) or "Check the path.")
-    shipped = sorted(path.stem for folder in SHIPPED for path in folder.glob("*.yaml"))
-    ways = f"Give a YAML file, or one of those shipped: {', '.join(shipped)}."
-    raise RequestError(f"there is no recipe `{name}`", instead(name, shipped, ways))
+    return named_file(name, SHIPPED, "recipe")
 
 
 def read_training(path: Path, settings: Sequence[str] = ()) -> TrainingConfig:

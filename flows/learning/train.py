@@ -88,7 +88,7 @@ def train(
     """
     recipe, cards = recipe_file(path), Path(out or "cards")
     config = read_training(recipe, overrides.settings).anchored(recipe.parent)
-    config = config.quickened() if overrides.quick else config
+    config = config.quickened(overrides.settings) if overrides.quick else config
     folders = sample_folders(config, overrides, recipe.parent)
     config = with_overrides(config, overrides, folders)
     kept_apart(config, folders, recipe.parent)
