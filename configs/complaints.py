@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import RequestError
-from configs.files import read_yaml
+from configs.files import loader_for, read_yaml
 from configs.overrides import overlaid
 from configs.spelling import meant
 
@@ -167,7 +167,8 @@ def _lines_of(file: Path, places: list[tuple[Any, ...]]) -> list[str]:
     """Return ` (line N)` for each place in a YAML file; that of what it is missing from where it
     is not there, nothing at the top.
     """
-    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    text = file.read_text(encoding="utf-8")
+    root = yaml.compose(text, Loader=loader_for(text))
     return [_line_of(root, place) for place in places]
 
 
