@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from configs.checkpoint import Adapt, CardTiles
+from configs.checkpoint import Adapt, CardTiles, check_optional
 from configs.complaints import checked, read_model
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
-from configs.files import format_of
+from configs.files import format_of, named_file
 from configs.mixing import apportioned
-from configs.spelling import file_meant, instead
+from configs.overrides import overlaid
 
 SHIPPED = tuple(Path(__file__).resolve().parent / name for name in ("train", "recipes", "mixtures"))
 """Folders of the recipes that come with coslide."""
@@ -151,6 +151,11 @@ class AugmentationConfig(Frozen):
     (Xu et al. (preprint)).
     """
 
+    drop: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the chips that are shown without the optional bands they have, so that the network
+    learns to do without.
+    """
+
     @model_validator(mode="before")
     @classmethod
     def _without_season(cls, content: Any) -> Any:
@@ -181,6 +186,9 @@ class TrainingConfig(Frozen):
     """How the sample sets are meant to be cut; others are used with a warning."""
     bands: tuple[str, ...] | None = None
     """Ordered input bands; all of the sample sets' where null."""
+    optional: tuple[str, ...] = ()
+    """Bands that the network reads besides, where a sample set (a source) has them: each comes with
+    a channel that says whether it is there. See `augmentation.drop`."""
     architecture: str = "resu_senet"
     """A network of coslide, `package.module:factory` of your own, or `smp:Unet/resnet18`."""
     arguments: dict[str, int | float | str | bool | list[list[int]]] = Field(default_factory=dict)
@@ -236,6 +244,10 @@ class TrainingConfig(Frozen):
     (docs/results.md).
     """
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    samples_on: Literal["auto", "memory", "device"] = "auto"
+    """Where samples lie and are varied; auto: on the GPU where they fit, else in memory. Draws are
+    the same but for noise and blur, rounding is not.
+    """
     tensorboard: bool = False
     """Write event files for TensorBoard beside `curves.csv` (needs `coslide[tensorboard]`)."""
     seed: int = Field(default=0, ge=0)
@@ -279,6 +291,13 @@ class TrainingConfig(Frozen):
         return content | {"samples": divided}
 
     @model_validator(mode="after")
+    def _optional(self) -> TrainingConfig:
+        if self.optional and self.bands is None:
+            raise ValueError("`optional` goes with `bands`: name those that must be there")
+        check_optional(self.bands or (), self.optional)
+        return self
+
+    @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give `steps` or `epochs`, not both")
@@ -307,17 +326,13 @@ class TrainingConfig(Frozen):
         }
         words |= {"cut_as", "total", "held_out", "tensorboard"}
         content = self.portable.model_dump(mode="json", exclude=words)
-        for later in (
-            "start_from",
-            "share",
-            "freeze",
-            "adapt",
-        ):  # recipes older than these fields keep their identity
+        # recipes older than these fields keep their identity
+        for later in ("start_from", "share", "freeze", "adapt", "samples_on", "optional"):
             if getattr(self, later) == type(self).model_fields[later].default:
                 del content[later]
         for source in content["samples"]:  # the count says what it comes to
             del source["share"]
-        for later in ("blur_px", "scale", "aspect", "rotate"):
+        for later in ("blur_px", "scale", "aspect", "rotate", "drop"):
             if not getattr(self.augmentation, later):
                 del content["augmentation"][later]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -348,9 +363,9 @@ class TrainingConfig(Frozen):
     def _encoder_from(self, path: str) -> TrainingConfig:
         return self.model_copy(update={"arguments": {**self.arguments, ENCODER_WEIGHTS: path}})
 
-    def quickened(self) -> TrainingConfig:
+    def quickened(self, settings: Sequence[str] = ()) -> TrainingConfig:
         """Return the quick variant: the same recipe with the fields of `quick`, under a name of its
-        own.
+        own; `settings` (``section.key=value``) go before both.
 
         Raises:
             RequestError: there is none, or a field of it cannot be.
@@ -365,11 +380,9 @@ class TrainingConfig(Frozen):
             content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
         if "steps" in self.quick:
             content.pop("epochs", None)
-        return checked(
-            {**content, "name": f"{self.name}-quick"},
-            f"recipe `{self.name}`, quick",
-            TrainingConfig,
-        )
+        content = overlaid({**content, "name": f"{self.name}-quick"}, settings)
+        content.pop("quick", None)
+        return checked(content, f"recipe `{self.name}`, quick", TrainingConfig)
 
 
 def recipe_file(name: str) -> Path:
@@ -378,14 +391,7 @@ def recipe_file(name: str) -> Path:
     Raises:
         RequestError: there is neither.
     """
-    for path in (Path(name), *(folder / f"{name}.yaml" for folder in SHIPPED)):
-        if path.is_file():
-            return path
-    if Path(name).suffix:
-        raise RequestError(f"no such file: {name}", file_meant(Path(name)) or "Check the path.")
-    shipped = sorted(path.stem for folder in SHIPPED for path in folder.glob("*.yaml"))
-    ways = f"Give a YAML file, or one of those shipped: {', '.join(shipped)}."
-    raise RequestError(f"there is no recipe `{name}`", instead(name, shipped, ways))
+    return named_file(name, SHIPPED, "recipe")
 
 
 def read_training(path: Path, settings: Sequence[str] = ()) -> TrainingConfig:

@@ -19,7 +19,9 @@ from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows import difference
 from flows import threshold as threshold_of_map
+from flows.computing import computable
 from flows.probability import map_card
+from flows.publishing import promise_of
 from flows.run import engine, journal, workspace
 from flows.run.journal import progress
 from flows.run.shards import by_workers
@@ -72,8 +74,10 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
     """Return the checkpoints that this source can feed.
 
     Raises:
-        RequestError: the named one does not exist or does not fit, or none fits.
+        RequestError: the named one does not exist or does not fit, or none fits; this machine
+            cannot compute as the run wants it.
     """
+    computable(run)
     threshold_of_map.check(run, source)
     found = registry.candidates(
         run.model.checkpoint,
@@ -381,7 +385,8 @@ def outline_landslides(
         run.clean,
         choice=choice,
         fallback_threshold=fallback,
-        confidence=threshold_of_map.promise(run, cards, choice),
+        confidence=promise_of(run, cards, choice),
+        fallback_confidence=promise_of(run, cards, choice, of_fallback=True),
     )
     journal.note(landslides=len(inventory.landslides), rejected=len(inventory.rejected))
     return inventory

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from configs.checkpoint import Confidence
 from configs.errors import RequestError
 from configs.records import Choice
 from configs.run import RunConfig
@@ -81,15 +80,6 @@ def thresholds(
     threshold = float(np.mean([of_checkpoint(run, cards.by_name(name)) for name in drawn]))
     fallback = of_checkpoint(run, cards.by_name(choice.fallback)) if choice.fallback else None
     return threshold, fallback
-
-
-def promise(run: RunConfig, cards: Candidates, choice: Choice) -> Confidence | None:
-    """Return what the checkpoint's confidence promises; None where several drew the map, or at a
-    threshold that it was not measured at.
-    """
-    if choice.members or of_scene(run, cards, choice):
-        return None
-    return cards.by_name(choice.card).card.confidence
 
 
 def words(run: RunConfig, cards: Candidates, choice: Choice, threshold: float) -> tuple[str, ...]:
