@@ -16,7 +16,7 @@ import geopandas as gpd
 import pytest
 import shapely
 import yaml
-from small_scene import GEOBOX, SmallScene, about, small_scene
+from small_scene import GEOBOX, SmallScene, about, publish, small_scene
 
 from configs.area import Area
 from configs.errors import RequestError
@@ -26,7 +26,6 @@ from inventory.mapsheet.chart import Shown
 from inventory.mapsheet.furniture import degrees
 from inventory.mapsheet.paper import round_length, round_scale, width_mm, wrapped
 from inventory.mapsheet.sheet import Sheet, write_sheet
-from inventory.publish import Manner, write_products
 from inventory.summary import count_seen, summarise
 
 TITLE = "A quake\x07 at $x^2$ æ 山 <b>"
@@ -34,22 +33,13 @@ OWN = MapConfig(publisher="Survey of X", contact="maps@example.org", licence="CC
 
 
 def _sheets(folder: Path, scene: SmallScene, config: MapConfig, **choice: Any) -> dict[str, Path]:
-    folder.mkdir()
     run = about()
     run = replace(
         run,
         event=run.event.model_copy(update={"title": TITLE}),
         choice=replace(run.choice, **choice),
     )
-    done = write_products(
-        folder,
-        scene.outline(choice=run.choice),
-        scene.probability,
-        scene.observation,
-        scene.stack,
-        run,
-        Manner(product=ProductConfig(exports=(), map=config)),
-    )
+    done = publish(folder, scene, run, product=ProductConfig(exports=(), map=config))
     return {name: path for name, path in done.products.items() if name.endswith(".pdf")}
 
 
