@@ -37,7 +37,6 @@ IN_QGIS = """
 import os, sys
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 from qgis.core import QgsApplication, QgsFeature, QgsGeometry, QgsRectangle, QgsVectorLayer
-
 app = QgsApplication([], False)
 app.initQgis()
 layer = QgsVectorLayer(f"{sys.argv[1]}|layername=landslides", "landslides", "ogr")
