@@ -96,11 +96,7 @@ def test_what_does_not_fit_or_cannot_be_printed_is_said_to_stand_elsewhere(
     run = about()
     beware = tuple(f"warning {n}: {'words ' * 30}" for n in range(9))
     run = replace(run, warnings=beware, attribution=("Polygons: 「地図データ」 by K.",))
-    target = tmp_path / "m"
-    target.mkdir()
-    manner = Manner(product=ProductConfig(exports=(), map=OWN))
-    rasters = scene.probability, scene.observation, scene.stack
-    done = write_products(target, scene.outline(choice=run.choice), *rasters, run, manner)
+    done = publish(tmp_path / "m", scene, run, product=ProductConfig(exports=(), map=OWN))
     for name in ("map.pdf", "map-a3.pdf"):
         text = _text(done.products[name])
         told = len(re.findall(r"Beware: ", text))
