@@ -364,9 +364,7 @@ def map_probability(
 
 
 def _threshold_of(run: RunConfig, found: Checkpoint) -> float:
-    """Return the probability from which a pixel is a landslide: the run's, else the
-    checkpoint's.
-    """
+    """Return the probability from which a pixel is a landslide, of the run or the checkpoint."""
     return run.clean.threshold or found.card.threshold
 
 
