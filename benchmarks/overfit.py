@@ -29,6 +29,7 @@ from models.architectures import ARCHITECTURES, build
 from models.inference.predict import channels_last
 from models.metrics import Confusion
 from models.nets.blocks import upsample
+from models.training.loop import pick_training_precision
 from models.training.losses import Objective
 from tiles.samples import SampleSet
 
@@ -159,7 +160,8 @@ def overfit(name: str, x: Tensor, labels: Tensor, **arguments: object) -> Overfi
 
 
 def _forward(network: nn.Module, x: Tensor) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    dtype = pick_training_precision("auto", torch.device("cpu"))
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype is not torch.float32):
         logits: Tensor = network(x)
     return logits
 

@@ -226,13 +226,9 @@ class TrainingConfig(Frozen):
     `encoder`.
     """
     average: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of the running average of the weights (EMA), which is then validated and kept; 0 keeps
-    the plain weights.
-    """
+    """Decay of the running average of the weights (EMA), which is then kept; 0: plain weights."""
     keep: Literal["best", "last"] = "best"
-    """best: the weights of the lowest validation loss (Yang et al. 2024); last: those at the
-    end.
-    """
+    """best: weights of the lowest validation loss (Yang et al. 2024); last: those at the end."""
     validate_every: int | None = Field(default=None, ge=1)
     """Steps between validations; once a pass over the chips where null."""
     save_every: int = Field(default=50, ge=1)

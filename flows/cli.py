@@ -22,7 +22,7 @@ from configs.spelling import meant
 
 VERBS = {
     "respond": "Map an earthquake's landslides: the main job.",
-    "refresh": "The same event again with today's imagery.",
+    "refresh": "Map an event again with today's imagery.",
     "events": "List the events there are and what they wait for.",
     "review": "Make a copy of the latest inventory for an analyst to edit.",
     "demo": "Map an unseen simulated earthquake and score it against its truth.",

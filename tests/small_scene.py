@@ -21,10 +21,12 @@ from configs.bands import When
 from configs.checkpoint import Confidence
 from configs.clean import CleanConfig
 from configs.event import DateRange, Event, Windows
+from configs.product import MapConfig, ProductConfig
 from configs.records import Choice, ObservationClass, Ranked, Scene
 from configs.stack import FORMAT, Stack, encode, grid_attributes
 from inventory.about import About
 from inventory.outline.outline import Inventory, outline
+from inventory.publish import Manner, Published, write_products
 
 SHAPE = (90, 120)
 GEOBOX = GeoBox(SHAPE, Affine(10, 0, 580000, 0, -10, 4730000), "EPSG:32654")
@@ -42,6 +44,7 @@ TINY, FLAT, WET, EDGE, FILLED = (
     (slice(70, 72), slice(100, 110)),
     (slice(75, 81), slice(20, 26)),
 )
+NO_SHEETS = ProductConfig(map=MapConfig(sheets=()))
 
 
 SURE = Confidence(
@@ -121,6 +124,18 @@ def make_stack(folder: Path, ndvi: bool = True) -> Stack:
 def small_scene(folder: Path) -> SmallScene:
     """Return the small scene, its stack written into a folder."""
     return SmallScene(*rasters(), make_stack(folder))
+
+
+def publish(folder: Path, scene: SmallScene, run: About | None = None, **manner: Any) -> Published:
+    """Return what is written of the scene into a folder, made where it is not there yet.
+
+    Without map sheets, where `product` does not ask for some: they cost as much as all else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run = run or about()
+    inventory, rasters = scene.outline(choice=run.choice), (scene.probability, scene.observation)
+    how = Manner(**{"product": NO_SHEETS} | manner)
+    return write_products(folder, inventory, *rasters, scene.stack, run, how)
 
 
 def about(**more: Any) -> About:

@@ -16,20 +16,20 @@ import pytest
 import rasterio
 import shapely
 import zarr
+from calls import call, on_archive
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_archive import AREA, RUN, make_archive, make_cards, make_preset
-from small_scene import SmallScene, about, small_scene
+from small_archive import make_archive, make_cards, make_preset
+from small_scene import SmallScene, about, publish, small_scene
 
 from configs.area import Area
 from configs.errors import RequestError
 from configs.product import AffectedConfig
-from flows.cli import main
 from inventory.exposure.affected import assess
 from inventory.exposure.runout import below, reach_angles_deg
 from inventory.exposure.user_layers import UserLayers
 from inventory.outline.words import words_of
-from inventory.publish import Manner, Published, write_products
+from inventory.publish import Published
 
 CRS = "EPSG:32654"
 X, Y = 580000, 4730000
@@ -166,18 +166,7 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> AffectedConfig:
 
 
 def _published(folder: Path, scene: SmallScene, config: AffectedConfig) -> Published:
-    folder.mkdir()
-    run = about()
-    inventory = scene.outline(choice=run.choice)
-    return write_products(
-        folder,
-        inventory,
-        scene.probability,
-        scene.observation,
-        scene.stack,
-        run,
-        Manner(concern=config),
-    )
+    return publish(folder, scene, concern=config)
 
 
 @pytest.fixture(scope="module")
@@ -358,29 +347,11 @@ def test_a_bad_file_stops_a_run_before_anything_is_fetched(
         make_cards(tmp_path / "cards"),
         affected={"roads": str(tmp_path / "no.gpkg")},
     )
-    source = f"archive:{tmp_path / 'archive'}"
-    out = tmp_path / "out"
-    with pytest.raises(SystemExit) as left:
-        main(
-            [
-                "-q",
-                "respond",
-                *RUN,
-                *AREA,
-                "--config",
-                str(preset),
-                "--source",
-                source,
-                "--out",
-                str(out),
-                "--json",
-            ]
-        )
-    answer = json.loads(capsys.readouterr().out)
-    assert (left.value.code, answer["code"]) == (2, 2)
+    code, answer = call(capsys, "-q", *on_archive(tmp_path, preset))
+    assert (code, answer["code"]) == (2, 2)
     assert "affected.roads: no such file" in answer["message"]
     assert answer["remedy"]
-    assert not [path for path in out.rglob("*") if path.is_file()]
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
 def test_the_map_draws_them(done: Published) -> None:

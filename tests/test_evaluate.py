@@ -10,12 +10,11 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from small_scene import about, small_scene
+from small_scene import about, publish, small_scene
 
 from configs.errors import RequestError
 from configs.run import RunConfig
 from flows.evaluate import evaluate, words
-from inventory.publish import write_products
 from inventory.report.statistics import compare_sizes
 
 CRS = "EPSG:32654"
@@ -26,10 +25,8 @@ def revision(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a published revision of the small scene, four landslides."""
     scene = small_scene(tmp_path_factory.mktemp("scene"))
     folder = tmp_path_factory.mktemp("runs") / "quake" / "r001"
-    folder.mkdir(parents=True)
     run = about()
-    rasters = scene.probability, scene.observation, scene.stack
-    write_products(folder, scene.outline(choice=run.choice), *rasters, run)
+    publish(folder, scene, run)
     RunConfig(event=run.event, area=run.area.as_plain(), windows=run.windows).write(
         folder / "run.yaml"
     )

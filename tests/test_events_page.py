@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_scene import about, small_scene
+from small_scene import about, publish, small_scene
 
 from configs.layout import EventFolder
-from inventory.publish import Manner, write_item, write_products
+from inventory.publish import write_item
 from inventory.report.events_page import event_rows, world, write_events_page
 
 HOSTILE = "<script>alert(1)</script> & co"
@@ -24,10 +24,7 @@ def event(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out") / "small"
     scene, run = small_scene(tmp_path_factory.mktemp("scene")), about()
     revision = EventFolder(folder).revision(1)
-    revision.folder.mkdir(parents=True)
-    rasters = scene.probability, scene.observation, scene.stack
-    inventory = scene.outline(choice=run.choice)
-    write_item(revision.folder, write_products(revision.folder, inventory, *rasters, run, Manner()))
+    write_item(revision.folder, publish(revision.folder, scene, run))
     config = run.event.model_copy(update={"title": HOSTILE}).model_dump(mode="json")
     revision.config.write_text(yaml.safe_dump({"format": "coslide/run/1", "event": config}))
     state = {"format": "coslide/event/1", "state": "closed", "reason": HOSTILE}

@@ -19,7 +19,7 @@ import pyproj
 import pytest
 import shapely
 from pydantic import ValidationError
-from small_scene import SmallScene, about, small_scene
+from small_scene import NO_SHEETS, SmallScene, about, publish, small_scene
 
 from configs.product import ProductConfig
 from inventory.formats.ems import image_of
@@ -28,7 +28,7 @@ from inventory.formats.geojson import bbox_of, in_lonlat, write_geojson
 from inventory.formats.layers import Field, Layer
 from inventory.formats.tables import short_name
 from inventory.outline.attributes import AFFECTED, FIELDS
-from inventory.publish import Manner, Published, write_products
+from inventory.publish import Published
 
 HOSTILE = '<script>alert(1)</script> & "quotes" ]]> \x07 æ 山'
 ALL = ProductConfig(exports=("geojson", "kml", "csv", "shapefile", "ems"))
@@ -38,18 +38,8 @@ KML = "{http://www.opengis.net/kml/2.2}"
 def _published(
     folder: Path, scene: SmallScene, product: ProductConfig = ALL, **more: Any
 ) -> Published:
-    folder.mkdir()
-    run = about(**more)
-    inventory = scene.outline(choice=run.choice)
-    return write_products(
-        folder,
-        inventory,
-        scene.probability,
-        scene.observation,
-        scene.stack,
-        run,
-        Manner(product=product),
-    )
+    product = product.model_copy(update={"map": NO_SHEETS.map})
+    return publish(folder, scene, about(**more), product=product)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import geopandas as gpd
 import pytest
 import shapely
 import yaml
-from small_scene import GEOBOX, SmallScene, about, small_scene
+from small_scene import GEOBOX, SmallScene, about, publish, small_scene
 
 from configs.area import Area
 from configs.errors import RequestError
@@ -26,7 +26,6 @@ from inventory.mapsheet.chart import Shown
 from inventory.mapsheet.furniture import degrees
 from inventory.mapsheet.paper import round_length, round_scale, width_mm, wrapped
 from inventory.mapsheet.sheet import Sheet, write_sheet
-from inventory.publish import Manner, write_products
 from inventory.summary import count_seen, summarise
 
 TITLE = "A quake\x07 at $x^2$ æ 山 <b>"
@@ -34,22 +33,13 @@ OWN = MapConfig(publisher="Survey of X", contact="maps@example.org", licence="CC
 
 
 def _sheets(folder: Path, scene: SmallScene, config: MapConfig, **choice: Any) -> dict[str, Path]:
-    folder.mkdir()
     run = about()
     run = replace(
         run,
         event=run.event.model_copy(update={"title": TITLE}),
         choice=replace(run.choice, **choice),
     )
-    done = write_products(
-        folder,
-        scene.outline(choice=run.choice),
-        scene.probability,
-        scene.observation,
-        scene.stack,
-        run,
-        Manner(product=ProductConfig(exports=(), map=config)),
-    )
+    done = publish(folder, scene, run, product=ProductConfig(exports=(), map=config))
     return {name: path for name, path in done.products.items() if name.endswith(".pdf")}
 
 
@@ -83,10 +73,21 @@ def test_both_sizes_the_same_bytes_and_light(scene: SmallScene, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("language", "said"),
     [
-        ("en", ("NOT KNOWN TO WORK HERE", "a single event", "4 simulated landslides", "Legend")),
-        ("es", ("NO SE SABE SI FUNCIONA", "a single event", "simulados encontrados: 4", "Leyenda")),
+        (
+            "en",
+            (
+                "NOT KNOWN TO WORK HERE",
+                "a single event",
+                "4 possible simulated landslides",
+                "Legend",
+            ),
+        ),
+        (
+            "es",
+            ("NO SE SABE SI FUNCIONA", "a single event", "posibles cartografiados: 4", "Leyenda"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_known_stands_on_the_map(
     scene: SmallScene, tmp_path: Path, language: str, said: tuple[str, ...]
 ) -> None:
@@ -106,11 +107,7 @@ def test_what_does_not_fit_or_cannot_be_printed_is_said_to_stand_elsewhere(
     run = about()
     beware = tuple(f"warning {n}: {'words ' * 30}" for n in range(9))
     run = replace(run, warnings=beware, attribution=("Polygons: 「地図データ」 by K.",))
-    target = tmp_path / "m"
-    target.mkdir()
-    manner = Manner(product=ProductConfig(exports=(), map=OWN))
-    rasters = scene.probability, scene.observation, scene.stack
-    done = write_products(target, scene.outline(choice=run.choice), *rasters, run, manner)
+    done = publish(tmp_path / "m", scene, run, product=ProductConfig(exports=(), map=OWN))
     for name in ("map.pdf", "map-a3.pdf"):
         text = _text(done.products[name])
         told = len(re.findall(r"Beware: ", text))

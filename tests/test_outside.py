@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_scene import SmallScene, about, small_scene
+from small_scene import SmallScene, about, publish, small_scene
 
 from configs.errors import NothingToSeeError
 from configs.layout import RunLayout
 from configs.run import ModelConfig
 from flows import steps
 from inventory.outline.words import words_of
-from inventory.publish import Published, write_item, write_products
+from inventory.publish import Published, write_item
 from tiles.views import Mean
 
 LINE = "OUT OF DOMAIN"
@@ -32,11 +32,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> SmallScene:
 
 
 def published(folder: Path, scene: SmallScene, **changes: Any) -> Published:
-    folder.mkdir()
     run = about()
-    run = replace(run, choice=replace(run.choice, **changes))
-    inventory = scene.outline(choice=run.choice)
-    done = write_products(folder, inventory, scene.probability, scene.observation, scene.stack, run)
+    done = publish(folder, scene, replace(run, choice=replace(run.choice, **changes)))
     write_item(folder, done)
     return done
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from benchmarks.overfit import INTERPOLATED, ROOT, bound, iburi_chips, overfit
 from flows.learning.samples import make_samples
 
+pytestmark = pytest.mark.slow
+
 QUARTER: dict[str, dict[str, object]] = {
     "resu_senet": {"width": 16},
     "multi_input_unet": {"width": 16},

@@ -16,11 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from rio_cogeo.cogeo import cog_validate
-from small_scene import about, small_scene
+from small_scene import NO_SHEETS, publish, small_scene
 
 from configs.product import ProductConfig
 from inventory.colours import CONFIDENCE, rgb
-from inventory.publish import Manner, write_products
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Debian's own: its packages python3-gdal and python3-qgis are for no other."""
@@ -60,16 +59,7 @@ print(json.dumps({"layers": told, "errors": [each.message for each in job.errors
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scene = small_scene(tmp_path_factory.mktemp("scene"))
     target = tmp_path_factory.mktemp("readers") / "r001"
-    target.mkdir()
-    run = about()
-    rasters = scene.probability, scene.observation, scene.stack
-    write_products(
-        target,
-        scene.outline(choice=run.choice),
-        *rasters,
-        run,
-        Manner(product=ProductConfig(exports=("ems", "kml"))),
-    )
+    publish(target, scene, product=ProductConfig(exports=("ems", "kml"), map=NO_SHEETS.map))
     return target
 
 

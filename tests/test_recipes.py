@@ -21,6 +21,8 @@ from flows.learning.train import Overrides, train
 from models.training import curves
 from tiles.samples import SampleSet
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RECIPES = sorted(path.stem for path in (CONFIGS / "recipes").glob("*.yaml"))
 RADIUS_KM = 1.0
@@ -103,7 +105,8 @@ def test_from_sample_set_to_inventory(
     event, source = run["event"], run["source"]
     preset = ground / "preset.yaml"
     model = {"checkpoint": card.name, "card_dirs": [str(ground / "cards")]}
-    preset.write_text(yaml.safe_dump({"format": "coslide/run/1", "source": source, "model": model}))
+    content = {"source": source, "model": model, "product": {"map": {"sheets": []}}}
+    preset.write_text(yaml.safe_dump({"format": "coslide/run/1", **content}))
     with pytest.raises(SystemExit) as left:
         main(
             [

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
+from calls import call
 from small_archive import AREA, RUN, SIDE, make_archive, make_cards, make_preset, write
 
 from configs.bands import When
@@ -31,6 +32,8 @@ from flows.refresh import refresh, refresh_events, words
 from flows.resolve import make_request, resolve
 from flows.respond import respond
 from flows.run import workspace
+
+pytestmark = pytest.mark.slow
 
 FROZEN = Path(__file__).parent / "frozen"
 CLEAR = ObservationClass.CLEAR
@@ -75,6 +78,7 @@ def first_run(out: Path, cards: Path) -> dict[str, Any]:
         "source": {"kind": "simulated", "landscape": "tephra-hills", "seed": 22},
         "model": {"card_dirs": [str(cards)], "checkpoint": "post", "device": "cpu"},
         "clean": rules,
+        "product": {"map": {"sheets": []}},
         "keep": "all",
         "out": str(out),
     }
@@ -91,15 +95,31 @@ def first_run(out: Path, cards: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def begun(cards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an output folder with the first revision of the simulated event."""
+    out = tmp_path_factory.mktemp("begun")
+    first_run(out, cards)
+    return out
+
+
+def copied(begun: Path, out: Path) -> EventFolder:
+    """Return the event as it was after its first revision, in another output folder."""
+    shutil.copytree(begun, out, dirs_exist_ok=True)
+    event = EventFolder(out / "quake")
+    path = event.revision(1).config
+    path.write_text(path.read_text().replace(str(begun), str(out)))
+    return event
+
+
+@pytest.fixture(scope="module")
 def story(
-    cards: Path, tmp_path_factory: pytest.TempPathFactory
+    begun: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[EventFolder, dict[int, dict[str, Any]]]:
     """Return an event that was looked at on many mornings of three weeks, and what each look
     said.
     """
     out = tmp_path_factory.mktemp("story")
-    first_run(out, cards)
-    event = EventFolder(out / "quake")
+    event = copied(begun, out)
     before = sums(event.revision(1).folder)
     turns = {
         day: refresh_events(out, now=on(9, day))
@@ -220,10 +240,10 @@ def test_landslides_far_from_the_clouds_keep_their_id_and_shape(
 
 
 def test_a_missed_schedule_is_made_up_once(
-    story: tuple[EventFolder, dict[int, dict[str, Any]]], cards: Path, tmp_path: Path
+    story: tuple[EventFolder, dict[int, dict[str, Any]]], begun: Path, tmp_path: Path
 ) -> None:
     event, _ = story
-    first_run(tmp_path, cards)
+    copied(begun, tmp_path)
     late = refresh_events(tmp_path, now=on(9, 30))
     assert [row["action"] for row in late["events"]] == ["refreshed"]
     assert (
@@ -376,37 +396,31 @@ def test_without_the_earlier_stack_it_works_all_the_same(archive: EventFolder) -
     assert set(landslides(archive, 1)["id"]) & set(landslides(archive, 2)["id"])
 
 
-def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[Any, dict[str, Any]]:
-    with pytest.raises(SystemExit) as left:
-        main([*arguments, "--json"])
-    return left.value.code, json.loads(capsys.readouterr().out)
-
-
 def test_close_force_and_reopen_do_what_they_say(
     archive: EventFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
     event, later = str(archive.folder), ["--as-of", "2018-10-05"]
     add_scene(archive, "2018-10-03", "post")
-    code, answer = run(["refresh", event, "--close", "the field team has it"], capsys)
+    code, answer = call(capsys, "refresh", event, "--close", "the field team has it")
     assert (code, answer["action"]) == (0, "closed")
-    code, answer = run(["refresh", event, *later], capsys)
+    code, answer = call(capsys, "refresh", event, *later)
     assert (code, answer["action"], answer["reason"], answer["revision"]) == (
         0,
         "closed",
         "the field team has it",
         1,
     )
-    code, answer = run(["refresh", event, *later, "--force"], capsys)
+    code, answer = call(capsys, "refresh", event, *later, "--force")
     assert (code, answer["action"], answer["revision"], answer["event_state"]) == (
         0,
         "refreshed",
         2,
         "closed",
     )
-    code, answer = run(["refresh", event, *later, "--reopen"], capsys)
+    code, answer = call(capsys, "refresh", event, *later, "--reopen")
     assert (code, answer["action"], answer["event_state"]) == (0, "waiting", "open")
-    code, answer = run(["refresh", event, "--as-of", "2019-05-05"], capsys)
+    code, answer = call(capsys, "refresh", event, "--as-of", "2019-05-05")
     assert (code, answer["action"]) == (0, "closed")
     assert "age limit reached" in answer["reason"]
 
@@ -430,7 +444,7 @@ def test_wrong_wishes_are_refused_by_name(
 ) -> None:
     capsys.readouterr()
     add_scene(archive, "2018-10-03")
-    code, answer = run([each.format(archive.folder) for each in arguments], capsys)
+    code, answer = call(capsys, *(each.format(archive.folder) for each in arguments))
     assert code == 2
     assert words in answer["message"]
     assert list(archive.revisions()) == [1]
@@ -455,13 +469,13 @@ def test_a_review_is_taken_up_without_a_new_image(
     archive: EventFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    code, answer = run(["review", str(archive.folder)], capsys)
+    code, answer = call(capsys, "review", str(archive.folder))
     assert (code, answer["review"]) == (0, str(archive.review))
     identity = landslides(archive, 1)["id"].iloc[0]
     frame = gpd.read_file(archive.review, layer="landslides")
     frame.loc[frame["id"] == identity, "status"] = "dismissed"
     frame.to_file(archive.review, layer="landslides", driver="GPKG", engine="pyogrio")
-    code, answer = run(["refresh", str(archive.folder), "--as-of", "2018-10-05"], capsys)
+    code, answer = call(capsys, "refresh", str(archive.folder), "--as-of", "2018-10-05")
     assert (code, answer["action"], answer["reason"]) == (
         0,
         "refreshed",
@@ -471,7 +485,7 @@ def test_a_review_is_taken_up_without_a_new_image(
     assert landslides(archive, 2).set_index("id").loc[identity, "status"] == "dismissed"
     assert json.loads(archive.revision(2).provenance.read_text())["review"]["edits"] == 1
     assert (
-        run(["refresh", str(archive.folder), "--as-of", "2018-10-05"], capsys)[1]["action"]
+        call(capsys, "refresh", str(archive.folder), "--as-of", "2018-10-05")[1]["action"]
         == "waiting"
     )
 

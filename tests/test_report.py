@@ -21,12 +21,11 @@ import numpy as np
 import pytest
 import zarr
 from PIL import Image
-from small_scene import SmallScene, about, small_scene
+from small_scene import SmallScene, about, publish, small_scene
 
 from configs.product import ProductConfig
 from configs.records import Scene
 from inventory.outline.words import numeral, words_of
-from inventory.publish import Manner, write_products
 from inventory.report.charts import _powers
 from inventory.report.statistics import area_density, power_law_tail
 from inventory.summary import count_seen, headline, percent, summarise
@@ -35,19 +34,9 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
 def _write(folder: Path, scene: SmallScene, **more: Any) -> Path:
-    folder.mkdir()
-    run = about(**more)
-    inventory = scene.outline(choice=run.choice)
     provenance = {"weights": {"sha256": "ab" * 32}, "versions": ["1.0", "</script><b>"]}
-    return write_products(
-        folder,
-        inventory,
-        scene.probability,
-        scene.observation,
-        scene.stack,
-        run,
-        Manner(provenance=provenance),
-    ).products["report.html"]
+    done = publish(folder, scene, about(**more), provenance=provenance)
+    return done.products["report.html"]
 
 
 @pytest.fixture(scope="module")
@@ -96,19 +85,8 @@ def test_warnings_come_first(report: Path) -> None:
 
 
 def _spanish(folder: Path, scene: SmallScene) -> str:
-    folder.mkdir()
-    run = about()
     product = ProductConfig.model_validate({"exports": [], "map": {"language": "es", "sheets": []}})
-    written = write_products(
-        folder,
-        scene.outline(choice=run.choice),
-        scene.probability,
-        scene.observation,
-        scene.stack,
-        run,
-        Manner(provenance={}, product=product),
-    )
-    return written.products["report.html"].read_text()
+    return publish(folder, scene, product=product).products["report.html"].read_text()
 
 
 def test_a_report_in_spanish_has_no_english_left(scene: SmallScene, tmp_path: Path) -> None:

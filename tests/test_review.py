@@ -20,14 +20,14 @@ import pytest
 import rasterio
 import shapely
 from shapely.affinity import translate
-from small_scene import LARGE, SmallScene, about, small_scene
+from small_scene import LARGE, SmallScene, about, publish, small_scene
 
 from configs.errors import RequestError
 from configs.files import sha256
 from configs.layout import EventFolder
 from flows.events import reviews
 from inventory.formats.geopackage import read_inventory
-from inventory.publish import Manner, Published, write_item, write_products
+from inventory.publish import Published, write_item
 from inventory.revisions.review import ANALYST, read_review
 from inventory.revisions.take_up import CUT, as_reviewed
 
@@ -68,17 +68,8 @@ class Event:
     def publish(self, scene: SmallScene | None = None) -> Published:
         scene, earlier = scene or self.scene, reviews.earlier(self.folder)
         number = max(self.folder.revisions(), default=0) + 1
-        folder, run = self.folder.revision(number).folder, about(revision=number)
-        folder.mkdir()
-        found = write_products(
-            folder,
-            scene.outline(choice=run.choice),
-            scene.probability,
-            scene.observation,
-            scene.stack,
-            run,
-            Manner(earlier),
-        )
+        folder = self.folder.revision(number).folder
+        found = publish(folder, scene, about(revision=number), earlier=earlier)
         write_item(folder, found)
         reviews.taken_up(self.folder, earlier.review if earlier else None, number)
         return found

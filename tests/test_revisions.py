@@ -13,12 +13,12 @@ import pyogrio
 import pytest
 import rasterio
 import zarr
-from small_scene import GEOBOX, SHAPE, SmallScene, about, small_scene
+from small_scene import GEOBOX, SHAPE, SmallScene, about, publish, small_scene
 
 from configs.clean import CleanConfig
 from configs.files import sha256
 from inventory.formats.geopackage import read_inventory
-from inventory.publish import Manner, Published, write_products
+from inventory.publish import Published
 from inventory.revisions.reconcile import Earlier
 from inventory.revisions.revisions import Matched, in_words, match_revisions
 
@@ -195,13 +195,8 @@ def test_ids_are_unique_whatever_happens(story: Story) -> None:
 def _publish(
     folder: Path, scene: SmallScene, number: int, previous: Path | None = None
 ) -> Published:
-    folder.mkdir()
-    run = about(revision=number)
-    inventory = scene.outline(choice=run.choice)
-    manner = Manner(Earlier(previous) if previous else None)
-    return write_products(
-        folder, inventory, scene.probability, scene.observation, scene.stack, run, manner
-    )
+    earlier = Earlier(previous) if previous else None
+    return publish(folder, scene, about(revision=number), earlier=earlier)
 
 
 def test_an_analysts_verdict_survives_and_the_past_stays(tmp_path: Path) -> None:

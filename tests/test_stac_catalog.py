@@ -10,12 +10,12 @@ from typing import Any
 
 import pystac
 import pytest
-from small_scene import about, small_scene
+from small_scene import about, publish, small_scene
 from stac_schemas import local_validation, schemas
 
 from configs.layout import EventFolder
 from inventory.formats.stac import write_event_catalog, write_root_catalog
-from inventory.publish import write_item, write_products
+from inventory.publish import write_item
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +28,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
             event = about().event.model_copy(update={"name": name, "title": f"<b>{name}</b>"})
             run = about(event=event, revision=number)
             target = folder / name / f"r{number:03d}"
-            target.mkdir(parents=True)
-            rasters = scene.probability, scene.observation, scene.stack
-            done = write_products(target, scene.outline(choice=run.choice), *rasters, run)
-            write_item(target, done)
+            write_item(target, publish(target, scene, run))
         write_event_catalog(EventFolder(folder / name))
     (folder / "stranger").mkdir()
     write_root_catalog(folder)

@@ -23,6 +23,8 @@ from flows.study.pool import Maps
 from flows.study.study import study
 from models.selection.evidence import groups
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -31,7 +33,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("study")
     content = yaml.safe_load((PRESETS / "quick.yaml").read_text(encoding="utf-8"))
-    short = {"batch": 6, "steps": 4, "validate_every": 4, "keep": "last", "precision": "bfloat16"}
+    short = {"batch": 6, "steps": 4, "validate_every": 4, "keep": "last"}
     content["total"] = 18
     content["recipe"] |= short | {"optimiser": {"name": "adamw", "learning_rate": 0.01}}
     del content["recipe"]["schedule"]

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from calls import answered
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.files import sha256
@@ -29,39 +30,37 @@ SAME = (
 
 
 @pytest.mark.slow
-def test_tracked_and_plain_runs_give_the_same_products(tmp_path: Path) -> None:
+def test_tracked_and_plain_runs_give_the_same_products(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
     make_archive(tmp_path / "archive")
     preset = make_preset(tmp_path / "preset.yaml", make_cards(tmp_path / "cards"), "post")
     environment = os.environ | {
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_LOGGING_LEVEL": "ERROR",
     }
-    environment.pop("PREFECT_API_URL", None)
-    answers = {}
-    for name, option in (("plain", []), ("tracked", ["--prefect"])):
-        source = f"archive:{tmp_path / 'archive'}"
-        arguments = [
-            "respond",
-            *RUN,
-            *AREA,
-            "--config",
-            str(preset),
-            "--source",
-            source,
-            "--name",
-            "quake",
+    source = f"archive:{tmp_path / 'archive'}"
+    where = ["--config", str(preset), "--source", source, "--name", "quake"]
+    arguments = ["respond", *RUN, *AREA, *where, "--out"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "flows.cli",
+            *arguments,
+            str(tmp_path / "tracked"),
+            "--prefect",
             "--json",
-            *option,
-        ]
-        done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", *arguments, "--out", str(tmp_path / name)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        answers[name] = json.loads(done.stdout)
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    plain = answered(capsys, *arguments, tmp_path / "plain")
+    answers = {"plain": plain, "tracked": json.loads(done.stdout)}
     for product in SAME:
         one, two = (tmp_path / name / "quake" / "r001" / product for name in answers)
         assert sha256(one) == sha256(two), product

@@ -201,7 +201,7 @@ def test_a_port_that_is_missing_or_taken_is_told_in_words(tmp_path: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = ServiceConfig.model_validate({"web": {"port": port}})
-        with pytest.raises(MachineError, match=f"port {port} of 127.0.0.1 cannot be had"):
+        with pytest.raises(MachineError, match=f"port {port} of 127.0.0.1 cannot be opened"):
             show(settings, tmp_path)
 
 

@@ -18,7 +18,9 @@ from flows.cli import answer
     help="Reference polygons, or the simulated truth.",
 )
 @click.option("--extent", metavar="FILE[:LAYER]", help="What the reference's author has looked at.")
-@click.option("--ignore", metavar="FILE[:LAYER]", help="Polygons that count neither way.")
+@click.option(
+    "--ignore", metavar="FILE[:LAYER]", help="Polygons whose ground is left out of the score."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

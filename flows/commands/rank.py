@@ -16,7 +16,7 @@ from flows.cli import answer
     "card_dirs",
     multiple=True,
     type=click.Path(exists=True, file_okay=False),
-    help="Further folder of checkpoints; may be given several times.",
+    help="Further folder of checkpoints; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(revision: Path, card_dirs: tuple[str, ...], as_json: bool) -> None:

@@ -13,11 +13,12 @@ from flows.commands.options import set_option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from configs.layout import EventFolder
     from configs.run import RunConfig
     from flows.run.journal import Step
 
 
-@click.command(short_help="The same event again with today's imagery.")
+@click.command(short_help="Map an event again with today's imagery.")
 @click.argument("event", type=click.Path(path_type=Path), metavar="EVENT_DIR")
 @click.option("--as-of", metavar="DATE", help="Pretend it is this day: later images do not exist.")
 @click.option(
@@ -94,15 +95,8 @@ def command(
         return
     found = event_state.open_existing(event)
     if close is not None:
-        with workspace.waiting(found.lock):
-            state = event_state.close(found, close.strip() or "closed by the operator")
-        content = {
-            "status": "ok",
-            "event": found.folder.absolute().name,
-            "action": "closed",
-            "reason": state.reason,
-        }
-        answer(content, as_json, f"{content['event']}: closed: {state.reason}")
+        content = _closed(found, close.strip() or "closed by the operator")
+        answer(content, as_json, "{event}: closed: {reason}".format(**content))
         return
     if reopen:
         with workspace.waiting(found.lock):
@@ -117,6 +111,17 @@ def command(
         run_it=_by(engine),
     )
     answer(result, as_json, words(result))
+
+
+def _closed(event: EventFolder, reason: str) -> dict[str, Any]:
+    """Close an event, and return the answer."""
+    from flows.events import state as event_state
+    from flows.run import workspace
+
+    with workspace.waiting(event.lock):
+        state = event_state.close(event, reason)
+    name = event.folder.absolute().name
+    return {"status": "ok", "event": name, "action": "closed", "reason": state.reason}
 
 
 def _by(engine: str | None) -> Callable[[RunConfig, Step, bool], dict[str, Any]]:

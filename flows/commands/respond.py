@@ -153,7 +153,7 @@ def configure(
     described = epicentre or usgs or "event" not in preset
     if described and "event" in sections(settings):
         raise RequestError(
-            "--set event: the options describe the event, or nothing does",
+            "--set event: an event is described by options or by a run file",
             "Give --epicentre, --date, --magnitude and --name, or a run file with an event.",
         )
     preset = with_sections(overlaid(preset, settings))

@@ -35,7 +35,7 @@ from flows.commands.options import set_option
     "--ignore",
     multiple=True,
     metavar="FILE[:LAYER]",
-    help="Of --images: polygons that count neither way; repeatable.",
+    help="Of --images: polygons whose ground is left out of account; repeatable.",
 )
 @click.option(
     "--channels",

@@ -38,7 +38,7 @@ from flows.commands.options import set_option
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Cards that are trained at the same time, each with its share of the cores.",
+    help="Checkpoints trained at the same time, each with its share of the cores.",
 )
 @set_option()
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")

@@ -41,7 +41,9 @@ from flows.commands.options import set_option
     show_default=True,
     help="Of a kit: folder of its samples, study and report; it goes on there.",
 )
-@click.option("--dry-run", is_flag=True, help="Of a kit: only tell requests, hours and disk.")
+@click.option(
+    "--dry-run", is_flag=True, help="Of a kit: only estimate requests, hours and disk space."
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),

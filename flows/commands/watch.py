@@ -85,7 +85,7 @@ def command(
     once = once or feed_file is not None
     if as_of and not (once or dry_run):
         raise RequestError(
-            "--as-of: a watch that goes on cannot stand still in time", "Add --once or --dry-run."
+            "--as-of: a watch that goes on keeps to the clock", "Add --once or --dry-run."
         )
     service = read_service(config, settings)
     if verdicts:

@@ -57,7 +57,7 @@ def describe_samples(
         out: folder that `coslide samples` is to make; OUT.yaml is written beside it.
         dem: elevation, metres; terrain is derived from it.
         extent: polygons of what was looked at; everything where None.
-        ignore: polygons that count neither way.
+        ignore: polygons whose ground is left out of account.
         sensor: as checkpoints name it.
         level: L1C or L2A, where no name tells.
         channels: bands of files whose bands have no names.
@@ -93,12 +93,7 @@ def describe_samples(
             "source": {"kind": "archive", "archive": _from(out.parent, archive)},
         },
         "bands": _bands(source),
-        "truth": {
-            "kind": "polygons",
-            "slides": [_layer(truth, out.parent)],
-            **({"inside": _layer(extent, out.parent)} if extent else {}),
-            **({"ignore": [_layer(text, out.parent) for text in ignore]} if ignore else {}),
-        },
+        "truth": _truth(truth, extent, ignore, out.parent),
         **_cutting(min(area.geobox(source.offer().resolution_m).shape)),
         "licence": "not stated",
     }
@@ -108,6 +103,16 @@ def describe_samples(
     path = out.with_name(f"{out.name}.yaml")
     _write(path, content, f"The sample set again: coslide samples {path.name} --out FOLDER")
     return path
+
+
+def _truth(truth: str, extent: str | None, ignore: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Return the polygons of a sampling file, as layers seen from its folder."""
+    return {
+        "kind": "polygons",
+        "slides": [_layer(truth, folder)],
+        **({"inside": _layer(extent, folder)} if extent else {}),
+        **({"ignore": [_layer(text, folder) for text in ignore]} if ignore else {}),
+    }
 
 
 def _archive(

@@ -76,7 +76,9 @@ class Figures:
         if feed is None:
             return
         yield GaugeMetricFamily(
-            "coslide_feed_failures", "Failed questions to the feed in a row.", feed.failures
+            "coslide_feed_failures",
+            "Requests to the earthquake feed that failed in a row.",
+            feed.failures,
         )
         if feed.success is not None:
             yield GaugeMetricFamily(

@@ -169,6 +169,6 @@ def _listening(port: int) -> socket.socket:
         return socket.create_server((HOST, port))
     except OSError as error:
         raise MachineError(
-            f"port {port} of {HOST} cannot be had: {error.strerror}",
+            f"port {port} of {HOST} cannot be opened: {error.strerror}",
             "Choose another `web.port`, or end what listens there.",
         ) from error
