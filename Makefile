@@ -165,9 +165,10 @@ results: .venv/.dev  ## docs/results/*.json rendered into docs/results.md
 house: .venv/.dev  ## count what the code is made of: lines, names, comments, floors of flows
 	@$(BIN)/python -m benchmarks.house
 
-live: .venv/.dev  ## the live Earth Engine: what is missing, what 60 km cost, then the map; skipped without credentials
+live: .venv/.dev  ## the live Earth Engine and public catalogue: what is missing, what 60 km cost, then the map; skipped without credentials or network
 	@$(BIN)/python -m benchmarks.live
-	@$(BIN)/pytest -m live tests/earthengine/test_live.py
+	@$(BIN)/python -m benchmarks.live --source stac:earth-search
+	@$(BIN)/pytest -m live -rs tests/earthengine/test_live.py tests/stac/test_live.py
 
 collections: .venv/.dev  ## the table of Earth Engine collections in docs/earth-engine.md, from the code
 	@$(BIN)/python -m benchmarks.collections

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from shapely.geometry import shape
 
+GEOJSON = "application/geo+json"
 CONFORMS = [
     "https://api.stacspec.org/v1.0.0/core",
     "https://api.stacspec.org/v1.0.0/collections",
@@ -168,7 +169,12 @@ class Loopback:
                 {"rel": "root", "href": self.url, "type": "application/json"},
                 {"rel": "data", "href": f"{self.url}/collections", "type": "application/json"},
                 *(
-                    {"rel": "search", "href": f"{self.url}/search", "method": method}
+                    {
+                        "rel": "search",
+                        "type": GEOJSON,
+                        "href": f"{self.url}/search",
+                        "method": method,
+                    }
                     for method in ("GET", "POST")
                 ),
             ],
