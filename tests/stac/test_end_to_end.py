@@ -1,4 +1,6 @@
-"""What follows a first map, from a catalogue on the loopback: the event refreshed, samples of it."""
+"""What follows a first map, from a catalogue on the loopback: the event refreshed, samples of it,
+and the same map by workers of a cluster.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,12 @@ import numpy as np
 import pytest
 import yaml
 from shapely import box
+from test_cluster import SAME, environment
 
+from benchmarks.dask_workers import Workers
 from configs.area import around
 from configs.bands import When
+from configs.files import sha256
 from configs.layout import RunLayout
 from configs.records import ObservationClass
 from configs.stack import Stack
@@ -112,3 +117,39 @@ def test_samples_are_cut_from_a_catalogue(loopback: Loopback, tmp_path: Path) ->
     assert card.bands == ("pre_B4", "post_B4", "post_B11", "slope")
     assert (card.origin.level, card.origin.simulated) == ("L2A", False)
     assert 0.01 < card.positive_fraction < 0.5
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_make_the_same_map(
+    loopback: Loopback,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "run.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "format": "coslide/run/1",
+                "source": {"kind": "stac", "stac": {"catalogue": loopback.url, "block_px": 256}},
+            }
+        )
+    )
+    asked = (*ASKED, "--as-of", "2018-12-01", "--config", tmp_path / "run.yaml")
+    call(capsys, *asked, "--out", tmp_path / "plain")
+    plain = usage(tmp_path / "plain")
+    workers = Workers(tmp_path / "dask", **environment())
+    try:
+        call(capsys, *asked, "--out", tmp_path / "shared", "--engine", workers.engine)
+    finally:
+        workers.close()
+    one, other = (tmp_path / place / "quake" / "r001" for place in ("plain", "shared"))
+    different = {name for name in SAME if sha256(one / name) != sha256(other / name)}
+    assert different <= {"report.html"}, "which tells what a run asked for: each worker opens files"
+    shared = usage(tmp_path / "shared")
+    assert shared["bytes"] >= plain["bytes"], "what the workers moved is counted"
+
+
+def usage(out: Path) -> dict[str, Any]:
+    provenance = json.loads((out / "quake" / "r001" / "provenance.json").read_text())
+    found: dict[str, Any] = provenance["account"]
+    return found
