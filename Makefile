@@ -53,7 +53,7 @@ unit: .venv/.dev
 verify-properties: .venv/.dev  ## the property tests with twenty times as many, new examples
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "$$(grep -lr 'from hypothesis import' tests | xargs -n1 basename -s .py | paste -sd'|' | sed 's/|/ or /g')"
 
-verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-speed verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-ui verify-load verify-kill verify-faults verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
+verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-speed verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-first-question verify-catalogue verify-ui verify-load verify-kill verify-faults verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
 
 verify-trust: .venv/.dev  ## no-event pairs, home ground and scenes made wrong: what is said first (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.trust --write
@@ -140,6 +140,16 @@ runs/verify/peers/.installed: benchmarks/peers.txt
 verify-pull: .venv/.dev runs/verify/peers/.installed  ## pulling pixels beside xee and geedim, on a loopback Earth Engine
 	@$(BIN)/python -m benchmarks.pull --write --peers runs/verify/peers/bin/python
 
+verify-first-question: .venv/.dev  ## which scenes there are of a M 6.6 and a M 7.8 event, on a loopback Earth Engine with little room
+	@$(BIN)/python -m benchmarks.first_question --write
+
+runs/verify/catalogue-peers/.installed: benchmarks/peers-catalogue.txt .venv/.dev
+	@$(PIP) --no-deps --target runs/verify/catalogue-peers -r benchmarks/peers-catalogue.txt
+	@touch $@
+
+verify-catalogue: .venv/.dev runs/verify/catalogue-peers/.installed  ## pulling from a catalogue beside plain odc-stac, on a loopback STAC API
+	@PYTHONPATH=runs/verify/catalogue-peers $(BIN)/python -m benchmarks.catalogue --write
+
 verify-ui: .venv/.dev  ## map-event from the Prefect UI in a headless Chromium, its command line and curl; screenshots into docs/
 	@$(BIN)/python -m benchmarks.ui --write
 
@@ -162,9 +172,10 @@ results: .venv/.dev  ## docs/results/*.json rendered into docs/results.md
 house: .venv/.dev  ## count what the code is made of: lines, names, comments, floors of flows
 	@$(BIN)/python -m benchmarks.house
 
-live: .venv/.dev  ## the live Earth Engine: what is missing, what 60 km cost, then the map; skipped without credentials
+live: .venv/.dev  ## the live Earth Engine and public catalogue: what is missing, what 60 km cost, then the map; skipped without credentials or network
 	@$(BIN)/python -m benchmarks.live
-	@$(BIN)/pytest -m live tests/earthengine/test_live.py
+	@$(BIN)/python -m benchmarks.live --source stac:earth-search
+	@$(BIN)/pytest -m live -rs tests/earthengine/test_live.py tests/stac/test_live.py
 
 collections: .venv/.dev  ## the table of Earth Engine collections in docs/earth-engine.md, from the code
 	@$(BIN)/python -m benchmarks.collections

@@ -1,11 +1,12 @@
-"""The live Earth Engine on a real earthquake, as `make live` asks for it: what is missing, what it
-would cost, then the map.
+"""A live source on a real earthquake, as `make live` asks for it: what is missing, what it would
+cost, then the map.
 
-    python -m benchmarks.live                  # 60 km around the 2018 Iburi earthquake
-    python -m benchmarks.live --cost           # stops before the first pixel
-    python -m benchmarks.live --radius-km 5    # a smaller piece
+    python -m benchmarks.live                              # 60 km around the 2018 Iburi earthquake
+    python -m benchmarks.live --source stac:earth-search   # the same from a public catalogue
+    python -m benchmarks.live --cost                       # stops before the first pixel
+    python -m benchmarks.live --radius-km 5                # a smaller piece
 
-Without credentials it says so and counts as skipped.
+Without credentials, or without network to the catalogue, it says so and counts as skipped.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Any, Final
 import click
 
 from configs.errors import CoslideError
-from configs.run import RunConfig
+from configs.records import Finding
+from configs.run import RunConfig, SourceConfig
 from flows.commands.respond import configure
 from flows.doctor import describe as told
 from flows.doctor import examine_source
 from flows.respond import describe, headline, look_ahead, respond
 from gee.earthengine.refusals import TIERS
 from gee.earthengine.session import find_credentials, find_project
+from gee.stac.doctor import examine as examine_catalogue
 
 RADIUS_KM: Final = 30.0
 """Half of the 60 km: 36 million pixels of 10 m, some of them sea."""
@@ -31,12 +34,12 @@ LEAST_OBSERVED: Final = 0.5
 """Of the land, over a whole year before the event and 90 days after it."""
 
 
-def asked(radius_km: float, out: Path) -> RunConfig:
+def asked(source: str, radius_km: float, out: Path) -> RunConfig:
     """Return the run: Iburi 2018, whose landslides are known, as of that December."""
     fields: dict[str, Any] = {"date": "2018-09-05T18:07", "as_of": "2018-12-01", "name": "live"}
     return configure(
         epicentre="42.69,141.93",
-        source="earthengine",
+        source=source,
         out=str(out),
         radius_km=radius_km,
         magnitude=6.6,
@@ -44,14 +47,22 @@ def asked(radius_km: float, out: Path) -> RunConfig:
     )
 
 
-def is_signed_up(run: RunConfig) -> bool:
-    """Return whether this machine has credentials and a project; says what is missing if not."""
+def why_skipped(source: SourceConfig) -> str:
+    """Return in words why this machine cannot ask the live source, empty where it can: no
+    credentials and no project, or no way to the catalogue.
+    """
+    if source.kind == "stac":
+        lacking = [one for one in examine_catalogue(source.stac) if one.state != "ok"]
+        return _words(lacking[0]) if lacking else ""
     try:
-        find_project(run.source.earthengine, find_credentials())
+        find_project(source.earthengine, find_credentials())
     except CoslideError as error:
-        print(f"skipped: the live service was not asked, {error.message}. {error.remedy}")
-        return False
-    return True
+        return f"{error.message}. {error.remedy}"
+    return ""
+
+
+def _words(finding: Finding) -> str:
+    return f"{finding.detail}. {finding.remedy}"
 
 
 def is_complete(run: RunConfig) -> bool:
@@ -62,19 +73,22 @@ def is_complete(run: RunConfig) -> bool:
 
 
 @click.command()
+@click.option("--source", default="earthengine", show_default=True)
 @click.option("--radius-km", default=RADIUS_KM, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/live"))
 @click.option("--cost", is_flag=True, help="Stop before the first pixel.")
-def main(radius_km: float, out: Path, cost: bool) -> None:
-    """Map a real earthquake through the live service."""
-    run = asked(radius_km, out)
-    if not is_signed_up(run):
+def main(source: str, radius_km: float, out: Path, cost: bool) -> None:
+    """Map a real earthquake through a live source."""
+    run = asked(source, radius_km, out / source.partition(":")[0])
+    if reason := why_skipped(run.source):
+        print(f"skipped: the live service was not asked, {reason}")
         return
     if not is_complete(run):
         sys.exit(4)
     print("\nWhat it would cost:")
     print(describe(look_ahead(run)))
-    print(f"The service does not tell compute (EECU) beforehand; allowances: {TIERS}")
+    if run.source.kind == "earthengine":
+        print(f"The service does not tell compute (EECU) beforehand; allowances: {TIERS}")
     if cost:
         return
     summary = respond(run)

@@ -28,8 +28,8 @@ ORDER = (
     "real", "scene-threshold", "study-real", "order", "trust", "lookalikes", "confidence", "area",
     "frames", "iburi", "iburi-halves", "iburi-trials", "product", "comparison", "overfit", "study",
     "study-post", "adaptation", "study-baselines", "mmd-unit", "selection", "ood", "sim-to-real",
-    "simulated-comparison", "pull", "speed", "reading", "tiling", "mmd", "seams", "vectorise",
-    "scale", "precision", "kill", "faults", "fault-kills",
+    "simulated-comparison", "pull", "first-question", "catalogue", "speed", "reading", "tiling",
+    "mmd", "seams", "vectorise", "scale", "precision", "kill", "faults", "fault-kills",
 )  # fmt: skip
 """Real pixels first, then the simulated Earth, then cost; what is not named comes last."""
 _TABLE = re.compile(r"^\|[\s:|-]+\|$")

@@ -28,12 +28,17 @@ LONG = 20
 """How many times the examples of a property are drawn in the profile `long`."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no worker ends alone with one; and draw more
-    examples of each property where the profile asks for it: a test's own number is what CI draws.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker ends alone with one; leave public
+    services alone unless they are asked for by name; and draw more examples of each property where
+    the profile asks for it: a test's own number is what CI draws.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    if "live" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("live"):
+                item.add_marker(pytest.mark.skip("a public service: pytest -m live"))
     if os.environ.get("HYPOTHESIS_PROFILE") != "long":
         return
     for item in items:

@@ -31,6 +31,7 @@ from gee.earthengine.usage import Account
 from gee.native import window
 from gee.ranking import reaches
 from gee.source import Elevation, Plan, Pulled, Source
+from gee.usage import Counting
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +39,19 @@ LANDSAT_M, SENTINEL_M = 15.0, 10.0
 _STATIC = ("dem", "slope", "hillshade", "aspect_sin", "aspect_cos", "curvature", "water")
 
 
-class EarthEngineSource:
+class EarthEngineSource(Counting):
     """Earth Engine through the real client. Signs in when first asked for something that needs
     it.
     """
 
     name = "earthengine"
+    account: Account
 
     def __init__(self, config: EarthEngineConfig | None = None) -> None:
         self.config = config or EarthEngineConfig()
         self.block_px = self.config.block_px or planning.SIDES_PX[0]
         self.workers = self.config.workers
         self.account = Account()
-        """What this source has cost so far."""
         self._asking = threading.Lock()
         self._known: dict[str, BlockRequest] = {}
 
@@ -139,15 +140,6 @@ class EarthEngineSource:
         """
         connect(self.config)
         return self._asked(plan, plan.geobox).image
-
-    def usage(self) -> dict[str, Any]:
-        """Return requests, bytes and mishaps so far, and what the service reported."""
-        return self.account.as_plain()
-
-    def add_usage(self, counts: Mapping[str, int]) -> None:
-        """Add what a worker elsewhere has asked for."""
-        for what, count in counts.items():
-            self.account.add(what, count)
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return heights on the elevation model's own grid, `margin_px` of its pixels around the

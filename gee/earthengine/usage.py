@@ -1,39 +1,28 @@
-"""What a run cost the service and the network: counted, never estimated afterwards."""
+"""What the service reports about itself, beside what was counted here."""
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from gee.usage import Account as Counts
 
-class Account:
-    """Requests, bytes and mishaps of one source, counted by all its threads."""
+
+class Account(Counts):
+    """The account of one source, with the service's own words."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        super().__init__()
         self.reported: Mapping[str, str] = {}
         """What the service says about itself in its replies' ``x-earth-engine-*`` headers: quota
         status, perhaps compute.
         """
 
-    def add(self, what: str, number: int = 1) -> None:
-        """Count `number` more of something: requests, bytes, rate limited, tried again, split."""
-        with self._lock:
-            self._counts[what] += number
-
-    def __getitem__(self, what: str) -> int:
-        with self._lock:
-            return self._counts[what]
-
     def as_plain(self) -> dict[str, Any]:
         """Return the counts for the provenance, and what the service reported; compute it did not
         report is "unknown".
         """
-        with self._lock:
-            counts = dict(sorted(self._counts.items()))
         reported = dict(self.reported)
         eecu = next((value for name, value in reported.items() if "eecu" in name), "unknown")
-        return {**counts, "eecu": eecu, **({"reported": reported} if reported else {})}
+        told = {"reported": reported} if reported else {}
+        return {**super().as_plain(), "eecu": eecu, **told}

@@ -26,7 +26,7 @@ from configs.errors import RequestError, SourceError
 from configs.event import DateRange
 from configs.spelling import instead
 from configs.stac import PRESETS, StacConfig
-from gee.stac.transport import Account
+from gee.usage import Account
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from configs.records import Finding
 from configs.stac import StacConfig
 from gee.stac.catalogue import Catalogue, absent, collection_missing
 from gee.stac.signing import PLANETARY_COMPUTER
-from gee.stac.transport import Account
+from gee.usage import Account
 
 _REACH_S = 5.0
 

@@ -34,7 +34,8 @@ from gee.stac.catalogue import Catalogue, by_ids, collection_missing, hull_of
 from gee.stac.composite import Shot, compose, settle_water
 from gee.stac.files import Files
 from gee.stac.signing import Signer
-from gee.stac.transport import Account, Transport
+from gee.stac.transport import Transport
+from gee.usage import Account, Counting
 
 RECIPE: Final = "coslide/stac/1"
 """Goes into the plan, and so into the resume key: changed whenever the same scenes would give other
@@ -43,7 +44,7 @@ pixels.
 _RESOLUTION_M: Final = 10.0
 
 
-class StacSource:
+class StacSource(Counting):
     """A catalogue. Asks nothing before it is asked."""
 
     name = "stac"
@@ -59,7 +60,6 @@ class StacSource:
         self.block_px = self.config.block_px
         self.workers = self.config.workers
         self.account = Account()
-        """What this source has cost so far."""
         self._sign = sign
 
     def offer(self) -> Offer:
@@ -160,15 +160,6 @@ class StacSource:
             others = [self._shot(one, facts[one.id], ()) for one in reaching]
             settle_water(seen[when], days[when], others, block)
         return Pulled({name: bands[name] for name in plan.bands}, seen, days)
-
-    def usage(self) -> dict[str, Any]:
-        """Return requests, bytes and mishaps so far."""
-        return self.account.as_plain()
-
-    def add_usage(self, counts: Mapping[str, int]) -> None:
-        """Add what a worker elsewhere has asked for."""
-        for what, count in counts.items():
-            self.account.add(what, count)
 
     def elevation(self, plan: Plan, block: GeoBox, margin_px: int) -> Elevation:
         """Return heights on the elevation model's own grid, `margin_px` of its pixels around the

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,6 +26,7 @@ import httpx
 from configs.errors import SourceError, from_os_error
 from configs.stac import StacConfig
 from gee.fetch import retry_after_s
+from gee.usage import Account
 
 logger = logging.getLogger(__name__)
 
@@ -76,28 +77,6 @@ CURES: Final[Mapping[int, Cure]] = {
 }
 """HTTP status -> cure; any other refusal stops (RFC 9110 §15, RFC 6585 §4). 503 is what object
 stores answer when they are asked too fast (Amazon S3: Slow Down; Azure: Server Busy)."""
-
-
-class Account:
-    """Requests, bytes and mishaps of one source, counted by all its threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-
-    def add(self, what: str, number: int = 1) -> None:
-        """Count `number` more of something."""
-        with self._lock:
-            self._counts[what] += number
-
-    def __getitem__(self, what: str) -> int:
-        with self._lock:
-            return self._counts[what]
-
-    def as_plain(self) -> dict[str, Any]:
-        """Return the counts for the provenance."""
-        with self._lock:
-            return dict(sorted(self._counts.items()))
 
 
 @dataclass

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 import traceback
 import uuid
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, urlparse
+
+import serving
+from serving import Serving
 
 from earthengine.sending import send
 
@@ -43,20 +45,11 @@ class Refused(Exception):
 
 
 @dataclass
-class Fault:
-    """Something that goes wrong with the next `times` requests whose path holds `match`."""
+class Fault(serving.Fault):
+    """Of kind status, silent, reset, stall, truncate, short, zeros or reorder."""
 
-    kind: Literal["status", "silent", "reset", "stall", "truncate", "short", "zeros", "reorder"] = (
-        "status"
-    )
-    status: int = 503
-    message: str = "injected"
-    headers: dict[str, str] = field(default_factory=dict)
-    seconds: float = 1.0
-    times: int = 1
     match: str = "image:computePixels"
-    after: int = 0
-    """How many matching requests go well first."""
+    message: str = "injected"
 
 
 @dataclass(frozen=True)
@@ -92,7 +85,7 @@ class Engine:
         raise NotImplementedError
 
 
-class Loopback:
+class Loopback(Serving):
     """A loopback Earth Engine. Use as a context manager."""
 
     def __init__(
@@ -103,6 +96,7 @@ class Loopback:
         concurrent: int = 40,
         per_second: int = 100,
     ) -> None:
+        super().__init__()
         self.engine = engine
         self.project = project
         self.concurrent, self.per_second = concurrent, per_second
@@ -117,28 +111,11 @@ class Loopback:
         """Whether a download link is made without waiting: what it costs the real service is not
         published.
         """
-        self.faults: list[Fault] = []
-        self.entries: list[Entry] = []
         self.maps: list[dict[str, Any]] = []
         """What was asked to be shown as map tiles."""
-        self.peak = 0
-        self.stopped = False
         self._tokens: set[str] = set()
         self._links: dict[str, dict[str, Any]] = {}
-        self._active = 0
         self._starts: list[float] = []
-        self._lock = threading.Lock()
-        self._server = _server(self)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Loopback:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopped = True  # connections that are kept alive are not answered either
-        self._server.shutdown()
-        self._server.server_close()
 
     def reset(self) -> None:
         """Forget faults, entries and limits of an earlier test."""
@@ -151,7 +128,7 @@ class Loopback:
 
     def requests(self, what: str = "image:computePixels") -> list[Entry]:
         """Return the answered requests whose path holds `what`."""
-        return [entry for entry in self.entries if what in entry.path]
+        return super().requests(what)
 
     def answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         """Answer one request, faults and limits included."""
@@ -224,16 +201,6 @@ class Loopback:
                 "error": {"code": 400, "message": f"emulator: {type(error).__name__}: {error}"}
             }
             return 400, json.dumps(message).encode(), JSON, {}
-
-    def _next_fault(self, path: str) -> Fault | None:
-        for fault in self.faults:
-            if fault.times > 0 and fault.match in path:
-                if fault.after > 0:
-                    fault.after -= 1
-                    return None
-                fault.times -= 1
-                return fault
-        return None
 
     def _too_fast(self, now: float) -> bool:
         self._starts = [start for start in self._starts if start > now - 1] + [now]
@@ -309,31 +276,3 @@ def _discovery(url: str) -> bytes:
     )  # the client's copy is of the older version
     document["rootUrl"] = document["baseUrl"] = f"{url}/"
     return json.dumps(document).encode()
-
-
-def _server(loopback: Loopback) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def do_GET(self) -> None:
-            loopback.answer(self, b"")
-
-        def do_POST(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            body = self.rfile.read(length)
-            if len(body) == length:  # else the client was killed while it asked
-                loopback.answer(self, body)
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        block_on_close = False
-        request_queue_size = 128
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            pass  # a client that hung up
-
-    return Server(("127.0.0.1", 0), Handler)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import socket
-import struct
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 import numpy as np
+from serving import break_off
 
 if TYPE_CHECKING:
     from earthengine.loopback import Fault
@@ -41,16 +40,7 @@ def send(
         handler.send_header(name, value)
     handler.end_headers()
     if fault and fault.kind in ("truncate", "stall", "reset"):
-        handler.wfile.write(data[: len(data) // 2])
-        handler.wfile.flush()
-        if fault.kind == "stall":
-            time.sleep(fault.seconds)
-        if fault.kind == "reset":  # a linger of zero sends RST
-            handler.connection.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
-            handler.connection.close()
-        handler.close_connection = True
+        break_off(handler, data, fault)
         return
     began, whole = time.monotonic(), memoryview(data)
     for start in range(0, len(data), PIECE_BYTES):

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import struct
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import serving
+from serving import Serving, break_off
 from shapely.geometry import shape
 
+GEOJSON = "application/geo+json"
 CONFORMS = [
     "https://api.stacspec.org/v1.0.0/core",
     "https://api.stacspec.org/v1.0.0/collections",
@@ -29,19 +29,10 @@ CONFORMS = [
 
 
 @dataclass
-class Fault:
-    """Something that goes wrong with the next `times` requests whose path holds `match`."""
+class Fault(serving.Fault):
+    """Of kind status, silent, reset, stall, short, flip, whole or retag."""
 
-    kind: Literal["status", "silent", "reset", "stall", "short", "flip", "whole", "retag"] = (
-        "status"
-    )
-    status: int = 503
-    headers: dict[str, str] = field(default_factory=dict)
-    seconds: float = 1.0
-    times: int = 1
     match: str = ".tif"
-    after: int = 0
-    """How many matching requests go well first."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +54,11 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Loopback:
+class Loopback(Serving):
     """A loopback catalogue. Use as a context manager."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.items: dict[str, list[dict[str, Any]]] = {}
         """Collection -> its items, addresses relative to the server (`/files/…`)."""
         self.files: dict[str, bytes] = {}
@@ -76,21 +68,6 @@ class Loopback:
         self.signature = ""
         """What files must be asked with (`?sig=`); empty: nothing."""
         self.latency_s = 0.0
-        self.faults: list[Fault] = []
-        self.entries: list[Entry] = []
-        self.peak = 0
-        self._active = 0
-        self._lock = threading.Lock()
-        self._server = _server(self)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Loopback:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def reset(self) -> None:
         """Forget faults and entries of an earlier test."""
@@ -99,7 +76,7 @@ class Loopback:
 
     def requests(self, what: str = ".tif") -> list[Entry]:
         """Return the answered requests whose path holds `what`."""
-        return [entry for entry in self.entries if what in entry.path]
+        return super().requests(what)
 
     def answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         """Answer one request, faults included."""
@@ -117,21 +94,12 @@ class Loopback:
             else:
                 found = self._route(handler, path, body, fault)
             with self._lock:
-                self.entries.append(Entry(handler.path, found.status, len(found.body)))
+                sent = 0 if handler.command == "HEAD" else len(found.body)
+                self.entries.append(Entry(handler.path, found.status, sent))
                 self._active -= 1
             _send(handler, found, fault)
         except (BrokenPipeError, ConnectionResetError):
             handler.close_connection = True
-
-    def _next_fault(self, path: str) -> Fault | None:
-        for fault in self.faults:
-            if fault.times > 0 and fault.match in path:
-                if fault.after > 0:
-                    fault.after -= 1
-                    return None
-                fault.times -= 1
-                return fault
-        return None
 
     def _route(
         self, handler: BaseHTTPRequestHandler, path: str, body: bytes, fault: Fault | None
@@ -168,7 +136,12 @@ class Loopback:
                 {"rel": "root", "href": self.url, "type": "application/json"},
                 {"rel": "data", "href": f"{self.url}/collections", "type": "application/json"},
                 *(
-                    {"rel": "search", "href": f"{self.url}/search", "method": method}
+                    {
+                        "rel": "search",
+                        "type": GEOJSON,
+                        "href": f"{self.url}/search",
+                        "method": method,
+                    }
                     for method in ("GET", "POST")
                 ),
             ],
@@ -271,43 +244,6 @@ def _send(handler: BaseHTTPRequestHandler, found: Answer, fault: Fault | None) -
     if handler.command == "HEAD":
         return
     if fault and fault.kind in ("reset", "stall"):
-        handler.wfile.write(found.body[: len(found.body) // 2])
-        handler.wfile.flush()
-        if fault.kind == "stall":
-            time.sleep(fault.seconds)
-        else:  # a linger of zero sends RST
-            linger = struct.pack("ii", 1, 0)
-            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            handler.connection.close()
-        handler.close_connection = True
+        break_off(handler, found.body, fault)
         return
     handler.wfile.write(found.body)
-
-
-def _server(loopback: Loopback) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def do_GET(self) -> None:
-            loopback.answer(self, b"")
-
-        def do_HEAD(self) -> None:
-            loopback.answer(self, b"")
-
-        def do_POST(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            loopback.answer(self, self.rfile.read(length))
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        block_on_close = False
-        request_queue_size = 128
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            pass  # a client that hung up
-
-    return Server(("127.0.0.1", 0), Handler)

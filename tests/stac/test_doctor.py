@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.live import main as live
 from configs.stac import StacConfig
 from gee.stac.doctor import examine
 from stac.loopback import Loopback
@@ -54,6 +56,26 @@ def test_a_folder_that_holds_no_whole_catalogue_is_told_in_words(
     *_, last = examine(StacConfig(catalogue=str(tmp_path)), needed=True)
     assert last.state == "missing"
     assert re.search(told, last.detail), last.detail
+
+
+def test_the_smoke_test_is_skipped_in_words_without_network() -> None:
+    with Loopback() as server:
+        url = server.url
+    told = CliRunner().invoke(live, ["--source", f"stac:{url}"])
+    assert told.exit_code == 0
+    assert told.output.startswith("skipped: the live service was not asked, 127.0.0.1 cannot be")
+
+
+def test_the_smoke_test_tells_the_cost_before_the_first_pixel(
+    loopback: Loopback, tmp_path: Path
+) -> None:
+    asked = ("--source", f"stac:{loopback.url}", "--radius-km", "1.2", "--out", str(tmp_path))
+    told = CliRunner().invoke(live, [*asked, "--cost"])
+    assert told.exit_code == 0, told.output
+    assert "can be searched" in told.output
+    assert "MB in" in told.output
+    whole = sum(len(content) for content in loopback.files.values())
+    assert sum(entry.sent for entry in loopback.requests()) < whole / 2
 
 
 def test_a_misspelled_public_catalogue_is_guessed() -> None:
