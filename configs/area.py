@@ -107,8 +107,17 @@ class Area:
 
     @property
     def km2(self) -> float:
-        """Return the geodesic area in square kilometres."""
-        return abs(pyproj.Geod(ellps="WGS84").geometry_area_perimeter(self.polygon)[0]) / 1e6
+        """Return the geodesic area in square kilometres; edges run along the map, as they are
+        drawn, not the shortest way.
+        """
+        west, _, east, _ = self.polygon.bounds
+        parts = [self.polygon]
+        if east - west > 180:  # a ring around the Earth has an inside on either side
+            starts = np.arange(west, east, 90)
+            parts = [self.polygon.intersection(box(at, -90, at + 90, 90)) for at in starts]
+        geod = pyproj.Geod(ellps="WGS84")
+        drawn = (segmentize(part, 1.0) for part in parts)
+        return sum(abs(geod.geometry_area_perimeter(part)[0]) for part in drawn) / 1e6
 
     def as_plain(self) -> dict[str, Any]:
         """Return the area as plain types for the run file."""
@@ -227,7 +236,13 @@ def from_bounds(text: str) -> Area:
         or west == east
     ):
         raise RequestError(
-            f"--area: {text} is no area on Earth", "W and E within ±180, S < N within ±90."
+            f"--area: {text} is no area on Earth",
+            "Write W,S,E,N, longitude first: W and E within ±180, S < N within ±90.",
+        )
+    if east < west and east + 360 - west > 180:
+        raise RequestError(
+            f"--area: {text} goes around the Earth: its west lies east of its east",
+            f"Write W,S,E,N: {east:g},{south:g},{west:g},{north:g}.",
         )
     return Area(box(west, south, east + 360 if east < west else east, north), f"bounds {text}")
 
@@ -262,6 +277,12 @@ def _check_degrees(bounds: NDArray[Any], where: str) -> None:
     west, south, east, north = bounds
     if not np.isfinite(bounds).any():
         return  # nothing in it: said elsewhere
+    if max(abs(south), abs(north)) > _MOST_LONGITUDE:
+        raise RequestError(
+            f"{where}: {north:,.0f} is no latitude, nor a longitude: the numbers seem to be metres",
+            "Assign its true system, e.g. `ogr2ogr -a_srs EPSG:32654 out.gpkg in`; GeoJSON holds "
+            "longitudes and latitudes: `ogr2ogr -s_srs EPSG:32654 -t_srs EPSG:4326 out.gpkg in`.",
+        )
     for number in (south, north):
         if not abs(number) <= 90:
             raise RequestError(

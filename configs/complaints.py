@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import RequestError
-from configs.files import loader_for, read_yaml
+from configs.files import loader_for, read_yaml, short
 from configs.overrides import overlaid
 from configs.spelling import meant
 
@@ -121,7 +121,7 @@ def as_request_error(
 
 def _complaint(one: dict[str, Any], model: type[BaseModel] | None) -> tuple[str, str]:
     """Return (field, what is wrong with it)."""
-    field = ".".join(str(part) for part in one["loc"])  # empty: of several fields
+    field = ".".join(short(part) for part in one["loc"])  # empty: of several fields
     if one["type"] == "missing":
         return field, "is missing (required)"
     if one["type"] == "extra_forbidden":
@@ -135,7 +135,8 @@ def _complaint(one: dict[str, Any], model: type[BaseModel] | None) -> tuple[str,
     shown = one.get("input")
     if shown is None or isinstance(shown, dict | list):
         return field, words
-    return field, f"{words} (given: {shown!r})"
+    given = f"'{short(shown)}'" if isinstance(shown, str) else short(shown)
+    return field, f"{words} (given: {given})"
 
 
 def _plain(one: dict[str, Any]) -> str:

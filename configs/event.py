@@ -13,6 +13,7 @@ from configs.errors import RequestError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Event names become folder names: nothing that could lead out of the output folder."""
+_OURS = ("index.html", "catalog.json")
 USGS_ID = r"^[A-Za-z0-9][A-Za-z0-9_]{1,63}$"
 """Event ids of the USGS: a network and its code, e.g. ``us2000h8ty``; those of the great historical
 earthquakes hold an underscore (``official20100227063411530_30``)."""
@@ -219,6 +220,10 @@ def check_name(name: str) -> str:
     Raises:
         RequestError: anything else, such as ``../../x``.
     """
+    if name.lower() in _OURS:
+        raise RequestError(
+            f"--name: `{name}` is a file of ours beside the events", "Choose another --name."
+        )
     if not re.match(NAME_PATTERN, name) or name.endswith("."):
         raise RequestError(
             f"--name: `{name}` cannot be a folder name",

@@ -138,7 +138,7 @@ def check_format(found: object, kind: str, where: str, newest: int = 1) -> int:
     parts = str(found).split("/")
     if len(parts) != 3 or parts[0] != "coslide" or parts[1] != kind or not parts[2].isdigit():
         raise RequestError(
-            f"{where} is not a coslide {kind} file (format: {found!r})",
+            f"{where} is not a coslide {kind} file (format: {short(found)})",
             f"Its first line must be `format: {format_of(kind)}`.",
         )
     version = int(parts[2])
@@ -158,8 +158,10 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.load(text, Loader=loader_for(text))  # noqa: S506 (a safe one)
+        content = yaml.load(text, Loader=_once(loader_for(text)))  # noqa: S506 (a safe one)
         _count(content, {})
+    except _TwiceError as error:
+        raise RequestError(f"{path}: {error}", "Keep one of them.") from error
     except FileNotFoundError:
         raise RequestError(f"no such file: {path}", file_meant(path) or "Check the path.") from None
     except (*UNREADABLE, OSError, yaml.YAMLError) as error:
@@ -169,12 +171,53 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
         ) from error
     if not isinstance(content, dict):
         raise RequestError(
-            f"{path} holds no settings (found {type(content).__name__})",
-            "It must be a YAML mapping: `name: value` lines.",
+            f"{path} holds no settings", "It must be a YAML mapping: `name: value` lines."
         )
     if kind is not None:
         check_format(content.get("format"), kind, str(path), newest)
-    return content
+    return {name: at_home(value) for name, value in content.items()}
+
+
+class _TwiceError(yaml.YAMLError):
+    """A name that stands twice in one section; YAML would take the last without a word."""
+
+
+def _once(loader: Any) -> Any:
+    """Return a loader that refuses sections which name something twice."""
+
+    def construct_mapping(self: Any, node: Any, deep: bool = False) -> Any:
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
+                continue
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in lines:
+                raise _TwiceError(
+                    f"`{short(key.value)}` stands twice, in lines {lines[name]} and {line}"
+                )
+            lines[name] = line
+        return loader.construct_mapping(self, node, deep=deep)
+
+    return type("Once", (loader,), {"construct_mapping": construct_mapping})
+
+
+def at_home(value: Any) -> Any:
+    """Return a value of a file or an option with `~/` at the beginning of its texts written out:
+    no shell does it there.
+    """
+    if isinstance(value, str):
+        return str(Path(value).expanduser()) if value.startswith("~/") else value
+    if isinstance(value, list):
+        return [at_home(each) for each in value]
+    if isinstance(value, dict):
+        return {name: at_home(each) for name, each in value.items()}
+    return value
+
+
+def short(value: object, most: int = 80) -> str:
+    """Return what somebody wrote, as it stands in a message: never more than a line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def named_file(name: str, folders: Sequence[Path], what: str) -> Path:
@@ -242,7 +285,8 @@ def inside(folder: Path, name: str, what: str) -> Path:
     """
     if not name.isprintable():
         raise RequestError(
-            f"{what}: {name!r} is no name of a file", "Write the name without control characters."
+            f"{what}: {short(ascii(name))} is no name of a file",
+            "Write the name without control characters.",
         )
     root = folder.resolve()
     path = (root / name).resolve()

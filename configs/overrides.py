@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from configs.errors import RequestError
-from configs.files import UNREADABLE
+from configs.files import UNREADABLE, at_home
 
 
 def overlaid(content: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _parsed(text: str) -> tuple[list[str], Any]:
             f"--set: `{text}` is not SECTION.KEY=VALUE", "Write e.g. --set model.batch=2."
         )
     try:
-        return names, yaml.safe_load(value)
+        return names, at_home(yaml.safe_load(value))
     except (*UNREADABLE, yaml.YAMLError) as error:
         raise RequestError(
             f"--set: `{value}` is no value of a setting",

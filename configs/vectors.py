@@ -35,6 +35,7 @@ UNREADABLE = (
 _SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml", ".gml")
 """Vector files that are opened. Nothing that may point elsewhere, such as OGR's virtual format.
 """
+_PACKED = (".kmz", ".zip", ".gz", ".tar", ".tgz", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,14 @@ class Layer:
 
     @classmethod
     def parse(cls, text: str, where: str | None = None) -> Layer:
-        """Return the layer written as ``FILE[:LAYER]``."""
-        if not Path(text).exists() and ":" in text[2:]:  # a drive letter's colon is no separator
-            file, _, name = text.rpartition(":")
-            return cls(Path(file), name, where)
-        return cls(Path(text), None, where)
+        """Return the layer written as ``FILE[:LAYER]``; either may hold colons of its own."""
+        text = str(Path(text).expanduser()) if text.startswith("~") else text
+        if Path(text).exists() or ":" not in text[2:]:  # a drive letter's colon is no separator
+            return cls(Path(text), None, where)
+        at = [place for place, letter in enumerate(text) if letter == ":" and place > 1]
+        there = [place for place in at if Path(text[:place]).exists()]
+        place = there[0] if there else at[-1]
+        return cls(Path(text[:place]), text[place + 1 :].strip(), where)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.name}" if self.name else str(self.file)
@@ -71,12 +75,22 @@ def layer_name(layer: Layer) -> str:
             f"{path} is a file geodatabase, which coslide does not read",
             "Export the layer as a GeoPackage, e.g. `ogr2ogr layer.gpkg folder.gdb LAYER`.",
         )
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder", "Name the file in it: FILE or FILE:LAYER.")
     if not path.is_file():
         ways = "Write FILE or FILE:LAYER, and check the path."
         raise RequestError(f"no such file: {path}", f"{file_meant(path)} {ways}".strip())
     if path.suffix.lower() not in _SUFFIXES:
+        packed = path.suffix.lower() in _PACKED
         raise RequestError(
-            f"{path} is not a vector file coslide reads", f"Use one of {', '.join(_SUFFIXES)}."
+            f"{path} is {'packed' if packed else 'not a vector file coslide reads'}",
+            f"{'Unpack it and name the file in it' if packed else 'Use one of'}: "
+            f"{', '.join(_SUFFIXES)}.",
+        )
+    if path.suffix.lower() == ".shp" and not _beside(path, ".shx"):
+        raise RequestError(
+            f"{path} lacks the file beside it that ends in .shx",
+            "Copy all parts of the shapefile: .shp, .shx, .dbf and .prj.",
         )
     with path.open("rb") as file:
         if b"<OGRVRT" in file.read(4096):
@@ -108,6 +122,10 @@ def layer_name(layer: Layer) -> str:
     return layer.name or names[0]
 
 
+def _beside(path: Path, suffix: str) -> bool:
+    return any(path.with_suffix(one).is_file() for one in (suffix, suffix.upper()))
+
+
 def read_vector(layer: Layer) -> gpd.GeoDataFrame:
     """Return a layer's features in its own coordinate system.
 
@@ -121,6 +139,11 @@ def read_vector(layer: Layer) -> gpd.GeoDataFrame:
     try:
         frame = gpd.read_file(layer.file, layer=name, where=layer.where, engine="pyogrio")
     except (pyogrio.errors.GeometryError, GEOSException) as error:
+        if isinstance(error, GEOSException) and "WKB type" not in str(error):
+            raise RequestError(
+                f"{layer} holds outlines that are none: numbers are missing or not finite",
+                "Mend them in a GIS (check validity), and export the layer again.",
+            ) from error
         raise RequestError(
             f"{layer} holds 3D surfaces (TIN or multipatch), not polygons",
             "Export their footprints as polygons.",

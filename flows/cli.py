@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from configs.errors import CoslideError, as_ours
+from configs.files import at_home
 from configs.spelling import meant
 
 VERBS = {
@@ -93,13 +94,21 @@ def _talk_options() -> list[click.Option]:
     ]
 
 
+def _at_home(argument: str) -> str:
+    """Return an argument with the `~/` written out that the shell leaves: `--area=~/area.gpkg`."""
+    name, equals, value = argument.partition("=")
+    if equals and name.startswith("--"):
+        return f"{name}={at_home(value)}"
+    return str(at_home(argument))
+
+
 class _Verbs(click.Group):
     """A group that imports a verb only when it is called, so that help is instant."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options before the verb; from here on the packages are heard."""
         listen(logging.INFO)
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, [_at_home(one) for one in args])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the table."""

@@ -28,6 +28,7 @@ from configs.event import (
     parse_moment,
     parse_range,
 )
+from configs.files import short
 from configs.land import land_fraction
 from configs.request import Request
 from configs.run import LookConfig, RunConfig
@@ -117,7 +118,7 @@ def with_sections(preset: Mapping[str, Any]) -> dict[str, Any]:
     for name in _SECTIONS:
         if not isinstance(preset.get(name) or {}, Mapping):
             raise RequestError(
-                f"`{name}` of the run file is a section, not a value (given: {preset[name]!r})",
+                f"`{name}` of the run file is a section, not a value: {short(preset[name])}",
                 f"Write its settings below it, `{name}:` and indented lines `name: value`.",
             )
     return {name: value for name, value in preset.items() if value or name not in _SECTIONS}
@@ -150,9 +151,7 @@ def _event(
             if files.usgs
             else catalog.fetch_event(str(request.usgs), hosts)
         )
-        return (
-            event.model_copy(update={"name": check_name(request.name)}) if request.name else event
-        )
+        return event.model_copy(update={"name": check_name(request.name or event.name)})
     if request.latitude is None or request.longitude is None or request.date is None:
         if (
             "event" in preset
@@ -191,7 +190,7 @@ def _preset_event(request: Request, content: Any) -> Event:
         event = Event.model_validate(content)
     except ValidationError as error:
         raise as_request_error(error, "event") from error
-    return event.model_copy(update={"name": check_name(request.name)}) if request.name else event
+    return event.model_copy(update={"name": check_name(request.name or event.name)})
 
 
 def _windows(

@@ -74,7 +74,7 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
     needed, free = workspace.room(Path(run.out), int(np.prod(plan.geobox.shape)))
     return {
         "event": run.event.name,
-        "area_km2": round(run.place.km2, 1),
+        "area_km2": round(run.place.km2, 2),
         "grid": {
             "shape": [int(n) for n in run.place.geobox(plan.geobox.resolution.x).shape],
             "crs": str(plan.geobox.crs),

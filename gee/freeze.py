@@ -114,6 +114,7 @@ def freeze(
     if stack is None or missing:
         stack = assemble(source, plan, plan.bands, pulled / "stack.zarr", progress=progress)
     try:
+        pulled.mkdir(parents=True, exist_ok=True)  # until the answer is given: see above
         with replacing(folder) as temporary:
             temporary.mkdir(parents=True)
             manifest = _manifest(source, plan, stack, temporary)

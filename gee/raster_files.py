@@ -11,9 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 import rasterio
+from pyproj.exceptions import ProjError
 from rasterio.errors import RasterioError, RasterioIOError
 
+from configs.area import WGS84
 from configs.errors import RequestError, from_os_error
+from gee.resample import transformer
 
 _MAGIC: Final = {
     b"II*\0": "GTiff",
@@ -83,7 +86,7 @@ def check_place(file: Any, path: Path, what: str) -> None:
     """Refuse a file that does not say where its pixels lie.
 
     Raises:
-        RequestError: no CRS, no geotransform, or control points only.
+        RequestError: no CRS, one of no place on Earth, no geotransform, or control points only.
     """
     if file.gcps[0] and file.transform.is_identity:
         raise RequestError(
@@ -95,11 +98,25 @@ def check_place(file: Any, path: Path, what: str) -> None:
             f"{what}: {path.name} has no coordinate reference system",
             f"Give it one, e.g. `rio edit-info --crs EPSG:32654 {path.name}`.",
         )
+    if not _tied_to_the_earth(file.crs):
+        raise RequestError(
+            f"{what}: {path.name} is in a local system that nothing can be put in place by",
+            f"Assign its true one, e.g. `rio edit-info --crs EPSG:32654 {path.name}`.",
+        )
     if file.transform.is_identity or not file.transform.determinant:
         raise RequestError(
             f"{what}: {path.name} has no geotransform: nothing says where its pixels lie",
             f"Give it one, e.g. `gdal_edit.py -a_ullr WEST NORTH EAST SOUTH {path.name}`.",
         )
+
+
+def _tied_to_the_earth(crs: Any) -> bool:
+    """Return whether a CRS leads to a place on Earth, as one that is a bare name does not."""
+    try:
+        transformer(crs.to_wkt(), WGS84)
+    except ProjError:
+        return False
+    return True
 
 
 def check_whole(file: Any, path: Path, what: str) -> None:

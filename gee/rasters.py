@@ -66,6 +66,8 @@ class Raster:
     """Whether the file carries a mask of its own."""
     fills: tuple[float, ...] = ()
     """Numbers that nobody declared and that mean "not known" all the same."""
+    kind: str = ""
+    """What its numbers are stored as, e.g. ``uint8``."""
 
     def read(self, window: _Window) -> Array:
         """Return a window of the file in physical values, `(y, x)` float32, NaN where not known.
@@ -287,6 +289,7 @@ def look_at(
             metres * (file.offsets[band - 1] if numbers.offset is None else numbers.offset),
             file.nodatavals[band - 1] if numbers.nodata is None else numbers.nodata,
             MaskFlags.per_dataset in file.mask_flag_enums[band - 1],
+            kind=file.dtypes[band - 1],
         )
         return replace(found, fills=_fills(found, file, holds)) if holds else found
 

@@ -23,12 +23,12 @@ from rasterio.warp import Resampling, reproject
 from configs.area import Area, around, from_bounds
 from configs.bands import When
 from configs.errors import CoslideError, NothingToSeeError, RequestError
-from configs.event import Event, Windows, parse_range
+from configs.event import Event, Windows, default_windows, parse_range
 from configs.records import ObservationClass
 from gee.archive import ArchiveSource
 from gee.observation import observe
 from gee.rasters import look_at
-from gee.source import Plan
+from gee.source import DOUBTS, Plan
 from gee.stack import assemble
 
 CRS = "EPSG:32654"
@@ -536,6 +536,10 @@ def _no_crs(path: Path) -> None:
     write(path, smooth(), crs=None)
 
 
+def _local(path: Path) -> None:
+    write(path, smooth(), crs='LOCAL_CS["WGS 84 / UTM zone 54N",UNIT["metre",1]]')
+
+
 def _no_place(path: Path) -> None:
     write(path, smooth(), Affine.identity())
 
@@ -554,6 +558,7 @@ def _complex(path: Path) -> None:
         (_truncated, "truncated"),
         (_header_only, "cannot read|truncated"),
         (_no_crs, "no coordinate reference system"),
+        (_local, "a local system"),
         (_no_place, "no geotransform"),
         (_complex, "complex64"),
     ],
@@ -723,3 +728,59 @@ def test_an_offset_left_in_is_said_first_and_a_transparent_half_is_seen_in_the_q
     (folder / "archive.yaml").write_text(yaml.safe_dump(content))
     post = next(scene for scene in ahead()["scenes"] if scene["window"] == "post")
     assert 0.2 < post["clear_fraction"] < 0.8
+
+
+def _planned(folder: Path) -> Plan:
+    area = around(42.70, 142.11, 1.0)
+    windows = default_windows(HERE, datetime(2018, 12, 1, tzinfo=UTC), 365, 90)
+    return ArchiveSource(folder).plan(area, area.geobox(10.0), HERE, windows, ("post_B4", "slope"))
+
+
+HERE = Event(
+    name="e", title="e", time=datetime(2018, 9, 5, tzinfo=UTC), latitude=42.70, longitude=142.11
+)
+
+
+@pytest.mark.parametrize(
+    ("scale", "level", "kind", "remedy"),
+    [
+        (1, "L1C", np.uint16, "scale: 0.0001"),
+        (1, "L2A", np.float32, "scale: 0.0001"),
+        (None, "L2A", np.uint16, "scale: 0.0001"),
+        (1, "L2A", np.uint8, "1/255"),
+        (1, "display", np.uint8, "1/255"),
+    ],
+)
+def test_numbers_without_their_scale_are_refused(
+    tmp_path: Path, scale: float | None, level: str, kind: Any, remedy: str
+) -> None:
+    from small_archive import make_archive
+
+    folder = make_archive(tmp_path / "archive", level=level)
+    _stored(folder, scale, kind)
+    with pytest.raises(RequestError, match=r"post_B4\.tif holds no reflectance") as told:
+        _planned(folder)
+    assert remedy in told.value.remedy
+
+
+def _stored(folder: Path, scale: float | None, kind: Any) -> None:
+    """Store the red band after the event as another kind of number."""
+    with rasterio.open(folder / "post_B4.tif") as file:
+        numbers, profile = file.read(1), file.profile | {"dtype": np.dtype(kind).name}
+    with rasterio.open(folder / "post_B4.tif", "w", **profile) as file:
+        file.write((numbers / 16).astype(kind) if kind is np.uint8 else numbers.astype(kind), 1)
+    content = yaml.safe_load((folder / "archive.yaml").read_text())
+    for scene in content["scenes"]:
+        for name, band in scene["bands"].items():
+            if name == "B4" and scene["id"] == "scene-post":
+                band["scale"] = scale
+    (folder / "archive.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_pictures_of_eight_bits_that_pass_for_reflectance_are_said(tmp_path: Path) -> None:
+    from small_archive import make_archive
+
+    folder = make_archive(tmp_path / "archive")
+    assert DOUBTS not in _planned(folder).details
+    _stored(folder, 1 / 255, np.uint8)
+    assert "level: display" in " ".join(_planned(folder).details[DOUBTS])

@@ -210,7 +210,7 @@ def test_a_file_cut_at_the_antimeridian_becomes_one_piece(tmp_path: Path) -> Non
             lambda path: _save(path, [box(0, 0, 1, 1)], None),
             "does not say its coordinate system",
         ),
-        ("folder.gpkg", lambda path: path.mkdir(), "no such file"),
+        ("folder.gpkg", lambda path: path.mkdir(), "is a folder"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -53,6 +53,60 @@ def test_a_longitude_that_is_none_is_named(tmp_path: Path, number: float) -> Non
         Area.from_plain({"origin": "x", "wkt": far.wkt})
 
 
+def test_metres_that_pass_for_degrees_are_named(tmp_path: Path) -> None:
+    metres = save(tmp_path / "metres.geojson", box(615_000, 4_753_000, 617_000, 4_755_000))
+    with pytest.raises(RequestError, match="seem to be metres") as wrong:
+        from_file(metres)
+    assert "EPSG:32654" in wrong.value.remedy
+
+
+def test_west_and_east_that_are_swapped_are_named() -> None:
+    with pytest.raises(RequestError, match="goes around the Earth") as wrong:
+        from_bounds("142.42,42.92,142.40,42.94")
+    assert "142.4,42.92,142.42,42.94" in wrong.value.remedy
+    assert from_bounds("179.95,-16.6,-179.95,-16.5").km2 == pytest.approx(118.1, abs=0.1)
+
+
+def test_a_whole_ring_of_the_earth_is_large() -> None:
+    assert from_bounds("-180,-90,180,90").km2 == pytest.approx(510.07e6, rel=1e-3)
+    assert from_bounds("-170,-10,170,10").km2 == pytest.approx(83.4e6, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "remedy"),
+    [
+        ("area.kmz", "is packed", "Unpack it"),
+        ("area.zip", "is packed", "Unpack it"),
+        ("folder", "is a folder", "Name the file in it"),
+        ("alone.shp", "lacks the file beside it that ends in .shx", "Copy all parts"),
+        ("table.csv", "not a vector file", ".gpkg"),
+    ],
+)
+def test_files_that_hold_no_layer_yet_are_told_with_the_next_step(
+    tmp_path: Path, name: str, words: str, remedy: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    if name != "folder":
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(RequestError, match=words) as wrong:
+        from_file(tmp_path / name)
+    assert remedy in wrong.value.remedy
+
+
+def test_a_layer_may_hold_a_colon(tmp_path: Path) -> None:
+    path = tmp_path / "one.gpkg"
+    save(path, box(142, 42, 142.01, 42.01), layer="field: 2024:09")
+    assert from_file(f"{path}:field: 2024:09").km2 > 0
+
+
+@pytest.mark.filterwarnings("ignore")  # GDAL's own, of the same numbers
+def test_outlines_with_numbers_that_are_none_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "odd.geojson"
+    path.write_text('{"type": "Polygon", "coordinates": [[[142, NaN], [143, 42], [142, 42]]]}')
+    with pytest.raises(RequestError, match="numbers are missing or not finite"):
+        from_file(path)
+
+
 def test_a_ring_over_the_dateline_is_the_small_one(tmp_path: Path) -> None:
     ring = Polygon([(179.95, -16.6), (-179.95, -16.6), (-179.95, -16.5), (179.95, -16.5)])
     found = from_file(save(tmp_path / "fiji.gpkg", ring))

@@ -9,6 +9,8 @@ import json
 import logging
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -25,6 +27,7 @@ from flows.evaluate import evaluate
 from flows.events import reviews
 from flows.learning.samples import make_samples
 from flows.verify import verify
+from gee import freeze as freezing
 from tiles.samples import SampleSet
 
 
@@ -162,3 +165,23 @@ def test_a_sampling_killed_at_its_last_step_has_succeeded(tmp_path: Path) -> Non
     assert not (tmp_path / ".valley.stack").exists()
     with pytest.raises(RequestError, match="exists already"):
         make_samples(tmp_path / "recipe.yaml", tmp_path / "valley")
+
+
+def test_a_freeze_killed_at_its_last_step_has_succeeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = SimpleNamespace(bands=())
+    stack = SimpleNamespace(band_names=(), attributes={})
+
+    def killed_after_the_rename(folder: Path) -> Any:
+        folder.mkdir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(freezing, "replacing", killed_after_the_rename)
+        with pytest.raises(KeyboardInterrupt):
+            freezing.freeze(None, plan, tmp_path / "frozen", stack=stack)  # type: ignore[arg-type]
+    again = freezing.freeze(None, plan, tmp_path / "frozen", stack=stack)  # type: ignore[arg-type]
+    assert again == tmp_path / "frozen" / "archive.yaml"
+    with pytest.raises(RequestError, match="exists"):
+        freezing.freeze(None, plan, tmp_path / "frozen", stack=stack)  # type: ignore[arg-type]

@@ -110,7 +110,8 @@ def _sampling_file(config: Path | None, out: Path, given: dict[str, Any]) -> Pat
             f"missing: {', '.join(f'--{name}' for name in missing)}",
             "Give a sampling file CONFIG.yaml, or --images, --truth and --date.",
         )
-    if out.exists():
+    killed_late = out.with_name(f".{out.name}.stack").exists()
+    if out.exists() and not killed_late:
         raise RequestError(f"{out} exists already", "Choose another --out, or remove it first.")
     from flows.learning.describing import describe_samples
 

@@ -70,7 +70,10 @@ def make_samples(path: Path, out: Path, settings: Sequence[str] = ()) -> SampleS
     if out.parent.is_dir():
         sweep_dead(out.parent)
     if config.patches is not None:
-        return _from_patches(config, config.patches, path.parent, out)
+        scratch.mkdir(parents=True, exist_ok=True)
+        samples = _from_patches(config, config.patches, path.parent, out)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return samples
     if config.truth is None:  # the model has made sure of it
         raise RequestError(f"{path} names no truth", "Give `run` and `truth`, or `patches`.")
     run = run_of(config, path.parent)

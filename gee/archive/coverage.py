@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -16,7 +17,8 @@ from configs.bands import RADAR, parse_band
 from configs.errors import RequestError
 from configs.records import ObservationClass, Scene
 from gee.archive.composite import Candidate, look
-from gee.plausible import too_bright
+from gee.plausible import REFLECTANCES, no_reflectance, too_bright
+from gee.rasters import Array, Raster
 from gee.resample import crs_of, transformer
 
 _LOW_SHARE, _FEWEST_PX = 0.001, 400
@@ -53,9 +55,14 @@ def meets(extent: BaseGeometry, geometry: BaseGeometry) -> bool:
 
 
 def looked(candidate: Candidate, area: Area, geobox: GeoBox) -> Candidate:
-    """Return a scene with its imaged and clear shares of the area, from a quick look."""
+    """Return a scene with its imaged and clear shares of the area, from a quick look.
+
+    Raises:
+        RequestError: numbers that are no reflectances.
+    """
     coarse = _thinned(geobox)
     pixels, found = look(candidate, coarse, quick=True)
+    _check_reflectance(candidate, pixels)
     inside = area.mask(coarse)
     part = found[inside] if inside.any() else found.ravel()
     imaged = float(np.mean(part != ObservationClass.NOT_IMAGED))
@@ -75,6 +82,41 @@ def _thinned(geobox: GeoBox) -> GeoBox:
     return GeoBox(
         (-(-height // thin), -(-width // thin)), geobox.affine @ Affine.scale(thin), geobox.crs
     )
+
+
+def _check_reflectance(candidate: Candidate, pixels: Mapping[str, Array]) -> None:
+    """Make sure that what is said to be reflectance can be some.
+
+    Raises:
+        RequestError: numbers as they are stored, without their scale.
+    """
+    for name, values in pixels.items():
+        if not no_reflectance({name: values}):
+            continue
+        base, raster = parse_band(name).band.name, candidate.bands[name][0]
+        raise RequestError(
+            f"scene {candidate.entry.id}, {base}: {raster.path.name} holds no reflectance: half of "
+            f"it is above {np.nanmedian(values):.4g}, and no ground sends back twice what it gets",
+            f"Write what turns them into 0 to 1 in archive.yaml, `scale: {_scale_of(raster)}`.",
+        )
+
+
+def _scale_of(raster: Raster) -> str:
+    """Return what numbers of a file's kind are mostly stored by."""
+    return "0.00392157` (1/255) and `level: display" if raster.kind == "uint8" else "0.0001"
+
+
+def pictures(rasters: Iterable[Raster]) -> list[str]:
+    """Return a doubt about files of 8 bits that are said to hold reflectances, if there are any."""
+    names = {
+        raster.path.name
+        for raster in rasters
+        if raster.kind == "uint8" and raster.what.rpartition(", ")[2] in REFLECTANCES
+    }
+    return [
+        f"{', '.join(sorted(names))}: 8 bits said to be reflectance; most such files are pictures, "
+        "stretched for the eye: if so, write `level: display` in archive.yaml"
+    ] * bool(names)
 
 
 def check_backscatter(candidate: Candidate, geobox: GeoBox) -> None:

@@ -25,7 +25,7 @@ from configs.errors import NothingToSeeError, RequestError
 from configs.event import Event, Windows
 from configs.records import Level, ObservationClass, Offer, Scene
 from gee.archive.composite import Candidate, compose, first_choice, groups
-from gee.archive.coverage import check_backscatter, looked, meets, outline, record
+from gee.archive.coverage import check_backscatter, looked, meets, outline, pictures, record
 from gee.archive.fingerprints import fingerprints
 from gee.archive.manifest import FROM_DEM, POWER, Layer, SceneEntry, read_manifest
 from gee.ground import pixel_size_m
@@ -209,6 +209,8 @@ class ArchiveSource:
                 "Sentinel-2 files since January 2022 were left in: give the bands `offset: -0.1` "
                 "in archive.yaml"
             )
+        if manifest.level is not Level.DISPLAY:
+            found += pictures(self._rasters.values())
         for (*_, what), raster in self._rasters.items():
             undeclared = raster.nodata is None or what == "static layer dem"
             if undeclared and (count := raster.fill_within(geobox)):
