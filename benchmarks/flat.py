@@ -87,13 +87,14 @@ def row(name: str, found: Ground, degrees: float) -> str:
     asked = near[slice(0, near.shape[0]), slice(0, near.shape[1])]
     known = np.isfinite(found.slope)
     tiles = CardTiles(size=256, mode="blend", halo=64)
-    grid = TileGrid.for_card(near.shape, tiles, 16)
+    height, width = near.shape
+    grid = TileGrid.for_card((height, width), tiles, 16)
     saved = [not asked[tile.core].any() for tile in grid if known[tile.core].any()]
     lost = "–"
     if name == "Iburi":
         traced = gpd.read_file(TRUTH, layer="source_areas").to_crs(found.crs)
         burnt = rasterize(traced.geometry, near.shape, transform=found.transform).astype(bool)
-        lost = f"{np.count_nonzero(burnt & ~asked) / max(np.count_nonzero(burnt), 1):.2%}"
+        lost = f"{np.count_nonzero(burnt & ~asked) / max(int(np.count_nonzero(burnt)), 1):.2%}"
     flat = np.count_nonzero(~asked & known) / np.count_nonzero(known)
     under = np.count_nonzero(found.slope[known] < degrees) / np.count_nonzero(known)
     return (
