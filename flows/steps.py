@@ -18,7 +18,6 @@ from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows import difference
-from flows.computing import computable
 from flows.probability import map_card
 from flows.publishing import promise_of
 from flows.run import engine, journal, workspace
@@ -76,7 +75,7 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
         RequestError: the named one does not exist or does not fit, or none fits; this machine
             cannot compute as the run wants it.
     """
-    computable(run)
+    engine.computable(run)
     found = registry.candidates(
         run.model.checkpoint,
         source.offer(),
