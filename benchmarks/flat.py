@@ -68,10 +68,12 @@ def ground(path: Path) -> Ground:
         transform, width, height = calculate_default_transform(
             dem.crs, crs, dem.width, dem.height, *dem.bounds, resolution=spacing
         )
+        known = dem.read(1).astype(np.float32)
+        known[(known == dem.nodata) | (known <= 0)] = np.nan  # a void is stored as 0 m too
         heights = np.full((height, width), np.nan, np.float32)
         reproject(
-            dem.read(1).astype(np.float32), heights, src_transform=dem.transform, src_crs=dem.crs,
-            src_nodata=dem.nodata, dst_transform=transform, dst_crs=crs, dst_nodata=np.nan,
+            known, heights, src_transform=dem.transform, src_crs=dem.crs,
+            src_nodata=np.nan, dst_transform=transform, dst_crs=crs, dst_nodata=np.nan,
             resampling=Resampling.bilinear,
         )  # fmt: skip
     down, across = np.gradient(heights, spacing)
