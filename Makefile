@@ -53,7 +53,7 @@ unit: .venv/.dev
 verify-properties: .venv/.dev  ## the property tests with twenty times as many, new examples
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "$$(grep -lr 'from hypothesis import' tests | xargs -n1 basename -s .py | paste -sd'|' | sed 's/|/ or /g')"
 
-verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-speed verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-first-question verify-catalogue verify-ui verify-load verify-kill verify-faults verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
+verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-speed verify-large verify-flat verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-first-question verify-catalogue verify-ui verify-load verify-kill verify-faults verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
 
 verify-trust: .venv/.dev  ## no-event pairs, home ground and scenes made wrong: what is said first (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.trust --write
@@ -95,6 +95,12 @@ runs/verify/speed-peers/.installed: benchmarks/peers-speed.txt .venv/.dev
 verify-speed: .venv/.dev runs/verify/speed-peers/.installed  ## reading alone; maps beside the bare network and MONAI, processor and GPU
 	@$(BIN)/python -m benchmarks.reading --write
 	@PYTHONPATH=runs/verify/speed-peers $(BIN)/python -m benchmarks.speed --write
+
+verify-large: .venv/.dev  ## what an event costs, step by step: the demonstration, Iburi, 1 000 km² (needs ../shared/real); resumable
+	@$(BIN)/python -m benchmarks.large --write
+
+verify-flat: .venv/.dev  ## what leaving out flat ground saves, and what the map loses (needs ../shared/real)
+	@$(BIN)/python -m benchmarks.flat --write
 
 verify-tiling: .venv/.dev  ## memory and throughput of map_tiles
 	@$(BIN)/python -m benchmarks.tiling --write

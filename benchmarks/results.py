@@ -29,7 +29,8 @@ ORDER = (
     "frames", "iburi", "iburi-halves", "iburi-trials", "product", "comparison", "overfit", "study",
     "study-post", "adaptation", "study-baselines", "mmd-unit", "selection", "ood", "sim-to-real",
     "simulated-comparison", "pull", "first-question", "catalogue", "speed", "reading", "tiling",
-    "mmd", "seams", "vectorise", "scale", "precision", "kill", "faults", "fault-kills",
+    "mmd", "seams", "vectorise", "large", "scale", "flat", "precision", "kill", "faults",
+    "fault-kills",
 )  # fmt: skip
 """Real pixels first, then the simulated Earth, then cost; what is not named comes last."""
 _TABLE = re.compile(r"^\|[\s:|-]+\|$")

@@ -21,10 +21,10 @@ from configs.places import drop, zarr_at
 from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
-from flows.computing import ready
 from flows.flat import near_slopes
+from flows.probability import grid_on
+from flows.run import engine
 from flows.run.journal import progress
-from flows.strips import grid_on
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from models.histogram import BandHistogram
@@ -118,7 +118,7 @@ def _map(
     array = zarr.create_array(
         zarr_at(path), shape=shape, chunks=(CHUNK_PX, CHUNK_PX), dtype="float32", fill_value=np.nan
     )
-    predictor = ready(found, run.model, run.model.device, len(grid))
+    predictor = engine.ready(found, run.model, run.model.device, len(grid))
     predictor = replace(predictor, adaptation=adaptation)
     with progress(f"mapping what was there before with {found.card.name}", "tile") as advance:
         map_tiles(

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,14 +28,14 @@ from configs.reading import open_to_read
 from configs.records import Advance, ObservationClass, silent
 from configs.run import ModelConfig
 from configs.stack import CHUNK_PX, Rows, Stack
-from flows.computing import ready
 from flows.flat import near_slopes
 from flows.run import engine
 from flows.run.engine import Cluster, Report
 from flows.run.shards import Begun, check_worker, report_workers, versions
-from flows.strips import grid_on, runs, shards_of
+from flows.strips import shards_of
 from gee.observation import Observed
 from models import registry
+from models.architectures import tiling_of
 from models.inference.adaptation import Adaptation
 from models.inference.devices import everywhere, share_out
 from models.inference.mapping import for_tiles, tiles_at_once
@@ -117,7 +117,7 @@ class _Target(NamedTuple):
             key["runtime"] = runtime
         if skip_flat_deg is not None:
             key["skip_flat_deg"] = skip_flat_deg
-        asked = near_slopes(skip_flat_deg, card, stack)
+        asked = None if skip_flat_deg is None else near_slopes(skip_flat_deg, card, stack)
         return cls(stack, classes, int(where), path, json.dumps(key), asked)
 
 
@@ -137,7 +137,7 @@ def map_card(
     maps = adaptation.as_text() if adaptation else ""
     grid, cluster = grid_on(found.card, stack), engine.current()
     device = cluster.device(model.device) if cluster else model.device
-    predictor = ready(found, model, device, len(grid), here=cluster is None)
+    predictor = engine.ready(found, model, device, len(grid), here=cluster is None)
     target = _Target.of(
         found.card, stack, observed.array, where, path, maps, model.precision, predictor.runtime,
         model.skip_flat_deg,
@@ -183,6 +183,11 @@ def _by_devices(
         progress(sum(mapped) * len(grid) // total, len(grid))
 
     share_out(pieces, predictors, work)
+
+
+def grid_on(card: CheckpointCard, stack: Stack) -> TileGrid:
+    """Return the tiles of the lattice by which a checkpoint maps a stack."""
+    return TileGrid.for_card(stack.shape, *tiling_of(card), stack.origin)
 
 
 def _map_strips(
@@ -370,3 +375,14 @@ def _is_done(target: _Target, grid: TileGrid, strip: int) -> bool:
         return marker.read_text(encoding="utf-8") == _marker(target, grid.strip(strip))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # lost, empty or torn
         return False
+
+
+def runs(strips: range, done: set[int]) -> Iterator[range]:
+    """Yield the runs of consecutive strips that are not done."""
+    first: int | None = None
+    for strip in range(strips.start, strips.stop + 1):
+        if strip < strips.stop and strip not in done:
+            first = strip if first is None else first
+        elif first is not None:
+            yield range(first, strip)
+            first = None

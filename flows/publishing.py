@@ -161,7 +161,8 @@ def publish(
         plan = replace(mapped.plan, scenes=(*mapped.plan.scenes, *kept))
         about = _about(run, source, cards, plan, choice, number)
         card = cards.by_name(choice.card).card
-        flat = told(run.model.skip_flat_deg, card, stack, run.place, observed)
+        degrees = run.model.skip_flat_deg
+        flat = () if degrees is None else told(degrees, card, stack, run.place, observed)
         unknown = (*flat, *cannot_know(run, cards, choice, stack, observed))
         doubts = reviews.doubts(event.revision(number - 1)) if earlier else []
         by_scene = threshold_of_map.words(run, cards, choice, mapped.inventory.threshold)

@@ -19,7 +19,6 @@ from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows import difference
 from flows import threshold as threshold_of_map
-from flows.computing import computable
 from flows.probability import map_card
 from flows.publishing import promise_of
 from flows.run import engine, journal, workspace
@@ -77,7 +76,7 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
         RequestError: the named one does not exist or does not fit, or none fits; this machine
             cannot compute as the run wants it.
     """
-    computable(run)
+    engine.computable(run)
     threshold_of_map.check(run, source)
     found = registry.candidates(
         run.model.checkpoint,

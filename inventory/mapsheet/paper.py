@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -105,9 +105,17 @@ def printable(words: str, bold: bool = False) -> str:
 
 def width_mm(words: str, size_pt: float, bold: bool = False) -> float:
     """Return how wide a line of text is."""
-    font = FontProperties(size=size_pt, weight="bold" if bold else "normal")
+    return _width(words, bold) * (size_pt / TextToPath.FONT_SCALE) * _POINT_MM
+
+
+@lru_cache(8192)
+def _width(words: str, bold: bool) -> float:
+    """Return how wide a line is in letters of `FONT_SCALE` points: the sheets of a revision hold
+    the same words.
+    """
+    font = FontProperties(size=TextToPath.FONT_SCALE, weight="bold" if bold else "normal")
     width, _, _ = TextToPath().get_text_width_height_descent(words, font, False)
-    return float(width) * _POINT_MM
+    return float(width)
 
 
 def wrapped(words: str, most_mm: float, size_pt: float, bold: bool = False) -> list[str]:
