@@ -214,8 +214,11 @@ def _panel(figure: Figure, paper: Paper, sheet: Sheet) -> None:
 
 def _beware(column: Column, sheet: Sheet) -> None:
     """Write the warnings that fit whole, and how many more the report holds."""
-    w, warnings_ = sheet.words, sheet.shown.about.warnings
-    told = [w["beware"].format(words=said(each, sheet.config.language)) for each in warnings_]
+    w, language = sheet.words, sheet.config.language
+    told = [
+        w["beware"].format(words=said(each, language).replace("`", ""))
+        for each in sheet.shown.about.warnings
+    ]
     for number_of, words in enumerate(told):
         left = len(told) - number_of
         if not column.room(words, spare=left > 1):

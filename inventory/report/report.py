@@ -81,7 +81,7 @@ def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
     return [
         *grave,
         *(
-            said(line, page.language)
+            said(line, page.language).replace("`", "")
             for line in page.about.warnings
             if not (is_simulated and line.startswith("simulated imagery"))
         ),
