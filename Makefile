@@ -53,7 +53,7 @@ unit: .venv/.dev
 verify-properties: .venv/.dev  ## the property tests with twenty times as many, new examples
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "$$(grep -lr 'from hypothesis import' tests | xargs -n1 basename -s .py | paste -sd'|' | sed 's/|/ or /g')"
 
-verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-speed verify-large verify-flat verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pull verify-first-question verify-catalogue verify-ui verify-load verify-kill verify-faults verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
+verify: verify-trust verify-frames verify-iburi verify-simulated verify-study verify-ood verify-sim-to-real verify-real verify-selection verify-seams verify-speed verify-large verify-flat verify-tiling verify-mmd verify-order verify-vectorise verify-product verify-pages verify-pull verify-first-question verify-catalogue verify-ui verify-load verify-kill verify-faults verify-dask verify-overfit verify-precision verify-comparison verify-shadow  ## every larger claim at full size, resumable; writes docs/results
 
 verify-trust: .venv/.dev  ## no-event pairs, home ground and scenes made wrong: what is said first (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.trust --write
@@ -124,6 +124,9 @@ verify-vectorise: .venv/.dev  ## twenty thousand landslides to polygons
 
 verify-product: .venv/.dev  ## landslide-level scores on real pixels, and what a revision of 700 km² costs (after verify-iburi)
 	@$(BIN)/python -m benchmarks.product --write
+
+verify-pages: .venv/.dev  ## how large report and sheets of 700 km² are, how fast the page of 200 events opens (needs ../shared/real, chromium)
+	@$(BIN)/python -m benchmarks.pages --write
 
 verify-shadow: .venv/.dev  ## cast shadow on real terrain against rays followed in another way (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.shadow --write

@@ -77,12 +77,12 @@ def postgres() -> Iterator[str]:
                 str(port),
                 "-U",
                 "prefect",
-                "coslide",
+                "prefect",
             ],
             env=os.environ | {"PGPASSWORD": PASSWORD},
             check=True,
         )
-        yield f"postgresql+asyncpg://prefect:{PASSWORD}@127.0.0.1:{port}/coslide"
+        yield f"postgresql+asyncpg://prefect:{PASSWORD}@127.0.0.1:{port}/prefect"
     finally:
         _as_server(str(tools / "pg_ctl"), "-D", data, "-m", "fast", "-w", "stop")
         shutil.rmtree(folder, ignore_errors=True)

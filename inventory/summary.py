@@ -17,7 +17,7 @@ from configs.stack import Rows
 from inventory.about import About, Beside
 from inventory.colours import OBSERVATION
 from inventory.outline.outline import OUTSIDE, Inventory, strips
-from inventory.outline.words import LANGUAGE, numeral, words_of
+from inventory.outline.words import LANGUAGE, numeral, said, words_of
 from inventory.total_area import TotalArea, adjusted
 
 
@@ -278,7 +278,11 @@ def first_line(made: Summary | Choice, language: str = LANGUAGE) -> list[str]:
     else:
         line = "out_of_domain" if made.expected_f1 is None else "out_of_domain_f1"
     name = made.card if isinstance(made, Choice) else made.checkpoint
-    told = {"checkpoint": name, "trained_on": made.trained_on, "f1": f"{made.expected_f1 or 0:.2f}"}
+    told = {
+        "checkpoint": name,
+        "trained_on": said(made.trained_on, language),
+        "f1": numeral(f"{made.expected_f1 or 0:.2f}", language),
+    }
     return [str(words_of(language)["headline"][line].format(**told))]
 
 

@@ -1,19 +1,23 @@
 """What docs/operations.md says about backups brings everything back: the server's history on
-SQLite, and the products.
+SQLite and PostgreSQL, and the products.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import REPOSITORY
 
 from benchmarks.local_service import LocalService, local_server
+from benchmarks.postgres import postgres, programs
 
 PAGE = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -25,12 +29,14 @@ def _commands(before: str) -> list[str]:
     return block[1].splitlines()
 
 
-def _type(lines: list[str], places: dict[str, Path]) -> None:
+def _type(lines: list[str], places: Mapping[str, Path | str], **variables: str) -> None:
     """Give commands of the page, with this machine's folders for the page's."""
     for line in lines:
         for written, here in places.items():
             line = line.replace(written, str(here))
-        subprocess.run(shlex.split(line), check=True, capture_output=True)
+        subprocess.run(
+            shlex.split(line), check=True, capture_output=True, env=os.environ | variables
+        )
 
 
 def _flow_runs(service: LocalService) -> list[str]:
@@ -60,6 +66,31 @@ def test_a_server_on_sqlite_is_backed_up_while_it_runs_and_comes_back(tmp_path: 
     _type(lines[stop + 1 : start], places)
     with local_server(tmp_path / "a", {}, {}) as service:
         assert _flow_runs(service) == ["kept"]
+
+
+@pytest.mark.slow
+def test_a_server_on_postgresql_comes_back_from_its_dump(tmp_path: Path) -> None:
+    tools = programs()
+    if tools is None:
+        pytest.skip("PostgreSQL is not on this machine (Debian: postgresql)")
+    backup = [one for one in _commands("## Back up") if "pg_dump" in one]
+    restore = [one for one in _commands("**Restore:**") if "pg_restore" in one]
+    assert len(backup) == len(restore) == 1
+    places: dict[str, Path | str] = {"sudo -u postgres ": f"{tools}/", "/var/backups": tmp_path}
+    with postgres() as address:
+        login = urlsplit(address)
+        user = {"PGHOST": "127.0.0.1", "PGPORT": str(login.port), "PGUSER": str(login.username)}
+        user |= {"PGPASSWORD": str(login.password)}
+        own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": address}
+        with local_server(tmp_path / "a", {}, {}, **own) as service:
+            _, flow = service.call("flows/", {"name": "history"})
+            service.call("flow_runs/", {"flow_id": flow["id"], "name": "kept"})
+            _type(backup, places, **user)
+            service.call("flow_runs/", {"flow_id": flow["id"], "name": "after the backup"})
+            assert len(_flow_runs(service)) == 2
+        _type(restore, places, **user)
+        with local_server(tmp_path / "a", {}, {}, **own) as service:
+            assert _flow_runs(service) == ["kept"]
 
 
 def test_products_come_back_whole_without_what_can_be_made_again(tmp_path: Path) -> None:

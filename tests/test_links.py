@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 import yaml
+from browser import browser_page, clicked
 from small_scene import about, small_scene
 from test_web import TOKEN, _stopped, pages
 
@@ -124,6 +125,15 @@ def test_every_link_of_every_page_leads_to_a_file_beside_it(out: Path, page: str
         assert (out / page).parent.joinpath(unquote(link)).is_file(), link
     places = [link[1:] for link in _links(text) if link.startswith("#")]
     assert all(f'id="{place}"' in text for place in places)
+
+
+@pytest.mark.parametrize("page", ["", f"{FOLDER}/r001/report.html"])
+def test_a_browser_opens_every_link_of_every_page(out: Path, page: str) -> None:
+    client = pages(out)
+    with browser_page(extra_http_headers={"Authorization": f"Bearer {TOKEN}"}) as tab:
+        found = clicked(tab, f"{client.base_url}/{quote(page)}")
+    assert len(found) > 2
+    assert {link: status for link, status in found.items() if status not in (200, 206)} == {}
 
 
 def test_an_artifact_key_is_one(out: Path) -> None:

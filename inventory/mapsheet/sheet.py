@@ -51,7 +51,7 @@ from inventory.mapsheet.paper import (
     printable,
     width_mm,
 )
-from inventory.outline.words import numeral, words_of
+from inventory.outline.words import numeral, said, words_of
 from inventory.summary import Summary, headline, number
 
 _MOST_PLACES = {"a4": 18, "a3": 32}
@@ -214,8 +214,11 @@ def _panel(figure: Figure, paper: Paper, sheet: Sheet) -> None:
 
 def _beware(column: Column, sheet: Sheet) -> None:
     """Write the warnings that fit whole, and how many more the report holds."""
-    w = sheet.words
-    told = [w["beware"].format(words=each) for each in sheet.shown.about.warnings]
+    w, language = sheet.words, sheet.config.language
+    told = [
+        w["beware"].format(words=said(each, language).replace("`", ""))
+        for each in sheet.shown.about.warnings
+    ]
     for number_of, words in enumerate(told):
         left = len(told) - number_of
         if not column.room(words, spare=left > 1):

@@ -32,7 +32,7 @@ from inventory.colours import AFFECTED, CONFIDENCE, OBSERVATION
 from inventory.exposure.affected import Affected
 from inventory.outline.clean import counted
 from inventory.outline.outline import Inventory
-from inventory.outline.words import LANGUAGE, numeral, signed, words_of
+from inventory.outline.words import LANGUAGE, numeral, said, signed, words_of
 from inventory.report import charts
 from inventory.report.pictures import HEAT, NOT_IMAGED
 from inventory.report.statistics import (
@@ -75,12 +75,13 @@ def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
     choice = page.about.choice
     if choice.out_of_domain:
         words = w["unknown" if choice.out_of_domain == "unknown" else "out_of_domain"]
-        grave.append(words.format(checkpoint=choice.card, trained_on=choice.trained_on))
+        known = said(choice.trained_on, page.language)
+        grave.append(words.format(checkpoint=choice.card, trained_on=known))
     is_simulated = page.about.simulated  # the source says so itself, in fewer words
     return [
         *grave,
         *(
-            line
+            said(line, page.language).replace("`", "")
             for line in page.about.warnings
             if not (is_simulated and line.startswith("simulated imagery"))
         ),
