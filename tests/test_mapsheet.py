@@ -83,8 +83,8 @@ def test_both_sizes_the_same_bytes_and_light(scene: SmallScene, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("language", "said"),
     [
-        ("en", ("NOT KNOWN TO WORK HERE", "a single event", "4 simulated landslides", "Legend")),
-        ("es", ("NO SE SABE SI FUNCIONA", "a single event", "simulados encontrados: 4", "Leyenda")),
+        ("en", ("NOT KNOWN TO WORK HERE", "a single event", "4 possible simulated", "Legend")),
+        ("es", ("NO SE SABE SI FUNCIONA", "a single event", "cartografiados: 4", "Leyenda")),
     ],
 )  # fmt: skip
 def test_what_is_not_known_stands_on_the_map(
