@@ -67,15 +67,18 @@ def held_out(card: str, seed: int, parted: bool = True) -> LandslideScores:
         known = label != IGNORED
         truth[known] = label[known]
         numbers = np.maximum(numbers, objects(WORK, card, fold, seed))
-    mask = numbers > 0
-    ours = np.where(truth == IGNORED, np.uint8(IGNORED), mask.astype(np.uint8))
-    return compare_landslides(
-        _drawn(numbers if parted else mask, samples),
-        traced(card, samples),
-        ours,
-        truth,
-        samples.geobox,
-    )
+    return scored(card, samples, numbers if parted else (numbers > 0).astype(np.int64), truth)
+
+
+def scored(
+    card: str, samples: SampleSet, numbers: NDArray[np.int64], truth: NDArray[np.uint8]
+) -> LandslideScores:
+    """Return the landslide-level scores of a raster of numbered landslides, `(y, x)`, against what
+    was traced, where `truth` is known.
+    """
+    ours = np.where(truth == IGNORED, np.uint8(IGNORED), (numbers > 0).astype(np.uint8))
+    drawn = _drawn(numbers, samples)
+    return compare_landslides(drawn, traced(card, samples), ours, truth, samples.geobox)
 
 
 def _drawn(numbers: NDArray[Any], samples: SampleSet) -> gpd.GeoDataFrame:

@@ -290,6 +290,14 @@ def cannot_know(
             "whether vegetation was lost could not be checked: there is no near-infrared of both "
             "dates"
         )
+    drew = (choice.card, *choice.members[1:], *((choice.fallback,) if without_pre else ()))
+    cards_used = [cards.by_name(name).card for name in drew if name]
+    adapted = [f"`{one.name}`" for one in cards_used if one.normalisation.adapt != "card"]
+    if adapted:
+        found.append(
+            f"the scene was adapted to {', '.join(adapted)} by its own statistics: another area "
+            "over the same ground gives slightly other outlines"
+        )
     if "slope" not in stack.band_names:
         found.append(
             "whether the ground is steep enough to slide could not be checked: there is no "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from small_archive import make_archive, make_cards, make_preset, write
 
 from configs.bands import When
 from configs.layout import RunLayout
-from configs.records import ObservationClass
+from configs.records import Choice, ObservationClass
 from configs.stack import Stack
+from flows.publishing import cannot_know
 
 
 def respond(
@@ -38,6 +40,38 @@ def only_later(folder: Path) -> None:
     for scene in content["scenes"]:
         scene.pop("when", None)
     path.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"adapt": "scene"}, "adapted to `post` by its own statistics"),
+        ({"adapt": "match"}, "slightly other outlines"),
+        ({"bands": ()}, "steep enough to slide could not be checked"),
+        ({"fallback": "unknown"}, "nothing is known of how `filler` does here"),
+    ],
+)
+def test_what_else_cannot_be_known_is_told_where_it_is_so(
+    change: dict[str, Any], told: str
+) -> None:
+    def words(
+        adapt: str = "card", bands: tuple[str, ...] = ("slope",), fallback: Any = False
+    ) -> str:
+        def card(name: str) -> Any:
+            read = SimpleNamespace(adapt=adapt if name == "post" else "card")
+            return SimpleNamespace(
+                card=SimpleNamespace(name=name, needs_pre=name == "post", normalisation=read)
+            )
+
+        choice = Choice("post", "filler", (), False, None, "named", fallback_out_of_domain=fallback)
+        run: Any = SimpleNamespace(model=SimpleNamespace(subtract_pre=False))
+        cards: Any = SimpleNamespace(by_name=card)
+        seen: Any = SimpleNamespace(counts={ObservationClass.NO_PRE: 10}, clear_px=90)
+        stack: Any = SimpleNamespace(band_names=bands)
+        return " ".join(cannot_know(run, cards, choice, stack, seen))
+
+    assert told not in words()
+    assert told in words(**change)
 
 
 def test_a_checkpoint_that_cannot_run_here_is_left_out_with_its_reason(

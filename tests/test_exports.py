@@ -220,7 +220,7 @@ def test_csv_has_the_fields_of_the_geopackage(folder: Path) -> None:
     with (folder / "landslides.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     frame = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
-    assert list(rows[0]) == [name for name in frame.columns if name != "geometry"]
+    assert list(rows[0]) == [*(name for name in frame.columns if name != "geometry"), "beware"]
     assert [row["id"] for row in rows] == frame["id"].tolist()
     for name in ("lon", "lat", "area_m2", "probability_mean"):
         np.testing.assert_allclose([float(row[name]) for row in rows], frame[name], rtol=1e-9)
