@@ -25,11 +25,11 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "results"
 SECTIONS = Path(__file__).with_name("sections.yaml")
 ORDER = (
-    "real", "study-real", "order", "trust", "lookalikes", "confidence", "area", "frames",
-    "iburi", "iburi-halves", "iburi-trials", "product", "comparison", "overfit", "study",
-    "study-post", "adaptation", "study-baselines", "mmd-unit", "selection", "ood", "sim-to-real",
-    "simulated-comparison", "pull", "speed", "reading", "tiling", "mmd", "seams", "vectorise",
-    "scale", "precision", "kill", "faults", "fault-kills",
+    "real", "study-real", "order", "trust", "lookalikes", "confidence", "area", "frames", "iburi",
+    "iburi-halves", "iburi-trials", "optional-bands", "fourteen-channels", "product", "comparison",
+    "overfit", "study", "study-post", "adaptation", "study-baselines", "mmd-unit", "selection",
+    "ood", "sim-to-real", "simulated-comparison", "pull", "speed", "reading", "tiling", "mmd",
+    "seams", "vectorise", "scale", "precision", "kill", "faults", "fault-kills",
 )  # fmt: skip
 """Real pixels first, then the simulated Earth, then cost; what is not named comes last."""
 _TABLE = re.compile(r"^\|[\s:|-]+\|$")

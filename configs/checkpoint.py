@@ -4,6 +4,7 @@ checkpoint lives in code.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -228,7 +229,11 @@ class CheckpointCard(Frozen):
     architecture: str
     arguments: dict[str, int | float | str | bool | list[list[int]]] = Field(default_factory=dict)
     bands: tuple[str, ...] = Field(min_length=1)
-    """Ordered input bands, names of a stack."""
+    """Ordered input bands, names of a stack: those that must be there, and of the optional ones
+    those that are (`fed`).
+    """
+    optional: tuple[str, ...] = ()
+    """Bands that it reads besides where a source has them, in the order of its channels."""
     sensor: str
     level: Level
     resolution_m: float = Field(gt=0)
@@ -264,14 +269,27 @@ class CheckpointCard(Frozen):
         for name in self.bands:
             parse_band(name)
         check_requires(self.requires, self.bands)
+        check_optional(self.required, self.optional)
         missing = (
-            set(self.bands) - set(self.normalisation.statistics)
+            {*self.bands, *self.optional} - set(self.normalisation.statistics)
             if self.normalisation.method != "none"
             else set()
         )
         if missing:
             raise ValueError(f"normalisation has no statistics for {', '.join(sorted(missing))}")
         return self
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Return the bands without which it cannot map."""
+        return tuple(name for name in self.bands if name not in self.optional)
+
+    def fed(self, bands: Collection[str]) -> CheckpointCard:
+        """Return the card as it reads a source of these bands: with the optional ones among
+        them.
+        """
+        present = tuple(name for name in self.optional if name in bands)
+        return self.model_copy(update={"bands": (*self.required, *present)})
 
     @property
     def simulated(self) -> bool:
@@ -302,6 +320,22 @@ class CheckpointCard(Frozen):
     def samples(self) -> int:
         """Return the number of training samples over all domains."""
         return sum(domain.samples for domain in self.domains)
+
+
+def check_optional(required: Collection[str], optional: Collection[str]) -> None:
+    """Refuse optional bands that are none: required as well, or of a window that no required band
+    looks at, whose clouds would hide ground that can be mapped.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    windows = {parse_band(name).when for name in required} | {None}
+    for name in optional:
+        if name in required or parse_band(name).when not in windows:
+            raise ValueError(
+                f"{name} cannot be optional: optional bands are terrain and factors, or further "
+                "bands of an image that is read anyway"
+            )
 
 
 def check_requires(requires: Requires, bands: tuple[str, ...]) -> None:

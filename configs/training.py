@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from configs.checkpoint import Adapt, CardTiles
+from configs.checkpoint import Adapt, CardTiles, check_optional
 from configs.complaints import checked, read_model
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
@@ -151,6 +151,11 @@ class AugmentationConfig(Frozen):
     (Xu et al. (preprint)).
     """
 
+    drop: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the chips that are shown without the optional bands they have, so that the network
+    learns to do without.
+    """
+
     @model_validator(mode="before")
     @classmethod
     def _without_season(cls, content: Any) -> Any:
@@ -181,6 +186,9 @@ class TrainingConfig(Frozen):
     """How the sample sets are meant to be cut; others are used with a warning."""
     bands: tuple[str, ...] | None = None
     """Ordered input bands; all of the sample sets' where null."""
+    optional: tuple[str, ...] = ()
+    """Bands that the network reads besides, where a sample set (a source) has them: each comes with
+    a channel that says whether it is there. See `augmentation.drop`."""
     architecture: str = "resu_senet"
     """A network of coslide, `package.module:factory` of your own, or `smp:Unet/resnet18`."""
     arguments: dict[str, int | float | str | bool | list[list[int]]] = Field(default_factory=dict)
@@ -279,6 +287,13 @@ class TrainingConfig(Frozen):
         return content | {"samples": divided}
 
     @model_validator(mode="after")
+    def _optional(self) -> TrainingConfig:
+        if self.optional and self.bands is None:
+            raise ValueError("`optional` goes with `bands`: name those that must be there")
+        check_optional(self.bands or (), self.optional)
+        return self
+
+    @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give `steps` or `epochs`, not both")
@@ -312,12 +327,13 @@ class TrainingConfig(Frozen):
             "share",
             "freeze",
             "adapt",
+            "optional",
         ):  # recipes older than these fields keep their identity
             if getattr(self, later) == type(self).model_fields[later].default:
                 del content[later]
         for source in content["samples"]:  # the count says what it comes to
             del source["share"]
-        for later in ("blur_px", "scale", "aspect", "rotate"):
+        for later in ("blur_px", "scale", "aspect", "rotate", "drop"):
             if not getattr(self.augmentation, later):
                 del content["augmentation"][later]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
