@@ -33,12 +33,13 @@ from configs.layout import EventFolder
 from configs.records import ObservationClass, silent
 from configs.run import RunConfig
 from flows import steps
-from flows.probability import map_card, shards_of
+from flows.probability import map_card
 from flows.resolve import make_request, resolve
 from flows.run import engine
 from flows.run.engine import PLAIN, DaskCluster, Report
 from flows.run.shards import Begun
 from flows.run.workspace import BYTES_PER_PIXEL
+from flows.strips import shards_of
 from gee.earthengine import EarthEngineSource, planning
 from gee.observation import observe
 from gee.source import Plan

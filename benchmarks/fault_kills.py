@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -32,6 +33,7 @@ FOLDER = Path("runs/verify/faults")
 _HEIGHT, _WIDTH = 120, 120
 _CALLS = ("rename", "replace", "unlink", "remove", "rmdir")
 _PATIENCE_S = 900
+_WARM = ("flows.respond", "flows.refresh", "flows.freezing", "flows.learning.train", "flows.cli")
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,27 @@ def make_ground(folder: Path) -> dict[str, list[str]]:
         "review": ["-q", "review", "out/quake"],
         "samples": ["-q", "samples", str(folder / "samples.yaml"), "--out", "valley", "--json"],
         "train": ["-q", "train", str(folder / "recipe.yaml"), "--samples", "valley", "--json"],
+        "freeze": ["-q", "freeze", "out/quake", "--out", "frozen", "--json"],
+        "watch": _make_watch(folder, parts),
     }
+
+
+def _make_watch(folder: Path, parts: dict[str, Any]) -> list[str]:
+    """Return the turn of a watch that is owed one run, by the feed in a file."""
+    (folder / "watched.yaml").write_text(yaml.safe_dump(parts, sort_keys=False))
+    rule = {"name": "all", "min_magnitude": 3}
+    watch = {"rules": [rule], "oldest_days": 200, "min_steep": 0, "publish_unknown": True}
+    service = {"format": "coslide/service/1", "preset": "watched.yaml", "watch": watch}
+    (folder / "service.yaml").write_text(yaml.safe_dump(service, sort_keys=False))
+    x, y = WEST + 5 * _WIDTH, NORTH - 5 * _HEIGHT
+    place = Transformer.from_crs(CRS, 4326, always_xy=True).transform(x, y)
+    said = {"mag": 3.6, "time": 1536127200000, "updated": 1536127300000, "type": "earthquake"}
+    quake = {"type": "Feature", "id": "us1234test", "properties": said}
+    quake |= {"geometry": {"type": "Point", "coordinates": [*map(float, place), 8.0]}}
+    feed = folder / "feed.geojson"
+    feed.write_text(json.dumps({"type": "FeatureCollection", "features": [quake]}))
+    options = ["--feed", str(feed), "--out", "watched", "--once", "--as-of", "2018-12-01"]
+    return ["-q", "watch", "--config", str(folder / "service.yaml"), *options, "--json"]
 
 
 def _make_learning(folder: Path) -> None:
@@ -168,6 +190,7 @@ _BEFORE: dict[str, tuple[str, ...]] = {
     "refresh": ("respond",),
     "review": ("respond",),
     "train": ("samples",),
+    "freeze": ("respond",),
 }
 """What must have been done before a command."""
 
@@ -176,6 +199,8 @@ def strike_all(folder: Path, points: int | None, names: list[str] | None = None)
     """Return what became of every kill."""
     folder = folder.resolve()
     commands = make_ground(folder)
+    for module in _WARM:
+        importlib.import_module(module)  # once, not in every process that is killed
     book = folder / "kills.jsonl"
     struck = [
         Struck(**json.loads(line))
@@ -190,7 +215,7 @@ def strike_all(folder: Path, points: int | None, names: list[str] | None = None)
         if ended.code:
             raise RuntimeError(f"{name} ends with {ended.code}: {ended.message}")
         right = products(whole)
-        step = max(1, of // points) if points else 1
+        step = max(1, -(-of // points)) if points else 1
         for point in range(1, of + 1, step):
             if (name, point) in known:
                 continue
@@ -225,7 +250,8 @@ def products(folder: Path) -> dict[str, str]:
     """Return the checksums of what revisions, reviews, sample sets and checkpoints hold, by their
     place.
     """
-    wanted = {*PRODUCTS, "review.gpkg", "samples.yaml", "weights.safetensors"} - {"report.html"}
+    wanted = {*PRODUCTS, "review.gpkg", "samples.yaml", "archive.yaml", "weights.safetensors"}
+    wanted -= {"report.html"}
     files = [path for path in sorted(folder.rglob("*")) if path.name in wanted]
     return {
         str(path.relative_to(folder)): sha256(path)

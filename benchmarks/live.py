@@ -18,8 +18,8 @@ import click
 
 from configs.errors import CoslideError
 from configs.run import RunConfig
-from flows.commands.doctor import SIGNS
 from flows.commands.respond import configure
+from flows.doctor import describe as told
 from flows.doctor import examine_source
 from flows.respond import describe, headline, look_ahead, respond
 from gee.earthengine.refusals import TIERS
@@ -57,10 +57,7 @@ def is_signed_up(run: RunConfig) -> bool:
 def is_complete(run: RunConfig) -> bool:
     """Return whether all that the run needs is there, and print it."""
     findings = examine_source(run.source)
-    for one in findings:
-        print(f"{SIGNS[one.state]} {one.what}: {one.detail}")
-        if one.remedy:
-            print(f"        → {one.remedy}")
+    print(told(findings))
     return all(one.state != "missing" for one in findings)
 
 

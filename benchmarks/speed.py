@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from benchmarks import training_speed
 from benchmarks.results import fill
 from benchmarks.tiling import BANDS, STRIDE, Kept, new_map, write_stack
 from configs.checkpoint import CardTiles
@@ -33,7 +34,7 @@ from gee.chunks import COMPRESSION
 from models import registry
 from models.architectures import build
 from models.inference.mapping import for_tiles
-from models.inference.predict import Predictor
+from models.inference.predict import Device, Predictor, repeatable
 from models.inference.runtime import Runtime, installed
 from tiles.grid import TileGrid
 from tiles.reader import batches
@@ -103,7 +104,7 @@ def bare(job: Work, by: Predictor) -> Way:
     ]
 
     def passes() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), repeatable():
             for part in parts:
                 by.run(by.network, part).sigmoid()
         _wait(by)
@@ -120,7 +121,7 @@ def monai(job: Work, by: Predictor) -> Way:
     whole = by.inputs(job.view[:, 0 : job.view.shape[1], 0 : job.view.shape[2]][None])
 
     def slid() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), repeatable():
             answer = sliding_window_inference(
                 torch.from_numpy(whole).to(by.torch_device), (TILES.size, TILES.size), job.batch,
                 partial(by.run, by.network), overlap=TILES.halo / TILES.size, mode="gaussian",
@@ -177,11 +178,14 @@ def rounds(kept: Kept, prefix: str, ways: dict[str, Way], count: int) -> None:
         kept.keep(f"{prefix} {number}", row)
 
 
-def equality(kept: Kept, cards: list[str] | None = None) -> None:
+def equality(kept: Kept, cards: list[str] | None = None, device: Device = "cpu") -> None:
     """Measure by how much each runtime's probability of each shipped checkpoint differs from plain
-    PyTorch's, at most, on four tiles of inputs as its normalisation makes them.
+    PyTorch's on the processor, at most, and which share of the mask is the same, on four tiles of
+    inputs as its normalisation makes them; on a GPU, plain PyTorch's there.
     """
     runtimes: list[Runtime] = ["fused", *(["openvino"] if installed() else [])]  # type: ignore[list-item]  # widened
+    if device == "cuda":
+        runtimes = ["torch"]
     for found in registry.find():
         if cards is not None and found.card.name not in cards:
             continue
@@ -189,14 +193,18 @@ def equality(kept: Kept, cards: list[str] | None = None) -> None:
             4, len(found.card.bands), 256, 256, generator=torch.Generator().manual_seed(0)
         )
         one = found.load("cpu")
-        with torch.inference_mode():
+        with torch.inference_mode(), repeatable():
             plain = one.run(one.network, x).sigmoid()
             for runtime in runtimes:
-                if kept.has(f"equal {found.card.name} {runtime}"):
+                name = f"equal {found.card.name} {runtime if device == 'cpu' else device}"
+                if kept.has(name):
                     continue
-                other = found.load("cpu", runtime=runtime)
-                apart = (other.run(other.network, x).sigmoid() - plain).abs()
-                kept.keep(f"equal {found.card.name} {runtime}", {"apart": float(apart.max())})
+                other = found.load(device, runtime=runtime)
+                reached = other.run(other.network, x).sigmoid().cpu()
+                limit = found.card.threshold
+                same = ((reached >= limit) == (plain >= limit)).float().mean()
+                apart = float((reached - plain).abs().max())
+                kept.keep(name, {"apart": apart, "same": float(same)})
 
 
 def table(kept: Kept, prefix: str, side: int) -> str:
@@ -230,8 +238,13 @@ def _equal(kept: Kept) -> str:
     rows = [(name.split(), row) for name, row in kept.rows.items() if name.startswith("equal ")]
     if not rows:
         return "Not measured."
-    lines = ["| checkpoint | runtime | largest difference of probability |", "|---|---|---|"]
-    lines += [f"| `{n[1]}` | {n[2]} | {float(row['apart']):.1e} |" for n, row in rows]
+    lines = ["| checkpoint | runtime | largest difference of probability | same mask |",
+             "|---|---|---|---|"]  # fmt: skip
+    for name, row in rows:
+        same = f"{float(row['same']):.4%}" if "same" in row else "–"
+        lines.append(f"| `{name[1]}` | {name[2]} | {float(row['apart']):.1e} | {same} |")
+    if not any(name[2] == "cuda" for name, _ in rows):
+        lines.append(f"| all | cuda, within 1e-3 and 99.99 % of the mask | {NOT_MEASURED} | |")
     return "\n".join(lines)
 
 
@@ -240,9 +253,11 @@ def gpu(kept: Kept, folder: Path) -> None:
     if not torch.cuda.is_available():
         print(NOT_MEASURED)
         return
+    equality(kept, device="cuda")
     for width, batch in GPU_CASES:
         job = work(folder, GPU_SIDE, batch)
         rounds(kept, f"gpu {width} {batch}", on_gpu(job, width), GPU_ROUNDS)
+    training_speed.steps(kept)
 
 
 def main() -> None:
@@ -259,6 +274,7 @@ def main() -> None:
         if not arguments.gpu:
             rounds(kept, "cpu", on_cpu(work(Path(name), SIDE, BATCH)), ROUNDS)
             equality(kept)
+            training_speed.draws(kept)
         gpu(kept, Path(name))
     cpu = table(kept, "cpu", SIDE)
     gpus = "\n\n".join(
@@ -269,7 +285,8 @@ def main() -> None:
     if arguments.write:
         loads = [float(row["load"]) for name, row in kept.rows.items() if name.startswith("cpu ")]
         fill(
-            "speed", cpu=cpu, gpu=gpus, equal=_equal(kept), side=str(SIDE), rounds=str(ROUNDS),
+            "speed", training=training_speed.table(kept),
+            cpu=cpu, gpu=gpus, equal=_equal(kept), side=str(SIDE), rounds=str(ROUNDS),
             load=_range(loads) if loads else "–", cores=str(os.cpu_count()),
             tiles=str(len(TileGrid((SIDE, SIDE), TILES.size, TILES.halo, "blend", STRIDE))),
         )  # fmt: skip

@@ -96,9 +96,10 @@ class CleanConfig(Frozen):
         default=None,
         gt=0,
         le=1,
-        description="Mean probability from which a landslide is of high confidence (never in "
-        "an out-of-domain run): the\n"
-        "checkpoint's own, measured on ground held out of its training, where null.",
+        description="Mean probability from which a landslide is of high confidence (never "
+        "where nothing is known of the checkpoint): the\n"
+        "checkpoint's own, measured on ground held out of its training, where null; none where "
+        "nothing was measured.",
     )
     confidence_medium: float | None = Field(
         default=None,

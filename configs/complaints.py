@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import RequestError
-from configs.files import read_yaml
+from configs.files import loader_for, read_yaml
 from configs.overrides import overlaid
 from configs.spelling import meant
 
@@ -107,9 +107,10 @@ def as_request_error(
     every: list[dict[str, Any]] = [dict(one) for one in error.errors()]
     lines = _lines_of(file, [one["loc"] for one in every[:_MOST]]) if file else [""] * len(every)
     found = [_complaint(one, model) for one in every]
-    fields = list(dict.fromkeys(f"`{name}`" for name, _ in found))
+    fields = list(dict.fromkeys(f"`{name}`" for name, _ in found if name)) or ["it"]
     told = [
-        f"{name}{line}: {words}" for (name, words), line in zip(found[:_MOST], lines, strict=False)
+        f"{name}{line}: {words}".removeprefix(": ")
+        for (name, words), line in zip(found[:_MOST], lines, strict=False)
     ]
     if len(found) > _MOST:
         told.append(f"and {len(found) - _MOST} more")
@@ -120,7 +121,7 @@ def as_request_error(
 
 def _complaint(one: dict[str, Any], model: type[BaseModel] | None) -> tuple[str, str]:
     """Return (field, what is wrong with it)."""
-    field = ".".join(str(part) for part in one["loc"]) or "the whole"
+    field = ".".join(str(part) for part in one["loc"])  # empty: of several fields
     if one["type"] == "missing":
         return field, "is missing (required)"
     if one["type"] == "extra_forbidden":
@@ -166,7 +167,8 @@ def _lines_of(file: Path, places: list[tuple[Any, ...]]) -> list[str]:
     """Return ` (line N)` for each place in a YAML file; that of what it is missing from where it
     is not there, nothing at the top.
     """
-    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    text = file.read_text(encoding="utf-8")
+    root = yaml.compose(text, Loader=loader_for(text))
     return [_line_of(root, place) for place in places]
 
 

@@ -14,13 +14,11 @@ from pydantic import Field, model_validator
 
 from configs.checkpoint import CardTiles
 from configs.complaints import read_model
-from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
-from configs.files import format_of
+from configs.files import format_of, named_file
 from configs.published import catalogue
 from configs.run import SourceConfig
 from configs.sampling import SplitConfig
-from configs.spelling import instead
 from configs.studying import Composition, StudyConfig, StudyDomain
 
 KITS = Path(__file__).resolve().parent / "kits"
@@ -129,10 +127,4 @@ def read_kit(name: str, settings: Sequence[str] = ()) -> KitConfig:
     Raises:
         RequestError: no such kit or file, malformed, or of a newer format; the field is named.
     """
-    path = KITS / f"{name}.yaml"
-    path = path if path.is_file() else Path(name)
-    if not path.is_file():
-        kits = sorted(one.stem for one in KITS.glob("*.yaml"))
-        ways = f"Name one ({', '.join(kits)}) or a YAML file."
-        raise RequestError(f"there is no kit `{name}`", instead(name, kits, ways))
-    return read_model(path, "kit", KitConfig, settings=settings)
+    return read_model(named_file(name, [KITS], "kit"), "kit", KitConfig, settings=settings)

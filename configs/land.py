@@ -33,12 +33,6 @@ def land_cells() -> NDArray[np.bool_]:
         return np.asarray(picture, dtype=bool)
 
 
-def is_land(latitude: float, longitude: float) -> bool:
-    """Return whether the cell of a point holds any land."""
-    row = min(max(int((90 - latitude) / CELL_DEGREES), 0), _ROWS - 1)
-    return bool(land_cells()[row, int((longitude + 180) / CELL_DEGREES) % _COLUMNS])
-
-
 def land_fraction(area: Area) -> float:
     """Return the share of an area, 0-1, in cells that hold any land: 0 only where no land is in or
     beside it.

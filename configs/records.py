@@ -160,6 +160,8 @@ class Choice:
     """
     trained_on: str = ""
     """What the chosen checkpoint knows, in words: its training domains."""
+    fallback_out_of_domain: Domain = False
+    """The same of the fallback, which draws landslides of its own."""
 
 
 @dataclass(frozen=True)

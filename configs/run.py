@@ -129,6 +129,12 @@ class ModelConfig(Frozen):
     measured to be faster, the map is large enough and both answer the same here; else torch. The
     same runtime gives the same map; provenance names it.
     """
+    skip_flat_deg: float | None = Field(default=None, gt=0, lt=90)
+    """Do not compute ground that lies farther than 500 m from any slope of so many degrees: it
+    counts as free of landslides, and the report says how much of it there is. Worth it where much
+    of the area is plain; in the hills of Iburi no pixel is so far from 10 degrees
+    (docs/results.md#flat). null: everything is computed.
+    """
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """What convolutions compute in. auto: float32, on a GPU without TF32. float16 and bfloat16 are
     faster on a GPU and move the probability of real pixels by up to 0.003 and 0.035 (NVIDIA H200);
@@ -206,8 +212,9 @@ class RunConfig(Frozen):
                 "refresh": following,
             },
         )
-        if self.model.adapt is None:  # requests older than this field keep their identity
-            del content["model"]["adapt"]
+        for name in ("adapt", "skip_flat_deg"):  # older requests keep their identity
+            if content["model"][name] is None:
+                del content["model"][name]
         if self.windows.post.last == self.windows.as_of.date():
             content["windows"]["post"].pop("last")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

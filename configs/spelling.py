@@ -10,6 +10,8 @@ from pathlib import Path
 
 _LIKENESS = 0.6
 """difflib's ratio from which a name is offered; its own default."""
+_ENDINGS = ({".yaml", ".yml"}, {".tif", ".tiff"}, {".json", ".geojson"}, {".jpg", ".jpeg"})
+"""What people write for each other."""
 
 
 def meant(name: str, known: Iterable[str]) -> str:
@@ -26,8 +28,9 @@ def instead(name: str, known: Iterable[str], otherwise: str) -> str:
 
 def file_meant(path: Path) -> str:
     """Return what was meant by the path of a file that is not there, by its neighbours."""
+    alike = next((one for one in _ENDINGS if path.suffix.lower() in one), {path.suffix.lower()})
     try:
-        beside = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
+        beside = [each.name for each in path.parent.iterdir() if each.suffix.lower() in alike]
     except OSError:
         return ""
     near = meant(path.name, beside)

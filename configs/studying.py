@@ -18,10 +18,10 @@ from configs.checkpoint import CardTiles
 from configs.complaints import checked
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
-from configs.files import format_of, read_yaml
+from configs.files import format_of, named_file, read_yaml
 from configs.mixing import apportioned
 from configs.overrides import overlaid
-from configs.spelling import file_meant, instead
+from configs.spelling import file_meant
 from configs.training import SampleSource, Splits, TrainingConfig
 
 PRESETS = Path(__file__).resolve().parent / "study"
@@ -163,13 +163,7 @@ def read_study(name: str, settings: Sequence[str] = ()) -> tuple[StudyConfig, Pa
     Raises:
         RequestError: no such preset or file, malformed, or of a newer format; the field is named.
     """
-    path = PRESETS / f"{name}.yaml"
-    if not path.is_file():
-        path = Path(name)
-        if not path.is_file():
-            presets = sorted(p.stem for p in PRESETS.glob("*.yaml"))
-            ways = f"Name a preset ({', '.join(presets)}) or a YAML file."
-            raise RequestError(f"there is no study `{name}`", instead(name, presets, ways))
+    path = named_file(name, [PRESETS], "study")
     content = read_yaml(path, "study")
     if "like" in content:
         content = _like(content, path)

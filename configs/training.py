@@ -19,9 +19,9 @@ from configs.checkpoint import Adapt, CardTiles, check_optional
 from configs.complaints import checked, read_model
 from configs.errors import RequestError
 from configs.event import NAME_PATTERN, Frozen
-from configs.files import format_of
+from configs.files import format_of, named_file
 from configs.mixing import apportioned
-from configs.spelling import file_meant, instead
+from configs.overrides import overlaid
 
 SHIPPED = tuple(Path(__file__).resolve().parent / name for name in ("train", "recipes", "mixtures"))
 """Folders of the recipes that come with coslide."""
@@ -244,6 +244,10 @@ class TrainingConfig(Frozen):
     (docs/results.md).
     """
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    samples_on: Literal["auto", "memory", "device"] = "auto"
+    """Where samples lie and are varied; auto: on the GPU where they fit, else in memory. Draws are
+    the same but for noise and blur, rounding is not.
+    """
     tensorboard: bool = False
     """Write event files for TensorBoard beside `curves.csv` (needs `coslide[tensorboard]`)."""
     seed: int = Field(default=0, ge=0)
@@ -310,25 +314,11 @@ class TrainingConfig(Frozen):
         """Return the hash of all that changes the weights: a state on disk is only continued by the
         same recipe.
         """
-        words = {
-            "title",
-            "licence",
-            "attribution",
-            "save_every",
-            "tiles",
-            "reference_pixels",
-            "calibration",
-            "quick",
-        }
-        words |= {"cut_as", "total", "held_out", "tensorboard"}
+        words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels"}
+        words |= {"calibration", "quick", "cut_as", "total", "held_out", "tensorboard"}
         content = self.portable.model_dump(mode="json", exclude=words)
-        for later in (
-            "start_from",
-            "share",
-            "freeze",
-            "adapt",
-            "optional",
-        ):  # recipes older than these fields keep their identity
+        # recipes older than these fields keep their identity
+        for later in ("start_from", "share", "freeze", "adapt", "samples_on", "optional"):
             if getattr(self, later) == type(self).model_fields[later].default:
                 del content[later]
         for source in content["samples"]:  # the count says what it comes to
@@ -364,9 +354,9 @@ class TrainingConfig(Frozen):
     def _encoder_from(self, path: str) -> TrainingConfig:
         return self.model_copy(update={"arguments": {**self.arguments, ENCODER_WEIGHTS: path}})
 
-    def quickened(self) -> TrainingConfig:
+    def quickened(self, settings: Sequence[str] = ()) -> TrainingConfig:
         """Return the quick variant: the same recipe with the fields of `quick`, under a name of its
-        own.
+        own; `settings` (``section.key=value``) go before both.
 
         Raises:
             RequestError: there is none, or a field of it cannot be.
@@ -381,11 +371,9 @@ class TrainingConfig(Frozen):
             content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
         if "steps" in self.quick:
             content.pop("epochs", None)
-        return checked(
-            {**content, "name": f"{self.name}-quick"},
-            f"recipe `{self.name}`, quick",
-            TrainingConfig,
-        )
+        content = overlaid({**content, "name": f"{self.name}-quick"}, settings)
+        content.pop("quick", None)
+        return checked(content, f"recipe `{self.name}`, quick", TrainingConfig)
 
 
 def recipe_file(name: str) -> Path:
@@ -394,14 +382,7 @@ def recipe_file(name: str) -> Path:
     Raises:
         RequestError: there is neither.
     """
-    for path in (Path(name), *(folder / f"{name}.yaml" for folder in SHIPPED)):
-        if path.is_file():
-            return path
-    if Path(name).suffix:
-        raise RequestError(f"no such file: {name}", file_meant(Path(name)) or "Check the path.")
-    shipped = sorted(path.stem for folder in SHIPPED for path in folder.glob("*.yaml"))
-    ways = f"Give a YAML file, or one of those shipped: {', '.join(shipped)}."
-    raise RequestError(f"there is no recipe `{name}`", instead(name, shipped, ways))
+    return named_file(name, SHIPPED, "recipe")
 
 
 def read_training(path: Path, settings: Sequence[str] = ()) -> TrainingConfig:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+from numbers import Integral, Real
 from typing import Any
 
 import click
@@ -161,7 +162,13 @@ def _known(value: Any) -> Any:
         return {name: _known(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_known(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, int):
+        return value
+    if isinstance(value, Integral):  # numpy's
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    return value
 
 
 def _fail(error: CoslideError, as_json: bool) -> int:

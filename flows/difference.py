@@ -21,8 +21,10 @@ from configs.places import drop, zarr_at
 from configs.records import ObservationClass
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack, StackView
-from flows.probability import grid_on, ready
+from flows.computing import ready
+from flows.flat import near_slopes
 from flows.run.journal import progress
+from flows.strips import grid_on
 from gee.observation import Observed
 from gee.observation import observe as observe_stack
 from models.histogram import BandHistogram
@@ -125,6 +127,7 @@ def _map(
             for_tiles(predictor),
             out=array,
             valid=Is(before.array, ObservationClass.CLEAR),
+            asked=near_slopes(run.model.skip_flat_deg, found.card, stack),
             batch=tiles_at_once(predictor, run.model.batch),
             progress=advance,
         )

@@ -6,14 +6,17 @@ import base64
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from configs.errors import CoslideError
 from configs.records import Finding
 from configs.run import SourceConfig
 
 _LOW_DISK_GIB = 5.0
+_SIGNS: Final = {"ok": "ok     ", "warn": "note   ", "missing": "MISSING"}
 
 
 def examine(out: Path) -> list[Finding]:
@@ -56,6 +59,21 @@ def examine_source(config: SourceConfig) -> list[Finding]:
         return [Finding(what, "missing", error.message, error.remedy)]
     bands = f"{offer.sensor}, {offer.level}, {offer.resolution_m:g} m, {len(offer.bands)} bands"
     return [Finding(what, "ok", bands)]
+
+
+def describe(findings: Sequence[Finding]) -> str:
+    """Return the findings for people, a line each; a remedy stands once, under the last that it
+    mends.
+    """
+    often = Counter(one.remedy for one in findings)
+    lines, left = [], dict(often)
+    for one in findings:
+        lines.append(f"{_SIGNS[one.state]} {one.what}: {one.detail}")
+        left[one.remedy] -= 1
+        if one.remedy and not left[one.remedy]:
+            several = f"for these {often[one.remedy]}: " if often[one.remedy] > 1 else ""
+            lines.append(f"        → {several}{one.remedy}")
+    return "\n".join(lines)
 
 
 def _geodata() -> Iterator[Finding]:

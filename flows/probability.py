@@ -11,10 +11,9 @@ import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,13 +28,16 @@ from configs.reading import open_to_read
 from configs.records import Advance, ObservationClass, silent
 from configs.run import ModelConfig
 from configs.stack import CHUNK_PX, Rows, Stack
+from flows.computing import ready
+from flows.flat import near_slopes
 from flows.run import engine
 from flows.run.engine import Cluster, Report
 from flows.run.shards import Begun, check_worker, report_workers, versions
+from flows.strips import grid_on, runs, shards_of
 from gee.observation import Observed
 from models import registry
-from models.architectures import tiling_of
 from models.inference.adaptation import Adaptation
+from models.inference.devices import everywhere, share_out
 from models.inference.mapping import for_tiles, tiles_at_once
 from models.inference.predict import Device, Precision, Predictor
 from models.inference.runtime import Runtime
@@ -48,11 +50,6 @@ logger = logging.getLogger(__name__)
 
 COMPUTED = "computed"
 """Attribute of a map on disk: what it was computed by (`Predictor.manner`)."""
-
-_SEAM = 1 / 8
-"""Share of a shard's tiles that its neighbour computes as well: blended tiles belong to two strips.
-Larger shards share fewer tiles, smaller ones share out better (chosen; docs/results.md tells what
-it costs)."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +76,7 @@ class _MapShard:
     """
     versions: Mapping[str, str]
     strips: tuple[int, int]
+    skip_flat_deg: float | None = None
 
 
 class _Target(NamedTuple):
@@ -91,6 +89,8 @@ class _Target(NamedTuple):
     path: Path
     key: str
     """What every marker must say: these weights over this stack, adapted so."""
+    asked: Rows | None
+    """Where the checkpoint is asked, `(y, x)`; everywhere where None."""
 
     @classmethod
     def of(
@@ -103,6 +103,7 @@ class _Target(NamedTuple):
         adaptation: str = "",
         precision: Precision = "auto",
         runtime: Runtime = "torch",
+        skip_flat_deg: float | None = None,
     ) -> _Target:
         key = {
             "weights": card.weights_sha256,
@@ -116,7 +117,10 @@ class _Target(NamedTuple):
             key["precision"] = precision
         if runtime != "torch":
             key["runtime"] = runtime
-        return cls(stack, classes, int(where), path, json.dumps(key))
+        if skip_flat_deg is not None:
+            key["skip_flat_deg"] = skip_flat_deg
+        asked = near_slopes(skip_flat_deg, card, stack)
+        return cls(stack, classes, int(where), path, json.dumps(key), asked)
 
 
 def map_card(
@@ -137,8 +141,9 @@ def map_card(
     device = cluster.device(model.device) if cluster else model.device
     predictor = ready(found, model, device, len(grid), here=cluster is None)
     target = _Target.of(
-        found.card, stack, observed.array, where, path, maps, model.precision, predictor.runtime
-    )
+        found.card, stack, observed.array, where, path, maps, model.precision, predictor.runtime,
+        model.skip_flat_deg,
+    )  # fmt: skip
     done = _kept(target, grid)
     array = zarr.open_array(zarr_at(path), mode="r+") if done else _create(path, stack.shape)
     manner = predictor.manner
@@ -152,28 +157,34 @@ def map_card(
         )
         _by_workers(cluster, shards, grid, progress)
         return array
-    predictor = replace(predictor, adaptation=adaptation)
-    for strips in _runs(range(grid.strips), done):
-        _map_strips(predictor, grid, target, strips, model.batch, progress)
+    predictors = everywhere(replace(predictor, adaptation=adaptation))
+    if len(predictors) == 1:
+        for strips in runs(range(grid.strips), done):
+            _map_strips(predictors[0], grid, target, strips, model.batch, progress)
+    else:
+        _by_devices(predictors, grid, target, done, model.batch, progress)
     return array
 
 
-def ready(
-    found: Checkpoint, model: ModelConfig, device: Device, tiles: int, *, here: bool = True
-) -> Predictor:
-    """Return a checkpoint at work as the run wants it, for so many tiles; where workers compute on
-    a GPU, its stand-in on this processor, by the same runtime.
-    """
-    runtime = "torch" if model.runtime == "auto" else model.runtime
-    if not here and device == "cuda":
-        return found.load("cpu", model.precision, runtime)
-    predictor = found.load(device, model.precision, runtime)
-    return predictor.fastest(tiles) if model.runtime == "auto" else predictor
+def _by_devices(
+    predictors: list[Predictor],
+    grid: TileGrid,
+    target: _Target,
+    done: set[int],
+    batch: int | None,
+    progress: Advance,
+) -> None:
+    """Map what is not done, a shard at a time on each of this machine's GPUs."""
+    pieces = [strips for shard in shards_of(grid) for strips in runs(shard, done)]
+    total, mapped = sum(map(len, pieces)), list[int]()
+    batch = tiles_at_once(predictors[0], batch)  # the same for all: the last bits hang on it
 
+    def work(predictor: Predictor, strips: range) -> None:
+        _map_strips(predictor, grid, target, strips, batch)
+        mapped.append(len(strips))
+        progress(sum(mapped) * len(grid) // total, len(grid))
 
-def grid_on(card: CheckpointCard, stack: Stack) -> TileGrid:
-    """Return the tiles of the lattice by which a checkpoint maps a stack."""
-    return TileGrid.for_card(stack.shape, *tiling_of(card), stack.origin)
+    share_out(pieces, predictors, work)
 
 
 def _map_strips(
@@ -191,6 +202,7 @@ def _map_strips(
         for_tiles(predictor.of_stored(tiles.coding)),
         out=zarr.open_array(zarr_at(target.path), mode="r+"),
         valid=Is(target.classes, target.where),
+        asked=target.asked,
         batch=tiles_at_once(predictor, batch),
         progress=progress,
         rows=strips,
@@ -198,18 +210,6 @@ def _map_strips(
             _markers(target.path) / str(strip), _marker(target, grid.strip(strip))
         ),
     )
-
-
-def shards_of(grid: TileGrid) -> list[range]:
-    """Return the strips of each shard: one where strips share no tile, else so many that shared
-    tiles stay few.
-    """
-    crossing = [len(grid.rows_of(strip)[1]) for strip in range(grid.strips - 1)]
-    if not any(crossing):
-        return [range(strip, strip + 1) for strip in range(grid.strips)]
-    shared, own = sum(crossing) / len(crossing), len(grid.rows) / grid.strips
-    step = ceil(shared / (_SEAM * own))
-    return [range(first, min(first + step, grid.strips)) for first in range(0, grid.strips, step)]
 
 
 def _shards(
@@ -239,6 +239,7 @@ def _shards(
         adaptation=maps,
         versions=versions(),
         strips=(0, 0),
+        skip_flat_deg=model.skip_flat_deg,
     )
     return [replace(whole, strips=(strips.start, strips.stop)) for strips in missing]
 
@@ -291,11 +292,12 @@ def _map_shard(shard: _MapShard) -> Report:
         shard.adaptation,
         shard.precision,
         shard.runtime,
+        shard.skip_flat_deg,
     )
     strips = range(*shard.strips)
     grid = grid_on(predictor.card, stack)
     done = {strip for strip in strips if _is_done(target, grid, strip)}
-    for missing in _runs(strips, done):
+    for missing in runs(strips, done):
         _map_strips(predictor, grid, target, missing, shard.batch)
     return begun.report(len(strips) - len(done), shard.device)
 
@@ -383,14 +385,3 @@ def _is_done(target: _Target, grid: TileGrid, strip: int) -> bool:
         return marker.read_text(encoding="utf-8") == _marker(target, grid.strip(strip))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # lost, empty or torn
         return False
-
-
-def _runs(strips: range, done: set[int]) -> Iterator[range]:
-    """Yield the runs of consecutive strips that are not done."""
-    first: int | None = None
-    for strip in range(strips.start, strips.stop + 1):
-        if strip < strips.stop and strip not in done:
-            first = strip if first is None else first
-        elif first is not None:
-            yield range(first, strip)
-            first = None

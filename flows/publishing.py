@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from configs.bands import TERRAIN
-from configs.checkpoint import Accuracy, CheckpointCard
+from configs.checkpoint import Accuracy, CheckpointCard, Confidence
 from configs.errors import NothingToSeeError
 from configs.files import format_of, sha256, write_text
 from configs.layout import EventFolder, RunLayout
@@ -25,6 +25,7 @@ from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows.events import reviews
 from flows.events import state as event_state
+from flows.flat import told
 from flows.probability import COMPUTED, map_card
 from flows.run import journal, workspace
 from flows.run.journal import progress
@@ -158,10 +159,13 @@ def publish(
         kept = kept_scenes(stack, mapped.plan)
         plan = replace(mapped.plan, scenes=(*mapped.plan.scenes, *kept))
         about = _about(run, source, cards, plan, choice, number)
-        unknown = cannot_know(run, cards, choice, stack, observed)
+        card = cards.by_name(choice.card).card
+        flat = told(run.model.skip_flat_deg, card, stack, run.place, observed)
+        unknown = (*flat, *cannot_know(run, cards, choice, stack, observed))
         doubts = reviews.doubts(event.revision(number - 1)) if earlier else []
         warnings = (*about.warnings, *observed.warnings, *unknown, *doubts)
-        promise = None if choice.members else cards.by_name(choice.card).card.confidence
+        own = run.clean.confidence_high or run.clean.confidence_medium
+        promise = None if own else promise_of(run, cards, choice)
         accuracy = _accuracy(run, cards, choice, observed)
         about = replace(
             about, warnings=warnings, beside=mapped.beside, promise=promise, accuracy=accuracy
@@ -272,10 +276,20 @@ def cannot_know(
     elif without_pre:
         share = without_pre / (observed.clear_px + without_pre)
         found.append(f"{share:.0%} was mapped from the image after the event alone: {_LOOK_ALIKES}")
+        if choice.fallback_out_of_domain:
+            found.append(
+                f"nothing is known of how `{choice.fallback}` does here, which mapped that part: "
+                "what it drew is of low confidence"
+            )
     if not {"pre_NDVI", "post_NDVI"} <= set(stack.band_names):
         found.append(
             "whether vegetation was lost could not be checked: there is no near-infrared of both "
             "dates"
+        )
+    if "slope" not in stack.band_names:
+        found.append(
+            "whether the ground is steep enough to slide could not be checked: there is no "
+            "elevation"
         )
     return tuple(found)
 
@@ -287,10 +301,26 @@ def _accuracy(
     checkpoint as it was measured: several drew it, or at another threshold.
     """
     filled = choice.fallback and observed.counts[ObservationClass.NO_PRE]
-    otherwise = run.clean.threshold or run.model.subtract_pre or run.model.adapt
-    if choice.members or filled or otherwise:
+    if choice.members or filled or _otherwise(run):
         return None
     return cards.by_name(choice.card).card.accuracy
+
+
+def promise_of(
+    run: RunConfig, cards: Candidates, choice: Choice, of_fallback: bool = False
+) -> Confidence | None:
+    """Return what the confidence of landslides promises that the chosen checkpoint, or its
+    fallback, drew; None where that was not measured: of several, or at another threshold.
+    """
+    name = choice.fallback if of_fallback else choice.card
+    if name is None or choice.members or _otherwise(run):
+        return None
+    return cards.by_name(name).card.confidence
+
+
+def _otherwise(run: RunConfig) -> bool:
+    """Return whether a run draws otherwise than checkpoints are measured."""
+    return bool(run.clean.threshold or run.model.subtract_pre or run.model.adapt)
 
 
 _LOOK_ALIKES = "old scars, bare fields and river banks look like new landslides there and count"

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from configs.errors import NothingToSeeError, RequestError, machine_fault
 from configs.run import RunConfig
 from flows import steps
@@ -17,6 +19,8 @@ from flows.publishing import other_elevation, other_level
 from flows.run import engine, workspace
 from flows.run.journal import Step, costs, journal, plain
 from gee.source import DOUBTS
+
+_TOO_FULL = "the disk is too full for this: free some space, or choose another --out"
 
 
 def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str, Any]:
@@ -67,6 +71,7 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
     cards = steps.candidates(run, source)
     plan = steps.plan_of(run, source, cards)
     cards = steps.able(cards, plan)
+    needed, free = workspace.room(Path(run.out), int(np.prod(plan.geobox.shape)))
     return {
         "event": run.event.name,
         "area_km2": round(run.place.km2, 1),
@@ -88,7 +93,9 @@ def look_ahead(run: RunConfig) -> dict[str, Any]:
         ],
         "requests": plan.requests,
         "megabytes": round(plan.megabytes, 1),
+        "disk_gib": {"needed": round(needed / 2**30, 1), "free": round(free / 2**30, 1)},
         "warnings": [
+            *((_TOO_FULL,) if free < needed else ()),
             *plan.details.get(DOUBTS, ()),
             *(words for found in cards for words in other_elevation(found.card, plan)),
             *(words for found in cards for words in other_level(found.card, source.offer())),
@@ -107,6 +114,8 @@ def describe(ahead: dict[str, Any]) -> str:
         f"{ahead['grid']['resolution_m']:g} m in {ahead['grid']['crs']}",
         f"would fetch {ahead['megabytes']} MB in {ahead['requests']} requests; "
         f"checkpoints: {', '.join(ahead['checkpoints'])}",
+        f"needs about {ahead['disk_gib']['needed']} GiB of disk, "
+        f"{ahead['disk_gib']['free']} GiB are free",
     ]
     for scene in ahead["scenes"]:
         share = _share(scene["clear_fraction"], scene["cloud_fraction"])

@@ -18,7 +18,9 @@ from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows import difference
+from flows.computing import computable
 from flows.probability import map_card
+from flows.publishing import promise_of
 from flows.run import engine, journal, workspace
 from flows.run.journal import progress
 from flows.run.shards import by_workers
@@ -71,8 +73,10 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
     """Return the checkpoints that this source can feed.
 
     Raises:
-        RequestError: the named one does not exist or does not fit, or none fits.
+        RequestError: the named one does not exist or does not fit, or none fits; this machine
+            cannot compute as the run wants it.
     """
+    computable(run)
     found = registry.candidates(
         run.model.checkpoint,
         source.offer(),
@@ -390,7 +394,8 @@ def outline_landslides(
         run.clean,
         choice=choice,
         fallback_threshold=fallback,
-        confidence=None if choice.members else cards.by_name(choice.card).card.confidence,
+        confidence=promise_of(run, cards, choice),
+        fallback_confidence=promise_of(run, cards, choice, of_fallback=True),
     )
     journal.note(landslides=len(inventory.landslides), rejected=len(inventory.rejected))
     return inventory

@@ -34,27 +34,36 @@ class Verified:
 
 def verify(path: Path) -> list[Verified]:
     """Return what became of a revision, of each revision of an event's folder, of a checkpoint, an
-    archive or a sample set.
+    archive or a sample set, or of all of these that a folder holds.
 
     Raises:
         RequestError: there is nothing at `path` that carries checksums, or they are damaged.
     """
+    if not path.exists():
+        raise RequestError(f"there is no {path}", file_meant(path) or "Check the path.")
+    found = _one(path)
+    if found is None and path.is_dir():
+        inner = [one for one in sorted(path.iterdir()) if one.is_dir() and one.name[0] != "."]
+        found = [each for one in inner for each in _one(one) or ()]
+    if not found:
+        raise RequestError(
+            f"{path} holds nothing that carries checksums",
+            "Name an event's folder, one of its revisions, the folder of a checkpoint, an archive "
+            "or a sample set, or a folder of these.",
+        )
+    return found
+
+
+def _one(path: Path) -> list[Verified] | None:
+    """Return what became of the one thing, or the one event, at a path; None where it is none."""
     if (path / _ITEM).is_file():
         return [_revision(path)]
     if (path / "card.yaml").is_file():
         return [_checkpoint(path)]
     if any((path / name).is_file() for name in (checksums.CHECKSUMS, *_CARRYING)):
         return [_folder(path)]
-    if not path.exists():
-        raise RequestError(f"there is no {path}", file_meant(path) or "Check the path.")
-    revisions = EventFolder(path).revisions() if path.is_dir() else {}
-    if not revisions:
-        raise RequestError(
-            f"{path} holds nothing that carries checksums",
-            "Name an event's folder, one of its revisions, or the folder of a checkpoint, an "
-            "archive or a sample set.",
-        )
-    return [_revision(layout.folder) for _, layout in sorted(revisions.items())]
+    revisions = EventFolder(path).revisions()
+    return [_revision(layout.folder) for _, layout in sorted(revisions.items())] or None
 
 
 def _revision(folder: Path) -> Verified:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
@@ -17,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from configs.area import wrap
+from configs.complaints import as_request_error
 from configs.errors import RequestError
 from configs.event import USGS_ID, Event
 from configs.stack import EPOCH
@@ -27,6 +29,10 @@ logger = logging.getLogger(__name__)
 _DETAIL_URL = "https://earthquake.usgs.gov/fdsnws/event/1/query?eventid={id}&format=geojson"
 _LARGEST_DETAIL_BYTES = 20 * 2**20
 _GRID = "download/grid.xml"
+_GONE = ("deleted", "delete", "withdrawn")
+"""`status` of what the USGS has taken back."""
+_GIVE = "Give one event's detail GeoJSON."
+_BY_MAGNITUDE = "the area follows from the magnitude instead"
 
 
 def read_event(path: Path) -> Event:
@@ -68,48 +74,87 @@ def fetch_event(event_id: str, hosts: Collection[str] | None = None) -> Event:
 
 
 def parse_event(content: bytes, where: str) -> Event:
-    """Return the event in a detail GeoJSON.
+    """Return the event in a detail GeoJSON. A depth or magnitude that is none is left out, and
+    said.
 
     Raises:
         RequestError: not JSON, a list of events, without place or time, or withdrawn.
     """
+    feature = _feature(content, where)
+    said, place = _section(feature, "properties"), _section(feature, "geometry").get("coordinates")
+    if withdrawn(said.get("status")):
+        raise _withdrawn(where)
+    place = [number(each) for each in place[:2]] if isinstance(place, list) else []
+    milliseconds = number(said.get("time"))
+    if milliseconds is None or len(place) < 2 or None in place:
+        lacking = "no time" if milliseconds is None else "no place"
+        raise RequestError(f"--usgs: {where} is not one event's detail: it has {lacking}", _GIVE)
+    identity = str(feature.get("id") or f"{said.get('net', '')}{said.get('code', '')}")
+    products = _section(said, "products")
+    if said.get("products") and not products:
+        logger.warning("what %s says of its products cannot be read: %s", where, _BY_MAGNITUDE)
+    try:
+        return Event(
+            name=identity,
+            title=plain_text(said.get("title") or said.get("place") or ""),
+            time=EPOCH + timedelta(milliseconds=milliseconds),
+            longitude=_within(float(place[0] or 0)),
+            latitude=float(place[1] or 0),
+            depth_km=_depth(feature, where),
+            magnitude=_known(said.get("mag"), "magnitude", where),
+            usgs_id=identity,
+            shakemap_url=preferred_shakemap(products),
+        )
+    except ValidationError as error:
+        raise as_request_error(error, f"--usgs: {where}", _GIVE, Event) from error
+    except OverflowError as error:
+        raise RequestError(f"--usgs: {where}: its time is none", _GIVE) from error
+
+
+def _feature(content: bytes, where: str) -> Mapping[str, Any]:
+    """Return the object in a detail GeoJSON, refusing a list of events."""
     try:
         feature = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise RequestError(
-            f"--usgs: {where} is no GeoJSON: {error}", "Give one event's detail GeoJSON."
-        ) from error
-    if isinstance(feature, dict) and feature.get("type") == "FeatureCollection":
+        raise RequestError(f"--usgs: {where} is no GeoJSON: {error}", _GIVE) from error
+    if not isinstance(feature, Mapping):
+        raise RequestError(f"--usgs: {where} is not one event's detail", _GIVE)
+    if feature.get("type") == "FeatureCollection":
         listed = feature.get("features")
         count = len(listed) if isinstance(listed, list) else 0
         raise RequestError(
             f"--usgs: {where} is a list of {count} events, not one event's detail",
             "Give the GeoJSON behind one feature's `detail` link, or its id.",
         )
-    try:
-        properties, place = feature["properties"], feature["geometry"]["coordinates"]
-        if str(properties.get("status") or "").lower() == "deleted":
-            raise _withdrawn(where)
-        identity = str(
-            feature.get("id") or f"{properties.get('net', '')}{properties.get('code', '')}"
-        )
-        return Event(
-            name=identity,
-            title=plain_text(properties.get("title") or properties.get("place") or ""),
-            time=EPOCH + timedelta(milliseconds=float(properties["time"])),
-            longitude=_within(float(place[0])),
-            latitude=float(place[1]),
-            depth_km=float(place[2]) if len(place) > 2 and place[2] is not None else None,
-            magnitude=properties.get("mag"),
-            usgs_id=identity,
-            shakemap_url=preferred_shakemap(properties.get("products") or {}),
-        )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        what = error.errors()[0]["loc"][0] if isinstance(error, ValidationError) else error
-        raise RequestError(
-            f"--usgs: {where} is not one event's detail ({what} missing or wrong)",
-            "Give one event's detail GeoJSON.",
-        ) from error
+    return feature
+
+
+def _section(part: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = part.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _depth(feature: Mapping[str, Any], where: str) -> float | None:
+    place = _section(feature, "geometry")["coordinates"]
+    depth = _known(place[2] if len(place) > 2 else None, "depth", where)
+    if depth is not None and not -10 <= depth <= 800:
+        logger.warning("%s: a depth of %g km is none; it counts as not known", where, depth)
+        return None
+    return depth
+
+
+def _known(value: object, what: str, where: str) -> float | None:
+    found = number(value)
+    if found is None and value is not None:
+        logger.warning("%s: its %s is no number and counts as not known", where, what)
+    return found
+
+
+def withdrawn(status: object) -> bool:
+    """Return whether the status of an event or of one of its products says that it was taken
+    back; catalogues write the word in several ways.
+    """
+    return str(status or "").strip().lower() in _GONE
 
 
 def plain_text(value: object) -> str:
@@ -130,7 +175,7 @@ def _within(longitude: float) -> float:
     """Return a longitude in [-180, 180]; catalogues write 181 beyond the antimeridian now and
     then.
     """
-    return longitude if -180 <= longitude <= 180 else wrap(longitude)
+    return wrap(longitude) if 180 < abs(longitude) <= 360 else longitude
 
 
 def preferred_shakemap(products: Mapping[str, Any]) -> str | None:
@@ -139,31 +184,42 @@ def preferred_shakemap(products: Mapping[str, Any]) -> str | None:
 
     Deleted versions, and addresses that are not https, do not count.
     """
-    versions = [one for one in products.get("shakemap") or [] if isinstance(one, Mapping)]
-    there = [one for one in versions if one.get("status") != "DELETE"]
+    there = versions(products, "shakemap")
     found = [
-        (_number(one.get("preferredWeight")), _number(one.get("updateTime")), address)
+        (*weight(one), address)
         for one in there
         if (address := _grid_address(one)).startswith("https://")
     ]
-    if there and not found:
+    if not found and (there or not isinstance(products.get("shakemap") or [], list)):
         logger.warning(
-            "the event has a ShakeMap, but none with a %s that can be fetched: the area follows "
-            "from the magnitude instead",
+            "the event has a ShakeMap, but none with a %s that can be fetched: %s",
             _GRID,
+            _BY_MAGNITUDE,
         )
     return max(found)[2] if found else None
 
 
-def _number(value: object) -> float:
-    """Return a number of a catalogue, 0 where it is none."""
+def versions(products: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    """Return the versions of a product that were not taken back and that are entries at all."""
+    listed = products.get(kind)
+    every = listed if isinstance(listed, list) else []
+    return [one for one in every if isinstance(one, Mapping) and not withdrawn(one.get("status"))]
+
+
+def weight(version: Mapping[str, Any]) -> tuple[float, float]:
+    """Return what versions of a product are ordered by: (weight, when updated)."""
+    return number(version.get("preferredWeight")) or 0.0, number(version.get("updateTime")) or 0.0
+
+
+def number(value: object) -> float | None:
+    """Return a number of a catalogue, None where it is none."""
     try:
-        return float(str(value))
+        found = float(str(value))
     except ValueError:
-        return 0.0
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _grid_address(version: Mapping[str, Any]) -> str:
-    contents = version.get("contents")
-    grid = contents.get(_GRID) if isinstance(contents, Mapping) else None
-    return str(grid.get("url") or "") if isinstance(grid, Mapping) else ""
+    grid = _section(_section(version, "contents"), _GRID)
+    return str(grid.get("url") or "")

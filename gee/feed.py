@@ -19,11 +19,9 @@ from configs.errors import RequestError, SourceError
 from configs.event import USGS_ID, Event
 from configs.stack import EPOCH
 from configs.watch import ALERTS, Alert
-from gee.catalog import parse_event, plain_text
+from gee.catalog import number, parse_event, plain_text, versions, weight, withdrawn
 
 LARGEST_FEED_BYTES = 50 * 2**20
-_GONE = ("deleted", "delete")
-"""`status` of an event that the USGS has withdrawn."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def read_feed(content: bytes, where: str) -> Feed:
             f"{where} is no GeoJSON feed: {error}", "It is asked again later."
         ) from error
     quakes, skipped = [], []
-    for number, feature in enumerate(features):
+    for index, feature in enumerate(features):
         try:
             quakes.append(_read_quake(feature))
         except (
@@ -112,7 +110,7 @@ def read_feed(content: bytes, where: str) -> Feed:
             OverflowError,
         ) as error:
             name = feature.get("id") if isinstance(feature, dict) else None
-            skipped.append(f"feature {name or number}: {type(error).__name__} {error}")
+            skipped.append(f"feature {plain_text(name or index)}: {_words(error)}")
     return Feed(tuple(quakes), tuple(skipped))
 
 
@@ -139,13 +137,21 @@ def _read_quake(feature: Mapping[str, Any]) -> Quake:
         longitude=longitude
         if abs(longitude) <= 180
         else longitude - 360 * (1 if longitude > 0 else -1),
-        depth_km=None if depth is None else float(depth),
-        magnitude=None if magnitude is None else float(magnitude),
+        depth_km=number(depth),
+        magnitude=number(magnitude),
         title=plain_text(properties.get("title") or properties.get("place") or identity),
         kind=plain_text(properties.get("type") or "earthquake"),
-        gone=str(properties.get("status") or "").lower() in _GONE,
+        gone=withdrawn(properties.get("status")),
         pager=_alert(properties.get("alert")),
     )
+
+
+def _words(error: Exception) -> str:
+    """Return what is wrong with a feature, in words of a feed and not of this program."""
+    if isinstance(error, KeyError):
+        return f"it has no `{error.args[0]}`"
+    ours = type(error) is ValueError and "could not convert" not in str(error)
+    return str(error) if ours else "it is not written as the USGS writes its events"
 
 
 def _updated(value: Any, time: datetime) -> int:
@@ -168,7 +174,8 @@ def read_detail(content: bytes, where: str) -> Detail:
     try:
         event = parse_event(content, where)
         feature = json.loads(content)
-        products = feature["properties"].get("products") or {}
+        products = feature["properties"].get("products")
+        products = products if isinstance(products, Mapping) else {}
         return Detail(_read_quake(feature), event, _landslide_alert(products), content)
     except (
         RequestError,
@@ -179,7 +186,7 @@ def read_detail(content: bytes, where: str) -> Detail:
         AttributeError,
         OverflowError,
     ) as error:
-        words = error.message if isinstance(error, RequestError) else str(error)
+        words = error.message if isinstance(error, RequestError) else _words(error)
         raise SourceError(f"{where} cannot be read: {words}", "It is asked again later.") from error
 
 
@@ -187,12 +194,11 @@ def _landslide_alert(products: Mapping[str, Any]) -> Alert | None:
     """Return the landslide alert of the ground-failure product that counts: highest weight, then
     newest.
     """
-    found = [
-        (version.get("preferredWeight") or 0, version.get("updateTime") or 0, alert)
-        for version in products.get("ground-failure") or []
-        if version.get("status") != "DELETE"
-        and (alert := _alert(version.get("properties", {}).get("landslide-alert"))) is not None
-    ]
+    found = []
+    for version in versions(products, "ground-failure"):
+        told = version.get("properties")
+        if isinstance(told, Mapping) and (alert := _alert(told.get("landslide-alert"))) is not None:
+            found.append((*weight(version), alert))
     return max(found)[2] if found else None
 
 

@@ -7,13 +7,16 @@ read with defusedxml: no entities, no DTD.
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import logging
+import lzma
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -34,8 +37,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Field = Literal["MMI", "PGA"]
-_PERCENT_G: Final = {"pctg": 1.0, "%g": 1.0, "g": 100.0}
-"""Units of acceleration as written -> percent g."""
+_PERCENT_G: Final = {
+    **dict.fromkeys(("pctg", "%g", "percentg"), 1.0),
+    "g": 100.0,
+    "mg": 0.1,
+    **dict.fromkeys(("gal", "gals", "cm/s2", "cm/s/s", "cm/s**2", "cm/sec2"), 1 / 9.80665),
+    **dict.fromkeys(("m/s2", "m/s/s", "m/s**2", "m/sec2"), 100 / 9.80665),
+}
+"""Units of acceleration as written, without blanks and `^` -> percent g."""
 _REMEDY: Final = "Download grid.xml of the event's ShakeMap again, or give --radius-km or --area."
 _MOST_POINTS: Final = 50_000_000
 
@@ -72,7 +81,11 @@ def area(where: str, field: Field, threshold: float, hosts: Collection[str] | No
         SourceError: the address does not answer.
         NothingToSeeError: it shook nowhere so hard.
     """
-    grid = read_grid(fetch(where, hosts=hosts) if "://" in where else _read(Path(where)), where)
+    if "://" in where:
+        content = unpacked(fetch(where, hosts=hosts), f"--shakemap: {where}")
+    else:
+        content = _read(Path(where))
+    grid = read_grid(content, where)
     found, warnings = outline(grid, field, threshold)
     for text in (*grid.warnings, *warnings):
         logger.warning("%s", text)
@@ -80,41 +93,62 @@ def area(where: str, field: Field, threshold: float, hosts: Collection[str] | No
 
 
 def _read(path: Path) -> bytes:
+    path = path.expanduser()
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise RequestError(f"--shakemap: {path} is larger than any ShakeMap grid", _REMEDY)
-        return _unpacked(path)
+        return unpacked(path.read_bytes(), f"--shakemap: {path}")
     except OSError as error:
         raise RequestError(
             f"--shakemap: cannot read {path}: {error.strerror or error}", "Check the path."
         ) from error
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise RequestError(f"--shakemap: {path} cannot be unpacked: {error}", _REMEDY) from error
 
 
-def _unpacked(path: Path) -> bytes:
-    """Return the grid in a file, packed (``grid.xml.zip``, ``grid.xml.gz``) or not, never more than
-    a grid may hold.
+_UNPACK: Final[Mapping[bytes, Callable[..., Any]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZ": bz2.open,
+    b"\xfd7": lzma.open,
+}
+"""First bytes of a packed file -> what opens it."""
+
+
+def unpacked(content: bytes, where: str) -> bytes:
+    """Return the grid in what was read, packed (``grid.xml.zip``, ``grid.xml.gz``) or not, never
+    more than a grid may hold.
+
+    Raises:
+        RequestError: it cannot be unpacked, or nothing tells which of its files is the grid.
     """
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:2] == b"\x1f\x8b":
-        with gzip.open(path) as packed:
-            content = packed.read(LARGEST_BYTES + 1)
-    elif start == b"PK\x03\x04":
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".xml")]
-            if len(names) != 1:
-                raise RequestError(
-                    f"--shakemap: {path} holds {len(names)} XML files", "Unpack it: give grid.xml."
-                )
-            with archive.open(names[0]) as packed:
+    file = io.BytesIO(content)
+    try:
+        if content[:2] == b"PK":
+            with zipfile.ZipFile(file) as archive, archive.open(_grid_in(archive, where)) as packed:
                 content = packed.read(LARGEST_BYTES + 1)
-    else:
-        return path.read_bytes()
+        elif content[:2] in _UNPACK:
+            with _UNPACK[content[:2]](file) as packed:
+                content = packed.read(LARGEST_BYTES + 1)
+    except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise RequestError(f"{where} cannot be unpacked: {error}", _REMEDY) from error
+    except (RuntimeError, ValueError) as error:  # a password, a method that Python does not know
+        raise RequestError(
+            f"{where} cannot be unpacked: {error}", "Unpack it, and give grid.xml."
+        ) from error
     if len(content) > LARGEST_BYTES:
-        raise RequestError(f"--shakemap: {path} is larger than any ShakeMap grid", _REMEDY)
+        raise RequestError(f"{where} is larger than any ShakeMap grid", _REMEDY)
     return content
+
+
+def _grid_in(archive: zipfile.ZipFile, where: str) -> str:
+    """Return the name of the grid in an archive: ``grid.xml`` wherever it lies, else its only XML
+    file.
+    """
+    names = [name for name in archive.namelist() if name.lower().endswith(".xml")]
+    own = [name for name in names if not PurePosixPath(name).name.startswith("._")]  # macOS's
+    named = [name for name in own if PurePosixPath(name).name.lower() == "grid.xml"]
+    found = named or own
+    if len(found) != 1:
+        raise RequestError(f"{where} holds {len(found)} XML files", "Unpack it: give grid.xml.")
+    return found[0]
 
 
 def read_grid(content: bytes, where: str) -> _ShakeGrid:
@@ -136,7 +170,8 @@ def read_grid(content: bytes, where: str) -> _ShakeGrid:
     try:
         return _grid(root, where)
     except (LookupError, ValueError, OverflowError) as error:
-        raise RequestError(f"--shakemap: {where} is no ShakeMap grid: {error}", _REMEDY) from error
+        words = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise RequestError(f"--shakemap: {where} is no ShakeMap grid: {words}", _REMEDY) from error
 
 
 def _grid(root: Element, where: str) -> _ShakeGrid:
@@ -146,6 +181,8 @@ def _grid(root: Element, where: str) -> _ShakeGrid:
         name = element.tag.rpartition("}")[2]
         parts[name] = element
         if name == "grid_field":
+            if element.attrib["name"].upper() in fields:
+                raise ValueError(f"it has two fields `{element.attrib['name']}`")
             fields[element.attrib["name"].upper()] = (
                 int(element.attrib["index"]) - 1,
                 element.attrib.get("units", ""),
@@ -213,9 +250,10 @@ def _percent_g(units: str) -> tuple[float, str]:
     """Return (factor to percent g, what is doubtful about it)."""
     if not units.strip():
         return 1.0, "PGA has no units; percent g assumed, as ShakeMap writes it"
-    if units.strip().lower() not in _PERCENT_G:
+    name = "".join(units.lower().split()).replace("^", "")
+    if name not in _PERCENT_G:
         raise ValueError(f"PGA in `{units}`, known are {', '.join(_PERCENT_G)}")
-    return _PERCENT_G[units.strip().lower()], ""
+    return _PERCENT_G[name], ""
 
 
 def outline(grid: _ShakeGrid, field: Field, threshold: float) -> tuple[Area, tuple[str, ...]]:

@@ -6,6 +6,7 @@ Natural Earth 1:10m (public domain) and GeoNames (CC BY 4.0), made small by
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,16 +38,13 @@ def _content() -> dict[str, NDArray[Any]]:
 
 
 @cache
-def _shapes(name: str) -> NDArray[Any]:
+def _shapes(name: str) -> shapely.STRtree:
     content = _content()
     kind = shapely.GeometryType(int(content[f"{name}_kind"]))
     xy = content[f"{name}_steps"].T.cumsum(axis=0) / UNITS_PER_DEGREE
     levels = sorted(key for key in content if key.startswith(f"{name}_offsets"))
     offsets = tuple(content[key] for key in levels)
-    found = shapely.from_ragged_array(kind, xy, offsets)
-    valid = shapely.is_valid(found)
-    found[~valid] = shapely.make_valid(found[~valid])
-    return np.asarray(found)
+    return shapely.STRtree(shapely.from_ragged_array(kind, xy, offsets))
 
 
 def shapes(name: str, bounds: Bounds) -> NDArray[Any]:
@@ -58,13 +56,17 @@ def shapes(name: str, bounds: Bounds) -> NDArray[Any]:
     found = []
     for turn in (-360.0, 0.0, 360.0):
         inside = shapely.box(west - turn, max(south, -90.0), east - turn, min(north, 90.0))
-        every = _shapes(name)
-        near = every[shapely.intersects(shapely.envelope(every), inside)]
+        near = _shapes(name).geometries[np.sort(_shapes(name).query(inside))]
+        near = np.where(shapely.is_valid(near), near, shapely.make_valid(near))
         cut = shapely.clip_by_rect(near, *inside.bounds) if len(near) else near
         cut = cut[~shapely.is_empty(cut)]
         if len(cut):
-            found.append(shapely.transform(cut, lambda xy, by=turn: xy + np.array([by, 0.0])))
+            found.append(shapely.transform(cut, _turned(turn)))
     return np.concatenate(found) if found else np.empty(0, dtype=object)
+
+
+def _turned(degrees: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    return lambda xy: xy + np.array([degrees, 0.0])
 
 
 def places(bounds: Bounds, most: int) -> list[Place]:

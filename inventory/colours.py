@@ -33,7 +33,7 @@ CHANGE = {
 AFFECTED = {"within": "#6a00a8", "below": "#0570b0"}
 """Roads, buildings and ground within a landslide, and below one."""
 
-MASK = {0: ("observed, no landslide", "#e8eee6"), 1: ("landslide", "#b10026")}
+MASK = {0: ("observed, nothing mapped", "#e8eee6"), 1: ("landslide", "#b10026")}
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -19,7 +19,7 @@ from inventory.about import About
 from inventory.exposure.affected import Affected, assess
 from inventory.exposure.user_layers import UserLayers
 from inventory.footprints import not_observed, scene_footprints
-from inventory.formats.cog import write_rasters
+from inventory.formats.cog import DESCRIPTION, write_rasters
 from inventory.formats.exports import Exported, write_exports
 from inventory.formats.geopackage import inventory_metadata, write_geopackage
 from inventory.formats.layers import (
@@ -42,7 +42,7 @@ from inventory.report.report import Page, write_report
 from inventory.revisions.reconcile import GEOPACKAGE, MASK, Earlier, Reconciled, measured, reconcile
 from inventory.revisions.review import DISMISSED
 from inventory.revisions.take_up import counted, people_decided, verdict_words, verdicts_of
-from inventory.summary import Summary, count_seen, headline, summarise
+from inventory.summary import Summary, count_seen, first_line, headline, summarise
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ def _concerned(
 
 
 def _tags(about: About) -> dict[str, str]:
+    beware = first_line(about.choice)
     return {
         "format": format_of("raster"),
         "event": about.event.name,
@@ -104,6 +105,8 @@ def _tags(about: About) -> dict[str, str]:
         "checkpoint": about.choice.card,
         "simulated": "yes" if about.simulated else "no",
         "as_of": about.stamp,
+        "out_of_domain": str(about.choice.out_of_domain).lower(),
+        **({DESCRIPTION: beware[0]} if beware else {}),
     }
 
 
@@ -165,7 +168,10 @@ def write_products(
     report = folder / "report.html"
     products[report.name] = write_report(report, page, probability, observation, stack)
     preview = folder / "preview.png"
-    products[preview.name] = write_preview(preview, inventory, probability, observation, stack)
+    beware = "".join(first_line(summary))
+    products[preview.name] = write_preview(
+        preview, inventory, probability, observation, stack, beware
+    )
     words = (*headline(summary), *settled.further)
     return Published(about, inventory, summary, products, words)
 

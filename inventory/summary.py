@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from configs.checkpoint import Confidence
-from configs.records import Domain, ObservationClass
+from configs.checkpoint import Accuracy, Confidence
+from configs.records import Choice, Domain, ObservationClass
 from configs.stack import Rows
 from inventory.about import About, Beside
 from inventory.colours import OBSERVATION
@@ -96,6 +96,8 @@ class Summary:
     """Area of all landslides adjusted by the checkpoint's errors, where those were measured on
     ground like this.
     """
+    errors: Accuracy | None = None
+    """Those errors, where they were measured at all."""
     affected: Mapping[str, float] | None = None
     """Who may be affected, as far as the user gave layers (`affected.Affected.totals`);
     indicative.
@@ -174,6 +176,7 @@ def summarise(
         total=None
         if about.choice.out_of_domain
         else adjusted(mapped_km2, seen_km2, about.accuracy),
+        errors=about.accuracy,
         affected=affected,
     )
 
@@ -233,12 +236,13 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
     label = w["simulated"] if summary.simulated else ""
     area = {"seen": n(percent(summary.observed_fraction)), "area": n(number(summary.area_km2))}
     seen = [w["seen"].format(**area)] + ([] if summary.observed_fraction == 1 else [w["unseen"]])
-    beware = _out_of_domain(summary, w)
+    beware = first_line(summary, language)
     if not summary.landslide_count:
-        nothing = w["none_unknown" if summary.out_of_domain == "unknown" else "none"]
+        nothing = w["none_unknown" if summary.out_of_domain else "none"]
         return [*beware, nothing.format(simulated=label), *seen, *_beside(summary, language)]
     count, total = n(f"{summary.landslide_count:,}"), n(number(summary.landslide_area_km2))
-    found = w["one" if summary.landslide_count == 1 else "found"].format(
+    key = "one" if summary.landslide_count == 1 else "found"
+    found = w[f"{key}_unknown" if summary.out_of_domain else key].format(
         count=count, simulated=label, area=total
     )
     sizes = {"largest": n(extent(summary.largest_m2)), "median": n(extent(summary.median_m2))}
@@ -261,6 +265,21 @@ def headline(summary: Summary, language: str = LANGUAGE) -> list[str]:
         *_beside(summary, language),
         *_affected_sentence(summary, language),
     ]
+
+
+def first_line(made: Summary | Choice, language: str = LANGUAGE) -> list[str]:
+    """Return the first line of every product where no checkpoint is known to work on the imagery:
+    what the one that mapped it was trained on, and that nothing is known. Empty elsewhere.
+    """
+    if not made.out_of_domain:
+        return []
+    if made.out_of_domain == "unknown":
+        line = "unknown"
+    else:
+        line = "out_of_domain" if made.expected_f1 is None else "out_of_domain_f1"
+    name = made.card if isinstance(made, Choice) else made.checkpoint
+    told = {"checkpoint": name, "trained_on": made.trained_on, "f1": f"{made.expected_f1 or 0:.2f}"}
+    return [str(words_of(language)["headline"][line].format(**told))]
 
 
 def _promise(summary: Summary, language: str) -> list[str]:
@@ -293,15 +312,30 @@ def confidence_explained(summary: Summary, language: str = LANGUAGE) -> str:
 
 
 def _total(summary: Summary, language: str) -> list[str]:
-    """Return the area adjusted by the checkpoint's errors, with its interval."""
-    total = summary.total
+    """Return the area adjusted by the checkpoint's errors, with its interval; or why there is
+    none, where nothing else has said so.
+    """
+    total, words = summary.total, words_of(language)["headline"]
     if total is None:
-        return []
+        return [] if summary.out_of_domain else [_no_total(summary, language)]
     km2, low, high = (
         numeral(number(value), language) for value in (total.km2, total.low_km2, total.high_km2)
     )
-    words = words_of(language)["headline"]["total"]
-    return [words.format(area=km2, low=low, high=high, where=total.measured_on)]
+    return [words["total"].format(area=km2, low=low, high=high, where=total.measured_on)]
+
+
+def _no_total(summary: Summary, language: str) -> str:
+    """Return why the total area has no interval."""
+    words, errors = words_of(language)["headline"], summary.errors
+    if errors is None:
+        return str(words["total_unmeasured"])
+    seen_km2 = summary.observed_fraction * (
+        summary.area_km2 - summary.classes_km2[OBSERVATION[ObservationClass.WATER][0]]
+    )
+    here = summary.landslide_area_km2 / seen_km2 if seen_km2 else 0.0
+    shares = [numeral(percent(share), language) for share in (here, errors.mapped_fraction)]
+    told = {"here": shares[0], "there": shares[1], "where": errors.measured_on}
+    return str(words["total_elsewhere"].format(**told))
 
 
 def _beside(summary: Summary, language: str) -> list[str]:
@@ -316,19 +350,6 @@ def _beside(summary: Summary, language: str) -> list[str]:
     }
     told = {name: numeral(value, language) for name, value in values.items()}
     return [words_of(language)["headline"]["beside"].format(**told)]
-
-
-def _out_of_domain(summary: Summary, w: Mapping[str, str]) -> list[str]:
-    """Return the first line of every product where no checkpoint is known to work on the
-    imagery.
-    """
-    if not summary.out_of_domain:
-        return []
-    if summary.out_of_domain == "unknown":
-        return [w["unknown"].format(checkpoint=summary.checkpoint, trained_on=summary.trained_on)]
-    if summary.expected_f1 is None:
-        return [w["out_of_domain"]]
-    return [w["out_of_domain_f1"].format(f1=f"{summary.expected_f1:.2f}")]
 
 
 def _affected_sentence(summary: Summary, language: str) -> list[str]:

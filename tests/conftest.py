@@ -29,9 +29,11 @@ LONG = 20
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Draw more examples of each property where the profile asks for it: a test's own number is
-    what CI draws.
+    """Begin with the files that take longest, so that no worker ends alone with one; and draw more
+    examples of each property where the profile asks for it: a test's own number is what CI draws.
     """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if os.environ.get("HYPOTHESIS_PROFILE") != "long":
         return
     for item in items:

@@ -148,7 +148,7 @@ def make_cards(folder: Path) -> Path:
 
 def make_preset(path: Path, cards: Path, checkpoint: str = "auto", **parts: Any) -> Path:
     """Return a run file with the checkpoints' folder; rules that a random network need not satisfy
-    are off.
+    are off, and so are the map sheets, which cost as much as all else.
     """
     clean = {
         "min_area_m2": None,
@@ -160,6 +160,7 @@ def make_preset(path: Path, cards: Path, checkpoint: str = "auto", **parts: Any)
         "format": "coslide/run/1",
         "model": {"card_dirs": [str(cards)], "checkpoint": checkpoint},
         "clean": clean,
+        "product": {"map": {"sheets": []}},
     } | parts
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path

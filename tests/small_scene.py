@@ -18,6 +18,7 @@ from shapely.geometry import box, mapping, shape
 
 from configs.area import Area
 from configs.bands import When
+from configs.checkpoint import Confidence
 from configs.clean import CleanConfig
 from configs.event import DateRange, Event, Windows
 from configs.records import Choice, ObservationClass, Ranked, Scene
@@ -43,6 +44,11 @@ TINY, FLAT, WET, EDGE, FILLED = (
 )
 
 
+SURE = Confidence(
+    high=0.8, medium=0.6, counts={"high": 40}, right={"high": 0.95}, measured_on="somewhere"
+)
+
+
 @dataclass(frozen=True)
 class SmallScene:
     """Rasters, stack and run of the small scene."""
@@ -52,10 +58,11 @@ class SmallScene:
     stack: Stack
 
     def outline(self, config: CleanConfig | None = None, **more: Any) -> Inventory:
-        """Return the landslides with the default rules."""
-        return outline(
-            self.probability, self.observation, 0.5, self.stack, config or CleanConfig(), **more
-        )
+        """Return the landslides with the default rules, of checkpoints whose confidence was
+        measured.
+        """
+        rules, sure = config or CleanConfig(), {"confidence": SURE, "fallback_confidence": SURE}
+        return outline(self.probability, self.observation, 0.5, self.stack, rules, **(sure | more))
 
 
 def rasters() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -4,7 +4,6 @@ run maps with one set of numbers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,14 @@ import numpy as np
 import pytest
 import yaml
 import zarr
+from calls import answered, on_archive
 from cards import make_card, make_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_archive import AREA, RUN, make_archive, make_cards, make_preset
+from small_archive import make_archive, make_cards, make_preset
 from small_samples import BANDS, small_samples
 from strips import strips_mapped
-from test_difference import call, probability
+from test_difference import mapped, probability
 
 from configs.checkpoint import CARD, CheckpointCard, Normalisation, read_card
 from configs.errors import NothingToSeeError, RequestError
@@ -260,23 +260,7 @@ def run(ground: Path) -> RunLayout:
     """Return a run with a checkpoint that adapts, published."""
     make_preset(ground / "run.yaml", ground / "cards", "both")
     with pytest.raises(SystemExit) as left:
-        main(
-            [
-                "-q",
-                "respond",
-                *RUN,
-                *AREA,
-                "--config",
-                str(ground / "run.yaml"),
-                "--source",
-                f"archive:{ground / 'archive'}",
-                "--out",
-                str(ground / "out"),
-                "--name",
-                "quake",
-                "--json",
-            ]
-        )
+        main(["-q", *on_archive(ground, ground / "run.yaml", "--name", "quake")])
     assert left.value.code == 0
     return RunLayout(ground / "out" / "quake" / "r001")
 
@@ -344,26 +328,7 @@ def test_a_run_may_adapt_any_card(
     preset = make_preset(ground / "asked.yaml", ground / "plain", "both")
     content = yaml.safe_load(preset.read_text())
     preset.write_text(yaml.safe_dump({**content, "model": {**content["model"], "adapt": "scene"}}))
-    with pytest.raises(SystemExit) as left:
-        main(
-            [
-                "-q",
-                "respond",
-                *RUN,
-                *AREA,
-                "--config",
-                str(preset),
-                "--source",
-                f"archive:{ground / 'archive'}",
-                "--out",
-                str(ground / "out"),
-                "--name",
-                "asked",
-                "--json",
-            ]
-        )
-    assert left.value.code == 0
-    asked = probability(json.loads(capsys.readouterr().out))
+    asked = probability(answered(capsys, *on_archive(ground, preset, "--name", "asked")))
     trained = probability({"products": {"probability.tif": run.folder / "probability.tif"}})
     np.testing.assert_array_equal(asked, trained)
 
@@ -371,9 +336,9 @@ def test_a_run_may_adapt_any_card(
 def test_subtracting_brings_the_earlier_image_to_the_card_by_its_own_statistics(
     ground: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    once = call(ground, capsys, "once", threshold=0.5)
-    less = call(ground, capsys, "less", threshold=0.5, subtract_pre=True)
-    matched = call(
+    once = mapped(ground, capsys, "once", threshold=0.5)
+    less = mapped(ground, capsys, "less", threshold=0.5, subtract_pre=True)
+    matched = mapped(
         ground, capsys, "matched", threshold=0.5, subtract_pre=True, match_histograms=True
     )
     for made in (less, matched):

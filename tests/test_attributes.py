@@ -13,7 +13,7 @@ import zarr
 from pyproj import Geod, Transformer
 from small_scene import LARGE, POST_DAY, PRE_DAY, SmallScene, about, small_scene
 
-from inventory.outline.attributes import FIELDS, UNMEASURED, confidence_of, shape_fields
+from inventory.outline.attributes import FIELDS, confidence_of, shape_fields
 
 
 @pytest.fixture
@@ -78,14 +78,28 @@ def test_the_rotated_rectangle_is_rotated() -> None:
 
 def test_confidence_follows_probability_and_is_capped_out_of_domain() -> None:
     mean = np.array([0.85, 0.65, 0.55])
-    assert confidence_of(mean, UNMEASURED, False).tolist() == ["high", "medium", "low"]
-    assert confidence_of(mean, UNMEASURED, True).tolist() == ["medium", "medium", "low"]
+    assert confidence_of(mean, (0.8, 0.6), False).tolist() == ["high", "medium", "low"]
+    for domain in (True, "unknown"):
+        assert set(confidence_of(mean, (0.8, 0.6), domain)) == {"low"}
 
 
 def test_out_of_domain_reaches_the_landslides(scene: SmallScene) -> None:
     choice = replace(about().choice, out_of_domain=True)
     assert "high" in set(scene.outline().landslides["confidence"])
-    assert "high" not in set(scene.outline(choice=choice).landslides["confidence"])
+    assert set(scene.outline(choice=choice).landslides["confidence"]) == {"low"}
+
+
+def test_what_a_fallback_drew_is_as_sure_as_the_fallback(scene: SmallScene) -> None:
+    sure = scene.outline(choice=about().choice).landslides
+    assert set(sure.loc[sure["card"] == about().choice.fallback, "confidence"]) == {"high"}
+    for more in (
+        {"choice": replace(about().choice, fallback_out_of_domain="unknown")},
+        {"choice": about().choice, "fallback_confidence": None},
+    ):
+        found = scene.outline(**more).landslides
+        filled = found["card"] == about().choice.fallback
+        assert set(found.loc[filled, "confidence"]) == {"low"}
+        assert "high" in set(found.loc[~filled, "confidence"])
 
 
 def test_what_the_stack_does_not_have_is_unknown(scene: SmallScene) -> None:

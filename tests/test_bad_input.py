@@ -16,10 +16,13 @@ import numpy as np
 import pyproj
 import pytest
 import rasterio
+import torch
 import yaml
 from small_archive import AREA, EPICENTRE, RUN, SIDE, make_archive, make_cards, make_preset, write
 
+from flows import steps
 from flows.cli import main
+from models.inference import runtime
 
 
 @pytest.fixture
@@ -89,6 +92,26 @@ def test_requests_that_cannot_be(
     answer = refused(capsys, respond(ground, run=run))
     assert answer["code"] == code
     assert words in f"{answer['message']} {answer['remedy']}"
+    assert not (ground / "out").exists() or not list((ground / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("model.runtime=openvino", "pip install"), ("model.runtime=compile", "compiler"),
+     ("model.device=cuda", "model.device")],
+)  # fmt: skip
+def test_what_this_machine_cannot_compute_by_is_refused_before_anything_is_pulled(
+    ground: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    setting: str, words: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(runtime, "installed", lambda: False)
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(steps, "pull", lambda *_: pytest.fail("it was pulled"))
+    for more in ((), ("--dry-run",)):
+        answer = refused(capsys, respond(ground, "--set", setting, *more))
+        assert answer["code"] == 2
+        assert words in f"{answer['message']} {answer['remedy']}"
     assert not (ground / "out").exists() or not list((ground / "out").iterdir())
 
 

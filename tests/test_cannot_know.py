@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from small_archive import AREA, RUN, make_archive, make_cards, make_preset, write
+from calls import call, on_archive
+from small_archive import make_archive, make_cards, make_preset, write
 
 from configs.bands import When
 from configs.layout import RunLayout
 from configs.records import ObservationClass
 from configs.stack import Stack
-from flows.cli import main
 
 
 def respond(
@@ -28,11 +27,7 @@ def respond(
     preset = make_preset(folder / "preset.yaml", cards, checkpoint)
     content = yaml.safe_load(preset.read_text())
     preset.write_text(yaml.safe_dump(content | {"keep": "all"}))
-    arguments = ["-q", "respond", *RUN, *AREA, "--config", str(preset), "--json"]
-    place = ["--source", f"archive:{folder / 'archive'}", "--out", str(folder / "out")]
-    with pytest.raises(SystemExit) as left:
-        main([*arguments, *place, "--name", "quake", *more])
-    return left.value.code, json.loads(capsys.readouterr().out)
+    return call(capsys, "-q", *on_archive(folder, preset, "--name", "quake", *more))
 
 
 def only_later(folder: Path) -> None:

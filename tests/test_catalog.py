@@ -84,7 +84,7 @@ def test_the_preferred_shakemap_is_the_heaviest_then_the_newest_that_was_not_del
         (b'{"type": "FeatureCollection", "features": [{}, {}]}', "list of 2 events"),
         (b'{"type": "Feature", "properties": {}}', "time|geometry"),
         (json.dumps(detail(time=None)).encode(), "not one event's detail"),
-        (json.dumps(detail(mag="big")).encode(), "magnitude"),
+        (json.dumps(detail(mag=99)).encode(), "magnitude"),
         (json.dumps(detail() | {"id": "../../x"}).encode(), "name"),
         (json.dumps(detail() | {"geometry": {"coordinates": [141, 95, 1]}}).encode(), "latitude"),
     ],

@@ -29,10 +29,11 @@ from configs.records import ObservationClass, silent
 from configs.run import ModelConfig, RunConfig, read_run
 from configs.stack import CHUNK_PX, Stack
 from flows import probability
-from flows.probability import map_card, shards_of
+from flows.probability import map_card
 from flows.run import engine, workspace
 from flows.run.engine import DaskCluster, Report
 from flows.run.shards import check_worker, versions
+from flows.strips import shards_of
 from gee.observation import Observed
 from models.inference.predict import Device
 from models.reference import Reference

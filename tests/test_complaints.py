@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 import geopandas as gpd
-import numpy as np
 import pyogrio
 import pytest
 from shapely.geometry import box
@@ -103,17 +101,6 @@ def test_a_file_of_another_kind_does_not_bury_the_reader(tmp_path: Path) -> None
     with pytest.raises(RequestError, match=r"and [0-9]+ more") as wrong:
         read_training(path)
     assert len(wrong.value.message) < 2000
-
-
-def test_json_holds_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = ({"mmd": float("nan"), "score": [1.5, float("inf"), np.float64("nan")]},)
-    flows.cli.answer({"rows": rows, "n": 3}, True, "")
-
-    def refuse(word: str) -> None:
-        raise AssertionError(word)
-
-    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
-    assert found == {"rows": [{"mmd": None, "score": [1.5, None, None]}], "n": 3}
 
 
 def test_layers_with_fields_of_any_name_are_written(tmp_path: Path) -> None:

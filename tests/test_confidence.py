@@ -57,9 +57,10 @@ def test_where_nothing_is_so_sure_nothing_is_called_so() -> None:
     assert "high" not in confidence_of(np.array([0.99, 0.2]), limits, False)
 
 
-def test_the_runs_own_numbers_win_and_unmeasured_checkpoints_have_the_chosen_ones() -> None:
+def test_the_runs_own_numbers_win_and_unmeasured_checkpoints_are_never_sure() -> None:
     assert limits_of(CleanConfig(), MADE) == (0.6, 0.5)
     assert limits_of(CleanConfig(), None) == UNMEASURED
+    assert set(confidence_of(np.array([0.99, 0.7]), UNMEASURED, False)) == {"low"}
     own = CleanConfig(confidence_high=0.9)
     assert limits_of(own, MADE) == (0.9, 0.5)
 
@@ -76,6 +77,6 @@ def test_the_promise_stands_in_the_headline_and_never_where_nothing_is_known(
         return " ".join(headline(summarise(found, seen, about(**more))))
 
     assert "held out of the training (iburi-2018): right were 95 % of 40 high" in told(promise=MADE)
-    assert "was not measured for this checkpoint" in told()
+    assert "right was not measured" in told()
     unknown = replace(about().choice, out_of_domain="unknown", trained_on="Iburi")
     assert "right were" not in told(promise=MADE, choice=unknown)

@@ -23,6 +23,8 @@ from conftest import REPOSITORY
 from flows.cli import coslide
 
 DEPLOY = REPOSITORY / "deploy"
+MOST_EXPOSED = 3.0
+"""systemd calls less than 5 OK; memory that is written and run (torch) and devices (GPUs) cost."""
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 FOREIGN = {
@@ -230,6 +232,23 @@ def test_the_units_are_what_systemd_and_our_programs_take(unit: Path, tmp_path: 
     assert "nknown" not in done.stderr
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_a_unit_may_do_no_more_than_it_must(unit: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here: how exposed the units are was not counted")
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "nknown option" in done.stderr or "nrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze is older than 250: it rates running units only")
+    exposed = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert exposed is not None, done.stderr
+    assert float(exposed[1]) <= MOST_EXPOSED, done.stdout
+
+
 def test_the_service_files_are_read() -> None:
     from configs.service import read_service
 
@@ -241,7 +260,7 @@ def _lines(document: Path) -> list[str]:
     """Return every command of a document: fenced blocks, and what stands in backticks."""
     text = document.read_text()
     fenced = [
-        line
+        re.split(r" [>&]", line)[0]
         for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
         for line in block.splitlines()
     ]
@@ -264,6 +283,8 @@ SYSTEM = {
     "pg_dump",
 }
 SYSTEM |= {"pg_restore", "rsync", "docker", "sqlite3", "rm"}
+SYSTEM |= {"cd", "cp", "curl", "export", "kill", "wait"}
+"""What the walk types besides (`test_operator.py`)."""
 
 
 @pytest.mark.parametrize("line", _lines(REPOSITORY / "docs" / "operations.md"))

@@ -181,6 +181,8 @@ def test_indices() -> None:
     np.testing.assert_allclose(found[0, :2], [0.6, -0.5], rtol=1e-6)
     assert np.isnan(found[0, 2:]).all()
     assert index("MNDWI", {"B3": b8, "B11": b4})[0, 0] == found[0, 0]
+    fine = {name: values + np.float32(3e-5) for name, values in (("B8", b8), ("B4", b4))}
+    np.testing.assert_array_equal(index("NDVI", fine), found)
 
 
 def test_nearest_takes_the_pixel_a_point_lies_in() -> None:

@@ -4,7 +4,6 @@ nothing else changes.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,15 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
+from calls import answered, call, on_archive
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_archive import AREA, RUN, make_archive, make_cards, make_preset
+from small_archive import make_archive, make_cards, make_preset
 
 from configs.checkpoint import CARD
 from configs.clean import CleanConfig
 from configs.errors import RequestError
 from configs.run import ModelConfig
-from flows.cli import main
 from flows.difference import earlier
 from models.histogram import BandHistogram
 from models.inference.adaptation import Matching
@@ -30,7 +29,7 @@ CLOSE = 2e-3
 """What the rounding of the product's raster may change."""
 
 
-def call(
+def mapped(
     ground: Path,
     capsys: pytest.CaptureFixture[str],
     name: str,
@@ -43,27 +42,7 @@ def call(
     content = yaml.safe_load(preset.read_text())
     content["clean"]["threshold"] = threshold
     preset.write_text(yaml.safe_dump({**content, "model": content["model"] | model}))
-    source = f"archive:{ground / 'archive'}"
-    with pytest.raises(SystemExit):
-        main(
-            [
-                "-q",
-                "respond",
-                *RUN,
-                *AREA,
-                "--config",
-                str(preset),
-                "--source",
-                source,
-                "--out",
-                str(ground / "out"),
-                "--name",
-                name,
-                "--json",
-            ]
-        )
-    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return answer
+    return call(capsys, "-q", *on_archive(ground, preset, "--name", name))[1]
 
 
 def probability(answer: dict[str, Any]) -> np.ndarray:
@@ -90,9 +69,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_the_earlier_image_shows_already_is_taken_away(
     ground: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain = probability(call(ground, capsys, "plain"))
+    plain = probability(mapped(ground, capsys, "plain"))
     half = float(np.nanmedian(plain))  # an untrained network says about as much of either image
-    less = probability(call(ground, capsys, "less", threshold=half, subtract_pre=True))
+    less = probability(mapped(ground, capsys, "less", threshold=half, subtract_pre=True))
     assert np.array_equal(np.isnan(plain), np.isnan(less))
     seen = np.isfinite(plain)
     gone = seen & (np.abs(less - plain) > CLOSE)
@@ -101,7 +80,7 @@ def test_what_the_earlier_image_shows_already_is_taken_away(
     assert not gone[:40].any(), "without an earlier image nothing is taken away"
     assert gone[-80:].any()
     matched = probability(
-        call(ground, capsys, "matched", threshold=half, subtract_pre=True, match_histograms=True)
+        mapped(ground, capsys, "matched", threshold=half, subtract_pre=True, match_histograms=True)
     )
     assert not np.array_equal(np.nan_to_num(matched), np.nan_to_num(less)), (
         "matching changes the earlier image"
@@ -112,10 +91,10 @@ def test_what_the_earlier_image_shows_already_is_taken_away(
 def test_a_card_that_reads_both_dates_cannot_subtract(
     ground: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer = call(ground, capsys, "both", card="both", subtract_pre=True)
+    answer = mapped(ground, capsys, "both", card="both", subtract_pre=True)
     assert (answer["code"], answer["error"]) == (2, "request")
     assert "`both` reads the image from before the event" in answer["message"]
-    chosen = call(ground, capsys, "auto", card="auto", subtract_pre=True)["checkpoint"]
+    chosen = mapped(ground, capsys, "auto", card="auto", subtract_pre=True)["checkpoint"]
     assert chosen not in ("both", "iburi-prepost")
 
 
@@ -171,23 +150,4 @@ def test_the_geology_preset_is_one_word_away(
     content = yaml.safe_load(preset.read_text())
     assert ModelConfig.model_validate(content["model"]).subtract_pre
     assert CleanConfig.model_validate(content["clean"]).max_length_width_ratio == 10
-    with pytest.raises(SystemExit) as left:
-        main(
-            [
-                "-q",
-                "respond",
-                *RUN,
-                *AREA,
-                "--config",
-                str(preset),
-                "--source",
-                f"archive:{ground / 'archive'}",
-                "--checkpoint",
-                "iburi-post",
-                "--out",
-                str(ground / "out"),
-                "--dry-run",
-                "--json",
-            ]
-        )
-    assert left.value.code == 0, capsys.readouterr().out
+    answered(capsys, *on_archive(ground, preset, "--checkpoint", "iburi-post", "--dry-run"))

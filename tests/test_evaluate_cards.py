@@ -5,18 +5,16 @@ does, and refuses what does not fit.
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from calls import call
 from cards import make_card, make_network, save_card
 from sklearn import metrics as theirs
 from small_samples import BANDS, small_samples
 
 from configs.checkpoint import TrainingDomain
-from flows.cli import main
 from flows.learning.evaluate_cards import (
     SHOWN,
     card_named,
@@ -39,20 +37,14 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
-    with pytest.raises(SystemExit) as left:
-        main(["-q", "evaluate", *arguments, "--json"])
-    code = left.value.code
-    assert isinstance(code, int)
-    return code, json.loads(capsys.readouterr().out)
-
-
 def test_every_checkpoint_on_every_set_as_scikit_learn_counts(
     ground: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = ground / "table"
     code, answer = call(
         capsys,
+        "-q",
+        "evaluate",
         "--checkpoint",
         "one",
         "--checkpoint",
@@ -146,7 +138,7 @@ def test_costs_are_the_networks(ground: Path) -> None:
 def test_what_cannot_be_is_refused(
     ground: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
-    code, answer = call(capsys, *(part.format(ground) for part in arguments))
+    code, answer = call(capsys, "-q", "evaluate", *(part.format(ground) for part in arguments))
     assert code == 2
     assert message in answer["message"]
     assert answer["remedy"]

@@ -5,18 +5,16 @@ order.
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from calls import call
 from cards import make_card, save_card
 from small_samples import BANDS, small_samples
 
 from configs.checkpoint import CardTiles
 from configs.errors import RequestError
-from flows.cli import main
 from flows.learning.evaluate_cards import card_named
 from flows.learning.explain import look_at
 from models.explain.heatmaps import visible
@@ -44,14 +42,6 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
-    with pytest.raises(SystemExit) as left:
-        main(["-q", "explain", *arguments, "--json"])
-    code = left.value.code
-    assert isinstance(code, int)
-    return code, json.loads(capsys.readouterr().out)
-
-
 @pytest.mark.parametrize("card", ["plain", "branched"])
 def test_pictures_and_tables_of_a_checkpoint(
     ground: Path, capsys: pytest.CaptureFixture[str], card: str
@@ -67,7 +57,7 @@ def test_pictures_and_tables_of_a_checkpoint(
         "--out",
         str(out),
     )
-    code, answer = call(capsys, *given)
+    code, answer = call(capsys, "-q", "explain", *given)
     assert code == 0
     assert answer["pictures"] == ["chip-01.png", "factors.png"]
     assert all((out / name).read_bytes()[:4] == b"\x89PNG" for name in answer["pictures"])
@@ -94,6 +84,8 @@ def test_one_map_a_branch_and_one_a_band(ground: Path) -> None:
 def test_factors_alone_and_in_their_order(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, answer = call(
         capsys,
+        "-q",
+        "explain",
         "--samples",
         str(ground / "valley"),
         "--split",
@@ -148,7 +140,12 @@ def test_what_cannot_be_is_refused(
     ground: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
     code, answer = call(
-        capsys, *(part.format(ground) for part in arguments), "--out", str(ground / "refused")
+        capsys,
+        "-q",
+        "explain",
+        *(part.format(ground) for part in arguments),
+        "--out",
+        str(ground / "refused"),
     )
     assert code == 2
     assert message in answer["message"]

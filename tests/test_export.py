@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from calls import answered
 from cards import BANDS, make_card, make_network
 
 from configs.checkpoint import Calibration, CardTiles
 from configs.errors import RequestError
-from flows.cli import main
 from models.inference import export
 from models.inference.adaptation import Adaptation
 from models.inference.export import TOLERANCE, write_onnx
@@ -124,10 +124,7 @@ def test_the_command_writes_beside_or_where_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as left:
-        main(["export", "index", "--json"])
-    answer = json.loads(capsys.readouterr().out)
-    assert left.value.code == 0, answer
+    answer = answered(capsys, "export", "index")
     assert answer["file"] == "index.onnx"
     assert answer["difference"] <= TOLERANCE
     assert facts_of(tmp_path / "index.onnx") == answer["metadata"]

@@ -56,6 +56,14 @@ def test_yaml_that_is_no_mapping_is_a_request_error(tmp_path: Path, text: str) -
         read_yaml(path)
 
 
+@pytest.mark.parametrize("opened", ["[", "[\n", "{a: ", "- ", "? "])
+def test_nesting_without_end_is_refused_and_ends_no_process(tmp_path: Path, opened: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("a:\n " + opened * 20_000)
+    with pytest.raises(RequestError, match=r"cannot read .*x\.yaml"):
+        read_yaml(path)
+
+
 @pytest.mark.parametrize("text", ["bomb", "a: &a [*a]", "a: &a {b: *a}"])
 def test_anchors_that_unfold_without_end_are_refused_at_once(tmp_path: Path, text: str) -> None:
     if text == "bomb":

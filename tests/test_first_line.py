@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import geopandas as gpd
 import pyogrio
 import pytest
+import rasterio
 import yaml
+from odc.geo.geobox import GeoBox
+from PIL import Image
 from small_archive import EPICENTRE, make_archive, make_cards, make_preset
+from small_scene import about
 
 from configs.layout import RunLayout
+from configs.records import ObservationClass
 from flows.resolve import make_request, parse_source, resolve
 from flows.respond import respond
 from flows.service import artifacts
+from flows.watch import launch
 from inventory.formats import ems
 from inventory.formats.geopackage import read_metadata
+from inventory.outline.words import words_of
+from inventory.summary import _Seen, headline, summarise
 
 SAID = "NOT KNOWN TO WORK HERE: post was trained on a single event, here"
 
@@ -89,6 +101,55 @@ def test_other_formats_say_it(answer: dict[str, Any], name: str) -> None:
         assert json.loads(found)["coslide"]["words"][0].startswith(SAID)
     if name == "item.json":
         assert json.loads(found)["properties"]["description"].startswith(SAID)
+
+
+@pytest.mark.parametrize("name", ["landslides.tif", "probability.tif", "observation.tif"])
+def test_rasters_say_it_where_programs_look(answer: dict[str, Any], name: str) -> None:
+    with rasterio.open(answer["products"][name]) as file:
+        assert file.tags()["TIFFTAG_IMAGEDESCRIPTION"].startswith(SAID)
+        assert file.tags()["out_of_domain"] == "unknown"
+
+
+def test_the_legend_of_the_mask_promises_nothing(answer: dict[str, Any]) -> None:
+    names = Path(answer["products"]["landslides.tif"] + ".aux.xml").read_text(encoding="utf-8")
+    assert "no landslide" not in names
+    assert "nothing mapped" in names
+
+
+def test_picture_and_table_say_it(answer: dict[str, Any]) -> None:
+    with Image.open(answer["products"]["preview.png"]) as picture:
+        assert picture.text["Description"].startswith(SAID)  # type: ignore[attr-defined]
+    with Path(answer["products"]["landslides.csv"]).open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        assert "beware" in (table.fieldnames or ())
+        assert all(row["beware"].startswith(SAID) for row in table)
+
+
+def test_catalogue_and_page_of_events_say_it(answer: dict[str, Any]) -> None:
+    event = Path(answer["products"]["item.json"]).parent.parent
+    catalog = json.loads((event / "catalog.json").read_text(encoding="utf-8"))
+    (link,) = (one for one in catalog["links"] if one["rel"] == "item")
+    assert link["title"].startswith("Not known to work here.")
+    assert "Not known to work here." in (event.parent / "index.html").read_text(encoding="utf-8")
+
+
+def test_who_is_told_of_a_run_by_the_watch_reads_it_first(answer: dict[str, Any]) -> None:
+    told = launch._outcome(0, json.dumps({**answer, "products": dict(answer["products"])}))
+    assert told.message.startswith(SAID)
+
+
+@pytest.mark.parametrize("domain", ["unknown", True])
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_that_nothing_was_mapped_is_not_that_nothing_slid(domain: Any, language: str) -> None:
+    seen = _Seen(100, 100, dict.fromkeys(ObservationClass, 0))
+    scene = SimpleNamespace(
+        landslides=gpd.GeoDataFrame({"area_m2": [], "confidence": []}),
+        rejected=(), geobox=GeoBox.from_bbox((0, 0, 100, 100), "EPSG:32654", resolution=10),
+    )  # fmt: skip
+    choice = replace(about().choice, out_of_domain=domain, trained_on="a single event, here")
+    words = headline(summarise(scene, seen, about(choice=choice)), language)  # type: ignore[arg-type]
+    assert "a single event, here" in words[0]
+    assert words[1] == words_of(language)["headline"]["none_unknown"]
 
 
 def test_the_artifact_says_it_under_its_title(answer: dict[str, Any]) -> None:

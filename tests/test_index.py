@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from calls import answered
 from cards import make_card, save_card
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.errors import RequestError
 from configs.records import Level, Offer
-from flows.cli import main
 from models import registry
 from models.architectures import ARCHITECTURES, INDEX, architecture_of, build
 
@@ -69,11 +68,8 @@ def respond(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dic
     preset = make_preset(folder / "preset.yaml", folder / "cards", "post")
     if not (folder / "cards").exists():
         make_cards(folder / "cards")
-    arguments = ["-q", "respond", *RUN, *AREA, "--config", str(preset), "--json"]
-    with pytest.raises(SystemExit) as left:
-        main([*arguments, "--out", str(folder / "out"), "--name", "quake", *more])
-    assert left.value.code == 0
-    return dict(json.loads(capsys.readouterr().out))
+    where = ("--out", str(folder / "out"), "--name", "quake")
+    return answered(capsys, "respond", *RUN, *AREA, "--config", str(preset), *where, *more)
 
 
 def test_every_real_map_says_what_colour_alone_maps(

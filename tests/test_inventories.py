@@ -4,7 +4,6 @@ right, or wrong in one of the ways that downloads are.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import geopandas as gpd
 import pytest
 import yaml
+from calls import answered, call
 from shapely import Polygon, box
 
 from configs.errors import RequestError
@@ -74,10 +74,7 @@ def test_a_good_file_is_counted_and_its_next_command_told(
     found = check(str(good), published("iburi-2018"))
     assert (found.count, found.mended, found.inside_share) == (40, 0, 1.0)
     assert found.area_km2 == pytest.approx(40 * 0.0491 * 0.0556, rel=0.02)
-    with pytest.raises(SystemExit) as left:
-        main(["inventories", "check", str(good), "--as", "iburi-2018", "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert left.value.code == 0
+    told = answered(capsys, "inventories", "check", good, "--as", "iburi-2018")
     assert told["next"].startswith("coslide train --kit")
     assert any("40 landslides, 6,679 were published" in note for note in told["notes"])
 
@@ -151,10 +148,8 @@ def test_each_wrong_file_has_its_word(
     made: Any, says: str, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = made(tmp_path)
-    with pytest.raises(SystemExit) as left:
-        main(["inventories", "check", str(path), "--as", "iburi-2018", "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert left.value.code == 2
+    code, told = call(capsys, "inventories", "check", path, "--as", "iburi-2018")
+    assert code == 2
     assert re.search(says, told["message"]), told
     assert re.search(remedy, told["remedy"]), told
 
@@ -196,10 +191,7 @@ def test_a_repository_of_many_events_is_read_by_its_condition(tmp_path: Path) ->
 
 
 def test_the_list_and_one_of_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(["inventories", "--json"])
-    assert left.value.code == 0
-    rows = json.loads(capsys.readouterr().out)["inventories"]
+    rows = answered(capsys, "inventories")["inventories"]
     assert {row["name"] for row in rows} == set(catalogue())
     with pytest.raises(SystemExit):
         main(["inventories"])

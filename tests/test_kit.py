@@ -4,7 +4,6 @@ events from beginning to end.
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import geopandas as gpd
 import pytest
 import yaml
+from calls import answered, call
 from shapely import box
 
 from configs.area import from_bounds
@@ -21,7 +21,6 @@ from configs.errors import MachineError, NothingToSeeError, RequestError
 from configs.kit import KITS, read_kit
 from configs.published import published
 from configs.selection import read_selection
-from flows.cli import main
 from flows.learning.inventories import check
 from flows.study import kit as kits
 from flows.study import pool
@@ -126,10 +125,7 @@ def test_a_dry_run_tells_what_it_would_take_and_makes_nothing(
     file = traced(tmp_path, "luding-2022").rename(tmp_path / "elsewhere.gpkg")
     arguments = ["train", "--kit", str(simulated_kit(tmp_path, largest_km2=2)), "--dry-run"]
     arguments += ["--inventories", str(tmp_path), "--inventory", f"luding-2022={file}"]
-    with pytest.raises(SystemExit) as left:
-        main([*arguments, "--work", str(tmp_path / "work"), "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert left.value.code == 0, told
+    told = answered(capsys, *arguments, "--work", tmp_path / "work")
     events = {row["name"]: row for row in told["estimate"]["events"]}
     assert set(events) == {"iburi-2018", "luding-2022"}
     assert all(0 < row["km2"] <= 2.1 and row["scenes"] for row in events.values())
@@ -269,7 +265,6 @@ def test_kit_and_recipe_do_not_go_together(capsys: pytest.CaptureFixture[str]) -
         (["train", "--kit", "rehearsal", "--steps", "3"], "--steps does not go with --kit"),
         (["train", "--kit", "rehearsal", "--inventory", "x.gpkg"], "is not NAME=FILE"),
     ):
-        with pytest.raises(SystemExit) as left:
-            main([*arguments, "--json"])
-        assert left.value.code == 2
-        assert says in json.loads(capsys.readouterr().out)["message"]
+        code, answer = call(capsys, *arguments)
+        assert code == 2
+        assert says in answer["message"]

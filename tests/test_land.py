@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from configs.area import around, from_bounds
-from configs.land import CELL_DEGREES, PATH, is_land, land_cells, land_fraction
+from configs.land import CELL_DEGREES, PATH, land_cells, land_fraction
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,6 @@ from configs.land import CELL_DEGREES, PATH, is_land, land_cells, land_fraction
     ],
 )
 def test_known_places(latitude: float, longitude: float, land: bool) -> None:
-    assert is_land(latitude, longitude) == land
     assert (land_fraction(around(latitude, longitude, 2)) == 0) == (not land)
 
 

@@ -4,10 +4,8 @@ stranger would call them.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 import torch
 import yaml
 from affine import Affine
+from calls import answered
 from rasterio.features import shapes
 from safetensors.torch import save_file
 from shapely.geometry import box, shape
@@ -34,18 +33,8 @@ from small_archive import (
 
 from configs.checkpoint import read_card
 from configs.files import sha256
-from flows.cli import main
 from models.nets.vgg import VGG16Trunk
 from models.registry import Checkpoint
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    with pytest.raises(SystemExit) as left:
-        main(["-q", *arguments, "--json"])
-    out = capsys.readouterr().out
-    assert left.value.code == 0, out
-    answer: dict[str, Any] = json.loads(out)
-    return answer
 
 
 @pytest.fixture
@@ -107,18 +96,18 @@ def ground(tmp_path: Path) -> Path:
 
 
 def test_samples_train_respond_evaluate(ground: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    samples = call(
+    samples = answered(
         capsys, "samples", str(ground / "sampling.yaml"), "--out", str(ground / "samples")
     )
     assert set(samples["counts"]) == {"band-0", "band-1", "band-2"}
-    trained = call(
+    trained = answered(
         capsys, "train", str(ground / "recipe.yaml"), "--out", str(ground / "cards"), "--fold", "0"
     )
     assert trained["scores"][0]["test_set"] == "valley/band-0"
     assert str(ground) not in (ground / "cards" / "valley-card" / "training.yaml").read_text()
     preset = make_preset(ground / "preset.yaml", ground / "cards", "valley-card")
     source = f"archive:{ground / 'archive'}"
-    mapped = call(
+    mapped = answered(
         capsys,
         *(
             "respond",
@@ -136,7 +125,7 @@ def test_samples_train_respond_evaluate(ground: Path, capsys: pytest.CaptureFixt
     )
     assert mapped["landslide_count"] >= 2
     reference = str(ground / "truth.gpkg")
-    scores = call(
+    scores = answered(
         capsys,
         *(
             "evaluate",
@@ -150,14 +139,14 @@ def test_samples_train_respond_evaluate(ground: Path, capsys: pytest.CaptureFixt
     found = scores["evaluations"][0]
     assert found["pixels_observed"]["f1"] > 0.7, "scars twice as bright as the ground are found"
     assert found["landslides"]["recall"] > 0.7
-    ranked = call(capsys, "cards", "--card-dir", str(ground / "cards"))
+    ranked = answered(capsys, "cards", "--card-dir", str(ground / "cards"))
     assert "valley-card" in {row["name"] for row in ranked["cards"]}
 
 
 def test_a_card_asks_no_more_for_the_file_its_encoder_started_from(
     ground: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call(capsys, "samples", str(ground / "sampling.yaml"), "--out", str(ground / "samples"))
+    answered(capsys, "samples", str(ground / "sampling.yaml"), "--out", str(ground / "samples"))
     state = VGG16Trunk(len(POST), 16).state_dict()
     (ground / "pretrained").mkdir()
     save_file(state, ground / "pretrained" / "vgg.safetensors")
@@ -171,7 +160,7 @@ def test_a_card_asks_no_more_for_the_file_its_encoder_started_from(
     (ground / "recipe.yaml").write_text(
         yaml.safe_dump(recipe | {"architecture": "fcn8s", "arguments": arguments} | short)
     )
-    call(
+    answered(
         capsys, "train", str(ground / "recipe.yaml"), "--out", str(ground / "cards"), "--fold", "0"
     )
     given = sha256(ground / "pretrained" / "vgg.safetensors")

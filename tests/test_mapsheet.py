@@ -100,6 +100,28 @@ def test_what_is_not_known_stands_on_the_map(
     assert text.index(said[0]) < text.index(said[3])
 
 
+def test_what_does_not_fit_or_cannot_be_printed_is_said_to_stand_elsewhere(
+    scene: SmallScene, tmp_path: Path
+) -> None:
+    run = about()
+    beware = tuple(f"warning {n}: {'words ' * 30}" for n in range(9))
+    run = replace(run, warnings=beware, attribution=("Polygons: 「地図データ」 by K.",))
+    target = tmp_path / "m"
+    target.mkdir()
+    manner = Manner(product=ProductConfig(exports=(), map=OWN))
+    rasters = scene.probability, scene.observation, scene.stack
+    done = write_products(target, scene.outline(choice=run.choice), *rasters, run, manner)
+    for name in ("map.pdf", "map-a3.pdf"):
+        text = _text(done.products[name])
+        told = len(re.findall(r"Beware: ", text))
+        assert 0 <= told < len(beware)
+        assert f"and {len(beware) - told} more: see report.html" in text
+        assert "…」" not in text
+        assert "Polygons: … by K" in text
+        assert "In full in report.html" in text
+        assert "??" not in text
+
+
 def test_no_sheet_where_none_is_asked_for(scene: SmallScene, tmp_path: Path) -> None:
     assert _sheets(tmp_path / "m", scene, MapConfig(sheets=())) == {}
 

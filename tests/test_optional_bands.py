@@ -15,15 +15,18 @@ from small_samples import small_samples
 from configs.checkpoint import CheckpointCard, read_card
 from configs.errors import RequestError
 from configs.records import Level, Offer
-from configs.training import TrainingConfig
+from configs.training import AugmentationConfig, TrainingConfig
 from flows.learning.evaluate_cards import probability_of
 from flows.learning.train import Overrides, train
 from models import registry
 from models.architectures import build
+from models.inference.normalise import Normaliser
 from models.nets.partial import Partial
 from models.reference import Reference
 from models.registry import Checkpoint
 from models.training import curves
+from models.training.batches import Batches, Order
+from models.training.held import Held
 from tiles.samples import SampleSet
 
 RGB = ("post_B4", "post_B3")
@@ -124,6 +127,25 @@ def test_candidates_read_what_the_source_offers(
     able, lacking = registry.read_from(both, RGB)
     assert able.bands == RGB
     assert not lacking
+
+
+def test_chips_on_the_device_are_those_in_memory() -> None:
+    rng = np.random.default_rng(0)
+    chips = [(rng.normal(size=(3, 24, 24)).astype(np.float32), np.zeros((24, 24), np.uint8))] * 6
+    chips[1:3] = [(np.where(np.arange(3)[:, None, None] == 2, np.nan, x), y) for x, y in chips[1:3]]
+    bands = (*RGB, "slope")
+    normaliser = Normaliser(np.zeros((3, 1, 1), np.float32), np.ones((3, 1, 1), np.float32), 0.0)
+    variation = AugmentationConfig(mirrors="none", jitter=0.2, drop=0.5)
+    order = Order(len(chips), 4, seed=3)
+    batches = Batches(chips, bands, order, normaliser, variation, 16, optional=("slope",))
+    there = Held.of(batches, torch.device("cpu"))
+    presence = set()
+    for step in range(6):
+        x, _ = batches.at(step)
+        torch.testing.assert_close(there.at(step)[0], x, rtol=0, atol=1e-6)  # float32 and float64
+        assert (x[:, 2][x[:, 3] == 0] == 0).all()
+        presence |= set(x[:, 3].unique().tolist())
+    assert presence == {0.0, 1.0}
 
 
 def test_a_chip_may_lack_only_what_is_optional(tmp_path: Path) -> None:

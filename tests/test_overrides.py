@@ -144,6 +144,47 @@ def test_recipes_sampling_files_and_kits_take_them() -> None:
             read(what, ["titel.x=1"])  # type: ignore[operator]
 
 
+SAID_TWICE = {
+    "respond": [
+        ("--out=a", "out=b"), ("--engine=plain", "engine=x"),
+        ("--choose-by=mmd", "model.choose_by=study"),
+        ("--checkpoint=a", "model.checkpoint=b"), ("--checkpoint=a", "model={checkpoint: b}"),
+        ("--as-of=2020-01-01", "windows.as_of=2021-01-01"),
+        ("--source=simulated", "source.kind=archive"),
+        ("--source=simulated:x", "source.landscape=y"), ("--area=1,2,3,4", "area.kind=x"),
+        ("--radius-km=3", "area={}"), ("--date=2020-01-01", "event.time=x"),
+        ("--name=a", "event.name=b"),
+    ],
+    "refresh": [("--checkpoint=a", "model.checkpoint=b"), ("--engine=plain", "engine=x")],
+    "demo": [("--out=a", "out=b")],
+    "serve": [("--limit=1", "runs.at_once=2"), ("--preset=a", "preset=b")],
+    "watch": [("--feed=a", "watch.feed=b")],
+    "train": [("--seed=1", "seed=2"), ("--steps=1", "steps=2"), ("--fold=1", "splits={}")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "setting"),
+    [(verb, *pair) for verb, pairs in SAID_TWICE.items() for pair in pairs],
+)
+def test_an_option_and_a_setting_that_say_the_same_are_refused(
+    verb: str, option: str, setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = {"refresh": ["runs/x"], "train": ["first"]}.get(verb, [])
+    with pytest.raises(SystemExit) as left:
+        flows.cli.main([verb, *place, option, "--set", setting])
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert f"{option.split('=')[0]} and --set {setting.split('=')[0]} say the same thing" in told
+
+
+def test_a_setting_goes_before_the_quick_variant_too() -> None:
+    recipe = REPOSITORY / "configs" / "recipes" / "resu-senet.yaml"
+    settings = ["batch=3", "quick.steps=7"]
+    quick = read_training(recipe, settings).quickened(settings)
+    assert (quick.steps, quick.batch) == (7, 3)
+
+
 @pytest.mark.parametrize("verb", TAKE_A_CONFIGURATION)
 def test_every_verb_that_takes_a_configuration_has_it(verb: str) -> None:
     command = flows.cli.coslide.get_command(click.Context(flows.cli.coslide), verb)

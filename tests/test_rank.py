@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from calls import answered
 from cards import make_card
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.errors import RequestError
-from flows.cli import main
 from models.registry import Candidates, Checkpoint, read_from
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    with pytest.raises(SystemExit) as left:
-        main(["-q", *arguments, "--json"])
-    out = capsys.readouterr().out
-    assert left.value.code == 0, out
-    answer: dict[str, Any] = json.loads(out)
-    return answer
 
 
 @pytest.mark.slow
@@ -32,11 +21,11 @@ def test_own_checkpoints_are_ranked_beside_those_of_the_run(
     preset = make_preset(tmp_path / "preset.yaml", cards / "post", "post")
     source = f"archive:{make_archive(tmp_path / 'archive')}"
     given = ("--config", str(preset), "--source", source, "--out", str(tmp_path / "out"))
-    call(capsys, "respond", *RUN, *AREA, *given, "--name", "valley")
+    answered(capsys, "respond", *RUN, *AREA, *given, "--name", "valley")
     revision = str(tmp_path / "out" / "valley" / "r001")
-    before = {row["card"] for row in call(capsys, "rank", revision)["ranking"]}
+    before = {row["card"] for row in answered(capsys, "rank", revision)["ranking"]}
     assert "post" in before, "the run's own folders count"
-    answer = call(capsys, "rank", revision, "--card-dir", str(cards))  # `post` is in both
+    answer = answered(capsys, "rank", revision, "--card-dir", str(cards))  # `post` is in both
     ranked = {row["card"] for row in answer["ranking"]}
     assert ranked | {row["card"] for row in answer["left_out"]} == before | {"both"}
     assert answer["chosen"] in ranked

@@ -4,7 +4,6 @@ files to inventory.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import rasterio
 import rasterio.warp
 import yaml
 from affine import Affine
+from calls import call
 from cards import make_card, save_card
 from fake_source import an_event
 from numpy.typing import NDArray
@@ -30,7 +30,6 @@ from configs.errors import RequestError
 from configs.event import default_windows
 from configs.records import Level
 from configs.stack import Stack
-from flows.cli import main
 from flows.learning.samples import make_samples
 from gee.archive import ArchiveSource
 from gee.stack import assemble
@@ -124,12 +123,8 @@ def respond(
         str(folder / "out"),
         "--name",
         "q",
-        "--json",
     ]
-    with pytest.raises(SystemExit) as left:
-        main(["respond", *words, "--config", str(preset), *source])
-    assert isinstance(left.value.code, int)
-    return left.value.code, json.loads(capsys.readouterr().out)
+    return call(capsys, "respond", *words, "--config", preset, *source)
 
 
 @pytest.mark.parametrize(("pixel_m", "radius_km"), [(3.0, 0.3), (0.59, 0.07)])

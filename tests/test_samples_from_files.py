@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from calls import answered
 from own_ground import BANDS, DAYS, export
 from small_archive import NORTH, SIDE, WEST, make_archive, write
 
@@ -75,10 +75,7 @@ def test_files_become_samples_and_the_file_written_makes_the_same_again(
     written = str(tmp_path / "valley.yaml")
     found = []
     for given, out in (((*files, *truth), "valley"), ((written,), "again")):
-        with pytest.raises(SystemExit) as left:
-            main(["-q", "samples", *given, "--out", str(tmp_path / out), "--json"])
-        answer = json.loads(capsys.readouterr().out)
-        assert left.value.code == 0, answer
+        answer = answered(capsys, "samples", *given, "--out", tmp_path / out)
         assert answer["configuration"] == written
         found.append(answer)
     assert found[0]["fingerprint"] == found[1]["fingerprint"]

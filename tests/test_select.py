@@ -167,6 +167,18 @@ def test_an_area_leaves_out_the_rest(tmp_path: Path, cards: list[Checkpoint]) ->
     assert part.ranking[0].distance < whole.ranking[0].distance - 0.1
 
 
+def test_a_fallback_at_home_goes_before_a_stranger(tmp_path: Path) -> None:
+    home, scene = landscape(9), landscape(9)
+    pair = card_of(tmp_path, "both", BOTH, home, 0.8)
+    stranger = card_of(tmp_path, "stranger", POST, landscape(3, brightness=0.7), 0.1)
+    own = card_of(tmp_path, "own", POST, home, 0.1)
+    stack = make_stack(tmp_path / "scene.zarr", scene)
+    found = chosen([pair, stranger, own], stack, checkpoint="both")
+    assert (found.fallback, found.fallback_out_of_domain) == ("own", False)
+    alone = chosen([pair, stranger], stack, checkpoint="both")
+    assert (alone.fallback, alone.fallback_out_of_domain) == ("stranger", "unknown")
+
+
 def test_post_only_fills_in_for_a_card_that_needs_the_pre_image(tmp_path: Path) -> None:
     pair = [
         card_of(tmp_path, "both", BOTH, landscape(1), 0.8),

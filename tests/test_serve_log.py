@@ -8,6 +8,7 @@ import logging
 import re
 import signal
 import time
+from io import BytesIO
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ import pytest
 
 from benchmarks.local_service import free_port, local_server, wait_for
 from configs.errors import SourceError
+from flows.service import launcher
 from flows.service.runner import SaidOnce, foreseen
 
 
@@ -47,6 +49,26 @@ def test_only_what_nobody_foresaw_has_a_traceback(failure: Exception, lines: int
         logger.exception("Encountered exception during execution")
     assert len(text.getvalue().splitlines()) >= lines
     assert bool(text.getvalue()) == bool(lines)
+
+
+def test_a_server_that_comes_up_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, asked = free_port(), []
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
+    monkeypatch.setattr(launcher, "_PAUSE_S", 0.01)
+
+    def answers(url: str, timeout: float) -> BytesIO:
+        asked.append(url)
+        if len(asked) < 3:
+            raise TimeoutError
+        return BytesIO()
+
+    monkeypatch.setattr(launcher.urllib.request, "urlopen", answers)
+    assert launcher.check_server(patience_s=60).endswith(f":{port}/api")
+    assert len(asked) == 3
+    asked.clear()
+    with pytest.raises(SourceError, match="does not answer"):
+        launcher.check_server()
+    assert len(asked) == 1
 
 
 @pytest.mark.slow

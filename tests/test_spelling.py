@@ -16,6 +16,7 @@ from small_archive import make_archive
 from configs.errors import RequestError
 from configs.kit import read_kit
 from configs.published import published
+from configs.run import read_run
 from configs.service import read_service
 from configs.spelling import meant
 from configs.studying import read_study
@@ -56,6 +57,18 @@ SLIPS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "recipe of one's own": (
         lambda f: recipe_file(str(_beside(f / "mine.yaml").with_name("mien.yaml"))),
         "mine.yaml",
+    ),
+    **{
+        f"{what}.yml": (
+            lambda f, read=read: read(str(_beside(f / "mine.yaml").with_suffix(".yml"))),
+            "mine.yaml",
+        )
+        for what, read in {"recipe": recipe_file, "kit": read_kit, "study": read_study}.items()
+    },
+    "run.yml": (lambda f: read_run(_beside(f / "run.yaml").with_suffix(".yml")), "run.yaml"),
+    "truth.geojson": (
+        lambda f: read_vector(Layer(_beside(f / "truth.json").with_suffix(".geojson"))),
+        "truth.json",
     ),
     "kit": (lambda f: read_kit("rehersal"), "rehearsal"),
     "study": (lambda f: read_study("standart"), "standard"),

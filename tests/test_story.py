@@ -23,6 +23,7 @@ from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.files import sha256
 from flows.cli import main
+from flows.run import workspace
 
 STAMPED = {"provenance.json", "log.jsonl", "run.yaml", "item.json"}
 """Products that tell time, machine or folder; all others are the same bits for the same run."""
@@ -233,13 +234,21 @@ def test_killed_anywhere_and_started_again_it_ends_the_same(
     assert checksums(tmp_path / "quake" / "r001") == checksums(first[0] / "quake" / "r001")
 
 
-def test_a_dry_run_tells_scenes_and_fetches_nothing(
-    ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_dry_run_tells_scenes_and_disk_and_fetches_nothing(
+    ground: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     code, answer = run(capsys, command(ground, tmp_path, "--dry-run"))
     assert code == 0
     assert [scene["id"] for scene in answer["scenes"]] == ["scene-pre", "scene-post"]
     assert not list(tmp_path.iterdir())
+    assert 0 < answer["disk_gib"]["needed"] < answer["disk_gib"]["free"]
+    monkeypatch.setattr(workspace, "BYTES_PER_PIXEL", 2**60)
+    code, answer = run(capsys, command(ground, tmp_path, "--dry-run"))
+    assert code == 0
+    assert "too full" in answer["warnings"][0]
 
 
 def test_nothing_found_is_an_answer_too(

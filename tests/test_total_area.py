@@ -13,7 +13,7 @@ from configs.checkpoint import Accuracy, Stratum
 from configs.clean import CleanConfig
 from configs.records import IGNORED
 from flows.learning.accuracy import accuracy_of, counted
-from inventory.summary import count_seen, headline, summarise
+from inventory.summary import count_seen, headline, percent, summarise
 from inventory.total_area import adjusted, error_adjusted
 
 MADE = Accuracy(
@@ -118,3 +118,16 @@ def test_it_is_told_where_the_errors_are_known_and_nowhere_else(tmp_path: Path) 
         assert summary.as_plain()["landslide_area_adjusted"] is None
         assert "interval" not in " ".join(headline(summary))
     assert summarise(found, seen, about()).total is None
+
+
+def test_why_there_is_no_interval_is_told(tmp_path: Path) -> None:
+    scene = small_scene(tmp_path)
+    found = scene.outline(CleanConfig())
+    seen = count_seen(scene.probability, scene.observation)
+    share = found.landslides["area_m2"].sum() / 1e2 / seen.observed_px
+    sparse = MADE.model_copy(update={"mapped_fraction": share / 5})
+    unmeasured, elsewhere = (
+        " ".join(headline(summarise(found, seen, about(accuracy=each)))) for each in (None, sparse)
+    )
+    assert "off was not measured" in unmeasured
+    assert f"{percent(share / 5)} where the errors were measured (Iburi 2018)" in elsewhere

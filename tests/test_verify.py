@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
+from configs.checksums import write_checksums
 from configs.errors import RequestError
 from flows.cli import main
 from flows.events.state import open_existing
@@ -47,6 +48,21 @@ def test_every_changed_or_lost_file_of_a_revision_is_named(
     (revision / "stack" / "stack.zarr" / "post_B4" / "c" / "0" / "0").write_bytes(b"")
     assert "stack" in verify(revision)[0].faults[0]
     assert exit_of(["verify", str(tmp_path / "archive")]) == 2
+
+
+def test_a_folder_of_several_is_verified_whole(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        folder = tmp_path / "sets" / name
+        folder.mkdir(parents=True)
+        (folder / "x").write_text(name)
+        write_checksums(folder)
+    (tmp_path / "sets" / ".work").mkdir()
+    (tmp_path / "sets" / "notes").mkdir()
+    (tmp_path / "sets" / "b" / "x").write_text("other")
+    found = {one.path.name: one.faults for one in verify(tmp_path / "sets")}
+    assert found == {"a": (), "b": ("x was changed",), "c": ()}
+    with pytest.raises(RequestError, match="holds nothing that carries checksums"):
+        verify(tmp_path / "sets" / "notes")
 
 
 def test_a_folder_that_is_not_there_is_guessed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,15 @@ from configs.records import IGNORED
 
 _JITTERED = "reflectance"
 """Unit of the bands whose illumination is changed; indices, terrain and radar keep their values."""
+
+
+class Geometry(NamedTuple):
+    """What becomes of a chip's ground."""
+
+    matrix: NDArray[np.float64] | None
+    """From a pixel of the new chip to one of the old, `(y, x)` from its middle; None for itself."""
+    mirrors: tuple[Mirror, ...]
+    """Mirror images of that, one after the other."""
 
 
 class Mirror(StrEnum):
@@ -139,9 +148,10 @@ class Augment:
         `azimuth_deg`: of the light in band `hillshade`, only needed for ``hillshade="safe"``.
         The number of draws from `rng` does not depend on the chip.
         """
-        if self.scale or self.aspect or self.rotate:
-            pixels, label = self._warp(pixels, label, names, rng)
-        for how in self._draw(names, rng, azimuth_deg):
+        geometry = self.draw(names, rng, azimuth_deg)
+        if geometry.matrix is not None:
+            pixels, label = _warped(pixels, label, geometry.matrix)
+        for how in geometry.mirrors:
             pixels, label = mirror_bands(pixels, names, how), mirror(label, how)
         if self.gain or self.offset:
             optical = np.array([parse_band(name).band.unit == _JITTERED for name in names])
@@ -150,19 +160,20 @@ class Augment:
             pixels = (pixels * gain[:, None, None] + offset[:, None, None]).astype(np.float32)
         return np.ascontiguousarray(pixels), np.ascontiguousarray(label)
 
-    def _warp(
-        self,
-        pixels: NDArray[np.float32],
-        label: NDArray[np.uint8],
-        names: Sequence[str],
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Return a chip zoomed, stretched and turned about its middle; labels beyond its edge are
-        255, pixels there mirrored.
+    def draw(
+        self, names: Sequence[str], rng: np.random.Generator, azimuth_deg: float | None = None
+    ) -> Geometry:
+        """Return what becomes of a chip's ground this time.
 
         Raises:
-            RequestError: a band that knows where north or the light is.
+            RequestError: chips are to be turned, and a band knows where north or the light is.
         """
+        warped = self.scale or self.aspect or self.rotate
+        matrix = self._matrix(names, rng) if warped else None
+        return Geometry(matrix, tuple(self._mirrors(names, rng, azimuth_deg)))
+
+    def _matrix(self, names: Sequence[str], rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return how a chip is zoomed, stretched and turned."""
         bound = [name for name in names if name.startswith(("aspect", "hillshade"))]
         if self.rotate and bound:
             raise RequestError(
@@ -176,33 +187,9 @@ class Augment:
         down = np.exp(self.scale * rng.normal())
         across = down * np.exp(self.aspect * rng.normal())
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        matrix = turn * np.array([down, across])
-        middle = (np.array(label.shape) - 1) / 2
-        offset = middle - matrix @ middle
-        known = np.isfinite(pixels)
-        moved = np.stack(
-            [
-                ndimage.affine_transform(
-                    np.where(k, band, np.nanmean(band) if k.any() else 0.0), matrix, offset,
-                    order=1, mode="mirror",
-                )
-                for band, k in zip(pixels, known, strict=True)
-            ]
-        )  # fmt: skip
-        if not known.all():
-            hidden = [
-                ndimage.affine_transform(
-                    k.astype(np.float32), matrix, offset, order=1, mode="mirror"
-                )
-                for k in known
-            ]
-            moved[np.stack(hidden) < 0.999] = np.nan
-        labels = ndimage.affine_transform(
-            label, matrix, offset, order=0, mode="constant", cval=IGNORED
-        )
-        return moved.astype(np.float32), labels.astype(np.uint8)
+        return np.asarray(turn * np.array([down, across]))
 
-    def _draw(
+    def _mirrors(
         self, names: Sequence[str], rng: np.random.Generator, azimuth_deg: float | None
     ) -> list[Mirror]:
         if self.mirrors == "none":
@@ -217,3 +204,31 @@ class Augment:
             for how, wanted in zip(allowed[1:], rng.random(len(allowed) - 1) < 0.5, strict=True)
             if wanted
         ]
+
+
+def _warped(
+    pixels: NDArray[np.float32], label: NDArray[np.uint8], matrix: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return a chip zoomed, stretched and turned about its middle; labels beyond its edge are 255,
+    pixels there mirrored.
+    """
+    middle = (np.array(label.shape) - 1) / 2
+    offset = middle - matrix @ middle
+    known = np.isfinite(pixels)
+    moved = np.stack(
+        [
+            ndimage.affine_transform(
+                np.where(k, band, np.nanmean(band) if k.any() else 0.0), matrix, offset,
+                order=1, mode="mirror",
+            )
+            for band, k in zip(pixels, known, strict=True)
+        ]
+    )  # fmt: skip
+    if not known.all():
+        hidden = [
+            ndimage.affine_transform(k.astype(np.float32), matrix, offset, order=1, mode="mirror")
+            for k in known
+        ]
+        moved[np.stack(hidden) < 0.999] = np.nan
+    labels = ndimage.affine_transform(label, matrix, offset, order=0, mode="constant", cval=IGNORED)
+    return moved.astype(np.float32), labels.astype(np.uint8)

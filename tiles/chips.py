@@ -115,6 +115,11 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         plan = np.concatenate(parts)
         self._plan: NDArray[np.int64] = rng.permutation(plan) if self._shuffle else plan
 
+    @property
+    def steady(self) -> bool:
+        """Return whether every epoch shows the same chips in the same order, unchanged."""
+        return not (self._shuffle or self._jitter or self._augment or self._length)
+
     def __len__(self) -> int:
         return len(self._plan)
 

@@ -18,6 +18,7 @@ from configs.stack import CHUNK_PX, Rows
 from tiles.canvas import Behind, Canvas, canvas_of
 from tiles.grid import Tile, TileGrid
 from tiles.reader import Batch, ahead, batches
+from tiles.views import Both
 
 _Predict = Callable[[NDArray[Any]], Any]
 """`(B, C, H, W)`, float32 with NaN where not known or a stack's integers -> `(B, H, W)`, on the
@@ -44,6 +45,7 @@ def map_tiles(
     *,
     out: Any = None,
     valid: Rows | None = None,
+    asked: Rows | None = None,
     batch: int = 8,
     progress: Advance = silent,
     rows: range | None = None,
@@ -61,6 +63,8 @@ def map_tiles(
             when None.
         valid: `(y, x)`, true where a value is wanted. Tiles without such a pixel are never read or
             computed; every other pixel gets `nodata`.
+        asked: `(y, x)`, true where the model is asked; what else is wanted gets 0. Tiles without a
+            pixel that is wanted and asked for are never read or computed.
         batch: tiles per call of `fn`, at most.
         progress: called with (tiles done, tiles of this call).
         rows: the strips to map (`grid.strips`), all when None. Only their pixels are written, and
@@ -75,13 +79,20 @@ def map_tiles(
     """
     wanted = range(grid.strips) if rows is None else rows
     out = np.full(grid.shape, nodata, np.float32) if out is None else out
-    _check(stack, grid, out, valid, batch, wanted, nodata)
+    _check(stack, grid, out, {"out": out, "valid": valid, "asked": asked}, batch, wanted)
+    if valid is not None and np.isnan(nodata) and np.dtype(out.dtype).kind != "f":
+        raise RequestError(f"`out` is {out.dtype}, which has no NaN", "Give `nodata` a number.")
     sweeps = _sweeps(grid, wanted)
     total = sum(len(group) for sweep in sweeps for group in sweep.groups) * len(grid.columns)
-    target = _Target(out, valid, nodata, _chunk(out)[1], canvas_of(fn))
+    target = _Target(out, valid, asked, nodata, _chunk(out)[1], canvas_of(fn))
+    seen = (
+        Both(valid, asked)
+        if valid is not None and asked is not None
+        else (valid if asked is None else asked)
+    )
     done, panel = 0, None
     with Behind() as behind:
-        for sweep, work in ahead(_work(stack, valid, grid, sweeps, batch, target.canvas)):
+        for sweep, work in ahead(_work(stack, seen, grid, sweeps, batch, target.canvas)):
             if panel is None or panel.sweep is not sweep:
                 panel = _Panel(grid, sweep, target, panel.carry if panel else None, behind)
             panel.settle(work.settled)
@@ -151,6 +162,7 @@ class _Target(NamedTuple):
 
     out: _Writable
     valid: Rows | None
+    asked: Rows | None
     nodata: float
     chunk: int
     """Columns of a chunk of `out`."""
@@ -162,7 +174,9 @@ class _Target(NamedTuple):
         return self.chunk * self.canvas.chunks
 
     def write(self, rows: slice, columns: slice, block: NDArray[Any]) -> None:
-        """Write settled pixels `(y, x)`; `nodata` where they are not valid."""
+        """Write settled pixels `(y, x)`; 0 where nobody asked, `nodata` where not valid."""
+        if self.asked is not None:
+            block[~np.asarray(self.asked[rows, columns]).astype(bool)] = 0
         if self.valid is not None:
             block[~np.asarray(self.valid[rows, columns]).astype(bool)] = self.nodata
         self.out[rows, columns] = block.astype(self.out.dtype, copy=False)
@@ -250,17 +264,16 @@ def _check(
     stack: Rows,
     grid: TileGrid,
     out: Any,
-    valid: Rows | None,
+    rasters: dict[str, Rows | None],
     batch: int,
     wanted: range,
-    nodata: float,
 ) -> None:
     if len(stack.shape) != 3 or tuple(stack.shape[1:]) != grid.shape:
         raise RequestError(
             f"the stack is {tuple(stack.shape)}, the grid {grid.shape}",
             "Make the grid for this stack.",
         )
-    for name, array in (("out", out), ("valid", valid)):
+    for name, array in rasters.items():
         if array is not None and tuple(array.shape) != grid.shape:
             raise RequestError(
                 f"`{name}` is {tuple(array.shape)}, the grid {grid.shape}",
@@ -278,5 +291,3 @@ def _check(
             f"cannot map strips {wanted.start} to {wanted.stop} in batches of {batch}",
             f"There are {grid.strips} strips; batches hold 1 tile or more.",
         )
-    if valid is not None and np.isnan(nodata) and np.dtype(out.dtype).kind != "f":
-        raise RequestError(f"`out` is {out.dtype}, which has no NaN", "Give `nodata` a number.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from configs.stack import Rows
 
@@ -28,6 +29,57 @@ class Is:
     def __getitem__(self, key: Any) -> NDArray[np.bool_]:
         same: NDArray[np.bool_] = np.asarray(self.raster[key]) == self.value
         return same
+
+
+@dataclass(frozen=True)
+class Both:
+    """Where two rasters `(y, x)` of booleans are both true."""
+
+    one: Rows
+    other: Rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (y, x)."""
+        return tuple(self.one.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[np.bool_]:
+        both: NDArray[np.bool_] = np.asarray(self.one[key], bool) & np.asarray(
+            self.other[key], bool
+        )
+        return both
+
+
+@dataclass(frozen=True)
+class Near:
+    """Where a raster `(band, y, x)` of one band reaches a value, or is not known, within so many
+    pixels along both axes; `(y, x)` booleans.
+    """
+
+    raster: Rows
+    least: float
+    reach_px: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (y, x)."""
+        return tuple(self.raster.shape[1:])
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.bool_]:
+        spans = [part.indices(side)[:2] for part, side in zip(key, self.shape, strict=True)]
+        around = [
+            slice(max(start - self.reach_px, 0), min(stop + self.reach_px, side))
+            for (start, stop), side in zip(spans, self.shape, strict=True)
+        ]
+        found = ~(np.asarray(self.raster[slice(0, 1), around[0], around[1]])[0] < self.least)
+        for axis in (0, 1):
+            found = maximum_filter1d(found, 2 * self.reach_px + 1, axis=axis, mode="constant")
+        inner = (
+            slice(start - wide.start, stop - wide.start)
+            for (start, stop), wide in zip(spans, around, strict=True)
+        )
+        near: NDArray[np.bool_] = found[tuple(inner)]
+        return near
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ RADIUS_KM = 6.0
     is_flag=True,
     help="As a tracked Prefect flow run (also where PREFECT_API_URL is set).",
 )
-@set_option
+@set_option(out="out")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(out: Path, prefect: bool, settings: tuple[str, ...], as_json: bool) -> None:
     """Map a simulated earthquake that no checkpoint has seen; needs no account, no network and no

@@ -15,8 +15,6 @@ from configs.records import Finding
 from configs.run import SourceConfig
 from flows.cli import answer
 
-SIGNS = {"ok": "ok     ", "warn": "note   ", "missing": "MISSING"}
-
 
 @click.command(short_help="Tell what is missing on this machine and how to mend it.")
 @click.option(
@@ -42,17 +40,13 @@ def command(out: Path, source: str | None, config: Path | None, as_json: bool) -
     coslide doctor --source earthengine        every collection and permission that a run would use
     coslide doctor --source stac:earth-search  whether the catalogue answers and has what is needed
     """
-    from flows.doctor import examine, examine_source
+    from flows.doctor import describe, examine, examine_source
 
     looked_at = _source(source, config)
     findings = examine_source(looked_at) if looked_at else examine(out)
-    lines = [
-        f"{SIGNS[f.state]} {f.what}: {f.detail}" + (f"\n        → {f.remedy}" if f.remedy else "")
-        for f in findings
-    ]
     missing = [finding for finding in findings if finding.state == "missing"] if looked_at else []
     found = [dataclasses.asdict(finding) for finding in findings]
-    answer({**_status(missing), "findings": found}, as_json, "\n".join(lines))
+    answer({**_status(missing), "findings": found}, as_json, describe(findings))
     if missing:
         raise click.exceptions.Exit(SourceError.code)
 
@@ -67,7 +61,7 @@ def _status(missing: Sequence[Finding]) -> dict[str, Any]:
         "status": "error",
         "code": SourceError.code,
         "error": SourceError.kind,
-        "message": "; ".join(finding.detail for finding in missing),
+        "message": "; ".join(dict.fromkeys(finding.detail for finding in missing)),
         "remedy": " ".join(dict.fromkeys(finding.remedy for finding in missing)),
     }
 

@@ -19,7 +19,7 @@ from flows.commands.options import set_option
     metavar="DIR",
     help="The archive; must not exist.",
 )
-@set_option
+@set_option()
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(run: Path, out: Path, settings: tuple[str, ...], as_json: bool) -> None:
     """Turn the imagery of a run into an archive, bit for bit: the run can then be replayed offline

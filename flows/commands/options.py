@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, get_args
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast, get_args
 
 import click
+from click.core import ParameterSource
 
+from configs.errors import RequestError
 from configs.request import METAVARS, Request
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,11 +38,54 @@ def request_options(*names: str) -> Callable[[F], F]:
     return decorate
 
 
-set_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="SECTION.KEY=VALUE",
-    help="Change a setting of the configuration, e.g. model.batch=2; repeatable.",
-)
-"""For every verb that takes a configuration (`configs.overrides`)."""
+_Places = Mapping[str, str | tuple[str, ...]]
+
+
+def set_option(**says: str | tuple[str, ...]) -> Callable[[F], F]:
+    """Return a decorator that adds ``--set``, for every verb that takes a configuration
+    (`configs.overrides`).
+
+    Args:
+        says: parameter of an option of the verb, to the settings that it decides. Whoever gives
+            both has said two things, and is told so: neither silently wins.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def once(**given: Any) -> Any:
+            _said_once(given["settings"], says)
+            return function(**given)
+
+        return click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="SECTION.KEY=VALUE",
+            help="Change a setting of the configuration, e.g. model.batch=2; repeatable.",
+        )(cast(F, once))
+
+    return decorate
+
+
+def _said_once(settings: Sequence[str], says: _Places) -> None:
+    """Refuse settings that an option, given beside them, decides.
+
+    Raises:
+        RequestError: names both.
+    """
+    context = click.get_current_context()
+    for parameter, decided in says.items():
+        if context.get_parameter_source(parameter) is not ParameterSource.COMMANDLINE:
+            continue
+        places = [decided] if isinstance(decided, str) else decided
+        for text in settings:
+            path = text.partition("=")[0].strip()
+            if any(
+                f"{path}.".startswith(f"{place}.") or place.startswith(f"{path}.")
+                for place in places
+            ):
+                option = next(one for one in context.command.params if one.name == parameter)
+                raise RequestError(
+                    f"{option.opts[0]} and --set {path} say the same thing twice",
+                    "Give one of them.",
+                )

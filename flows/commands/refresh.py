@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     metavar="auto|NAME",
     help="Map with another checkpoint [default: the latest revision's].",
 )
-@set_option
+@set_option(checkpoint="model.checkpoint", engine="engine")
 @click.option(
     "--engine",
     metavar="ENGINE",

@@ -45,7 +45,22 @@ if TYPE_CHECKING:
     metavar="RUN.yaml",
     help="A run file, or parts of one.",
 )
-@set_option
+@set_option(
+    out="out",
+    engine="engine",
+    choose_by="model.choose_by",
+    checkpoint="model.checkpoint",
+    as_of="windows.as_of",
+    pre="windows.pre",
+    post="windows.post",
+    source=("source.kind", "source.archive", "source.stac.catalogue", "source.landscape"),
+    area="area",
+    radius_km="area",
+    shakemap="area",
+    date="event.time",
+    magnitude="event.magnitude",
+    name="event.name",
+)
 @request_options("as_of")
 @click.option("--out", metavar="DIR", help="Output folder [default: runs].")
 @request_options("name")
@@ -123,7 +138,8 @@ def configure(
         out: the output folder.
         engine: who maps.
         choose_by: what `auto` goes by.
-        settings: ``section.key=value``, before the file; the options above win.
+        settings: ``section.key=value``, before the file; the options win (the command line refuses
+            a setting that an option beside it decides).
         fields: further fields of `Request`, None where not given.
 
     Raises:

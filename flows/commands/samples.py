@@ -52,7 +52,7 @@ from flows.commands.options import set_option
     required=True,
     help="Folder of the sample set; must not exist.",
 )
-@set_option
+@set_option()
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(
     config: Path | None, out: Path, settings: tuple[str, ...], as_json: bool, **given: Any

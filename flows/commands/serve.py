@@ -29,7 +29,7 @@ _PATIENCE_S = 30
     metavar="SERVICE.yaml",
     help="Schedules, limits, rules, notices.",
 )
-@set_option
+@set_option(preset="preset", limit="runs.at_once")
 @click.option(
     "--preset",
     type=click.Path(path_type=Path),

@@ -40,7 +40,7 @@ from flows.commands.options import set_option
     show_default=True,
     help="Cards that are trained at the same time, each with its share of the cores.",
 )
-@set_option
+@set_option()
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(
     name: str,

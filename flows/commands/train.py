@@ -80,7 +80,16 @@ from flows.commands.options import set_option
     is_flag=True,
     help="Write event files for TensorBoard too; needs coslide[tensorboard].",
 )
-@set_option
+@set_option(
+    samples="samples",
+    name="name",
+    seed="seed",
+    steps=("steps", "epochs"),
+    start_from="start_from",
+    share="share",
+    fold="splits",
+    tensorboard="tensorboard",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(config: Path | None, kit: str | None, as_json: bool, **options: Any) -> None:
     """Train the checkpoint that the recipe CONFIG describes (a YAML file, or the name of a shipped

@@ -14,8 +14,12 @@ from flows.cli import answer
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 def command(paths: tuple[Path, ...], as_json: bool) -> None:
-    """Read every file of revisions (or of all of an event's), checkpoints, archives and sample sets
-    again, and compare.
+    """Read every file of revisions (or of all of an event's), checkpoints, archives and sample
+    sets, or of a folder of these, again, and compare.
+
+    \b
+    coslide verify runs              every revision of every event
+    coslide verify runs/EVENT/r002   one revision
     """
     from flows.verify import verify
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     metavar="SERVICE.yaml",
     help="Rules, hosts, preset, notices.",
 )
-@set_option
+@set_option(feed_file="watch.feed")
 @click.option(
     "--out", default=None, metavar="DIR", help="Output folder [default: the preset's, else runs]."
 )

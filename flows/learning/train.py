@@ -29,7 +29,7 @@ from models.registry import Checkpoint
 from models.training import curves, loop, state
 from models.training.finetune import Start
 from models.training.write_card import Facts, write_checkpoint
-from tiles.augment import Augment
+from tiles.augment import Augment, Geometry
 from tiles.chips import ChipDataset, Share
 from tiles.samples import Origin, SampleSet
 
@@ -89,7 +89,7 @@ def train(
     """
     recipe, cards = recipe_file(path), Path(out or "cards")
     config = read_training(recipe, overrides.settings).anchored(recipe.parent)
-    config = config.quickened() if overrides.quick else config
+    config = config.quickened(overrides.settings) if overrides.quick else config
     folders = sample_folders(config, overrides, recipe.parent)
     config = with_overrides(config, overrides, folders)
     kept_apart(config, folders, recipe.parent)
@@ -304,6 +304,10 @@ class _Augment:
 
     def __init__(self, augment: Augment, azimuth_deg: float | None) -> None:
         self._augment, self._azimuth_deg = augment, azimuth_deg
+
+    def draw(self, names: Any, rng: np.random.Generator) -> Geometry:
+        """Return what becomes of a chip's ground this time."""
+        return self._augment.draw(names, rng, self._azimuth_deg)
 
     def __call__(
         self,

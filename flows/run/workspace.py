@@ -178,13 +178,21 @@ def check_space(folder: Path, pixels: int) -> None:
     Raises:
         MachineError: less free space than stack and products will need.
     """
-    needed, free = pixels * BYTES_PER_PIXEL + _RESERVE_BYTES, shutil.disk_usage(folder).free
+    needed, free = room(folder, pixels)
     if free < needed:
         raise MachineError(
             f"the disk is too full: {free / 2**30:.1f} GiB free at {folder}, about "
             f"{needed / 2**30:.1f} GiB needed",
             "Free some space (or choose another --out) and give the same command again.",
         )
+
+
+def room(folder: Path, pixels: int) -> tuple[int, int]:
+    """Return the bytes that a run of so many pixels needs beside its products' folder, and those
+    that are free there; the folder need not exist yet.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return pixels * BYTES_PER_PIXEL + _RESERVE_BYTES, shutil.disk_usage(there).free
 
 
 def abandon(event: EventFolder, layout: RunLayout) -> None:

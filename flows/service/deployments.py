@@ -43,6 +43,8 @@ silent runs, which must never queue up.
 """
 _DUTIES_AT_ONCE = 2
 """The watch and the clean-up of silent runs."""
+_SERVER_PATIENCE_S = 180.0
+"""Both start with the machine, and a Prefect server takes a minute or two on a busy one."""
 
 
 def _deployments_of(settings: ServiceConfig, part: _Part) -> list[RunnerDeployment]:
@@ -130,7 +132,7 @@ def _drop_missed(client: SyncPrefectClient, name: str) -> None:
 
 def serve_deployments(settings: ServiceConfig, part: _Part) -> None:
     """Register the deployments of one part and execute their runs, until stopped."""
-    server = check_server()
+    server = check_server(_SERVER_PATIENCE_S)
     logger.info("getting the %s ready: asking the Prefect server at %s", part, server)
     prepare(settings)
     logging.getLogger("prefect.runner").addFilter(SaidOnce())

@@ -5,7 +5,9 @@ to ask.
 from __future__ import annotations
 
 import json
+import logging
 import os
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -19,11 +21,14 @@ from flows.service.lifecycle import NAMES
 from flows.watch.launch import Outcome
 from flows.watch.ledger import Run
 
+logger = logging.getLogger(__name__)
+
 _HEALTH_SECONDS = 5
+_PAUSE_S = 5.0
 
 
-def check_server() -> str:
-    """Return the server's API address.
+def check_server(patience_s: float = 0) -> str:
+    """Return the server's API address, as soon as it answers within `patience_s`.
 
     Raises:
         SourceError: none is configured, or it does not answer.
@@ -35,13 +40,18 @@ def check_server() -> str:
     )
     if not url.startswith(("http://", "https://")):
         raise SourceError("no Prefect server is configured (PREFECT_API_URL)", remedy)
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_HEALTH_SECONDS):
-            return url
-    except (urllib.error.URLError, TimeoutError) as error:
-        raise SourceError(
-            f"the Prefect server at {url} does not answer: {error}", remedy
-        ) from error
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_HEALTH_SECONDS):
+                return url
+        except (urllib.error.URLError, TimeoutError) as error:
+            if time.monotonic() >= deadline:
+                raise SourceError(
+                    f"the Prefect server at {url} does not answer: {error}", remedy
+                ) from error
+            logger.info("the Prefect server at %s does not answer yet; asking again", url)
+            time.sleep(_PAUSE_S)
 
 
 class DeploymentRuns:

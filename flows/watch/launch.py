@@ -151,10 +151,12 @@ def _outcome(code: int, out: str) -> Outcome:
     kind = KINDS.get(code, "failed")
     if kind == "done":
         folder = Path(next(iter(answer["products"].values()))).parent
-        words = (
+        beware = answer["words"][:1] if answer["out_of_domain"] else []
+        found = (
             f"revision {answer['revision']}: {answer['landslide_count']} landslides, "
             f"{answer['observed_fraction']:.0%} seen"
         )
+        words = " ".join([*beware, found])
         return Outcome("done", words, str(folder))
     message = f"{answer.get('message', f'ended with {code}')}. {answer.get('remedy', '')}".strip()
     return Outcome(kind, message)

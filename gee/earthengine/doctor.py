@@ -118,7 +118,7 @@ def _network(config: EarthEngineConfig) -> str:
             return f"{host} answers in {1000 * (time.monotonic() - start):.0f} ms"
     except OSError as error:
         raise SourceError(
-            f"{host} cannot be reached: {safe(error)}",
+            f"{host} cannot be reached: {error.strerror or safe(error)}",
             f"Let this machine connect to https://{host}, or set HTTPS_PROXY to your proxy.",
         ) from None
 

@@ -22,12 +22,13 @@ from gee.earthengine import assets, landsat, radar
 from gee.earthengine.pixel_codes import CODE_BITS
 from gee.earthengine.pixels import REQUEST_BYTES
 from gee.earthengine.scenes import Checkpoint
+from gee.native import shortest_side_m
 from gee.previous import FINGERPRINTS
 from gee.ranking import best_first, few_per_tile, usable
 from gee.shadow import widest_margin_px
 from gee.source import DOUBTS, Plan
 
-RECIPE: Final = "coslide/recipe/2"
+RECIPE: Final = "coslide/recipe/3"
 """Goes into the plan, and so into the resume key: changed whenever the same scenes would give other
 pixels.
 """
@@ -205,9 +206,14 @@ def _orbit(one: Checkpoint, config: EarthEngineConfig) -> dict[str, Any]:
     return {"orbit": one.tile, **seen_from}
 
 
-def estimate(blocks: Iterable[GeoBox], want: Wanted, shade_px: int = 0) -> tuple[int, float]:
-    """Return (requests, megabytes) that a pull of these blocks will take at most, elevation
-    included, with `shade_px` of its pixels around each block where shadows are cast.
+def estimate(
+    blocks: Iterable[GeoBox],
+    want: Wanted,
+    shade_px: int = 0,
+    step_m: float = BANDS["dem"].resolution_m,
+) -> tuple[int, float]:
+    """Return (requests, megabytes) that a pull of these blocks will take at most, elevation of
+    pixels of `step_m` included, with `shade_px` of them around each block where shadows are cast.
     """
     around = shade_px or _NATIVE_MARGIN_PX
     per_px, layers = _bytes_per_px(want), _layers(want)
@@ -220,7 +226,6 @@ def estimate(blocks: Iterable[GeoBox], want: Wanted, shade_px: int = 0) -> tuple
             )
             total += pixels * per_px
         if want.elevation or shade_px:
-            step_m = BANDS["dem"].resolution_m
             side = [n * block.resolution.x / step_m + 2 * around for n in block.shape]
             requests += 1
             total += side[0] * side[1] * 3
@@ -241,11 +246,11 @@ def plan_of(
     """Return the plan that a choice of scenes amounts to."""
     side = choose_side(geobox, area, want, config)
     scenes: tuple[Scene, ...] = tuple(one.scene for one in chosen.found)
-    step_m = BANDS["dem"].resolution_m if native is not None else 0.0
+    step_m = shortest_side_m(native, geobox) if native is not None else 0.0
     margin = widest_margin_px(scenes, step_m)
     if flattens(want, config) and step_m:
         margin = max(margin, around_px(step_m))
-    requests, megabytes = estimate(blocks_of(geobox, area, side), want, margin)
+    requests, megabytes = estimate(blocks_of(geobox, area, side), want, margin, step_m)
     details = _details(chosen, want, config, scenes, native)
     measured = tuple(name for name in bands if name != "dem")
     return Plan(

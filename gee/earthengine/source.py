@@ -28,6 +28,7 @@ from gee.earthengine.pixels import Layers, Puller
 from gee.earthengine.rate_limit import gate_for
 from gee.earthengine.session import connect
 from gee.earthengine.usage import Account
+from gee.native import window
 from gee.ranking import reaches
 from gee.source import Elevation, Plan, Pulled, Source
 
@@ -157,7 +158,7 @@ class EarthEngineSource:
         """
         puller = self._puller
         native: Mapping[str, Any] = plan.details["elevation"]
-        grid = terrain.window(native, block, margin_px)
+        grid = window(native, block, margin_px)
         image, types = terrain.image(native["dem"])
         parts = [
             puller.fetch(image, types, part, terrain.check) for _, part in terrain.within_turn(grid)

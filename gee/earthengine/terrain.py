@@ -24,7 +24,6 @@ from gee.earthengine import assets
 from gee.earthengine.failures import Damaged
 from gee.earthengine.layers import cast
 from gee.earthengine.scenes import region_of
-from gee.resample import window_of
 from gee.source import Elevation
 
 HEIGHT, KNOWN = "height", "known"
@@ -96,18 +95,6 @@ def image(dem: str) -> tuple[Any, dict[str, str]]:
         [HEIGHT, KNOWN]
     )
     return both, {HEIGHT: dtype, KNOWN: "uint8"}
-
-
-def window(native: Mapping[str, Any], block: GeoBox, margin_px: int) -> GeoBox:
-    """Return the window of the native grid that covers a block and a margin, on whole native
-    pixels.
-
-    A geographic window may reach beyond ±180 degrees: it is on the block's turn of the globe.
-    """
-    crs, affine = CRS.from_user_input(native["crs"]), Affine(*native["transform"])
-    # One native pixel at the lattice's origin, from which rows and columns count endlessly.
-    lattice = GeoBox((1, 1), affine, crs.to_wkt() if not crs.to_epsg() else f"EPSG:{crs.to_epsg()}")
-    return window_of(lattice, block, margin_px)
 
 
 def within_turn(grid: GeoBox) -> list[tuple[slice, GeoBox]]:

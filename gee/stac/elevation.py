@@ -10,13 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 import pyproj
-from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from configs.area import Area
 from configs.bands import BANDS
-from gee.ground import pixel_size_m
-from gee.resample import crs_of, lattice, window_of
+from gee.native import window
+from gee.resample import crs_of, lattice
 from gee.shadow import FAR_M
 from gee.source import Elevation
 from gee.stac.bands import CogRaster
@@ -26,7 +25,6 @@ _MARGIN_DEG: Final = 0.02
 """Around the area: more than the margin that terrain is derived with."""
 _DEGREE_M: Final = 110_500.0
 """Of latitude: no degree is shorter."""
-_COARSE_PX: Final = 256
 _PHASE: Final = 1e-3
 
 
@@ -58,25 +56,6 @@ def margin_deg(area: Area, shaded: bool) -> float:
         return _MARGIN_DEG
     narrow = math.cos(math.radians(min(max(abs(south), abs(north)) + _MARGIN_DEG, 89.0)))
     return _MARGIN_DEG + FAR_M / (_DEGREE_M * narrow)
-
-
-def window(native: Mapping[str, Any], block: GeoBox, margin_px: int) -> GeoBox:
-    """Return the native grid under a block, with a margin of native pixels."""
-    crs = pyproj.CRS.from_user_input(native["crs"])
-    unit = GeoBox((1, 1), Affine(*native["transform"]), crs.to_wkt())
-    return window_of(unit, block, margin_px)
-
-
-def coarse(geobox: GeoBox) -> GeoBox:
-    """Return a grid of the same outline whose pixels are few."""
-    return geobox if max(geobox.shape) <= _COARSE_PX else geobox.zoom_to(_COARSE_PX)
-
-
-def step_m(native: Mapping[str, Any], geobox: GeoBox) -> float:
-    """Return the shortest side of the native pixels under a grid, metres on the ground."""
-    under = window(native, coarse(geobox), 0)
-    last = int(under.shape[0]) - 1
-    return min(min(pixel_size_m(under[row : row + 1])) for row in (0, last // 2, last))
 
 
 def around(

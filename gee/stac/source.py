@@ -23,6 +23,7 @@ from configs.event import Event, Windows
 from configs.records import Level, Offer, Scene
 from configs.stac import StacConfig
 from gee.derive import MARGIN_PX
+from gee.native import coarse, shortest_side_m, window
 from gee.previous import FINGERPRINTS
 from gee.ranking import reaches
 from gee.rasters import Array
@@ -107,7 +108,7 @@ class StacSource:
         scenes = tuple(one.scene for one in chosen.found)
         shaded = any(scene.sun for scene in scenes)
         native = self._heights_for(area, needed="dem" in measured, shaded=shaded)
-        step_m = elevation.step_m(native, geobox) if native else 0.0
+        step_m = shortest_side_m(native, geobox) if native else 0.0
         requests, megabytes = self._estimate(chosen, wanted, geobox)
         if native:
             margin_px = max(widest_margin_px(scenes, step_m), MARGIN_PX)
@@ -261,7 +262,7 @@ class StacSource:
     ) -> tuple[int, float]:
         """Return (requests, megabytes) that heights will take, `margin_px` around included."""
         blocks = math.prod(-(-int(side) // self.block_px) for side in geobox.shape)
-        under = elevation.window(native, elevation.coarse(geobox), margin_px)
+        under = window(native, coarse(geobox), margin_px)
         requests = total = 0
         for name, tile in native["tiles"].items():
             runs, size = self._files.cog_of_heights(name, tile["item"]).in_transit(under)

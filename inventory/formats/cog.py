@@ -29,6 +29,8 @@ from inventory.colours import MASK, OBSERVATION, rgb
 from inventory.outline.outline import OUTSIDE, Inventory, Strip, code_of, strips
 
 BLOCK_PX = 512
+DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
+"""Tag in which programs look for what an image says of itself."""
 UNSEEN = 255
 """Value of ``landslides.tif`` where nothing was observed."""
 _CACHE_BYTES = 128 * 2**20

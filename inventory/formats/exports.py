@@ -16,7 +16,7 @@ from inventory.formats.kml import write_kml
 from inventory.formats.layers import Layer
 from inventory.formats.tables import write_csv, write_shapefile
 from inventory.outline.outline import Inventory
-from inventory.summary import Summary, headline
+from inventory.summary import Summary, first_line, headline
 
 FILES: dict[Export, str] = {
     "geojson": "landslides.geojson",
@@ -58,7 +58,7 @@ def write_exports(folder: Path, exports: Sequence[Export], exported: Exported) -
         elif export == "kml":
             write_kml(path, about, exported.landslides, exported.area, exported.unseen, words)
         elif export == "csv":
-            write_csv(path, exported.landslides)
+            write_csv(path, exported.landslides, "".join(first_line(exported.summary)))
         elif export == "shapefile":
             write_shapefile(path, exported.landslides, words, about.windows.as_of)
         else:

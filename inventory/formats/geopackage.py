@@ -24,14 +24,7 @@ from configs.errors import RequestError
 from configs.files import check_format, format_of, replacing
 from configs.stack import grid_attributes, grid_from
 from configs.vectors import UNREADABLE
-from inventory.formats.layers import (
-    LANDSLIDE_FIELDS,
-    REASON,
-    Field,
-    Layer,
-    column,
-    inventory_layers,
-)
+from inventory.formats.layers import LANDSLIDE_FIELDS, REASON, Field, Layer, column
 from inventory.formats.styles import STYLES, Style, qml, sld
 from inventory.outline.attributes import DATES, STATUSES, kind_of
 from inventory.outline.outline import Inventory, code_of
@@ -41,7 +34,6 @@ VERSION = "1.3"
 """Of the standard: what readers of the last years all know; 1.4 makes QGIS 3.22 and its kind
 warn.
 """
-_DRAFT_STAMP = "1970-01-01T00:00:00.000Z"
 
 _EXTENSIONS = (
     ("gpkg_data_columns", "gpkg_schema", "http://www.geopackage.org/spec121/#extension_schema"),
@@ -239,15 +231,6 @@ def write_geopackage(
 def inventory_metadata(inventory: Inventory) -> dict[str, Any]:
     """Return what a reader needs to know of an inventory beside its layers."""
     return {"grid": grid_attributes(inventory.geobox), "threshold": inventory.threshold}
-
-
-def write_inventory(inventory: Inventory, path: Path) -> Path:
-    """Return the path of a GeoPackage with the layers ``landslides`` and ``rejected`` alone, for
-    steps that pass paths.
-    """
-    return write_geopackage(
-        path, inventory_layers(inventory), inventory_metadata(inventory), _DRAFT_STAMP
-    )
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from configs.layout import EventFolder
 from inventory.about import About
 from inventory.formats.geojson import outline_wgs84
 from inventory.outline.outline import Inventory, code_of
+from inventory.outline.words import words_of
 from inventory.summary import Summary, headline
 
 _ITEM = "item.json"
@@ -204,6 +205,9 @@ def write_event_catalog(event: EventFolder) -> Path:
         properties = item.get("properties", {})
         title = str(properties.get("title", title))
         words = f"Revision {number}: {properties.get('coslide:landslide_count', '?')} landslides"
+        if domain := properties.get("coslide:out_of_domain"):
+            key = "unknown" if domain == "unknown" else "out_of_domain"
+            words = f"{words_of()['events'][key]} {words}"
         links.append(
             _link("item", f"./{layout.folder.name}/{_ITEM}", words, pystac.MediaType.GEOJSON)
         )

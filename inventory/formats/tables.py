@@ -33,17 +33,20 @@ SHORT = {
     "people_below": "ppl_below",
 }
 """Fields of the shapefile whose name differs: dBASE allows ten characters."""
+BEWARE = "beware"
 _STEM = "landslides"
 
 
-def write_csv(path: Path, layer: Layer) -> Path:
+def write_csv(path: Path, layer: Layer, beware: str = "") -> Path:
     """Return the path of a table (RFC 4180, UTF-8): a row a landslide, the fields of the layer;
-    `lon` and `lat` are its centroid (WGS 84).
+    `lon` and `lat` are its centroid (WGS 84). A table has no place for a word about the whole of
+    it, so what is to beware of stands in the last column of every row.
     """
+    fields = [*(field.name for field in layer.fields), BEWARE]
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, [field.name for field in layer.fields], lineterminator="\r\n")
+        table = csv.DictWriter(file, fields, lineterminator="\r\n")
         table.writeheader()
-        table.writerows(properties(layer))
+        table.writerows({**row, BEWARE: beware} for row in properties(layer))
     return path
 
 

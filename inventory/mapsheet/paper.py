@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from matplotlib.textpath import TextToPath
 MM_PER_INCH = 25.4
 _POINT_MM = MM_PER_INCH / 72
 INK, SOFT, WARN = "#1a1f24", "#5a6570", "#a3001b"
+_LOST = "\0"
 _STEPS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5, 8.0, 10.0)
 
 
@@ -64,7 +66,9 @@ def _paper(width: float, height: float, text_pt: float, panel: float, head: floa
     )
 
 
-PAPERS = {"a4": _paper(297, 210, 7.2, 76, 23), "a3": _paper(420, 297, 9.8, 104, 31)}
+PAPERS = {"a4": _paper(297, 210, 7.2, 76, 14), "a3": _paper(420, 297, 9.8, 104, 19)}
+GRAVE_PAPERS = {"a4": _paper(297, 210, 7.2, 76, 23), "a3": _paper(420, 297, 9.8, 104, 31)}
+"""With room below the title for what must stand first."""
 FILES = {"a4": "map.pdf", "a3": "map-a3.pdf"}
 
 
@@ -93,9 +97,10 @@ def _known(bold: bool) -> frozenset[int]:
 
 
 def printable(words: str, bold: bool = False) -> str:
-    """Return text without the characters that the font of the sheet cannot print."""
+    """Return text with an ellipsis for each stretch that the font of the sheet cannot print."""
     known = _known(bold)
-    return "".join(c if ord(c) in known else "" if ord(c) < 32 else "?" for c in words)
+    kept = (c if ord(c) in known else "" if ord(c) < 32 else _LOST for c in words)
+    return re.sub(f"{_LOST}+", "…", "".join(kept))
 
 
 def width_mm(words: str, size_pt: float, bold: bool = False) -> float:
@@ -140,9 +145,10 @@ class Column:
         """Return the height of a line."""
         return 1.28 * self.size_pt * _POINT_MM
 
-    def room(self, bottom: float = 0.0) -> bool:
-        """Return whether another line fits."""
-        return self.top - self.line_mm >= bottom
+    def room(self, words: str, spare: int = 0) -> bool:
+        """Return whether a paragraph fits whole, and so many lines after it."""
+        lines = len(wrapped(words, self.width, self.size_pt)) + spare
+        return self.top - lines * self.line_mm >= 0
 
     def say(self, words: str, *, bold: bool = False, scale: float = 1.0, colour: str = INK) -> None:
         """Write a paragraph; what no longer fits ends in an ellipsis."""

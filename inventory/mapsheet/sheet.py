@@ -40,6 +40,7 @@ from inventory.mapsheet.chart import (
     named_places,
 )
 from inventory.mapsheet.paper import (
+    GRAVE_PAPERS,
     INK,
     PAPERS,
     SOFT,
@@ -81,6 +82,13 @@ class Sheet:
         """Return the headline in the language of the sheet."""
         return headline(self.summary, self.config.language)
 
+    @property
+    def grave(self) -> list[str]:
+        """Return what stands below the title in red."""
+        about = self.shown.about
+        first = self.sentences[:1] if about.choice.out_of_domain else []
+        return [*first, *([self.words["simulated"]] if about.simulated else [])]
+
 
 def _facts(about: About, w: dict[str, Any], language: str) -> str:
     event = about.event
@@ -108,8 +116,6 @@ def _dates(about: About, w: dict[str, Any]) -> str:
 def _head(figure: Figure, paper: Paper, sheet: Sheet) -> None:
     """Write title and event; where nothing is known of the checkpoint here, that stands first."""
     axes, w, about = paper.axes(figure, paper.head), sheet.words, sheet.shown.about
-    first = sheet.sentences[:1] if about.choice.out_of_domain else []
-    grave = [w["simulated"]] if about.simulated else []
     column = Column(axes, paper.head.width, paper.head.height, paper.text_pt)
     title, size = printable(about.name, bold=True), 2.1
     while width_mm(title, size * paper.text_pt, bold=True) > paper.head.width and size > 1:
@@ -117,12 +123,12 @@ def _head(figure: Figure, paper: Paper, sheet: Sheet) -> None:
     column.say(title, bold=True, scale=size)
     facts = _facts(about, w, sheet.config.language)
     column.say(f"{w['subtitle'].format(revision=about.revision)}   ·   {facts}", colour=SOFT)
-    if first or grave:
+    if sheet.grave:
         column.top -= 0.35 * column.line_mm
         column.left, column.width = 1.5, paper.head.width - 3
         start = column.top
         column.top -= 0.25 * column.line_mm
-        for words in (*first, *grave):
+        for words in sheet.grave:
             column.say(words, bold=True, colour="white")
         high = start - column.top + 0.15 * column.line_mm
         axes.add_patch(
@@ -203,8 +209,19 @@ def _panel(figure: Figure, paper: Paper, sheet: Sheet) -> None:
         column.say(sentence, bold=number_of == 0)
     column.heading(w["unseen"])
     column.say(_unseen(sheet))
-    for warning in sheet.shown.about.warnings:
-        column.say(w["beware"].format(words=warning), colour=WARN)
+    _beware(column, sheet)
+
+
+def _beware(column: Column, sheet: Sheet) -> None:
+    """Write the warnings that fit whole, and how many more the report holds."""
+    w = sheet.words
+    told = [w["beware"].format(words=each) for each in sheet.shown.about.warnings]
+    for number_of, words in enumerate(told):
+        left = len(told) - number_of
+        if not column.room(words, spare=left > 1):
+            column.say(w["more_warnings"].format(count=left), colour=WARN, bold=True)
+            return
+        column.say(words, colour=WARN)
 
 
 def _foot(figure: Figure, paper: Paper, sheet: Sheet, frame: Frame, size: str) -> None:
@@ -226,13 +243,16 @@ def _foot(figure: Figure, paper: Paper, sheet: Sheet, frame: Frame, size: str) -
         for key in ("publisher", "contact", "licence")
         if (value := getattr(sheet.config, key))
     ]
+    if "…" in printable(credit):
+        credit = f"{credit} {w['in_full']}"
     for words in (*lines, " ".join((*whose, made)), credit):
         column.say(words, colour=SOFT if words == credit else INK)
 
 
 def write_sheet(path: Path, sheet: Sheet, size: str) -> Path:
     """Return the path of a map as PDF on a size of paper, ``a4`` or ``a3``."""
-    paper, shown, w = PAPERS[size], sheet.shown, sheet.words
+    paper = (GRAVE_PAPERS if sheet.grave else PAPERS)[size]
+    shown, w = sheet.shown, sheet.words
     frame = frame_of(shown, paper)
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # A name in a script that the font lacks is printed with marks in place of its letters.

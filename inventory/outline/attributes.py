@@ -7,7 +7,7 @@ in degrees but `lon`, `lat`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -125,18 +125,26 @@ def _dates(days: Floats) -> NDArray[np.datetime64]:
     return dates
 
 
-UNMEASURED = (0.8, 0.6)
-"""Mean probabilities from which landslides are of high and medium confidence, where nothing was
-measured. Chosen: four and three of five such pixels are landslide, as far as the checkpoint is
-calibrated."""
+Limits = tuple[float, float]
+"""Mean probabilities from which landslides are of high and of medium confidence."""
+UNMEASURED: Limits = (np.inf, np.inf)
+"""Where nothing was measured nothing is promised: every landslide is of low confidence."""
 
 
-def limits_of(config: CleanConfig, measured: Confidence | None) -> tuple[float, float]:
+class DrawnBy(NamedTuple):
+    """A checkpoint that drew landslides, and how sure they may be called."""
+
+    card: str = ""
+    limits: Limits = UNMEASURED
+    out_of_domain: Domain = False
+
+
+def limits_of(config: CleanConfig, measured: Confidence | None) -> Limits:
     """Return the mean probabilities from which landslides are of high and of medium confidence: the
-    run's own, else what was measured of the checkpoint, else `UNMEASURED`; infinite for a class
-    that a checkpoint never reaches.
+    run's own, else what was measured of the checkpoint; infinite for a class that it never reaches,
+    and where nothing was measured.
     """
-    own = (measured.high, measured.medium) if measured else UNMEASURED
+    own = (measured.high, measured.medium) if measured else (None, None)
     given = (config.confidence_high, config.confidence_medium)
     high, medium = (
         np.inf if (one or other) is None else float(one or other or np.inf)
@@ -145,14 +153,12 @@ def limits_of(config: CleanConfig, measured: Confidence | None) -> tuple[float, 
     return high, medium
 
 
-def confidence_of(mean: Floats, limits: tuple[float, float], out_of_domain: Domain) -> NDArray[Any]:
-    """Return high, medium or low for mean probabilities: never high out of domain, always low
-    where nothing is known of the checkpoint.
+def confidence_of(mean: Floats, limits: Limits, out_of_domain: Domain) -> NDArray[Any]:
+    """Return high, medium or low for mean probabilities: always low where nothing is known of how
+    the checkpoint does, or that it does not work.
     """
     names = np.where(mean >= limits[0], 0, np.where(mean >= limits[1], 1, 2))
-    return np.array(CONFIDENCES, dtype=object)[
-        np.maximum(names, 2 if out_of_domain == "unknown" else int(out_of_domain))
-    ]
+    return np.array(CONFIDENCES, dtype=object)[np.maximum(names, 2 if out_of_domain else 0)]
 
 
 def attributed(
@@ -160,24 +166,26 @@ def attributed(
     measures: Measures,
     crs: str,
     resolution_m: float,
-    limits: tuple[float, float],
-    cards: tuple[str, str | None],
-    out_of_domain: Domain,
+    drawn_by: DrawnBy,
+    filled_by: DrawnBy | None = None,
 ) -> gpd.GeoDataFrame:
-    """Return patches with every field but `id`, in the order of `FIELDS`; `limits` as of
-    `limits_of`, `cards` the checkpoint used and its fallback.
+    """Return patches with every field but `id`, in the order of `FIELDS`: by the checkpoint used,
+    or its fallback where that drew more than half of one.
     """
     sums, least, most = measures.sums, measures.least, measures.most
     relief = most["elevation_high"] - least["elevation_low"]
     mean = _over(sums["probability"], sums["pixels"])
     shape = shape_fields(geometry, crs)
     post = _dates(most["post_date"])
+    by = (drawn_by, filled_by or drawn_by)
+    filled = (2 * sums["filled"] > sums["pixels"]).astype(int)
+    sure = [confidence_of(mean, one.limits, one.out_of_domain) for one in by]
     columns: dict[str, Any] = {
         "id": np.full(len(geometry), "", dtype=object),
         **shape,
         "probability_mean": np.round(mean, 4),
         "probability_max": np.round(most["probability_max"], 4),
-        "confidence": confidence_of(mean, limits, out_of_domain),
+        "confidence": np.choose(filled, sure),
         "slope_mean_deg": np.round(_over(sums["slope"], sums["slope_pixels"]), 2),
         "relief_m": np.round(np.where(np.isfinite(relief), relief, np.nan), 1),
         "pre_date": _dates(least["pre_date"]),
@@ -185,9 +193,7 @@ def attributed(
         "first_seen": post,
         "last_seen": post,
         "status": np.full(len(geometry), STATUSES[0], dtype=object),
-        "card": np.where(
-            2 * sums["filled"] > sums["pixels"], cards[1] or cards[0], cards[0]
-        ).astype(object),
+        "card": np.choose(filled, [np.array(one.card, dtype=object) for one in by]),
         "edge_fraction": np.round(_over(sums["edge"] * resolution_m, shapely.length(geometry)), 4),
     }
     return gpd.GeoDataFrame(pd.DataFrame(columns)[list(FIELDS)], geometry=geometry, crs=crs)

@@ -19,7 +19,7 @@ from configs.clean import CleanConfig
 from configs.errors import RequestError
 from configs.records import Choice, ObservationClass
 from configs.stack import CHUNK_PX, Rows, Stack
-from inventory.outline.attributes import attributed, limits_of
+from inventory.outline.attributes import DrawnBy, attributed, limits_of
 from inventory.outline.clean import reasons
 from inventory.outline.measure import EdgeCounter, Gauge, Measures
 from inventory.outline.polygons import Tracer, simplified
@@ -118,6 +118,7 @@ def outline(
     choice: Choice | None = None,
     fallback_threshold: float | None = None,
     confidence: Confidence | None = None,
+    fallback_confidence: Confidence | None = None,
     strip_rows: int = _STRIP_ROWS,
 ) -> Inventory:
     """Return the landslides in a probability raster and what the rules rejected.
@@ -133,6 +134,7 @@ def outline(
         fallback_threshold: threshold of pixels of class NO_PRE, drawn by the fallback; default
             `threshold`.
         confidence: what the checkpoint's confidence promises, where it was measured.
+        fallback_confidence: what the fallback's promises.
         strip_rows: height of the strips; the result does not depend on it.
     """
     width = int(probability.shape[1])
@@ -155,16 +157,14 @@ def outline(
     patches = tracer.finish(stack.geobox.affine)
     totals = measures.of(patches.of_piece, len(patches.geometry))
     crs, resolution_m = str(stack.geobox.crs), abs(stack.geobox.affine.a)
-    cards = (choice.card, choice.fallback) if choice else ("", None)
-    frame = attributed(
-        patches.geometry,
-        totals,
-        crs,
-        resolution_m,
-        limits_of(config, confidence),
-        cards,
-        choice.out_of_domain if choice is not None else False,
-    )
+    drawn_by, filled_by = DrawnBy("", limits_of(config, confidence)), None
+    if choice is not None:
+        drawn_by = drawn_by._replace(card=choice.card, out_of_domain=choice.out_of_domain)
+        if choice.fallback:
+            limits = limits_of(config, fallback_confidence)
+            domain = choice.out_of_domain or choice.fallback_out_of_domain
+            filled_by = DrawnBy(choice.fallback, limits, domain)
+    frame = attributed(patches.geometry, totals, crs, resolution_m, drawn_by, filled_by)
     return _sorted_out(frame, totals, stack.geobox, config, threshold)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from configs.bands import When
 from configs.files import replacing
@@ -180,9 +181,14 @@ def _bar(image: Image.Image, metres_per_px: float) -> None:
 
 
 def write_preview(
-    path: Path, inventory: Inventory, probability: Rows, observation: Rows, stack: Stack
+    path: Path,
+    inventory: Inventory,
+    probability: Rows,
+    observation: Rows,
+    stack: Stack,
+    beware: str = "",
 ) -> Path:
-    """Return the path of the preview."""
+    """Return the path of the preview; it carries what is to beware of as its description."""
     base = natural(stack, When.POST, _LARGEST_PX) or terrain(stack, _LARGEST_PX)
     veil = unseen(probability, observation, _LARGEST_PX).convert("RGBA")
     image = Image.alpha_composite(base.convert("RGBA"), veil)
@@ -194,5 +200,8 @@ def write_preview(
     image = _drawn(image, inventory)
     _bar(image, abs(inventory.geobox.affine.a) * int(inventory.geobox.shape[1]) / image.width)
     with replacing(path) as part:
-        image.convert("RGB").save(part, "PNG", optimize=True)
+        said = PngInfo()
+        if beware:
+            said.add_itxt("Description", beware)
+        image.convert("RGB").save(part, "PNG", optimize=True, pnginfo=said)
     return path

@@ -73,10 +73,9 @@ def _warnings(page: Page, w: dict[str, Any]) -> list[str]:
     """Return what to beware of, the gravest first."""
     grave = [w["simulated"]] if page.about.simulated else []
     choice = page.about.choice
-    if choice.out_of_domain == "unknown":
-        grave.append(w["unknown"].format(checkpoint=choice.card, trained_on=choice.trained_on))
-    elif choice.out_of_domain:
-        grave.append(w["out_of_domain"])
+    if choice.out_of_domain:
+        words = w["unknown" if choice.out_of_domain == "unknown" else "out_of_domain"]
+        grave.append(words.format(checkpoint=choice.card, trained_on=choice.trained_on))
     is_simulated = page.about.simulated  # the source says so itself, in fewer words
     return [
         *grave,

@@ -22,7 +22,14 @@ from configs.clean import CleanConfig
 from configs.layout import REVISION
 from configs.stack import Rows, Stack
 from inventory.formats.geopackage import read_inventory, read_metadata
-from inventory.outline.attributes import DATES, STATUSES, attributed, limits_of, shape_fields
+from inventory.outline.attributes import (
+    DATES,
+    STATUSES,
+    DrawnBy,
+    attributed,
+    limits_of,
+    shape_fields,
+)
 from inventory.outline.measure import EdgeCounter, Gauge, Measures
 from inventory.outline.outline import Inventory, strips
 from inventory.revisions.review import ANALYST, DISMISSED, Review
@@ -128,9 +135,8 @@ def measured(
     geometry = drawn.geometry.to_numpy()
     totals = _tallied(geometry, probability, observation, stack)
     crs, resolution_m = str(inventory.geobox.crs), abs(inventory.geobox.affine.a)
-    fresh = attributed(
-        geometry, totals, crs, resolution_m, limits_of(rules, None), (ANALYST, None), False
-    )
+    drawn_by = DrawnBy(ANALYST, limits_of(rules, None))
+    fresh = attributed(geometry, totals, crs, resolution_m, drawn_by)
     fresh.index = drawn.index
     result = frame.copy()
     for name in fresh.columns.drop(["id", "status", "card", "geometry"]):

@@ -4,6 +4,7 @@ function, for `map_tiles`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -37,8 +38,9 @@ north-south one.
 """
 
 
-def pick_device(device: Device) -> torch.device:
-    """Return the device to compute on: `auto` takes the first CUDA GPU where there is one.
+def pick_device(device: Device, number: int = 0) -> torch.device:
+    """Return the device to compute on: `auto` takes a CUDA GPU where there is one, the first unless
+    another `number` is given.
 
     Raises:
         RequestError: `cuda` on a machine without.
@@ -47,7 +49,9 @@ def pick_device(device: Device) -> torch.device:
         raise RequestError(
             "no CUDA GPU can be used on this machine", "Set `model.device: auto` or `cpu`."
         )
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    if device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", number) if number else torch.device("cuda")
 
 
 def pick_precision(precision: Precision) -> torch.dtype:
@@ -84,7 +88,7 @@ def machine_failures() -> Iterator[None]:
 
 
 @contextmanager
-def _repeatable() -> Iterator[None]:
+def repeatable() -> Iterator[None]:
     """Let cuDNN choose only algorithms that give the same numbers each time, and none that rounds
     to TF32, whose ten bits moved probability by up to 0.0013. (Its own context also switches it
     off.)
@@ -126,11 +130,13 @@ class Predictor:
     """
     coding: Coding | None = None
     """What the integers of tiles mean; None where tiles are physical values. See `of_stored`."""
+    number: int = 0
+    """Which of this machine's GPUs, where it computes on one."""
     _ready: Network | None = field(default=None, repr=False)
     """The network as its runtime runs it: made once, whatever is made of the predictor."""
 
     def __post_init__(self) -> None:
-        self._device = pick_device(self.device)
+        self._device = pick_device(self.device, self.number)
         self._dtype = pick_precision(self.precision)
         self._copying = _stream(self._device)
         self._normaliser = Normaliser.of(self.card.normalisation, self.card.bands)
@@ -205,7 +211,7 @@ class Predictor:
         """Return log-odds `(B, H, W)` of physical tiles on the device: the mean over flips, if
         any.
         """
-        with torch.inference_mode(), _repeatable():
+        with torch.inference_mode(), repeatable():
             flips = FLIPS if self.card.tiles.flips else FLIPS[:1]
             z = sum((self._forward(x, axes) for axes in flips), torch.zeros(())) / len(flips)
             return torch.as_tensor(z)
@@ -257,6 +263,12 @@ class Predictor:
         z = self.run(self._network, self._normaliser.tensor(mirrored(x, self.bands, axes)))
         log_odds: Tensor = z[:, 0].float()  # (B, H, W)
         return log_odds.flip(axes) if axes else log_odds
+
+    def beside(self, number: int) -> Predictor:
+        """Return the same checkpoint at work on another of this machine's GPUs, with weights of its
+        own; on a processor, a second one there.
+        """
+        return replace(self, module=copy.deepcopy(self.module), number=number, _ready=None)
 
     def fastest(self, tiles: int) -> Predictor:
         """Return the checkpoint at work by what was measured to be fastest for so many tiles and

@@ -11,6 +11,8 @@ from __future__ import annotations
 import copy
 import importlib.util
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Callable
 from itertools import pairwise
@@ -49,27 +51,47 @@ def worthwhile(architecture: str, device: torch.device, tiles: int) -> bool:
     return device.type == "cpu" and tiles >= WORTHWHILE and architecture in FASTER and installed()
 
 
+def check(runtime: Runtime, device: torch.device) -> None:
+    """Make sure that a runtime can be had, without loading it.
+
+    Raises:
+        RequestError: it is not installed, lacks its compiler, or does not run on this device.
+    """
+    if runtime == "openvino" and device.type != "cpu":
+        raise RequestError(
+            "OpenVINO computes on the processor", "Set `model.device: cpu`, or leave `runtime`."
+        )
+    if runtime == "openvino" and not installed():
+        raise RequestError(
+            "OpenVINO is not installed",
+            "Install it (`pip install coslide[openvino]`), or leave `model.runtime: auto`.",
+        )
+    if runtime == "compile" and device.type == "cpu" and not _compiler():
+        raise RequestError(
+            "`model.runtime: compile` needs a C++ compiler, and none was found",
+            "Install one (`apt install g++`), or leave `model.runtime: auto`.",
+        )
+
+
+def _compiler() -> bool:
+    """Return whether there is a C++ compiler: the one that `CXX` names, else a usual one."""
+    named = os.environ.get("CXX")
+    return any(shutil.which(name) for name in ((named,) if named else ("g++", "clang++", "c++")))
+
+
 def prepared(network: nn.Module, runtime: Runtime, device: torch.device) -> Network:
     """Return a network as a runtime runs it; `network` itself stays as it is.
 
     Raises:
         RequestError: the runtime is not installed, or does not run on this device.
     """
+    check(runtime, device)
     if runtime == "fused":
         return fused(network)
     if runtime == "compile":
         compiled: Network = torch.compile(network)
         return compiled
     if runtime == "openvino":
-        if device.type != "cpu":
-            raise RequestError(
-                "OpenVINO computes on the processor", "Set `model.device: cpu`, or leave `runtime`."
-            )
-        if not installed():
-            raise RequestError(
-                "OpenVINO is not installed",
-                "Install it (`pip install coslide[openvino]`), or leave `model.runtime: auto`.",
-            )
         return OpenVino(network)
     return network
 

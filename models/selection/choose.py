@@ -21,7 +21,7 @@ import numpy as np
 from configs.area import Area
 from configs.errors import NothingToSeeError, RequestError
 from configs.files import write_text
-from configs.records import Advance, Choice, Ranked, silent
+from configs.records import Advance, Choice, Domain, Ranked, silent
 from configs.selection import BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
 from models.registry import AUTO, AVERAGE, Checkpoint
@@ -87,10 +87,12 @@ def choose(
             "Choose one that needs no pre-event image, or wait.",
         )
     simulated = bool(stack.attributes.get("simulated", False))
-    judged = _judged(chosen, by_name, best, found, ranking + unseen, settings, fill, simulated)
-    mine = next(one for one in compared if one.found.card.name == judged.card)
+    judged = _judged(chosen, by_name, best, found, ranking + unseen, settings, simulated)
+    by_card = {one.found.card.name: one for one in compared}
     if judged.out_of_domain == "unknown":
-        judged = _at_home(judged, mine)
+        judged = _at_home(judged, by_card[judged.card])
+    if fill and by_card[judged.card].found.card.needs_pre:
+        judged = _filled(judged, by_card, settings, simulated)
     return _averaged(judged, found, settings) if named == AVERAGE else judged
 
 
@@ -108,6 +110,28 @@ def _at_home(choice: Choice, mine: Compared) -> Choice:
         f"{choice.trained_on} ({why})"
     )
     return replace(choice, warnings=(*choice.warnings, warning))
+
+
+def _filled(
+    choice: Choice, compared: Mapping[str, Compared], settings: SelectionConfig, simulated: bool
+) -> Choice:
+    """Return the choice with the nearest fallback that is known to work here, or else the nearest
+    of all; and what is known of it, for it draws landslides of its own.
+    """
+
+    def domain(one: Ranked) -> Domain:
+        mine, known = compared[one.card], _known(compared[one.card].found, settings)
+        if known is not None and _knows(known) and mine.found.card.simulated == simulated:
+            return bool(beyond_known(one, known))
+        away = away_from_home(mine.found.card, mine.reference, mine.scene)
+        return False if away == () else "unknown"
+
+    ranked = (one for one in choice.ranking if one.card in compared)
+    judged = {r.card: domain(r) for r in ranked if not compared[r.card].found.card.needs_pre}
+    if not judged:
+        return choice
+    name = min(judged, key=lambda card: judged[card] is not False)  # the first of equals: nearest
+    return replace(choice, fallback=name, fallback_out_of_domain=judged[name])
 
 
 def _ordered(
@@ -209,7 +233,6 @@ def _judged(
     found: Sequence[Checkpoint],
     ranking: tuple[Ranked, ...],
     settings: SelectionConfig,
-    fill: bool,
     simulated: bool,
 ) -> Choice:
     """Return the choice, `unknown` where no study of such imagery covers the checkpoint."""
@@ -220,22 +243,14 @@ def _judged(
         beyond_known(mine if by_name else _nearest(mine, ranking, cards), known) if known else []
     )
     expected = mine.expected_f1
-    fallback = None
-    if fill and cards[chosen].card.needs_pre:
-        others = (
-            r.card
-            for r in ranking
-            if not cards[r.card].card.needs_pre and not math.isnan(r.distance)
-        )
-        fallback = next(others, None)
     reason = _reason(mine, by_name, ranking, best)
     # What a study of simulated imagery found holds for simulated scenes alone.
     alike = cards[chosen].card.simulated == simulated
-    covered = alike and known is not None and (known.alarm is not None or bool(known.limits))
+    covered = alike and known is not None and _knows(known)
     warnings = (_alarmed(chosen, beyond, expected),) if beyond and covered else ()
     return Choice(
         chosen,
-        fallback,
+        None,
         ranking,
         bool(beyond) if covered else "unknown",
         expected if alike else None,
@@ -243,6 +258,11 @@ def _judged(
         warnings,
         trained_on=trained_on(cards[chosen].card),
     )
+
+
+def _knows(known: BandSetCalibration) -> bool:
+    """Return whether a study has seen where checkpoints stop to work."""
+    return known.alarm is not None or bool(known.limits)
 
 
 def _nearest(mine: Ranked, ranking: Sequence[Ranked], cards: Mapping[str, Checkpoint]) -> Ranked:
@@ -360,12 +380,8 @@ def write_ranking(path: Path, choice: Choice) -> None:
             "standard_error": _written(one.standard_error),
             "p_value": _written(one.p_value),
         }
-        scored = {
-            "expected_f1": one.expected_f1,
-            "advantage": one.advantage,
-            "validation_f1": one.validation_f1,
-        }
-        last = {name: _written(value) for name, value in scored.items()} | {"note": one.note}
+        scored = ("expected_f1", "advantage", "validation_f1")
+        last = {name: _written(getattr(one, name)) for name in scored} | {"note": one.note}
         table.writerow(shared | joint | last | _distances(one.distance))
         if one.adapted_distance is not None:
             table.writerow(shared | {"band": "joint, adapted"} | _distances(one.adapted_distance))

@@ -50,6 +50,16 @@ class _Epochs(Protocol):
         ...
 
 
+class Geometry(Protocol):
+    """What becomes of a chip's ground (`tiles.augment.Geometry`)."""
+
+    @property
+    def matrix(self) -> NDArray[np.float64] | None: ...
+
+    @property
+    def mirrors(self) -> Sequence[str]: ...
+
+
 class Augment(Protocol):
     """Changes a physical chip and its label at random: geometry (`tiles.augment.Augment` is
     one).
@@ -150,10 +160,11 @@ class Batches:
             self._epoch = number
         x, y = arrays(self.chips, index, len(self.bands))
         if self.crop_px is not None:
-            x, y = _crop(x, y, self.crop_px, rng)
+            window = crop_window(y, self.crop_px, rng)
+            x, y = x[:, *window], y[window]
         if self.augment is not None:
             x, y = self.augment(x, y, self.bands, rng)
-        if self.optional and rng.random() < self.variation.drop:
+        if self.drops(rng):
             x = x.copy()
             x[-len(self.optional) :] = np.nan
         return self._with_presence(x, self._vary(x, rng)), y
@@ -171,17 +182,30 @@ class Batches:
         z[-len(self.optional) :] *= presence
         return np.concatenate([z, presence])
 
-    def _vary(self, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        z = self.normaliser.array(x)
-        jitter, noise, blur = self.variation.jitter, self.variation.noise, self.variation.blur_px
-        if jitter == 0 and noise == 0 and blur == 0:
-            return z
-        optical = np.array([parse_band(name).band.unit == "reflectance" for name in self.bands])
+    def drops(self, rng: np.random.Generator) -> bool:
+        """Return whether a chip is shown without its optional bands this time."""
+        return bool(self.optional) and bool(rng.random() < self.variation.drop)
+
+    @property
+    def varies(self) -> bool:
+        """Return whether light, noise or sharpness of a chip are varied."""
+        return any((self.variation.jitter, self.variation.noise, self.variation.blur_px))
+
+    def light(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return gain and offset of every band this time, `(C,)` each, after normalisation."""
         # One draw common to all bands (light, haze) and half as much for each band by itself (trial
         # on the Iburi scene).
-        gain, offset = jitter * (
-            rng.normal(size=(2, 1)) + 0.5 * rng.normal(size=(2, len(self.bands)))
-        )
+        common, own = rng.normal(size=(2, 1)), rng.normal(size=(2, len(self.bands)))
+        gain, offset = self.variation.jitter * (common + 0.5 * own)
+        return gain, offset
+
+    def _vary(self, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        z = self.normaliser.array(x)
+        if not self.varies:
+            return z
+        noise, blur = self.variation.noise, self.variation.blur_px
+        optical = np.array([parse_band(name).band.unit == "reflectance" for name in self.bands])
+        gain, offset = self.light(rng)
         varied = z * (1 + gain[:, None, None]) + offset[:, None, None]
         if noise:
             varied = varied + noise * rng.normal(size=z.shape)
@@ -222,9 +246,12 @@ def stacked(pairs: Sequence[tuple[NDArray[np.float32], NDArray[Any]]]) -> tuple[
     return torch.from_numpy(x), torch.from_numpy(y)
 
 
-def _crop(
-    x: NDArray[np.float32], y: NDArray[Any], side: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[Any]]:
+def crop_window(y: NDArray[Any], side: int, rng: np.random.Generator) -> tuple[slice, slice]:
+    """Return where a square is cut from a chip with labels `(H, W)`.
+
+    Raises:
+        RequestError: the chip is smaller.
+    """
     height, width = y.shape
     if side > min(height, width):
         raise RequestError(
@@ -236,4 +263,4 @@ def _crop(
         window = (slice(i, i + side), slice(j, j + side))
         if np.mean(y[window] != IGNORED) >= _LABELLED_SHARE:
             break
-    return x[:, *window], y[window]
+    return window

@@ -37,6 +37,7 @@ from models.training import curves, state
 from models.training.batches import Augment, Batches, Chips, Order, arrays, stacked, with_landslides
 from models.training.board import Board
 from models.training.finetune import Start, freeze
+from models.training.held import held
 from models.training.losses import Objective, Sums
 from models.training.state import Progress
 
@@ -116,12 +117,13 @@ def train(
         inputs = channels(len(bands) - len(config.optional), len(config.optional))
         loop = _Loop.begin(config, inputs, len(training), folder, start)
         batches = _batches(config, training, bands, normalisation, augment)
+        there = held(config, batches, loop.device)
         total = config.length(len(training))
         every = config.validate_every or max(1, math.ceil(len(training) / config.batch))
         while loop.progress.step < total:
             step = loop.progress.step
             loop.learn(
-                *batches.at(step),
+                *there.at(step),
                 learning_rate(config.schedule, config.optimiser.learning_rate, step, total),
             )
             if (

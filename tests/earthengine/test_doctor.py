@@ -83,6 +83,31 @@ def test_a_collection_and_a_permission_that_are_missing_do_not_hide_each_other(
     assert (code, missing) == (4, ["pixels", "COPERNICUS/S1_GRD_FLOAT", "USGS/SRTMGL1_003"])
 
 
+def test_a_remedy_is_told_once_however_much_it_mends(
+    loopback: Loopback, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loopback.faults = [
+        Fault(status=403, message="Permission denied on the asset", match="/assets/", times=99)
+    ]
+    assert_said_once(capsys, len(collections.used(EarthEngineConfig())))
+    monkeypatch.delenv("EE_SERVICE_ACCOUNT_KEY")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    assert_said_once(capsys, 4 + len(collections.used(EarthEngineConfig())))
+
+
+def assert_said_once(capsys: pytest.CaptureFixture[str], mended: int) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["doctor", "--source", "earthengine"])
+    assert left.value.code == 4
+    lines = capsys.readouterr().out.splitlines()
+    remedies = [line.partition("→ ")[2] for line in lines if "→" in line]
+    assert len(set(remedies)) == len(remedies), remedies
+    assert f"for these {mended}: " in remedies[-1]
+    wrong = [line for line in lines if line.startswith(("MISSING", "note"))]
+    assert len(wrong) >= mended
+    assert all(line.partition(": ")[2] for line in wrong), "each line says what failed"
+
+
 def test_an_image_where_a_collection_was_is_told(
     loopback: Loopback, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,7 +142,7 @@ def test_flattened_backscatter_has_the_terrain_taken_out(
     assert {one["to_sensor_deg"] for one in plan.details["scenes"].values()} == {258.0}
     pulled = source.pull(plan, GRID)
     assert set(pulled.bands) == set(bands)
-    heights = source.elevation(plan, GRID, around_px(30.0))
+    heights = source.elevation(plan, GRID, around_px(plan.elevation_step_m))
     found = geometry(heights, GRID, np.full(tuple(GRID.shape), 36, np.float32), 258.0)
     known = ~found.hidden & np.isfinite(found.flattening_db)
     assert 0.5 < known.mean() <= 1

@@ -4,6 +4,7 @@ pixels, and nothing asked for where no scene says where the sun stood.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from earthengine import world
 from earthengine.evaluator import Evaluator
 from earthengine.loopback import Loopback
 from gee.earthengine import EarthEngineSource
-from gee.shadow import cast_shadow, margin_px
+from gee.shadow import FAR_M, cast_shadow, margin_px
 from gee.source import Plan
 from gee.stack import assemble
 
@@ -38,6 +39,21 @@ def pulled(config: EarthEngineConfig, path: Path) -> tuple[EarthEngineSource, Pl
     source = EarthEngineSource(config)
     plan = source.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, ("post_B4",))
     return source, plan, assemble(source, plan, ("post_B4",), path)
+
+
+def test_heights_reach_as_far_east_and_west_as_north_and_south(
+    loopback: Loopback, config: EarthEngineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An arc-second is 23 m from west to east here and 31 m from south to north."""
+    lit(loopback, monkeypatch, MEAN_SOLAR_AZIMUTH_ANGLE=95.0, MEAN_SOLAR_ZENITH_ANGLE=84.0)
+    source = EarthEngineSource(config)
+    plan = source.plan(world.AREA, GRID, world.EVENT, world.WINDOWS, ("post_B4",))
+    block = GRID[:64, :64]
+    around = source.elevation(plan, block, margin_px(Sun(95.0, 6.0), plan.elevation_step_m))
+    here, there = block.geographic_extent.boundingbox, around.geobox.boundingbox
+    per_degree = 111_320 * math.cos(math.radians(world.CENTRE[0]))
+    assert (there.right - here.right) * per_degree > FAR_M
+    assert (here.left - there.left) * per_degree > FAR_M
 
 
 @pytest.mark.parametrize(("sensor", "facts"), [("sentinel-2", SENTINEL), ("landsat-8", LANDSAT)])

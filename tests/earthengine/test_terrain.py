@@ -18,6 +18,7 @@ from earthengine.loopback import Loopback
 from earthengine.pictures import Raster, asset
 from gee import derive
 from gee.earthengine import EarthEngineSource, disconnect, terrain
+from gee.native import window
 from gee.source import Elevation
 
 GRID = world.AREA.geobox(10)
@@ -83,7 +84,7 @@ def test_a_window_across_the_antimeridian_is_asked_for_in_two_parts() -> None:
         "transform": [1 / 3600, 0, -180 - 0.5 / 3600, 0, -1 / 3600, 60 + 0.5 / 3600],
     }
     block = around(-17.0, 180.0, 2.0).geobox(10)
-    grid = terrain.window(native, block, 8)
+    grid = window(native, block, 8)
     assert grid.affine.c < 180 < grid.affine.c + grid.affine.a * grid.shape[1]
     parts = terrain.within_turn(grid)
     assert sum(int(part.shape[1]) for _, part in parts) == grid.shape[1]
