@@ -310,17 +310,8 @@ class TrainingConfig(Frozen):
         """Return the hash of all that changes the weights: a state on disk is only continued by the
         same recipe.
         """
-        words = {
-            "title",
-            "licence",
-            "attribution",
-            "save_every",
-            "tiles",
-            "reference_pixels",
-            "calibration",
-            "quick",
-        }
-        words |= {"cut_as", "total", "held_out", "tensorboard"}
+        words = {"title", "licence", "attribution", "save_every", "tiles", "reference_pixels"}
+        words |= {"calibration", "quick", "cut_as", "total", "held_out", "tensorboard"}
         content = self.portable.model_dump(mode="json", exclude=words)
         # recipes older than these fields keep their identity
         for later in ("start_from", "share", "freeze", "adapt", "samples_on", "optional"):

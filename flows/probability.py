@@ -60,6 +60,8 @@ class _MapShard:
     folder: str
     """Where the checkpoint is; empty for one that comes with coslide."""
     weights: str
+    bands: tuple[str, ...]
+    """Those that it reads here."""
     device: Device
     stack: str
     observed: str
@@ -230,6 +232,7 @@ def _shards(
         card=found.card.name,
         folder="" if found.folder.parent == registry.SHIPPED else _absolute(found.folder),
         weights=found.card.weights_sha256,
+        bands=found.card.bands,
         device=cluster.device(model.device),
         stack=_absolute(stack.path),
         observed=_absolute(observed.path),
@@ -274,7 +277,13 @@ def _map_shard(shard: _MapShard) -> Report:
     begun, path = Begun.now(), place(shard.path)
     check_worker(shard.versions, path)
     predictor = _predictor(
-        shard.card, shard.folder, shard.weights, shard.device, shard.precision, shard.runtime
+        shard.card,
+        shard.folder,
+        shard.weights,
+        shard.bands,
+        shard.device,
+        shard.precision,
+        shard.runtime,
     )
     if shard.adaptation:
         predictor = replace(predictor, adaptation=Adaptation.read(shard.adaptation))
@@ -300,7 +309,13 @@ def _map_shard(shard: _MapShard) -> Report:
 
 @lru_cache(maxsize=2)
 def _predictor(
-    card: str, folder: str, weights: str, device: Device, precision: Precision, runtime: Runtime
+    card: str,
+    folder: str,
+    weights: str,
+    bands: tuple[str, ...],
+    device: Device,
+    precision: Precision,
+    runtime: Runtime,
 ) -> Predictor:
     """Return a checkpoint's network, loaded once a process. `weights` is the checksum the run goes
     by.
@@ -311,7 +326,7 @@ def _predictor(
             f"the worker does not see the checkpoint {candidate}",
             "Put `model.card_dirs` where all machines see it.",
         )
-    found = Checkpoint(candidate, read_card(candidate))
+    found = Checkpoint(candidate, read_card(candidate)).fed(bands)
     if found.card.weights_sha256 != weights:
         raise RequestError(
             f"the worker's checkpoint `{card}` is another one",

@@ -25,6 +25,7 @@ from models.nets.index import Index
 from models.nets.lanet import LANet
 from models.nets.macu_net import MACUNet
 from models.nets.multi_input_unet import MultiInputUNet
+from models.nets.partial import Partial, channels
 from models.nets.resu_net import ResUNet
 from models.nets.resu_net_cbam import ResUNetCBAM
 from models.nets.resu_senet import ResUSENet
@@ -165,6 +166,13 @@ def build(name: str, in_channels: int, **arguments: object) -> Segmenter:
                 f"Give a value like its default, {key}={architecture.defaults[key]!r}.",
             )
     return architecture.builder(in_channels, **arguments)  # type: ignore[arg-type]  # checked by name above
+
+
+def network_of(card: CheckpointCard) -> Segmenter:
+    """Return a checkpoint's network with fresh weights, as it reads the bands that are there."""
+    inputs = channels(len(card.required), len(card.optional))
+    network = build(card.architecture, inputs, **card.arguments)
+    return Partial(network, card.bands, card.optional) if card.optional else network
 
 
 def _fits(value: object, default: object) -> bool:

@@ -46,7 +46,7 @@ class Reference:
 
     bands: tuple[str, ...]
     values: NDArray[np.float32]
-    """`(n, bands)`, in the bands' units, without NaN."""
+    """`(n, bands)`, in the bands' units; NaN only in optional bands that a domain lacks."""
     block: NDArray[np.int32]
     """`(n,)`: pixels of one number lie close together and are not independent draws; unique over
     all domains.
@@ -76,6 +76,26 @@ class Reference:
     def columns(self, bands: Sequence[str]) -> NDArray[np.float32]:
         """Return the values of some bands, `(n, len(bands))`."""
         return self.values[:, [self.bands.index(name) for name in bands]]
+
+    def of(self, bands: Sequence[str]) -> Reference:
+        """Return the sample in some bands alone: the pixels of domains that have them."""
+        values = self.columns(bands)
+        at = np.isfinite(values).all(axis=1)
+        return replace(
+            self,
+            bands=tuple(bands),
+            values=values[at],
+            block=self.block[at],
+            domain=self.domain[at],
+            histograms=(),
+        )
+
+    def widened(self, bands: Sequence[str]) -> Reference:
+        """Return the sample with further bands that its domains do not have: NaN."""
+        known = {name: self.columns((name,))[:, 0] for name in self.bands}
+        nothing = np.full(len(self), np.nan, np.float32)
+        values = np.stack([known.get(name, nothing) for name in bands], axis=1)
+        return replace(self, bands=tuple(bands), values=values, histograms=())
 
     def thinned(self, most: int) -> Reference:
         """Return evenly every so many pixels, at most `most` of them."""

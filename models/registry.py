@@ -4,7 +4,7 @@ shipped ones and users' own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +16,10 @@ from configs.errors import RequestError
 from configs.records import Level, Offer
 from configs.spelling import instead
 from models import weights
-from models.architectures import INDEX, build
+from models.architectures import INDEX, network_of
 from models.inference.predict import Device, Precision, Predictor
 from models.inference.runtime import Runtime
+from models.nets.partial import whole
 from models.reference import Reference
 
 SHIPPED = Path(configs.__file__).resolve().parent / "cards"
@@ -47,19 +48,25 @@ class Checkpoint(NamedTuple):
         Raises:
             RequestError: the weights are missing, fail their checksum, or do not fit the network.
         """
-        module = build(self.card.architecture, len(self.card.bands), **self.card.arguments)
-        weights.load(module, self.folder / WEIGHTS, self.card.weights_sha256, self.card.name)
-        return Predictor(self.card, module, device, precision, runtime)
+        card, module = self.card, network_of(self.card)
+        weights.load(whole(module), self.folder / WEIGHTS, card.weights_sha256, card.name)
+        return Predictor(card, module, device, precision, runtime)
+
+    def fed(self, bands: Collection[str]) -> Checkpoint:
+        """Return the checkpoint as it reads a source of these bands."""
+        return self._replace(card=self.card.fed(bands))
 
     def reference(self) -> Reference:
-        """Return the checkpoint's MMD reference sample.
+        """Return the checkpoint's MMD reference sample in the bands that it reads here: of the
+        domains that have them.
 
         Raises:
             RequestError: it is missing or fails its checksum.
         """
         path = self.folder / REFERENCE
         weights.verify_file(path, self.card.reference_sha256, self.card.name, "reference sample")
-        return Reference.load(path)
+        sample = Reference.load(path)
+        return sample.of(self.card.bands) if self.card.optional else sample
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,7 @@ def read_from(
         RequestError: none of them is left.
     """
     known = set(bands)
+    candidates = replace(candidates, cards=tuple(found.fed(known) for found in candidates))
     lacking = {
         found.card.name: tuple(band for band in found.card.bands if band not in known)
         for found in candidates
@@ -246,7 +254,7 @@ def candidates(
         RequestError: no checkpoint of that name, a band the checkpoint needs is not offered, or
             (`auto`) no checkpoint fits at all.
     """
-    every = find(card_dirs)
+    every = tuple(found.fed(offer.bands) for found in find(card_dirs))
     if checkpoint not in (AUTO, AVERAGE):
         return _named(checkpoint, every, offer, adapts)
     fitting = [found for found in every if not _obstacles(found.card, offer, adapts)]
@@ -300,9 +308,9 @@ def _named(name: str, every: tuple[Checkpoint, ...], offer: Offer, adapts: bool)
     beside = (
         f
         for f in every
-        if f.card.name != name and set(f.card.bands) <= set(card.bands) and _kin(f.card, card)
+        if f.card.name != name and set(f.card.required) <= set(card.bands) and _kin(f.card, card)
     )
-    return Candidates((chosen, *beside), name, tuple(doubts))
+    return Candidates((chosen, *(f.fed(card.bands) for f in beside)), name, tuple(doubts))
 
 
 def _kin(a: CheckpointCard, b: CheckpointCard) -> bool:

@@ -7,7 +7,7 @@ knows torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +72,7 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         augment: Augment | None = None,
         shuffle: bool = True,
         seed: int = 0,
+        optional: Collection[str] = (),
     ) -> None:
         """Prepare the pools.
 
@@ -86,17 +87,20 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
             augment: what else may happen to a chip.
             shuffle: mix the order anew each epoch.
             seed: of everything random.
+            optional: bands that a set may lack; they are NaN in its chips.
 
         Raises:
             RequestError: no chips in the splits, a band or split a set does not have, or no chip
                 with (without) landslides to balance with.
         """
         self.shares, self.bands, self.crop_px = tuple(shares), tuple(bands), crop_px
+        self.optional = tuple(optional)
         self._length, self._positive_share = length, positive_share
         self._jitter, self._augment, self._shuffle, self._seed = jitter_px, augment, shuffle, seed
         self._numbers = [share.samples.numbers(share.splits) for share in self.shares]
         for share in self.shares:
-            share.samples.hold([*self.bands, "label", "split"], _HELD_BYTES // len(self.shares))
+            there = [name for name in self.bands if not self._lacks(share.samples, name)]
+            share.samples.hold([*there, "label", "split"], _HELD_BYTES // len(self.shares))
         self._pools = [self._pool(i) for i in range(len(self.shares))]
         self.set_epoch(0)
 
@@ -127,8 +131,14 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         samples = self.shares[number].samples
         rng = self._rng(index, self._epoch, 2)
         rows, columns = self._window(samples, chip, rng)
-        pixels = np.stack([samples.read(band, rows, columns) for band in self.bands])  # (C, h, w)
         label = samples.label(self._numbers[number], rows, columns)
+        nothing = np.full(label.shape, np.nan, np.float32)
+        pixels = np.stack(  # (C, h, w)
+            [
+                nothing if self._lacks(samples, band) else samples.read(band, rows, columns)
+                for band in self.bands
+            ]
+        )
         missing = [
             (0, self.crop_px - side) for side in label.shape
         ]  # a raster smaller than the crop
@@ -144,6 +154,9 @@ class ChipDataset(Dataset[tuple[Tensor, Tensor]]):
         epoch shows.
         """
         return int(self._plan[index, 0]), int(self._plan[index, 1])
+
+    def _lacks(self, samples: SampleSet, band: str) -> bool:
+        return band in self.optional and band not in samples.card.bands
 
     def _window(
         self, samples: SampleSet, chip: int, rng: np.random.Generator

@@ -40,6 +40,7 @@ def _row(folder: Path, card: Any) -> dict[str, Any]:
         "kind": "simulated" if card.simulated else "real",
         "architecture": card.architecture,
         "bands": list(card.bands),
+        "optional": list(card.optional),
         "level": str(card.level),
         "resolution_m": card.resolution_m,
         "threshold": card.threshold,

@@ -4,7 +4,7 @@ scene at use (`models.inference.adaptation`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,28 +25,34 @@ from tiles.chips import ChipDataset
 from tiles.samples import SampleSet
 
 
-def scene_of(samples: SampleSet, bands: Sequence[str]) -> Reference:
+def scene_of(samples: SampleSet, bands: Sequence[str], optional: Collection[str] = ()) -> Reference:
     """Return a sample set's pixels as a run would draw those of a scene: all that were observed,
-    sloping. No label counts.
+    sloping. No label counts. Optional bands that it lacks are left out.
     """
     settings, every = read_selection(), samples.numbers(samples.card.split_names.values())
+    steep = "slope" in bands and "slope" not in optional
     return sample(
         samples,
-        bands,
+        [name for name in bands if name not in optional or name in samples.card.bands],
         lambda rows, columns: samples.label(every, rows, columns) != IGNORED,
         domain=samples.name,
         resolution_m=samples.card.origin.resolution_m,
         count=settings.pixels,
         block_m=settings.block_m,
-        slope_min_deg=settings.slope_min_deg if "slope" in bands else 0.0,
+        slope_min_deg=settings.slope_min_deg if steep else 0.0,
         seed=settings.seed,
     )
 
 
 def on(predictor: Predictor, samples: SampleSet) -> Predictor:
-    """Return a checkpoint at work on a sample set as its scene; itself, where it adapts to none."""
-    needs = predictor.card.normalisation.adapt != "card" and predictor.adaptation is None
-    return predictor.adapted(scene_of(samples, predictor.bands)) if needs else predictor
+    """Return a checkpoint at work on a sample set as its scene: with what the set has of its
+    optional bands; itself, where it adapts to none.
+    """
+    predictor = predictor.fed(samples.card.bands)
+    card = predictor.card
+    if card.normalisation.adapt == "card" or predictor.adaptation is not None:
+        return predictor
+    return predictor.adapted(scene_of(samples, card.bands, card.optional))
 
 
 @dataclass
@@ -106,9 +112,9 @@ class Adapting:
         """Return the chips as the network is to know them."""
         if self.normalisation.adapt == "card":
             return chips
-        scenes = (scene_of(share.samples, chips.bands) for share in chips.shares)
+        scenes = (scene_of(share.samples, chips.bands, chips.optional) for share in chips.shares)
         return _AdaptedChips(
-            chips, tuple(Adaptation.of(self.normalisation, chips.bands, scene) for scene in scenes)
+            chips, tuple(Adaptation.of(self.normalisation, scene.bands, scene) for scene in scenes)
         )
 
     def fitted(self, chips: ChipDataset | _AdaptedChips, bands: Sequence[str]) -> Normalisation:

@@ -34,7 +34,7 @@ from flows.run.journal import Peak
 from inventory.compare import compare_boundaries, compare_landslides
 from inventory.outline.polygons import polygonise
 from inventory.outline.split import split
-from models.architectures import build, tiling_of
+from models.architectures import network_of, tiling_of
 from models.inference.predict import Predictor
 from models.metrics import Confusion, mean_over_patches
 from models.registry import Checkpoint, installed
@@ -69,7 +69,8 @@ def probability_of(
 
     A checkpoint that adapts to scenes takes the whole set as one, unless that has been done.
     """
-    card, predictor = predictor.card, on(predictor, samples)
+    predictor = on(predictor, samples)
+    card = predictor.card
     grid = TileGrid.for_card(samples.shape, *tiling_of(card))
     out: NDArray[np.float32] = map_tiles(
         sample_rows(samples, card.bands), grid, predictor, batch=4, valid=where
@@ -214,7 +215,8 @@ def ground(card: CheckpointCard, samples: SampleSet) -> str:
 
 def row(found: Checkpoint, samples: SampleSet, splits: tuple[str, ...]) -> dict[str, Any]:
     """Return one checkpoint's line for one sample set: metrics at three levels, size and cost."""
-    card, predictor = found.card, on(found.load(), samples)
+    predictor = on(found.load(), samples)
+    card = predictor.card
     truth = samples.label(samples.numbers(splits))
     if not (truth != IGNORED).any():
         raise RequestError(
@@ -343,7 +345,7 @@ def megaflops_per_pixel(card: CheckpointCard) -> float:
     """
     side = card.tiles.size
     with torch.device("meta"):
-        network = build(card.architecture, len(card.bands), **card.arguments).eval()
+        network = network_of(card).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.empty(1, len(card.bands), side, side, device="meta"))
     return float(counter.get_total_flops() / side**2 / 1e6)

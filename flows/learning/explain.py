@@ -61,7 +61,7 @@ def explain(
     """
     opened = SampleSet.open(samples)
     numbers = opened.numbers(splits or tuple(opened.card.split_names.values()))
-    found = card_named(checkpoint, card_dirs) if checkpoint else None
+    found = card_named(checkpoint, card_dirs).fed(opened.card.bands) if checkpoint else None
     bands = found.card.bands if found else opened.card.bands
     if missing := [band for band in bands if band not in opened.card.bands]:
         raise RequestError(

@@ -38,7 +38,8 @@ def like_parent(config: TrainingConfig, parent: CheckpointCard) -> TrainingConfi
     kept = {
         "architecture": parent.architecture,
         "arguments": dict(parent.arguments),
-        "bands": parent.bands,
+        "bands": parent.required,
+        "optional": parent.optional,
     }
     for field, value in kept.items():
         if field in config.model_fields_set and getattr(config, field) not in (value, None):

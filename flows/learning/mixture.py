@@ -79,20 +79,23 @@ def reference_of(
             _usable(samples, config.splits.training),
             samples.card.origin.resolution_m,
         )
-        slope_min_deg = settings.slope_min_deg if "slope" in bands else 0.0
+        steep = "slope" in bands and "slope" not in config.optional
         drawn = sample(
             samples,
-            bands,
+            [name for name in bands if name in samples.card.bands],
             usable,
             domain=samples.name,
             resolution_m=resolution_m,
             count=config.reference_pixels,
             block_m=settings.block_m,
-            slope_min_deg=slope_min_deg,
+            slope_min_deg=settings.slope_min_deg if steep else 0.0,
             seed=config.seed,
         )
         parts.append(
-            (drawn, source.weight * (source.count or count_of(samples, config.splits.training)))
+            (
+                drawn.widened(bands),
+                source.weight * (source.count or count_of(samples, config.splits.training)),
+            )
         )
     return mixture(parts, config.reference_pixels, config.seed)
 

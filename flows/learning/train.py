@@ -24,6 +24,7 @@ from flows.learning.adapting import Adapting
 from flows.learning.confidence import judged, promised
 from flows.learning.evaluate_cards import probability_of, scores
 from flows.run.journal import Step, plain, progress
+from models.nets.partial import whole
 from models.registry import Checkpoint
 from models.training import curves, loop, state
 from models.training.finetune import Start
@@ -181,8 +182,9 @@ def train_card(
     for torn in (out, working_folder(config, out)):
         sweep_dead(torn)
     sets = [SampleSet.open(path) for path in folders]
-    bands = config.bands or sets[0].card.bands
-    _check(sets, bands, config.adapt)
+    required = config.bands or sets[0].card.bands
+    _check(sets, required, config.adapt)
+    bands = (*required, *config.optional)
     _warn_of_layout(config.cut_as, sets)
     reference = reference_of(config, sets, bands)
     adapting = Adapting.of(config, reference, parent)
@@ -199,7 +201,9 @@ def train_card(
             working_folder(config, out),
             augment=_augment(config, sets),
             normalisation=adapting.fitted(chips, bands),
-            start=Start(parent.card, parent.load("cpu").module.state_dict()) if parent else None,
+            start=Start(parent.card, whole(parent.load("cpu").module).state_dict())
+            if parent
+            else None,
             advance=advance,
         )
     held_out = (*config.splits.validation, *config.splits.test)
@@ -287,7 +291,9 @@ def _chips(
         if not (limited and source.count == 0)
     ]
     chip_px = min(samples.card.chip_px for samples in sets)
-    chips = ChipDataset(shares, bands, crop_px=chip_px, shuffle=False, seed=config.seed)
+    chips = ChipDataset(
+        shares, bands, crop_px=chip_px, shuffle=False, seed=config.seed, optional=config.optional
+    )
     if limited:
         check_total(config, sets, chips)
     return chips

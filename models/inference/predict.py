@@ -5,7 +5,7 @@ function, for `map_tiles`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -23,6 +23,7 @@ from models.inference.calibration import apply
 from models.inference.decode import decoded
 from models.inference.normalise import Normaliser
 from models.inference.runtime import Network, Runtime, agree, prepared, worthwhile
+from models.nets.partial import Partial
 from models.reference import Reference
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -162,6 +163,16 @@ class Predictor:
         if self.card.normalisation.adapt == "card" or self.adaptation is not None:
             return self
         return replace(self, adaptation=Adaptation.of(self.card.normalisation, self.bands, scene))
+
+    def fed(self, bands: Collection[str]) -> Predictor:
+        """Return the checkpoint as it reads a source of these bands: with the optional ones among
+        them.
+        """
+        card = self.card.fed(bands)
+        if card == self.card or not isinstance(self.module, Partial):
+            return self
+        module = Partial(self.module.network, card.bands, card.optional)
+        return replace(self, card=card, module=module, _ready=None)
 
     def of_stored(self, coding: Coding) -> Predictor:
         """Return the checkpoint at work on tiles of stored integers (`configs.stack.StoredView`),

@@ -18,8 +18,8 @@ def channels(required: int, optional: int) -> int:
 
 
 class Partial(Segmenter):
-    """The network as it reads the bands that are there, `(B, C, H, W)`: an absent one is 0, as in
-    training, and its channel of presence too.
+    """The network as it reads the bands that are there: an absent one is 0, as in training, and so
+    is the channel that says whether it is there.
     """
 
     def __init__(self, network: Segmenter, bands: Sequence[str], optional: Sequence[str]) -> None:
@@ -30,22 +30,21 @@ class Partial(Segmenter):
             bands: those that are there, required ones first.
             optional: all that may be, in the network's order.
         """
-        super().__init__()
+        super().__init__(len(bands), network.classes)
         self.network = network
         self.stride, self.reach_px = network.stride, network.reach_px  # type: ignore[misc]
-        required = [name for name in bands if name not in optional]
+        self.cam_layer = f"network.{network.cam_layer}"
         absent, present = len(bands), len(bands) + 1  # channels of zeros and of ones
         self.order = [
-            *range(len(required)),
+            *(at for at, name in enumerate(bands) if name not in optional),
             *(bands.index(name) if name in bands else absent for name in optional),
             *(present if name in bands else absent for name in optional),
         ]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits `(B, 1, H, W)` of normalised bands `(B, C, H, W)`."""
+    def scores(self, x: Tensor) -> Tensor:
+        """Return the network's scores `(B, classes, H, W)` of the bands that are there."""
         none = torch.zeros_like(x[:, :1])
-        logits: Tensor = self.network(torch.cat([x, none, none + 1], dim=1)[:, self.order])
-        return logits
+        return self.network.scores(torch.cat([x, none, none + 1], dim=1)[:, self.order])
 
 
 def whole(module: nn.Module) -> nn.Module:

@@ -141,10 +141,14 @@ class Batches:
     variation: AugmentationConfig
     crop_px: int | None = None
     augment: Augment | None = None
+    optional: tuple[str, ...] = ()
+    """The last of the bands: they may be absent."""
     _epoch: int | None = field(default=None, repr=False)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return a step's inputs `(B, C, H, W)` float32 and labels `(B, H, W)`."""
+        """Return a step's inputs `(B, C, H, W)` float32, the presence of optional bands after the
+        bands, and labels `(B, H, W)`.
+        """
         rng = np.random.default_rng([self.order.seed, 1, step])
         return stacked([self._chip(number, index, rng) for number, index in self.order.of(step)])
 
@@ -160,7 +164,27 @@ class Batches:
             x, y = x[:, *window], y[window]
         if self.augment is not None:
             x, y = self.augment(x, y, self.bands, rng)
-        return self._vary(x, rng), y
+        if self.drops(rng):
+            x = x.copy()
+            x[-len(self.optional) :] = np.nan
+        return self._with_presence(x, self._vary(x, rng)), y
+
+    def inputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the network's inputs of a chip in physical values, both `(C, H, W)`."""
+        return self._with_presence(x, self.normaliser.array(x))
+
+    def _with_presence(self, x: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return inputs with whether each optional band is there; one that is not is 0."""
+        if not self.optional:
+            return z
+        there = np.any(np.isfinite(x[-len(self.optional) :]), axis=(1, 2), keepdims=True)
+        presence = np.broadcast_to(there, (len(there), *z.shape[1:])).astype(np.float32)
+        z[-len(self.optional) :] *= presence
+        return np.concatenate([z, presence])
+
+    def drops(self, rng: np.random.Generator) -> bool:
+        """Return whether a chip is shown without its optional bands this time."""
+        return bool(self.optional) and bool(rng.random() < self.variation.drop)
 
     @property
     def varies(self) -> bool:

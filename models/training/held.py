@@ -39,6 +39,8 @@ class _Drawn(NamedTuple):
     chip: int
     window: tuple[slice, slice]
     geometry: Geometry | None
+    dropped: bool
+    """Whether it is shown without its optional bands."""
     gain: NDArray[np.float64]
     offset: NDArray[np.float64]
 
@@ -110,7 +112,11 @@ class Held:
         y = torch.stack([self.labels[one.chip, *one.window] for one in drawn])
         if drawn[0].geometry is not None:
             x, y = _moved(x, y, [one.geometry for one in drawn if one.geometry], self.batches.bands)
-        return self._varied(x, drawn, step), y
+        optional = len(self.batches.optional)
+        if not optional:
+            return self._varied(x, drawn, step), y
+        x[[one.dropped for one in drawn], -optional:] = torch.nan
+        return _with_presence(x, self._varied(x, drawn, step), optional), y
 
     def _draw(self, index: int, rng: np.random.Generator) -> _Drawn:
         batches, label = self.batches, self.here[index]
@@ -118,10 +124,10 @@ class Held:
         window = (slice(None), slice(None)) if side is None else crop_window(label, side, rng)
         augment: Any = batches.augment
         geometry = None if augment is None else augment.draw(batches.bands, rng)
+        dropped = batches.drops(rng)
         if not batches.varies:
-            return _Drawn(index, window, geometry, np.zeros(0), np.zeros(0))
-        gain, offset = batches.light(rng)
-        return _Drawn(index, window, geometry, gain, offset)
+            return _Drawn(index, window, geometry, dropped, np.zeros(0), np.zeros(0))
+        return _Drawn(index, window, geometry, dropped, *batches.light(rng))
 
     def _varied(self, x: Tensor, drawn: Sequence[_Drawn], step: int) -> Tensor:
         """Return network inputs, their light, noise and sharpness varied."""
@@ -145,6 +151,13 @@ class Held:
             device=device,
         )
         return torch.where(optical[:, None, None] & torch.isfinite(x), varied, z)
+
+
+def _with_presence(x: Tensor, z: Tensor, optional: int) -> Tensor:
+    """Return inputs of chips `(B, C, H, W)` with whether each optional band is there."""
+    there = torch.isfinite(x[:, -optional:]).flatten(2).any(-1)[..., None, None]
+    presence = there.to(z.dtype).expand(-1, -1, *z.shape[-2:])
+    return torch.cat([z[:, :-optional], z[:, -optional:] * presence, presence], 1)
 
 
 def _moved(

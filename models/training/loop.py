@@ -32,6 +32,7 @@ from models.inference.predict import (
     pick_precision,
 )
 from models.metrics import Sweep
+from models.nets.partial import channels
 from models.training import curves, state
 from models.training.batches import Augment, Batches, Chips, Order, arrays, stacked, with_landslides
 from models.training.board import Board
@@ -113,7 +114,8 @@ def train(
     normalisation = normalisation or normalise.fit(_each(training), bands, config.normalisation)
     seeded = [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
     with torch.random.fork_rng(seeded), machine_failures():
-        loop = _Loop.begin(config, len(bands), len(training), folder, start)
+        inputs = channels(len(bands) - len(config.optional), len(config.optional))
+        loop = _Loop.begin(config, inputs, len(training), folder, start)
         batches = _batches(config, training, bands, normalisation, augment)
         there = held(config, batches, loop.device)
         total = config.length(len(training))
@@ -161,7 +163,8 @@ def _batches(
     positive = with_landslides(chips) if config.balance is not None else None
     order = Order(len(chips), config.batch, config.seed, config.balance, positive)
     normaliser = normalise.Normaliser.of(normalisation, bands)
-    return Batches(chips, bands, order, normaliser, config.augmentation, config.crop_px, augment)
+    variation, optional = config.augmentation, config.optional
+    return Batches(chips, bands, order, normaliser, variation, config.crop_px, augment, optional)
 
 
 def learning_rate(schedule: ScheduleConfig, peak: float, step: int, total: int) -> float:
@@ -348,8 +351,9 @@ class _Loop:
         sums, sweep = Sums.zero(), Sweep.empty()
         for first in range(0, len(chips), self.config.batch):
             numbers = range(first, min(first + self.config.batch, len(chips)))
-            x, y = stacked([arrays(chips, i, len(batches.bands)) for i in numbers])
-            logits = self._forward(batches.normaliser.tensor(x))
+            pairs = [arrays(chips, i, len(batches.bands)) for i in numbers]
+            x, y = stacked([(batches.inputs(one), label) for one, label in pairs])
+            logits = self._forward(x)
             sums = sums + self.objective.sums(logits, y.to(self.device)).detached()
             sweep = sweep + Sweep.of(torch.sigmoid(logits[:, 0].float()).cpu().numpy(), y.numpy())
         return float(self.objective.of(sums)), sweep

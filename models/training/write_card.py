@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from torch import nn
 
 from configs.checkpoint import (
@@ -207,7 +208,8 @@ def _draft(
         title=config.title or f"{config.architecture} trained on {names}",
         architecture=config.architecture,
         arguments=arguments,
-        bands=trained.bands,
+        bands=tuple(name for name in trained.bands if name not in config.optional),
+        optional=config.optional,
         sensor=facts.sensor,
         level=facts.level,
         resolution_m=facts.resolution_m,
@@ -225,6 +227,15 @@ def _draft(
     )
 
 
+def _held(trained: Trained, x: NDArray[np.float32]) -> tuple[str, ...]:
+    """Return the bands that a chip `(C, H, W)` holds: all but optional ones without a value."""
+    return tuple(
+        name
+        for name, band in zip(trained.bands, x, strict=True)
+        if name not in trained.config.optional or np.isfinite(band).any()
+    )
+
+
 def _decide(stored: Predictor, validation: Chips, trained: Trained) -> CheckpointCard:
     """Return the checkpoint with calibration and threshold from the validation chips, and the F1
     they give there.
@@ -232,12 +243,14 @@ def _decide(stored: Predictor, validation: Chips, trained: Trained) -> Checkpoin
     step = max(1, trained.config.batch)
     pairs = []
     for first in range(0, len(validation), step):
-        chips = [
-            arrays(validation, i, len(stored.bands))
-            for i in range(first, min(first + step, len(validation)))
-        ]
-        logits = stored.logits(np.stack([x for x, _ in chips]))
-        pairs.append((logits, np.stack([y for _, y in chips])))
+        groups = dict[tuple[str, ...], list[tuple[NDArray[np.float32], NDArray[Any]]]]()
+        for i in range(first, min(first + step, len(validation))):
+            x, y = arrays(validation, i, len(trained.bands))
+            groups.setdefault(_held(trained, x), []).append((x, y))
+        for bands, chips in groups.items():
+            at = [trained.bands.index(name) for name in bands]
+            logits = stored.fed(bands).logits(np.stack([x[at] for x, _ in chips]))
+            pairs.append((logits, np.stack([y for _, y in chips])))
     empty = np.empty(0)
     counts = sum((LogitCounts.of(z, y) for z, y in pairs), LogitCounts.of(empty, empty))
     fitted = calibration.fit(counts, trained.config.calibration, "validation chips")
