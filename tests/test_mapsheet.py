@@ -102,10 +102,28 @@ def test_what_does_not_fit_or_cannot_be_printed_is_said_to_stand_elsewhere(
         told = len(re.findall(r"Beware: ", text))
         assert 0 <= told < len(beware)
         assert f"and {len(beware) - told} more: see report.html" in text
-        assert "…」" not in text
+        assert "What was not seen" in text
         assert "Polygons: … by K" in text
         assert "In full in report.html" in text
         assert "??" not in text
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_a_usual_number_of_warnings_stands_on_the_sheet_whole(
+    scene: SmallScene, tmp_path: Path, language: str
+) -> None:
+    beware = tuple(f"warning {n}, {'long words ' * 8}the end of {n}" for n in range(5))
+    run = replace(about(), warnings=beware)
+    config = OWN.model_copy(update={"language": language})
+    manner = Manner(product=ProductConfig(exports=(), map=config))
+    (tmp_path / "m").mkdir()
+    rasters = scene.probability, scene.observation, scene.stack
+    inventory = scene.outline(choice=run.choice)
+    done = write_products(tmp_path / "m", inventory, *rasters, run, manner)
+    for name in ("map.pdf", "map-a3.pdf"):
+        text = _text(done.products[name])
+        assert [n for n in range(5) if f"warning {n}" not in text] == []
+        assert "report.html" not in text
 
 
 def test_no_sheet_where_none_is_asked_for(scene: SmallScene, tmp_path: Path) -> None:

@@ -153,10 +153,13 @@ class Column:
         """Return the height of a line."""
         return 1.28 * self.size_pt * _POINT_MM
 
+    def spent(self, words: str) -> float:
+        """Return how high a paragraph is, in millimetres."""
+        return len(wrapped(words, self.width, self.size_pt)) * self.line_mm
+
     def room(self, words: str, spare: int = 0) -> bool:
         """Return whether a paragraph fits whole, and so many lines after it."""
-        lines = len(wrapped(words, self.width, self.size_pt)) + spare
-        return self.top - lines * self.line_mm >= 0
+        return self.top - self.spent(words) - spare * self.line_mm >= 0
 
     def say(self, words: str, *, bold: bool = False, scale: float = 1.0, colour: str = INK) -> None:
         """Write a paragraph; what no longer fits ends in an ellipsis."""

@@ -50,10 +50,13 @@ from inventory.mapsheet.paper import (
     Paper,
     printable,
     width_mm,
+    wrapped,
 )
 from inventory.outline.words import numeral, said, words_of
 from inventory.summary import Summary, headline, number
 
+_CROWDED = ((0.3, 1.0), (0.3, 0.92), (0.25, 0.92), (0.25, 0.85), (0.22, 0.8))
+"""Share of the overview in the panel, and size of its text, from few words to many."""
 _MOST_PLACES = {"a4": 18, "a3": 32}
 _STYLE: Any = {
     "pdf.fonttype": 42,
@@ -193,36 +196,62 @@ def _legend(column: Column, entries: Sequence[tuple[str, dict[str, Any], str]]) 
 
 
 def _panel(figure: Figure, paper: Paper, sheet: Sheet) -> None:
-    w, box = sheet.words, paper.panel
-    high = 0.3 * box.height
+    """Draw overview, legend and words; where they are many, smaller, so that none is lost."""
+    w, box, entries = sheet.words, paper.panel, _entries(sheet)
+    found = sheet.sentences[1:] if sheet.shown.about.choice.out_of_domain else sheet.sentences
+    told = [*found, _unseen(sheet), *_warnings_of(sheet)]
+    tried = [(share, size * paper.text_pt) for share, size in _CROWDED]
+    share, size = next(
+        (
+            (share, size)
+            for share, size in tried
+            if _needed(told, len(entries), box.width, size) <= (1 - share) * box.height - 1
+        ),
+        tried[-1],
+    )
+    high = share * box.height
     inset = paper.axes(figure, Box(box.left, box.bottom + box.height - high, box.width, high))
     inset.set_axis_on()
     inset.set(xticks=[], yticks=[])
     furniture.overview(inset, sheet.shown, box.width, high, paper.text_pt)
-    axes = paper.axes(figure, box)
-    column = Column(axes, box.width, box.height - high - 1, paper.text_pt)
+    column = Column(paper.axes(figure, box), box.width, box.height - high - 1, size)
     column.heading(w["legend"])
-    _legend(column, _entries(sheet))
+    _legend(column, entries)
     column.heading(w["numbers"])
-    sentences = sheet.sentences[1:] if sheet.shown.about.choice.out_of_domain else sheet.sentences
-    for number_of, sentence in enumerate(sentences):
+    last = column.spent(_unseen(sheet)) + 5 * column.line_mm  # what was not seen, and one line
+    for number_of, sentence in enumerate(found):
+        if column.top - column.spent(sentence) < last:
+            break  # of a longer list than any sheet holds the report has the rest
         column.say(sentence, bold=number_of == 0)
     column.heading(w["unseen"])
     column.say(_unseen(sheet))
     _beware(column, sheet)
 
 
-def _beware(column: Column, sheet: Sheet) -> None:
-    """Write the warnings that fit whole, and how many more the report holds."""
+def _needed(told: Sequence[str], entries: int, width: float, size_pt: float) -> float:
+    """Return how high, in millimetres, a column of a legend, three headings and paragraphs is."""
+    line = 1.28 * size_pt * 25.4 / 72
+    lines = sum(len(wrapped(words, width, size_pt)) for words in told)
+    return line * (lines + 1.2 * entries + 3 * 1.8 + 1)
+
+
+def _warnings_of(sheet: Sheet) -> list[str]:
+    """Return what to beware of, in the language of the sheet."""
     w, language = sheet.words, sheet.config.language
-    told = [
+    return [
         w["beware"].format(words=said(each, language).replace("`", ""))
         for each in sheet.shown.about.warnings
     ]
+
+
+def _beware(column: Column, sheet: Sheet) -> None:
+    """Write the warnings that fit whole, and how many more the report holds."""
+    told = _warnings_of(sheet)
     for number_of, words in enumerate(told):
         left = len(told) - number_of
         if not column.room(words, spare=left > 1):
-            column.say(w["more_warnings"].format(count=left), colour=WARN, bold=True)
+            more = sheet.words["more_warnings"].format(count=left)
+            column.say(more, colour=WARN, bold=True)
             return
         column.say(words, colour=WARN)
 
