@@ -277,14 +277,9 @@ def _map_shard(shard: _MapShard) -> Report:
     begun, path = Begun.now(), place(shard.path)
     check_worker(shard.versions, path)
     predictor = _predictor(
-        shard.card,
-        shard.folder,
-        shard.weights,
-        shard.bands,
-        shard.device,
-        shard.precision,
+        shard.card, shard.folder, shard.weights, shard.bands, shard.device, shard.precision,
         shard.runtime,
-    )
+    )  # fmt: skip
     if shard.adaptation:
         predictor = replace(predictor, adaptation=Adaptation.read(shard.adaptation))
     stack, classes = (Stack(place(shard.stack)), open_to_read(place(shard.observed)))

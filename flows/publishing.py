@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from configs.bands import TERRAIN
-from configs.checkpoint import Accuracy, CheckpointCard, Confidence
+from configs.checkpoint import Accuracy, CheckpointCard
 from configs.errors import NothingToSeeError
 from configs.files import format_of, sha256, write_text
 from configs.layout import EventFolder, RunLayout
@@ -168,7 +168,7 @@ def publish(
         by_scene = threshold_of_map.words(run, cards, choice, mapped.inventory.threshold)
         warnings = (*about.warnings, *observed.warnings, *unknown, *by_scene, *doubts)
         own = run.clean.confidence_high or run.clean.confidence_medium
-        promise = None if own else promise_of(run, cards, choice)
+        promise = None if own else threshold_of_map.promise(run, cards, choice)
         accuracy = _accuracy(run, cards, choice, observed)
         about = replace(
             about, warnings=warnings, beside=mapped.beside, promise=promise, accuracy=accuracy
@@ -313,27 +313,9 @@ def _accuracy(
     checkpoint as it was measured: several drew it, or at another threshold.
     """
     filled = choice.fallback and observed.counts[ObservationClass.NO_PRE]
-    if choice.members or filled or _otherwise(run, cards, choice):
+    if choice.members or filled or threshold_of_map.otherwise(run, cards, choice):
         return None
     return cards.by_name(choice.card).card.accuracy
-
-
-def promise_of(
-    run: RunConfig, cards: Candidates, choice: Choice, of_fallback: bool = False
-) -> Confidence | None:
-    """Return what the confidence of landslides promises that the chosen checkpoint, or its
-    fallback, drew; None where that was not measured: of several, or at another threshold.
-    """
-    name = choice.fallback if of_fallback else choice.card
-    if name is None or choice.members or _otherwise(run, cards, choice):
-        return None
-    return cards.by_name(name).card.confidence
-
-
-def _otherwise(run: RunConfig, cards: Candidates, choice: Choice) -> bool:
-    """Return whether a run draws otherwise than checkpoints are measured."""
-    moved = run.clean.threshold or threshold_of_map.of_scene(run, cards, choice)
-    return bool(moved or run.model.subtract_pre or run.model.adapt)
 
 
 _LOOK_ALIKES = "old scars, bare fields and river banks look like new landslides there and count"

@@ -20,7 +20,6 @@ from configs.stack import Rows, Stack
 from flows import difference
 from flows import threshold as threshold_of_map
 from flows.probability import map_card
-from flows.publishing import promise_of
 from flows.run import engine, journal, workspace
 from flows.run.journal import progress
 from flows.run.shards import by_workers
@@ -384,8 +383,8 @@ def outline_landslides(
         run.clean,
         choice=choice,
         fallback_threshold=fallback,
-        confidence=promise_of(run, cards, choice),
-        fallback_confidence=promise_of(run, cards, choice, of_fallback=True),
+        confidence=threshold_of_map.promise(run, cards, choice),
+        fallback_confidence=threshold_of_map.promise(run, cards, choice, of_fallback=True),
     )
     journal.note(landslides=len(inventory.landslides), rejected=len(inventory.rejected))
     return inventory

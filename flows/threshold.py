@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from configs.checkpoint import Confidence
 from configs.errors import RequestError
 from configs.records import Choice
 from configs.run import RunConfig
@@ -80,6 +81,24 @@ def thresholds(
     threshold = float(np.mean([of_checkpoint(run, cards.by_name(name)) for name in drawn]))
     fallback = of_checkpoint(run, cards.by_name(choice.fallback)) if choice.fallback else None
     return threshold, fallback
+
+
+def promise(
+    run: RunConfig, cards: Candidates, choice: Choice, of_fallback: bool = False
+) -> Confidence | None:
+    """Return what the confidence of landslides promises that the chosen checkpoint, or its
+    fallback, drew; None where that was not measured: of several, or at another threshold.
+    """
+    name = choice.fallback if of_fallback else choice.card
+    if name is None or choice.members or otherwise(run, cards, choice):
+        return None
+    return cards.by_name(name).card.confidence
+
+
+def otherwise(run: RunConfig, cards: Candidates, choice: Choice) -> bool:
+    """Return whether a run draws otherwise than checkpoints are measured."""
+    moved = run.clean.threshold or of_scene(run, cards, choice)
+    return bool(moved or run.model.subtract_pre or run.model.adapt)
 
 
 def words(run: RunConfig, cards: Candidates, choice: Choice, threshold: float) -> tuple[str, ...]:

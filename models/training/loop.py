@@ -256,21 +256,9 @@ class _Loop:
         )
         optimiser, now, at = _make_optimiser(config, module), time.monotonic(), Progress(identity)
         loop = cls(
-            config,
-            folder,
-            module,
-            optimiser,
-            loss,
-            device,
-            dtype,
-            scaler,
-            at,
-            {},
-            {},
-            [],
-            now,
+            config, folder, module, optimiser, loss, device, dtype, scaler, at, {}, {}, [], now,
             frozen,
-        )
+        )  # fmt: skip
         if config.average:
             loop.average = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         found = state.load(folder, identity)
