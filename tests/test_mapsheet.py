@@ -115,11 +115,8 @@ def test_a_usual_number_of_warnings_stands_on_the_sheet_whole(
     beware = tuple(f"warning {n}, {'long words ' * 8}the end of {n}" for n in range(5))
     run = replace(about(), warnings=beware)
     config = OWN.model_copy(update={"language": language})
-    manner = Manner(product=ProductConfig(exports=(), map=config))
-    (tmp_path / "m").mkdir()
-    rasters = scene.probability, scene.observation, scene.stack
-    inventory = scene.outline(choice=run.choice)
-    done = write_products(tmp_path / "m", inventory, *rasters, run, manner)
+    product = ProductConfig(exports=(), map=config)
+    done = publish(tmp_path / "m", scene, run, product=product)
     for name in ("map.pdf", "map-a3.pdf"):
         text = _text(done.products[name])
         assert [n for n in range(5) if f"warning {n}" not in text] == []
