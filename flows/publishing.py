@@ -23,7 +23,6 @@ from configs.reading import open_to_read
 from configs.records import Choice, ObservationClass, Offer, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
-from flows import threshold as threshold_of_map
 from flows.events import reviews
 from flows.events import state as event_state
 from flows.flat import told
@@ -43,6 +42,7 @@ from inventory.revisions.review import Review
 from models import registry
 from models.architectures import INDEX
 from models.registry import Candidates
+from models.selection import threshold as threshold_of_map
 from models.selection.adaptation import adaptation_of
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,6 @@ from configs.records import Choice, ObservationClass, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
 from flows import difference
-from flows import threshold as threshold_of_map
 from flows.probability import map_card
 from flows.run import engine, journal, workspace
 from flows.run.journal import progress
@@ -34,6 +33,7 @@ from inventory.outline.outline import Inventory, outline
 from models import registry
 from models.architectures import tiling_of
 from models.registry import Candidates, Checkpoint
+from models.selection import threshold as threshold_of_map
 from models.selection.adaptation import adaptation_of, all_adapting
 from models.selection.choose import choose as choose_checkpoint
 from models.selection.choose import write_ranking
@@ -76,7 +76,7 @@ def candidates(run: RunConfig, source: Source) -> Candidates:
             cannot compute as the run wants it.
     """
     engine.computable(run)
-    threshold_of_map.check(run, source)
+    threshold_of_map.check(run, source.offer().bands)
     found = registry.candidates(
         run.model.checkpoint,
         source.offer(),

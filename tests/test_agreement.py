@@ -18,9 +18,9 @@ from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 from configs.records import Choice, Domain, Level
 from flows.cli import main
 from flows.commands.respond import configure
-from flows.threshold import of_scene
 from models.inference.agreement import Agreement, agreement
 from models.registry import Candidates, Checkpoint
+from models.selection.threshold import of_scene
 
 GIVEN: dict[str, Any] = {
     "source": "simulated",

@@ -5,7 +5,7 @@ own, or what the scene itself says.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from configs.errors import RequestError
 from configs.records import Choice
 from configs.run import RunConfig
 from configs.stack import CHUNK_PX, Rows, Stack
-from gee.source import Source
 from models.inference.agreement import Strip, agreement
 from models.registry import Candidates, Checkpoint
 
@@ -23,13 +22,13 @@ logger = logging.getLogger(__name__)
 _COLOURS = ("post_B4", "post_B3")
 
 
-def check(run: RunConfig, source: Source) -> None:
-    """Refuse a threshold of the scene's own where the source delivers no colours to find it by.
+def check(run: RunConfig, bands: Collection[str]) -> None:
+    """Refuse a threshold of the scene's own where a source of these bands lacks the colours for it.
 
     Raises:
         RequestError: it has no red or no green.
     """
-    if run.model.threshold == "agreement" and not set(_COLOURS) <= set(source.offer().bands):
+    if run.model.threshold == "agreement" and not set(_COLOURS) <= set(bands):
         raise RequestError(
             "model.threshold: agreement compares the map with red and green, and this source has "
             "no red and green of after the event",
