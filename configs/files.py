@@ -158,7 +158,7 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.load(text, Loader=_once(loader_for(text)))  # noqa: S506 (a safe one)
+        content = _parsed(text)
         _count(content, {})
     except _TwiceError as error:
         raise RequestError(f"{path}: {error}", "Keep one of them.") from error
@@ -176,6 +176,14 @@ def read_yaml(path: Path, kind: str | None = None, newest: int = 1) -> dict[str,
     if kind is not None:
         check_format(content.get("format"), kind, str(path), newest)
     return {name: at_home(value) for name, value in content.items()}
+
+
+def _parsed(text: str) -> Any:
+    loader = _once(loader_for(text))(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 class _TwiceError(yaml.YAMLError):
