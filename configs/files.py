@@ -223,8 +223,10 @@ def at_home(value: Any) -> Any:
 
 
 def short(value: object, most: int = 80) -> str:
-    """Return what somebody wrote, as it stands in a message: never more than a line."""
-    text = " ".join(str(value).split())
+    """Return what somebody wrote, as it stands in a message: never more than a line, and only what
+    can be written (half a character cannot).
+    """
+    text = " ".join(str(value).encode("utf-8", "backslashreplace").decode().split())
     return text if len(text) <= most else f"{text[:most]}…"
 
 
