@@ -70,6 +70,34 @@ def layer_name(layer: Layer) -> str:
         RequestError: no such file or layer, not a vector file, or one that points elsewhere.
     """
     path = layer.file
+    _check_file(path)
+    try:
+        names = [str(name) for name, _ in pyogrio.list_layers(path)]
+    except (pyogrio.errors.DataSourceError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"cannot read {path}: it is not a vector file, or damaged", "Export it again."
+        ) from error
+    except pyogrio.errors.GeometryError as error:
+        # A layer of surfaces (TIN) beside others hides the list of them all.
+        if layer.name is not None:
+            return layer.name
+        raise RequestError(
+            f"{path} holds a layer of 3D surfaces, which is no layer of polygons",
+            "Name the layer of polygons, FILE:LAYER.",
+        ) from error
+    if layer.name is not None and layer.name not in names:
+        ways = f"It holds {', '.join(names)}."
+        raise RequestError(f"{path} has no layer `{layer.name}`", instead(layer.name, names, ways))
+    if layer.name is None and len(names) != 1:
+        raise RequestError(
+            f"{path} holds {len(names)} layers: {', '.join(names)}",
+            f"Name one: {path}:{names[0] if names else 'LAYER'}.",
+        )
+    return layer.name or names[0]
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no vector file that is read: a folder, packed, in parts, or virtual."""
     if path.is_dir() and path.suffix.lower() == ".gdb":
         raise RequestError(
             f"{path} is a file geodatabase, which coslide does not read",
@@ -97,29 +125,6 @@ def layer_name(layer: Layer) -> str:
             raise RequestError(
                 f"{path} is a virtual file that points elsewhere", "Convert it with `ogr2ogr`."
             )
-    try:
-        names = [str(name) for name, _ in pyogrio.list_layers(path)]
-    except (pyogrio.errors.DataSourceError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f"cannot read {path}: it is not a vector file, or damaged", "Export it again."
-        ) from error
-    except pyogrio.errors.GeometryError as error:
-        # A layer of surfaces (TIN) beside others hides the list of them all.
-        if layer.name is not None:
-            return layer.name
-        raise RequestError(
-            f"{path} holds a layer of 3D surfaces, which is no layer of polygons",
-            "Name the layer of polygons, FILE:LAYER.",
-        ) from error
-    if layer.name is not None and layer.name not in names:
-        ways = f"It holds {', '.join(names)}."
-        raise RequestError(f"{path} has no layer `{layer.name}`", instead(layer.name, names, ways))
-    if layer.name is None and len(names) != 1:
-        raise RequestError(
-            f"{path} holds {len(names)} layers: {', '.join(names)}",
-            f"Name one: {path}:{names[0] if names else 'LAYER'}.",
-        )
-    return layer.name or names[0]
 
 
 def _beside(path: Path, suffix: str) -> bool:
