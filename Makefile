@@ -48,7 +48,7 @@ check-imports: .venv/.dev
 	@$(BIN)/lint-imports
 
 unit: .venv/.dev
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 verify-properties: .venv/.dev  ## the property tests with twenty times as many, new examples
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "$$(grep -lr 'from hypothesis import' tests | xargs -n1 basename -s .py | paste -sd'|' | sed 's/|/ or /g')"
