@@ -23,6 +23,7 @@ from configs.reading import open_to_read
 from configs.records import Choice, ObservationClass, Offer, Scene
 from configs.run import RunConfig
 from configs.stack import Rows, Stack
+from flows import steps
 from flows.events import reviews
 from flows.events import state as event_state
 from flows.flat import told
@@ -35,7 +36,7 @@ from gee.source import DOUBTS, Plan, Source
 from inventory.about import About, Beside
 from inventory.formats.cog import burnt
 from inventory.formats.stac import write_event_catalog, write_root_catalog
-from inventory.outline.outline import Inventory, outline
+from inventory.outline.outline import Inventory
 from inventory.publish import Manner, write_item, write_products
 from inventory.report.events_page import write_events_page
 from inventory.revisions.review import Review
@@ -118,10 +119,8 @@ def colour_alone(
     with progress("mapping with the index", "tile") as advance:
         where = ObservationClass.CLEAR
         mapped = map_card(found, run.model, stack, observed, where, path, advance, adaptation)
-    inside = stack.of_area(run.place)
-    threshold = found.card.threshold
-    index = outline(inside.cut(mapped), inside.cut(observed.array), threshold, inside, run.clean)
-    journal.note(landslides=len(index.landslides))
+    alone = replace(choice, card=INDEX, members=(), fallback=None, out_of_domain="unknown")
+    index = steps.outline_landslides(run, Candidates((found,)), alone, stack, observed, mapped)
     return Beside(
         count=len(index.landslides),
         km2=float(index.landslides["area_m2"].sum()) / 1e6,

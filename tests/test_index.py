@@ -86,7 +86,7 @@ def test_every_real_map_says_what_colour_alone_maps(
     again = respond(tmp_path, capsys, *source, "--checkpoint", "index")
     assert again["index"] is None, "it is the map itself"
     for key in ("landslide_count", "landslide_area_km2"):
-        assert again[key] == pytest.approx(index[key])
+        assert again[key] == pytest.approx(index[key], abs=5e-4)  # rounded
 
 
 def test_the_simulated_earth_has_no_index(

@@ -141,7 +141,7 @@ def archive(folder: Path) -> Path:
         (empty, "is empty", "Download it again"),
         (points, "no polygon.*Point", "layer of polygons"),
         (broken, "damaged|broken", "again"),
-        (archive, "not a vector file", r"\.gpkg"),
+        (archive, "is packed", "Unpack it"),
     ],
 )
 def test_each_wrong_file_has_its_word(

@@ -451,16 +451,16 @@ def test_wrong_wishes_are_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("text", "words"),
     [
-        ("format: coslide/event/2", "newer than this coslide reads"),
-        ("coverage_target: 95", "coverage_target"),
+        ("format: coslide/event/2\n", "newer than this coslide reads"),
+        ("format: coslide/event/1\ncoverage_target: 95\n", "coverage_target"),
     ],
 )
 def test_a_state_that_cannot_be_read_is_refused_by_name(
-    archive: EventFolder, line: str, words: str
+    archive: EventFolder, text: str, words: str
 ) -> None:
-    archive.state.write_text("\n".join(["format: coslide/event/1", line]) + "\n")
+    archive.state.write_text(text)
     with pytest.raises(RequestError, match=words):
         refresh(archive.folder, as_of=on(10, 5))
 

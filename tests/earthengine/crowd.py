@@ -24,6 +24,9 @@ class Crowded(Engine):
     does; one over every scene of a collection counts as many as it has scenes.
     """
 
+    leaving = 0
+    """Others' aggregations that end once they have been in somebody's way."""
+
     def __init__(self, inner: Evaluator) -> None:
         self.inner, self.busy, self.peak, self.refused, self.largest = inner, 0, 0, 0, 0
         self._lock = threading.Lock()
@@ -35,6 +38,7 @@ class Crowded(Engine):
             self.largest = max(self.largest, len(text))
             if self.busy + cost > MOST_AGGREGATIONS:
                 self.refused += 1
+                self.busy, self.leaving = self.busy - self.leaving, 0
                 raise Refused(429, CROWDED)
             self.busy += cost
             self.peak = max(self.peak, self.busy)

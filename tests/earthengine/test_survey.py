@@ -161,10 +161,11 @@ def test_the_first_question_of_a_large_event_stays_small(
     private_key: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`others` aggregations of somebody else's leave no room for our four at once."""
+    """Somebody else's aggregations leave no room at first, and then `others` of them little."""
     few = config.model_copy(update={"scenes_per_tile": 4})
     crowded = Crowded(Evaluator(many_scenes(count)))
-    crowded.busy = others
+    if others:
+        crowded.busy, crowded.leaving = MOST_AGGREGATIONS, MOST_AGGREGATIONS - others
     with Loopback(crowded) as there:
         monkeypatch.setenv("COSLIDE_EE_URL", there.url)
         write_key(tmp_path / "key.json", private_key, there.url)
