@@ -460,7 +460,8 @@ def test_wrong_wishes_are_refused_by_name(
 def test_a_state_that_cannot_be_read_is_refused_by_name(
     archive: EventFolder, line: str, words: str
 ) -> None:
-    archive.state.write_text("\n".join(["format: coslide/event/1", line]) + "\n")
+    begun = [] if line.startswith("format") else ["format: coslide/event/1"]
+    archive.state.write_text("\n".join([*begun, line]) + "\n")
     with pytest.raises(RequestError, match=words):
         refresh(archive.folder, as_of=on(10, 5))
 
