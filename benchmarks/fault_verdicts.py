@@ -214,7 +214,7 @@ JUDGES: dict[str, Judge] = {
     "06": _offset,
     "07": _layers,
     "08": _overlap,
-    "09": _refused("USGS", codes=(0, 4)),
+    "09": _refused(codes=(0, 4)),
     "10": _withdrawn,
     "11": _transparent,
     "12": _local,
