@@ -168,9 +168,12 @@ verify-load: .venv/.dev  ## fifty triggers in a minute, one run at a time: all f
 verify-kill: .venv/.dev  ## flow, Dask worker and Prefect server killed at seeded moments, on SQLite and PostgreSQL: the same products
 	@$(BIN)/python -m benchmarks.kill --write
 
-verify-faults: .venv/.dev  ## 2 400 hostile inputs to all readers; SIGKILL before every rename of respond, refresh, review, samples and train; resumable
+verify-faults: .venv/.dev  ## 2 400 hostile inputs; SIGKILL before every rename of seven commands; damaged files, power cuts, full disks; cases from the field; resumable
 	@$(BIN)/python -m benchmarks.faults --write
 	@$(BIN)/python -m benchmarks.fault_kills --write
+	@$(BIN)/python -m benchmarks.fault_damage --write
+	@$(BIN)/python -m benchmarks.fault_disks --write
+	@$(BIN)/python -m benchmarks.fault_cases --write
 
 verify-dask: .venv/.dev  ## throughput of Dask workers against one process, and what large events amount to
 	@$(BIN)/python -m benchmarks.dask_scale --write

@@ -58,9 +58,13 @@ class Struck:
         return self.code != 0 or not self.same or self.torn > 0
 
 
-def hooked(root: Path, at: int | None) -> Callable[[], int]:
-    """Kill this process before rename or removal number `at` (from 1) under a folder; return what
-    tells how many there were.
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hooked(root: Path, at: int | None, strike: Callable[[], object] = _kill) -> Callable[[], int]:
+    """Kill this process, or strike it otherwise, before rename or removal number `at` (from 1)
+    under a folder; return what tells how many there were.
     """
     count = 0
     inside = str(root.resolve())
@@ -71,7 +75,7 @@ def hooked(root: Path, at: int | None) -> Callable[[], int]:
             if named.get("dir_fd") is not None or os.path.abspath(path).startswith(inside):
                 count += 1
                 if count == at:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    strike()
             return real(path, *more, **named)
 
         return struck
@@ -81,14 +85,16 @@ def hooked(root: Path, at: int | None) -> Callable[[], int]:
     return lambda: count
 
 
-def give(arguments: list[str], folder: Path, at: int | None = None) -> tuple[Ended, int]:
+def give(
+    arguments: list[str], folder: Path, at: int | None = None, strike: Callable[[], object] = _kill
+) -> tuple[Ended, int]:
     """Return (how a command ended in a folder, how many renames and removals it made)."""
 
     def work() -> tuple[int, str]:
         from flows.cli import main
 
         os.chdir(folder)
-        told = hooked(folder, at)
+        told = hooked(folder, at, strike)
         out, code = io.StringIO(), 0
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
             try:
@@ -209,8 +215,8 @@ def strike_all(folder: Path, points: int | None, names: list[str] | None = None)
     known = {(one.command, one.point) for one in struck}
     for name in names or commands:
         start, whole = folder / "start", folder / "whole"
-        _lay_out(start, [commands[one] for one in _BEFORE.get(name, ())])
-        _copy(start, whole)
+        lay_out(start, [commands[one] for one in _BEFORE.get(name, ())])
+        copy(start, whole)
         ended, of = give(commands[name], whole)
         if ended.code:
             raise RuntimeError(f"{name} ends with {ended.code}: {ended.message}")
@@ -220,7 +226,7 @@ def strike_all(folder: Path, points: int | None, names: list[str] | None = None)
             if (name, point) in known:
                 continue
             tried = folder / "tried"
-            _copy(start, tried)
+            copy(start, tried)
             give(commands[name], tried, point)
             again, _ = give(commands[name], tried)
             torn = sum(1 for path in tried.rglob(".*.part"))
@@ -232,7 +238,8 @@ def strike_all(folder: Path, points: int | None, names: list[str] | None = None)
     return [one for one in struck if names is None or one.command in names]
 
 
-def _lay_out(start: Path, commands: list[list[str]]) -> None:
+def lay_out(start: Path, commands: list[list[str]]) -> None:
+    """Put what commands make in the place of a folder."""
     shutil.rmtree(start, ignore_errors=True)
     start.mkdir()
     for command in commands:
@@ -241,7 +248,8 @@ def _lay_out(start: Path, commands: list[list[str]]) -> None:
             raise RuntimeError(f"{command} ends with {ended.code}: {ended.message}")
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> None:
+    """Put a copy of a folder in the place of another."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
 

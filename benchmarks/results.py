@@ -31,6 +31,7 @@ ORDER = (
     "study-baselines", "mmd-unit", "selection", "ood", "sim-to-real", "simulated-comparison",
     "pull", "first-question", "catalogue", "speed", "reading", "tiling", "mmd", "seams",
     "vectorise", "large", "scale", "flat", "precision", "kill", "faults", "fault-kills",
+    "fault-damage", "fault-disks", "fault-cases",
 )  # fmt: skip
 """Real pixels first, then the simulated Earth, then cost; what is not named comes last."""
 _TABLE = re.compile(r"^\|[\s:|-]+\|$")

@@ -132,6 +132,11 @@ class EventFolder:
         return self.folder / "run.yaml"
 
     @property
+    def answer(self) -> Path:
+        """Return the file with the answer that a command owes about the revision it has made."""
+        return self.folder / ".work" / "answer.json"
+
+    @property
     def review(self) -> Path:
         """Return ``review.gpkg``: the copy of the latest inventory that an analyst edits."""
         return self.folder / "review.gpkg"

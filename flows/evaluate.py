@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from configs.errors import RequestError
-from configs.files import write_text
+from configs.files import sweep_dead, write_text
 from configs.layout import RunLayout
 from configs.records import IGNORED
 from configs.run import RunConfig, read_run
@@ -117,6 +117,7 @@ def _evaluate_one(
     }
     target = out or folder.parent / f"evaluation-{folder.name}"
     target.mkdir(parents=True, exist_ok=True)
+    sweep_dead(target)
     write_text(target / "evaluation.json", json.dumps(_finite(scores), indent=1) + "\n")
     _layers(target / "evaluation.gpkg", {"missed": objects.missed, "false": objects.false})
     ours, theirs = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 from configs.layout import EventFolder, RunLayout
 from configs.run import RunConfig
 from flows import steps
-from flows.publishing import Finished, Mapped, colour_alone, publish
+from flows.events.state import Finished
+from flows.publishing import Mapped, colour_alone, publish
 from flows.run.journal import Step, plain
 
 

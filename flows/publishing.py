@@ -9,7 +9,6 @@ import json
 import logging
 import platform
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from configs.stack import Rows, Stack
 from flows import steps
 from flows.events import reviews
 from flows.events import state as event_state
+from flows.events.state import Finished
 from flows.flat import told
 from flows.probability import COMPUTED, map_card
 from flows.run import journal, workspace
@@ -35,10 +35,8 @@ from gee.previous import kept_scenes
 from gee.source import DOUBTS, Plan, Source
 from inventory.about import About, Beside
 from inventory.formats.cog import burnt
-from inventory.formats.stac import write_event_catalog, write_root_catalog
 from inventory.outline.outline import Inventory
 from inventory.publish import Manner, write_item, write_products
-from inventory.report.events_page import write_events_page
 from inventory.revisions.review import Review
 from models import registry
 from models.architectures import INDEX
@@ -62,17 +60,6 @@ PACKAGES = (
     "odc-geo",
     "earthengine-api",
 )
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A published revision: small enough to travel anywhere."""
-
-    folder: Path
-    revision: int
-    summary: dict[str, Any]
-    products: dict[str, Path]
-    words: list[str]
 
 
 @dataclass(frozen=True)
@@ -191,21 +178,13 @@ def publish(
         )
         run.write(layout.config)
         write_item(layout.folder, published)
+        finished = Finished(number, published.summary.as_plain(), list(published.words))
+        event_state.promise(event, run, finished)
         revision = workspace.publish(event, layout, number, run.keep)
         reviews.taken_up(event, review, number)
-        write_event_catalog(event)
-        event_state.published(event, run, number, published.summary.observed_fraction)
-    with workspace.waiting(event.folder.parent / ".catalog.lock"):
-        write_root_catalog(event.folder.parent)
-        write_events_page(event.folder.parent)
-    summary, words = published.summary.as_plain(), list(published.words)
-    return Finished(revision.folder, number, summary, _files_of(revision), words)
-
-
-def _files_of(revision: RunLayout) -> dict[str, Path]:
-    """Return a revision's files by name."""
-    found = (path for path in revision.folder.iterdir() if path.is_file())
-    return {path.name: path for path in sorted(found) if not path.name.startswith(".")}
+        event_state.enter(event, run, finished)
+    event_state.settle(event)
+    return replace(finished, products=event_state.files_of(revision))
 
 
 def _about(

@@ -13,6 +13,7 @@ from typing import Any
 
 from configs.complaints import checked
 from configs.errors import CoslideError, NothingNewError, NothingToSeeError, RequestError, as_ours
+from configs.files import sweep_dead
 from configs.layout import EventFolder
 from configs.overrides import overlaid, sections
 from configs.records import Scene
@@ -20,7 +21,7 @@ from configs.run import RunConfig
 from flows import steps
 from flows.events import reviews
 from flows.events import state as event_state
-from flows.events.state import (
+from flows.events.decision import (
     Decision,
     EventStatus,
     Refresh,
@@ -69,6 +70,8 @@ def refresh(
     """
     event = event_state.open_existing(folder)
     with workspace.locked(event.work("refresh.lock").folder, "refreshing this event"):
+        for where in (event.folder, event.folder.parent):
+            sweep_dead(where)
         if review is not None:
             reviews.give(event, review)
         now = as_of or datetime.now(UTC).replace(microsecond=0)
@@ -126,6 +129,9 @@ def _turn(
 ) -> dict[str, Any]:
     """Return what became of one look for new images. The caller holds the event's refresh lock."""
     run = change(_next_run(event, now))
+    make = partial(_refreshed, event, run, step, run_it)
+    if event_state.finish(event, run.request_id) is not None:
+        return make("it was made before its command was cut off", insist=True)
     decision = Refresh("asked for with --force") if force else _decision_of(event, run)
     logger.info("%s: %s", run.event.name, decision.reason)
     if isinstance(decision, Stop):
@@ -137,14 +143,24 @@ def _turn(
     if isinstance(decision, Wait):
         return _unchanged_answer("waiting", event, run, decision.reason)
     try:
-        answer = run_it(run, step, force or reviews.waiting(event) is not None)
+        return make(decision.reason, insist=force or reviews.waiting(event) is not None)
     except NothingNewError as error:
         return _unchanged_answer("waiting", event, run, f"{decision.reason}, but {error.message}")
     except NothingToSeeError as error:
         if event.revisions():
             raise
         return _unchanged_answer("waiting", event, run, error.message)
-    return answer | {"action": "refreshed", "reason": decision.reason, **_after(event)}
+
+
+def _refreshed(
+    event: EventFolder, run: RunConfig, step: Step, run_it: Run, reason: str, *, insist: bool
+) -> dict[str, Any]:
+    """Return the answer about a revision that is made now, or was made by a command that was cut
+    off before it answered.
+    """
+    with event_state.answering(event):
+        answer = run_it(run, step, insist)
+        return answer | {"action": "refreshed", "reason": reason, **_after(event)}
 
 
 def _decision_of(event: EventFolder, run: RunConfig) -> Decision:

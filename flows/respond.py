@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from configs.errors import NothingToSeeError, RequestError, machine_fault
+from configs.layout import EventFolder
 from configs.run import RunConfig
 from flows import steps
 from flows.events import reviews
+from flows.events import state as event_state
+from flows.events.state import Finished
 from flows.map_event import map_event
 from flows.publishing import other_elevation, other_level
 from flows.run import engine, workspace
@@ -26,7 +29,8 @@ _TOO_FULL = "the disk is too full for this: free some space, or choose another -
 def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str, Any]:
     """Return the contract's answer for a run, after making its revision.
 
-    The same request with unfinished work goes on with it; a finished one makes the next revision.
+    The same request with unfinished work goes on with it, and answers with a revision whose command
+    was cut off before it answered; a finished one makes the next revision.
 
     Args:
         run: what to do.
@@ -39,30 +43,41 @@ def respond(run: RunConfig, step: Step = plain, insist: bool = True) -> dict[str
     """
     begun = time.monotonic()
     event = workspace.open_event(Path(run.out), run.event.name)
-    with workspace.locked(event.work(f"{run.request_id}.lock").folder, "working on this request"):
-        reviews.waiting(event)  # a slip in it is told before anything is pulled
-        layout, run = workspace.begin(event, run)
-        try:
-            with (
-                journal(layout.log, layout.steps, run.event.name, run.request_id),
-                engine.opened(run.engine),
-            ):
-                finished = map_event(run, event, layout, step, insist)
-                seconds = {name: cost["seconds"] for name, cost in costs().items()}
-        except reviews.ReviewError:
-            raise  # edited meanwhile: what is mapped is kept
-        except (RequestError, NothingToSeeError) as error:
-            if machine_fault(error) is None:
-                workspace.abandon(event, layout)
-            raise
-    return {
-        "status": "ok",
-        **finished.summary,
-        "products": {name: str(path) for name, path in finished.products.items()},
-        "seconds": seconds,
-        "wall_seconds": round(time.monotonic() - begun, 1),
-        "words": finished.words,
-    }
+    lock = event.work(f"{run.request_id}.lock").folder
+    with workspace.locked(lock, "working on this request"), event_state.answering(event):
+        seconds: dict[str, float] = {}
+        finished = event_state.finish(event, run.request_id)
+        if finished is None:
+            finished, seconds = _made(run, event, step, insist)
+        return {
+            "status": "ok",
+            **finished.summary,
+            "products": {name: str(path) for name, path in finished.products.items()},
+            "seconds": seconds,
+            "wall_seconds": round(time.monotonic() - begun, 1),
+            "words": finished.words,
+        }
+
+
+def _made(
+    run: RunConfig, event: EventFolder, step: Step, insist: bool
+) -> tuple[Finished, dict[str, float]]:
+    """Return (the revision, seconds of its steps), going on with what is unfinished."""
+    reviews.waiting(event)  # a slip in it is told before anything is pulled
+    layout, run = workspace.begin(event, run)
+    try:
+        with (
+            journal(layout.log, layout.steps, run.event.name, run.request_id),
+            engine.opened(run.engine),
+        ):
+            finished = map_event(run, event, layout, step, insist)
+            return finished, {name: cost["seconds"] for name, cost in costs().items()}
+    except reviews.ReviewError:
+        raise  # edited meanwhile: what is mapped is kept
+    except (RequestError, NothingToSeeError) as error:
+        if machine_fault(error) is None:
+            workspace.abandon(event, layout)
+        raise
 
 
 def look_ahead(run: RunConfig) -> dict[str, Any]:

@@ -4,7 +4,11 @@ with the same map.
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,16 @@ from small_archive import AREA, RUN, make_archive, make_cards, make_preset
 
 from configs.errors import MachineError
 from configs.layout import EventFolder
+from configs.run import read_run
 from flows import publishing, steps
 from flows.cli import main
+from flows.events import state as event_state
+from flows.refresh import refresh
+from flows.watch import launch
 
 pytestmark = pytest.mark.slow
+
+LATER = datetime(2018, 12, 5, tzinfo=UTC)
 
 
 def asking(ground: Path, out: Path) -> list[str]:
@@ -97,6 +107,54 @@ def test_damaged_unfinished_work_ends_with_the_same_map(
             assert found["landslide_count"] == found_in(ground) > 0, (name, lost)
 
 
+def killed_at(place: str, work: Callable[[], object]) -> None:
+    """Do work in a process that dies where a function is called."""
+    with pytest.MonkeyPatch.context() as killing:
+        killing.setattr(place, _kill)
+        with pytest.raises(Killed):
+            work()
+
+
+def test_a_revision_that_was_published_before_a_kill_is_not_made_twice(
+    event: EventFolder, tmp_path: Path
+) -> None:
+    review = Path(shutil.copy(event.revision(1).folder / "landslides.gpkg", tmp_path / "my.gpkg"))
+    _set_status(review, "confirmed")
+    again = partial(refresh, event.folder, as_of=LATER, review=review, force=True)
+    for place in (
+        "flows.run.workspace.forget",  # after the rename; all that follows is struck in turn
+        "flows.events.reviews.put_away",
+        "flows.events.state.write_event_catalog",
+        "flows.events.state.write_root_catalog",
+        "flows.refresh._after",
+    ):
+        killed_at(place, again)
+        assert list(event.revisions()) == [1, 2]
+    answer = again()
+    assert (answer["action"], answer["revision"]) == ("refreshed", 2)
+    assert list(event.revisions()) == [1, 2]
+    assert event_state.read_state(event).checked == LATER
+    assert not event.revision(1).scratch.exists()
+    assert (event.reviews / "r002.gpkg").exists()
+    assert not event.review.exists()
+    links = json.loads((event.folder.parent / "catalog.json").read_text())["links"]
+    assert any("q/" in link["href"] for link in links)
+    assert refresh(event.folder, as_of=LATER, force=True)["revision"] == 3, "it has answered"
+
+
+def test_a_first_revision_that_was_published_before_a_kill_is_not_made_twice(
+    ground: Path, command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    killed_at("flows.events.state.enter", lambda: main(["-q", *command]))
+    event = EventFolder(tmp_path / "out" / "q")
+    config = read_run(event.revision(1).config)
+    assert launch.published(config) is None, "the watch lets the command end it"
+    code, answer = call(capsys, *command)
+    assert (code, answer["revision"], answer["landslide_count"]) == (0, 1, found_in(ground))
+    assert event.state.exists()
+    assert launch.published(config) == event.revision(1).folder
+
+
 @pytest.mark.parametrize("damage", ["empty", "lost", "flipped"])
 def test_a_damaged_stack_is_not_carried_over(
     ground: Path, event: EventFolder, capsys: pytest.CaptureFixture[str], damage: str
@@ -113,9 +171,17 @@ def test_a_damaged_stack_is_not_carried_over(
     assert found["landslide_count"] == found_in(ground)
 
 
-def _odd_status(review: Path) -> None:
+class Killed(BaseException):
+    """The process died."""
+
+
+def _kill(*_: Any, **__: Any) -> None:
+    raise Killed
+
+
+def _set_status(review: Path, status: str) -> None:
     frame = gpd.read_file(review, layer="landslides")
-    frame.loc[0, "status"] = "maybe"
+    frame.loc[0, "status"] = status
     frame.to_file(review, layer="landslides", driver="GPKG")
 
 
@@ -129,7 +195,7 @@ def test_a_slip_in_a_review_throws_no_work_away(
 ) -> None:
     def slip() -> None:
         shutil.copy(event.revision(1).folder / "landslides.gpkg", event.review)
-        _odd_status(event.review)
+        _set_status(event.review, "maybe")
 
     again = [*command, "--post", "2018-09-05/2018-11-11"]
     with monkeypatch.context() as patched:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import yaml
 
 import flows.cli
 from configs.errors import RequestError
+from configs.service import read_service
 from flows.commands.watch import verdict_words
 from flows.watch.drill import Drill
+from flows.watch.watch import open_watch
 
 TIME_MS = 1_536_170_879_000
 """2018-09-05 18:07:59 UTC."""
@@ -84,6 +88,24 @@ def test_what_a_drill_decides_stays_apart_and_can_be_read(
     assert told["verdicts"] == []
     code, told, _ = watch(capsys, "--verdicts", "--out", tmp_path / "events-dril")
     assert (code, "Did you mean" in told["remedy"]) == (2, True)
+
+
+def test_what_a_killed_watch_has_left_half_written_goes_when_it_starts_again(
+    tmp_path: Path, feed: Path
+) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    book = tmp_path / "events-drill" / ".watch"
+    book.mkdir(parents=True)
+    mine, *torn = (
+        folder / f".x.yaml.{pid}.part"
+        for folder, pid in ((book, os.getpid()), (book, dead.pid), (book.parent, dead.pid))
+    )
+    for path in (mine, *torn):
+        path.touch()
+    config = read_service(service(tmp_path, {"kind": "simulated"}))
+    with open_watch(config, out=None, feed_file=feed):
+        assert list(book.parent.rglob("*.part")) == [mine]
 
 
 def test_a_watch_without_a_source_says_where_it_is_written(

@@ -10,7 +10,7 @@ import pytest
 from configs.bands import When
 from configs.records import Scene
 from configs.refresh import EventState
-from flows.events.state import (
+from flows.events.decision import (
     EventStatus,
     Refresh,
     Stop,

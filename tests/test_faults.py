@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.fault_cases import run_all as run_cases
+from benchmarks.fault_cases import table as table_of_cases
+from benchmarks.fault_damage import KINDS
+from benchmarks.fault_damage import spoil as damage
 from benchmarks.fault_inputs import spoil
 from benchmarks.fault_kills import hooked
 from benchmarks.fault_process import apart
@@ -108,3 +112,43 @@ def test_a_kill_before_any_rename_leaves_the_old_file_or_the_new(tmp_path: Path)
         assert not list(tmp_path.rglob(".*.part"))
         assert next(apart([write])).code > 0
         assert path.read_text() == (folder / "inner").read_text() == "new"
+
+
+def test_cases_are_judged_by_what_their_commands_say(tmp_path: Path) -> None:
+    """Each is run once, in a copy; what is wrong is told apart from what is right."""
+    cases, book = tmp_path / "cases", tmp_path / "book"
+    said = {"14-swapped": "142.4 is no latitude", "22-points": "no coordinate reference system"}
+    for name, message in said.items():
+        (cases / name).mkdir(parents=True)
+        answer = json.dumps({"status": "error", "message": message})
+        (cases / name / "case.sh").write_text(f"#!/bin/sh\ntouch here; echo '{answer}'; exit 2\n")
+        (cases / name / "expected.md").write_text(
+            "# A file\nRight: exit 2,\nin words.\nToday: 1.\n"
+        )
+    (cases / "reliability").mkdir()
+    script = '"""Ends\nwell."""\nprint("WRONG: it did not"); raise SystemExit(1)\n'
+    (cases / "reliability" / "03_ends_well.py").write_text(script)
+    found = run_cases(cases, book, [])
+    assert [one.right for one in found] == [True, False, False]
+    assert (found[0].given, found[0].expected) == ("A file", "exit 2, in words.")
+    assert (found[2].given, found[2].expected, found[2].got) == (
+        "ends well",
+        "Ends well.",
+        "it did not",
+    )
+    assert table_of_cases(found).count("**no**") == 2
+    assert not list(cases.rglob("here")), "nothing is written among the cases"
+    (cases / "14-swapped" / "case.sh").write_text("exit 1\n")
+    assert run_cases(cases, book, []) == found, "nothing is run twice"
+    again = run_cases(cases, book, ["14-swapped"])
+    assert [one.right for one in again] == [False, False, False]
+
+
+def test_a_file_is_damaged_in_each_way(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    left = {}
+    for kind in KINDS:
+        path.write_bytes(b"0123")
+        damage(path, kind)
+        left[kind] = path.read_bytes() if path.exists() else None
+    assert left == {"emptied": b"", "lost": None, "cut in half": b"01", "a bit flipped": b"0133"}

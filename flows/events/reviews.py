@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from configs.errors import RequestError
 from configs.files import follow_umask, replacing, sha256, sweep_dead
@@ -69,6 +71,7 @@ def give(event: EventFolder, file: Path) -> Review:
         event.review.exists()
         and event.review.resolve() != file.resolve()
         and read_review(event.review).edits
+        and not _same(file, event)
     ):
         raise RequestError(
             f"{event.review} holds edits too",
@@ -77,6 +80,16 @@ def give(event: EventFolder, file: Path) -> Review:
     if event.review.resolve() != file.resolve():
         copy(file, event.review)
     return review
+
+
+def _same(file: Path, event: EventFolder) -> bool:
+    """Return whether an event's review is the copy of a file: handed in by a command that was cut
+    off before a revision took it up.
+    """
+    again = copy(file, event.work("given.gpkg").folder)
+    same = sha256(again) == sha256(event.review)
+    _remove(again)
+    return same
 
 
 def waiting(event: EventFolder) -> Review | None:
@@ -154,8 +167,32 @@ def taken_up(event: EventFolder, review: Review | None, number: int) -> None:
         return
     copy(review.path, event.reviews / f"r{number:03d}.gpkg")
     if review.path == event.review:
-        for name in ("", "-wal", "-shm"):
-            event.review.with_name(event.review.name + name).unlink(missing_ok=True)
+        _remove(event.review)
+
+
+def _remove(package: Path) -> None:
+    for name in ("", "-wal", "-shm"):
+        package.with_name(package.name + name).unlink(missing_ok=True)
+
+
+def put_away(event: EventFolder, number: int, taken: Mapping[str, Any] | None) -> None:
+    """Put the review that revision `number` has taken up where it stays, where the command that
+    made it was cut off before; nothing where that was done, or the file was edited since.
+
+    Args:
+        event: the event's folder.
+        number: of the revision.
+        taken: what its provenance says of the review, None where there was none.
+    """
+    if taken is None:
+        return
+    for path in (event.review, event.revision(taken["of_revision"]).folder / GEOPACKAGE):
+        if path.exists() and sha256(path) == taken["sha256"]:
+            copy(path, event.reviews / f"r{number:03d}.gpkg")
+            if path == event.review:
+                _remove(path)
+    if not event.review.exists():
+        _remove(event.review)
 
 
 def copy(source: Path, target: Path) -> Path:

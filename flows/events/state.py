@@ -1,151 +1,36 @@
 """An event's state on disk, ``event.yaml``: open or closed with the reason, its limits, its latest
-revision (contract).
+revision (contract); and the answer that a command owes about the revision it has published.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import ValidationError
 
-from configs.bands import When
 from configs.complaints import as_request_error
 from configs.errors import RequestError
-from configs.event import Moment
-from configs.files import check_format, read_yaml, write_text
+from configs.files import check_format, format_of, read_yaml, write_text
 from configs.layout import EventFolder, RunLayout
-from configs.records import Scene
 from configs.refresh import EventState
 from configs.run import RunConfig, read_run
 from configs.spelling import file_meant
+from flows.events import reviews
+from flows.events.decision import EventStatus, Stop
+from flows.run import workspace
+from inventory.formats.stac import write_event_catalog, write_root_catalog
+from inventory.report.events_page import write_events_page
 
-
-@dataclass(frozen=True)
-class EventStatus:
-    """What an event has: its state, and what its latest revision knew."""
-
-    state: EventState
-    name: str
-    event_time: Moment
-    as_of: Moment | None
-    """Clock of the latest revision; None while there is none."""
-    post_last: date
-    """Last day that the next run would look at."""
-    known: frozenset[str]
-    """Scenes that the latest revision could use, by id."""
-    review: bool = False
-    """Whether an analyst's review waits to be taken up."""
-
-    @property
-    def last_day(self) -> date:
-        """Return the last day whose images are wanted: the age limit's, or the end of the post
-        window.
-        """
-        limit = self.event_time.date() + timedelta(days=self.state.age_limit_days)
-        return min(limit, max(self.post_last, self.event_time.date()))
-
-
-@dataclass(frozen=True)
-class Refresh:
-    """A refresh is due."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Stop:
-    """The event is to be left alone."""
-
-    reason: str
-    closed_by: Literal["operator", "coverage", "age"]
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Nothing to do now; look again later."""
-
-    reason: str
-
-
-Decision = Refresh | Stop | Wait
-
-
-def settled(status: EventStatus) -> Stop | None:
-    """Return why an event is to be left alone whatever images there are; None where they decide."""
-    state = status.state
-    if status.review and state.closed_by != "operator":
-        return None
-    if state.state == "closed":
-        return Stop(state.reason or "closed", state.closed_by or "operator")
-    if state.observed_fraction is not None and state.observed_fraction >= state.coverage_target:
-        seen, target = f"{state.observed_fraction:.1%}", f"{state.coverage_target:.0%}"
-        return Stop(
-            f"coverage target reached: {seen} of the area seen, {target} wanted", "coverage"
-        )
-    return None
-
-
-def is_refresh_due(status: EventStatus, scenes: Iterable[Scene], now: datetime) -> Decision:
-    """Return whether an event's inventory is to be refreshed now.
-
-    Images that came before the age limit are still used when the look for them is late: a missed
-    schedule is made up once.
-
-    Args:
-        status: the event's state and what its latest revision knew.
-        scenes: what the source has to offer now for both windows.
-        now: the clock; acquisitions after it do not exist.
-    """
-    if (stop := settled(status)) is not None:
-        return stop
-    if status.review:
-        return Refresh("an analyst's review is to be taken up")
-    fresh = [
-        scene
-        for scene in scenes
-        if scene.id not in status.known
-        and scene.acquired <= now
-        and scene.acquired.date() <= status.last_day
-        and scene.clear_fraction != 0
-    ]
-    if fresh and (status.as_of is None or status.as_of <= now):
-        return Refresh(_in_words(fresh, status.known))
-    end = datetime.combine(status.last_day, time.max, now.tzinfo)
-    if now > end:
-        age = (now - status.event_time).days
-        return Stop(
-            f"age limit reached: {age} days after the earthquake, images up to {end.date()} wanted",
-            "age",
-        )
-    since = f" since revision {status.state.latest_revision}" if status.as_of else ""
-    return Wait(f"no new image{since}")
-
-
-def _in_words(fresh: list[Scene], known: Collection[str]) -> str:
-    early = {name.rpartition("/")[2] for name in known if "_RT" in name.rpartition("/")[0]}
-    final = sum(scene.id.rpartition("/")[2] in early for scene in fresh)
-    if final == len(fresh):
-        return f"{final} real-time {'image is' if final == 1 else 'images are'} final now"
-    noun = "image" if len(fresh) == 1 else "images"
-    days = sorted(
-        {scene.acquired.date() for scene in fresh if scene.when is When.POST}
-        or {fresh[0].acquired.date()}
-    )
-    span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    return f"{len(fresh)} new {noun} ({span})"
-
-
-def is_look_due(state: EventState, now: datetime) -> bool:
-    """Return whether it is time to look for new images again; several missed looks are one."""
-    if state.state == "closed":
-        return False
-    return state.checked is None or now >= state.checked + timedelta(hours=state.every_hours)
+logger = logging.getLogger(__name__)
 
 
 def read_state(event: EventFolder) -> EventState:
@@ -265,7 +150,12 @@ def status(event: EventFolder, post_last: date, review: bool = False) -> EventSt
     return EventStatus(state, run.event.name, run.event.time, as_of, post_last, known, review)
 
 
-def _provenance(revision: RunLayout) -> dict[str, Any]:
+def provenance(revision: RunLayout) -> dict[str, Any]:
+    """Return what reproduces a revision.
+
+    Raises:
+        RequestError: its provenance is missing, damaged or of a newer format.
+    """
     try:
         content: dict[str, Any] = json.loads(revision.provenance.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
@@ -282,14 +172,14 @@ def _known_scenes(revision: RunLayout) -> frozenset[str]:
     Raises:
         RequestError: its provenance is missing or of a newer format.
     """
-    return frozenset(scene["id"] for scene in _provenance(revision)["scenes"])
+    return frozenset(scene["id"] for scene in provenance(revision)["scenes"])
 
 
 def card_of(revision: RunLayout) -> str | None:
     """Return the checkpoint that mapped a revision: the first one of its provenance, before the one
     that fills gaps.
     """
-    return next(iter(_provenance(revision)["checkpoints"]), None)
+    return next(iter(provenance(revision)["checkpoints"]), None)
 
 
 def run_today(run: RunConfig, state: EventState, as_of: datetime) -> RunConfig:
@@ -304,3 +194,133 @@ def run_today(run: RunConfig, state: EventState, as_of: datetime) -> RunConfig:
     return run.model_copy(
         update={"windows": windows.model_copy(update={"as_of": as_of, "post": post})}
     )
+
+
+# The end of a command that makes a revision: what follows the rename, until the answer is given.
+# The answer is written down before the rename: who is killed in between finds it there, and the
+# same command ends what was begun and answers; it makes no second revision.
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A published revision: small enough to travel anywhere."""
+
+    revision: int
+    summary: dict[str, Any]
+    words: list[str]
+    products: dict[str, Path] = field(default_factory=dict)
+    """Its files by name."""
+
+
+@dataclass(frozen=True)
+class _Note:
+    """The answer that a command owes."""
+
+    request_id: str
+    revision: int
+    summary: dict[str, Any]
+    words: list[str]
+    settled: bool = False
+    """Whether all that follows the rename was done."""
+
+    def write(self, event: EventFolder) -> None:
+        content = {"format": format_of("answer"), **asdict(self)}
+        write_text(event.answer, json.dumps(content, ensure_ascii=False) + "\n")
+
+
+_answering: ContextVar[bool] = ContextVar("answering", default=False)
+
+
+@contextmanager
+def answering(event: EventFolder) -> Iterator[None]:
+    """Owe the answer of the revision that the block makes until the block has ended well, and with
+    it every such block around it.
+    """
+    outermost = not _answering.get()
+    token = _answering.set(True)
+    try:
+        yield
+    finally:
+        _answering.reset(token)
+    if outermost:
+        event.answer.unlink(missing_ok=True)
+
+
+def owed(event: EventFolder) -> int | None:
+    """Return the latest revision of an event where its command has not answered yet."""
+    note = _read(event)
+    return note.revision if note else None
+
+
+def promise(event: EventFolder, run: RunConfig, finished: Finished) -> None:
+    """Write down the answer about a revision that is about to be published. The caller holds the
+    event's lock.
+    """
+    _Note(run.request_id, finished.revision, finished.summary, finished.words).write(event)
+
+
+def enter(event: EventFolder, run: RunConfig, finished: Finished) -> None:
+    """Tell the event's folder of a revision. The caller holds the event's lock."""
+    write_event_catalog(event)
+    seen = finished.summary["observed_fraction"]
+    published(event, run, finished.revision, seen)
+
+
+def settle(event: EventFolder) -> None:
+    """Tell the output folder of an event's revision; then nothing but the answer is owed."""
+    with workspace.waiting(event.folder.parent / ".catalog.lock"):
+        write_root_catalog(event.folder.parent)
+        write_events_page(event.folder.parent)
+
+
+def finish(event: EventFolder, request_id: str) -> Finished | None:
+    """End what a killed command has left undone after its rename; return the revision where it was
+    made from this very request and its command never answered.
+    """
+    with workspace.waiting(event.lock):
+        note = _read(event)
+        if note is None:
+            return None
+        layout = event.revision(note.revision)
+        finished = Finished(note.revision, note.summary, note.words, files_of(layout))
+        try:
+            run = read_run(layout.config)
+            reviews.put_away(event, note.revision, provenance(layout).get("review"))
+        except RequestError as error:
+            logger.warning("revision %d stays as it is (%s)", note.revision, error.message)
+            return None
+        if not note.settled:
+            if run.keep == "latest":
+                workspace.drop_older(event, note.revision)
+            enter(event, run, finished)
+    if not note.settled:
+        settle(event)
+        with workspace.waiting(event.lock):
+            if _read(event) == note:
+                replace(note, settled=True).write(event)
+    if note.request_id != request_id:
+        return None
+    logger.info("revision %d was made before its command was cut off", note.revision)
+    return finished
+
+
+def files_of(revision: RunLayout) -> dict[str, Path]:
+    """Return a revision's files by name."""
+    found = (path for path in revision.folder.iterdir() if path.is_file())
+    return {path.name: path for path in sorted(found) if not path.name.startswith(".")}
+
+
+def _read(event: EventFolder) -> _Note | None:
+    """Return what is owed about the latest revision; a note of one that was never published, or
+    that another has followed, is none.
+    """
+    try:
+        content = json.loads(event.answer.read_text(encoding="utf-8"))
+        check_format(content.pop("format", None), "answer", str(event.answer))
+        note = _Note(**content)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, AttributeError, RequestError) as error:
+        logger.warning("%s is damaged and left out (%s)", event.answer, error)
+        return None
+    return note if note.revision == max(event.revisions(), default=0) else None

@@ -231,7 +231,12 @@ def publish(event: EventFolder, layout: RunLayout, number: int, keep: str) -> Ru
     published = event.revision(number)
     rename(layout.folder, published.folder)
     if keep == "latest":
-        for older in event.revisions().values():
-            if older != published and older.scratch.exists():
-                _drop_stack(older)
+        drop_older(event, number)
     return published
+
+
+def drop_older(event: EventFolder, number: int) -> None:
+    """Drop the stacks of all revisions before `number`."""
+    for each, older in event.revisions().items():
+        if each != number and older.scratch.exists():
+            _drop_stack(older)

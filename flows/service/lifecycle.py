@@ -35,6 +35,7 @@ from configs.event import Event
 from configs.layout import EventFolder
 from configs.run import RunConfig, read_run
 from configs.service import Runs
+from flows.events import state as event_state
 from flows.service.logs import keep
 from flows.service.runner import quieten
 from flows.service.settings import service
@@ -165,14 +166,15 @@ def answered(config: RunConfig, asked: datetime) -> str | None:
         config: the resolved request; its identity leaves out the clock.
         asked: when the trigger was pulled.
     """
-    for number, layout in reversed(
-        EventFolder(Path(config.out) / config.event.name).revisions().items()
-    ):
+    event = EventFolder(Path(config.out) / config.event.name)
+    for number, layout in reversed(event.revisions().items()):
         try:
             made = datetime.fromtimestamp(layout.config.stat().st_mtime, UTC)
             if made <= asked:
                 return None
             if read_run(layout.config).request_id == config.request_id:
+                if number == event_state.owed(event):
+                    return None  # the run that made it was cut off: this one ends it
                 return (
                     f"revision {number} was made from the same request while this one "
                     f"waited{_headline(layout.folder)}"

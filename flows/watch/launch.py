@@ -23,6 +23,7 @@ from configs.event import Event
 from configs.layout import EventFolder
 from configs.run import RunConfig, read_run
 from configs.watch import WatchConfig
+from flows.events import state as event_state
 from flows.resolve import make_request, resolve
 from flows.watch.ledger import OPEN, Book, Run
 
@@ -101,15 +102,16 @@ class LocalRuns:
 
 def published(config: RunConfig) -> Path | None:
     """Return the revision that was made from this very configuration, its clock included; None
-    where there is none.
+    where there is none, or where the command that published it was cut off before its end.
     """
-    for layout in reversed(EventFolder(Path(config.out) / config.event.name).revisions().values()):
+    event = EventFolder(Path(config.out) / config.event.name)
+    for number, layout in reversed(event.revisions().items()):
         try:
             made = read_run(layout.config)
         except (CoslideError, ValidationError):
             continue
         if made.request_id == config.request_id and made.windows.as_of == config.windows.as_of:
-            return layout.folder
+            return None if number == event_state.owed(event) else layout.folder
     return None
 
 

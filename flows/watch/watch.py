@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from configs.area import Area, from_magnitude
 from configs.errors import NothingToSeeError, RequestError, SourceError, as_ours
 from configs.event import Event, check_name, parse_moment
-from configs.files import read_yaml
+from configs.files import read_yaml, sweep_dead
 from configs.layout import EventFolder
 from configs.run import LookConfig
 from configs.service import ServiceConfig
@@ -90,6 +90,9 @@ def open_watch(
         nullcontext() if dry else workspace.locked(folder / "lock", "watching")
     )
     with alone, Book.open(folder / "book.sqlite", pretend=dry) as book:
+        if not dry:
+            for where in (folder, folder.parent):
+                sweep_dead(where)
         yield Watch(
             service.watch,
             book,

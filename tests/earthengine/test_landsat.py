@@ -17,7 +17,7 @@ from configs.stack import Stack
 from earthengine import world
 from earthengine.evaluator import Evaluator
 from earthengine.loopback import Loopback
-from flows.events.state import EventStatus, Refresh, is_refresh_due
+from flows.events.decision import EventStatus, Refresh, is_refresh_due
 from gee.earthengine import EarthEngineSource
 from gee.source import DOUBTS, Plan
 from gee.stack import assemble
