@@ -158,11 +158,18 @@ def write_confidence() -> None:
             continue
         held = on_held_out_ground(name, card)
         parts = {key: part.landslides for key, part in held.items()}
-        write_card(SHELF / name, card.model_copy(update={"confidence": promised(parts)}))
+        made = promised(parts)
+        made = made and made.model_copy(update={"measured_on": events_of(card)})
+        write_card(SHELF / name, card.model_copy(update={"confidence": made}))
         rows += [checked(name, part, parts) for part in parts]
         print("\n".join(rows[-len(parts) :]), flush=True)
     head = "| checkpoint | held-out part, classes made without it | high | medium | low |"
     fill("confidence", table="\n".join([head, f"|{' --- |' * 5}", *rows]))
+
+
+def events_of(card: CheckpointCard) -> str:
+    """Return what people call the events that a checkpoint was trained on, each once."""
+    return ", ".join(dict.fromkeys(domain.called for domain in card.domains))
 
 
 def on_held_out_ground(name: str, card: CheckpointCard) -> dict[tuple[str, str], HeldOut]:
@@ -187,8 +194,7 @@ def write_accuracy() -> None:
         held = on_held_out_ground(name, card)
         parts = {key: part.blocks for key, part in held.items()}
         made = accuracy_of(parts)
-        on = ", ".join(dict.fromkeys(domain.called for domain in card.domains))
-        made = made and made.model_copy(update={"measured_on": on})
+        made = made and made.model_copy(update={"measured_on": events_of(card)})
         write_card(SHELF / name, card.model_copy(update={"accuracy": made}))
         rows += [area_row(name, part, parts) for part in parts]
         print("\n".join(rows[-len(parts) :]), flush=True)

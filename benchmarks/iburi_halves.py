@@ -26,7 +26,7 @@ from configs.checkpoint import read_card
 from configs.clean import CleanConfig
 from configs.records import IGNORED
 from configs.training import Splits, TrainingConfig, read_training
-from flows.learning.confidence import judged, kept, promised
+from flows.learning.confidence import judged, kept, promised, together
 from flows.learning.train import probability_of, train_card
 from inventory.outline.split import split
 from models.architectures import INDEX
@@ -204,15 +204,14 @@ def promise(card: str, half: str) -> tuple[str, str, str]:
     made = promised({key: part.landslides for key, part in between.items()})
     if made is None:
         return "too few between", "–", "–"
-    parts = [part.landslides for part in judged(predictor, sets, splits.test).values()]
-    mean, right = (np.concatenate(column) for column in zip(*parts, strict=True))
-    told = kept(made, (mean, right))
+    tested = together(part.landslides for part in judged(predictor, sets, splits.test).values())
+    told = kept(made, tested)
     cells = [
         f"{told['right'][each]:.2f} of {count}" if count else "–"
         for each, count in told["counts"].items()
     ]
     high = told["right"].get("high", 0) * told["counts"]["high"]
-    return cells[0], cells[1], f"{high / max(1, right.sum()):.0%}"
+    return cells[0], cells[1], f"{high / max(1, tested.right.sum()):.0%}"
 
 
 def main() -> None:

@@ -162,9 +162,10 @@ class Confidence(_Numbers):
     """
 
     high: float | None = Field(default=None, gt=0, le=1)
-    """Mean probability from which at least 90 % were right; null where none are so sure."""
+    """Mean probability from which at least 90 % are right, by the lower end of the 95 % interval
+    between blocks of that ground; null where none are so sure."""
     medium: float | None = Field(default=None, gt=0, le=1)
-    """From which at least 70 % were."""
+    """From which at least 70 % are, likewise."""
     counts: dict[str, int]
     """Held-out landslides of each class."""
     right: dict[str, float]

@@ -9,6 +9,7 @@ samples of that variance.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +58,19 @@ def in_words(parts: Iterable[tuple[str, str]]) -> str:
 
 def _stratum(blocks: Counts) -> Stratum | None:
     """Return one class's share and how surely it is known; `blocks` `(block, 2)`."""
-    blocks = blocks[blocks.sum(axis=1) > 0].astype(np.float64)
-    count, ground, slides = len(blocks), blocks.sum(axis=1), blocks[:, 1]
-    if count < _LEAST_BLOCKS:
+    blocks = blocks[blocks.sum(axis=1) > 0]
+    if len(blocks) < _LEAST_BLOCKS:
         return None
-    share = float(slides.sum() / ground.sum())
-    scatter = float(np.sum((slides - share * ground) ** 2))
-    variance = count / (count - 1) * scatter / float(ground.sum()) ** 2
-    units = 1 + share * (1 - share) / variance if variance else float(count)
+    share, variance = ratio(blocks[:, 1], blocks.sum(axis=1))
+    units = 1 + share * (1 - share) / variance if variance else float(len(blocks))
     return Stratum(share=round(share, 4), units=round(units, 1))
+
+
+def ratio(hits: NDArray[Any], counts: NDArray[Any]) -> tuple[float, float]:
+    """Return a share and its variance where both were counted block by block, two blocks or more
+    (Cochran 1977, ch. 6).
+    """
+    count, whole = len(counts), float(counts.sum())
+    share = float(hits.sum()) / whole
+    scatter = float(np.sum((hits - share * counts) ** 2))
+    return share, count / (count - 1) * scatter / whole**2
