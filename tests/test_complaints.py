@@ -8,15 +8,19 @@ import click
 import geopandas as gpd
 import pyogrio
 import pytest
+import yaml
 from shapely.geometry import box
 
 import flows.cli
 from configs.errors import RequestError
 from configs.request import Request
 from configs.sampling import read_sampling
+from configs.service import read_service
 from configs.training import read_training
+from flows.cli import main
 from flows.evaluate import _layers
 from flows.resolve import check_drill, make_request, resolve
+from flows.service.settings import PRESET
 from gee.archive.manifest import read_manifest
 
 _SETTINGS = flows.cli.coslide.context_settings
@@ -124,6 +128,31 @@ def test_nobody_gets_the_simulated_earth_for_want_of_a_line() -> None:
     with pytest.raises(RequestError, match="real earthquakes would be mapped on the simulated"):
         check_drill(simulated, drill=False)
     check_drill(simulated, drill=True)
+
+
+def test_a_service_file_that_is_written_names_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(PRESET, "")  # `serve` hands its options on there
+
+    def write(*arguments: str) -> tuple[object, str]:
+        with pytest.raises(SystemExit) as left:
+            main(["serve", "--write-config", "service.yaml", *arguments])
+        return left.value.code, capsys.readouterr().err
+
+    code, said = write()
+    assert code == 2
+    assert "--source; ready on this machine: " in said
+    assert not list(tmp_path.iterdir())
+    assert write("--source", "archive:mine")[0] == 0
+    service = read_service(tmp_path / "service.yaml")
+    preset = yaml.safe_load(Path(str(service.preset)).read_text())
+    assert preset["source"] == {"kind": "archive", "archive": str(tmp_path / "mine")}
+    check_drill(preset, service.drill)
+    (tmp_path / "service.yaml").unlink()
+    assert "preset.yaml exists" in write("--source", "earthengine")[1]
+    assert write("--preset", "preset.yaml")[0] == 0
 
 
 @pytest.mark.parametrize(

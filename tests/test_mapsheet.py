@@ -22,6 +22,7 @@ from configs.area import Area
 from configs.errors import RequestError
 from configs.product import MapConfig, ProductConfig
 from inventory import basemap
+from inventory.about import About
 from inventory.mapsheet.chart import Shown
 from inventory.mapsheet.furniture import degrees
 from inventory.mapsheet.paper import round_length, round_scale, width_mm, wrapped
@@ -57,6 +58,12 @@ def _text(path: Path) -> str:
     return " ".join(done.stdout.split())
 
 
+def _size_mm(path: Path) -> tuple[int, int]:
+    found = re.search(rb"MediaBox \[ *0 0 ([\d.]+) ([\d.]+)", path.read_bytes())
+    assert found
+    return round(float(found[1]) / 72 * 25.4), round(float(found[2]) / 72 * 25.4)
+
+
 def test_both_sizes_the_same_bytes_and_light(scene: SmallScene, tmp_path: Path) -> None:
     first = _sheets(tmp_path / "a", scene, OWN)
     again = _sheets(tmp_path / "b", scene, OWN)
@@ -64,10 +71,8 @@ def test_both_sizes_the_same_bytes_and_light(scene: SmallScene, tmp_path: Path) 
     for name, path in first.items():
         assert path.read_bytes() == again[name].read_bytes()
         assert path.stat().st_size < 5_000_000
-    boxes = [re.search(rb"MediaBox \[ *0 0 ([\d.]+) ([\d.]+)", p.read_bytes()) for p in (
-        first["map.pdf"], first["map-a3.pdf"])]  # fmt: skip
-    sizes = [tuple(round(float(n) / 72 * 25.4) for n in box.groups()) for box in boxes if box]
-    assert sizes == [(297, 210), (420, 297)]
+    assert _size_mm(first["map.pdf"]) == (297, 210)
+    assert _size_mm(first["map-a3.pdf"]) == (420, 297)
 
 
 @pytest.mark.parametrize(
@@ -197,13 +202,31 @@ def test_the_packaged_earth_is_where_it_should_be() -> None:
     assert basemap.places((177, -40, 183, -17), 1)[0].lon <= 183
 
 
+def _sheet_of(scene: SmallScene, area: Area, about: About) -> Sheet:
+    run, inventory = replace(about, area=area), scene.outline()
+    crs = "EPSG:32654"
+    unseen = gpd.GeoDataFrame({"class": []}, geometry=[], crs=crs)
+    shown = Shown(run, scene.stack, inventory.landslides, unseen, area.projected(crs))
+    summary = summarise(inventory, count_seen(scene.probability, scene.observation), run)
+    return Sheet(shown, summary, OWN)
+
+
 def test_a_wide_map_draws_coast_and_places(scene: SmallScene, tmp_path: Path) -> None:
     wide = Area(shapely.box(140.0, 41.8, 143.5, 43.6), "bounds")
-    run, inventory = replace(about(), area=wide), scene.outline()
-    unseen = gpd.GeoDataFrame({"class": []}, geometry=[], crs="EPSG:32654")
-    crs = "EPSG:32654"
-    shown = Shown(run, scene.stack, inventory.landslides, unseen, wide.projected(crs))
-    summary = summarise(inventory, count_seen(scene.probability, scene.observation), run)
-    path = write_sheet(tmp_path / "map.pdf", Sheet(shown, summary, OWN), "a4")
+    path = write_sheet(tmp_path / "map.pdf", _sheet_of(scene, wide, about()), "a4")
+    assert _size_mm(path) == (297, 210)
     text = _text(path)
     assert all(words in text for words in ("Sapporo", "Tomakomai", "1 : 2 000 000"))
+
+
+def test_a_tall_area_stands_on_the_paper_whole_and_larger(
+    scene: SmallScene, tmp_path: Path
+) -> None:
+    tall = Area(shapely.box(141.0, 41.8, 142.2, 43.8), "bounds")
+    run = replace(about(), warnings=tuple(f"warning {n}, {'words ' * 12}" for n in range(4)))
+    path = write_sheet(tmp_path / "map.pdf", _sheet_of(scene, tall, run), "a4")
+    assert _size_mm(path) == (210, 297)
+    text = _text(path)
+    assert len(re.findall(r"Beware: ", text)) == 4
+    for words in ("Sapporo", "Legend", "CC BY 4.0", "Natural Earth", "GeoNames"):
+        assert words in text, words

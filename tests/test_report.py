@@ -76,6 +76,16 @@ def test_nothing_comes_from_elsewhere(report: Path) -> None:
     assert not re.search(r"@import|url\(", html)
 
 
+def test_a_wide_table_scrolls_within_the_page(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    assert page.count("<table") == len(re.findall(r'<div class="scroll[^"]*"><table', page)) > 2
+    style = resources.files("inventory") / "templates" / "report.css"
+    shade = re.search(r"\.scroll \{([^}]+)\}", style.read_text(encoding="utf-8"))
+    assert shade
+    assert "overflow-x: auto" in shade[1]
+    assert "linear-gradient" in shade[1]
+
+
 def test_warnings_come_first(report: Path) -> None:
     html = report.read_text()
     words = words_of()

@@ -9,11 +9,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from configs.errors import RequestError
 from flows.cli import talk_flags
 from flows.commands.options import set_option
+
+if TYPE_CHECKING:
+    from configs.service import ServiceConfig
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +47,12 @@ _PATIENCE_S = 30
     "--write-config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Only write all settings, explained, into a new file.",
+    help="Only write all settings, explained, into a new file, and its preset beside it.",
+)
+@click.option(
+    "--source",
+    metavar="SOURCE",
+    help="With --write-config: where imagery comes from, as for `coslide respond`.",
 )
 @click.option(
     "--part",
@@ -55,13 +65,13 @@ def command(
     preset: Path | None,
     limit: int | None,
     write_config: Path | None,
+    source: str | None,
     part: str | None,
 ) -> None:
     """Serve map-event, refresh-events, watch-earthquakes, train, evaluate and tend to
     PREFECT_API_URL, until stopped.
     """
     from configs.files import read_yaml
-    from configs.service import write_service
     from flows import notify
     from flows.service.logs import keep
     from flows.service.settings import LIMIT, PRESET, SERVICE, SETTINGS, service
@@ -77,8 +87,12 @@ def command(
         os.environ[SETTINGS] = "\n".join(settings)
     found = service()
     if write_config:
-        write_service(found, write_config)
+        _write(found, source, write_config)
         return
+    if source:
+        raise RequestError(
+            "--source goes with --write-config", "A service's source stands in its preset."
+        )
     notify.check(found.notify, found.allow.webhooks)
     keep(found)
     if part == "web":
@@ -92,7 +106,45 @@ def command(
 
         serve_deployments(found, "runs" if part == "runs" else "duties")
         return
+    _tell_what_is_refused(found)
     sys.exit(_serve([one for one in PARTS if one != "web" or found.web.port]))
+
+
+def _write(service: ServiceConfig, source: str | None, path: Path) -> None:
+    """Write the settings, and beside them the preset that names the source.
+
+    Raises:
+        RequestError: no source is named, or one of the two files exists.
+    """
+    from configs.service import write_service
+    from flows.resolve import check_source
+    from flows.service.settings import preset_of, write_preset
+
+    preset = path.with_name("preset.yaml")
+    if source is None:
+        check_source(preset_of(service))
+        write_service(service, path)
+        return
+    if service.preset:
+        raise RequestError(
+            "--source and a preset both name the source of imagery", "Give one of them."
+        )
+    if path.exists() or preset.exists():
+        there = path if path.exists() else preset
+        raise RequestError(f"{there} exists", "Choose another folder, or move it away.")
+    write_preset(source, preset)
+    write_service(service.model_copy(update={"preset": preset.name}), path)
+
+
+def _tell_what_is_refused(service: ServiceConfig) -> None:
+    """Say before the first earthquake does it that a service will map none."""
+    from flows.resolve import check_drill
+    from flows.service.settings import preset_of
+
+    try:
+        check_drill(preset_of(service), service.drill)
+    except RequestError as error:
+        logger.warning("no real earthquake will be mapped: %s. %s", error.message, error.remedy)
 
 
 def _serve(parts: list[str]) -> int:

@@ -8,8 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from configs.files import read_yaml
+import yaml
+
+from configs.complaints import checked
+from configs.files import format_of, read_yaml, write_text
+from configs.run import SourceConfig
 from configs.service import Runs, ServiceConfig, read_service
+from flows.resolve import parse_source
 
 SERVICE = "COSLIDE_SERVICE"
 """Environment variable with the service file's path."""
@@ -48,6 +53,24 @@ def service() -> ServiceConfig:
 def preset_of(settings: ServiceConfig) -> dict[str, Any]:
     """Return the run file that triggered runs start from; empty where there is none."""
     return read_yaml(Path(settings.preset), "run") if settings.preset else {}
+
+
+def write_preset(source: str, path: Path) -> None:
+    """Write a run file that names a source as on the command line, folders by their whole path: a
+    service may be started elsewhere.
+
+    Raises:
+        RequestError: no such source.
+    """
+    named = parse_source(source)
+    meant = checked(named, "--source", SourceConfig)
+    if meant.archive:
+        named["archive"] = str(Path(meant.archive).absolute())
+    if "stac" in named and meant.stac.is_local:
+        named["stac"]["catalogue"] = str(Path(meant.stac.catalogue).absolute())
+    content = {"format": format_of("run"), "source": named, "out": "runs"}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    write_text(path, f"# What every run of the service starts from.\n{text}")
 
 
 def output_folder() -> Path:

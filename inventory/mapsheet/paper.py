@@ -51,8 +51,10 @@ class Paper:
         return axes
 
 
-def _paper(width: float, height: float, text_pt: float, panel: float, head: float) -> Paper:
-    edge, gap, foot = 9.0, 4.0, 15.0 * text_pt / 7
+def _paper(
+    width: float, height: float, text_pt: float, panel: float, head: float, foot: float
+) -> Paper:
+    edge, gap = 9.0, 4.0
     low, high = edge + foot, height - edge - head
     chart = Box(edge + 4, low + 4, width - 2 * edge - panel - gap - 8, high - low - 6)
     return Paper(
@@ -66,8 +68,19 @@ def _paper(width: float, height: float, text_pt: float, panel: float, head: floa
     )
 
 
-PAPERS = {"a4": _paper(297, 210, 7.2, 76, 14), "a3": _paper(420, 297, 9.8, 104, 19)}
-GRAVE_PAPERS = {"a4": _paper(297, 210, 7.2, 76, 23), "a3": _paper(420, 297, 9.8, 104, 31)}
+def _both_ways(
+    width: float, height: float, text_pt: float, panel: float, head: float
+) -> tuple[Paper, Paper]:
+    """Return a size of paper lying and standing; standing, head and foot are as many words in
+    shorter lines, and the panel is narrower but taller.
+    """
+    foot, line = 15.0 * text_pt / 7, 1.28 * text_pt * _POINT_MM
+    lying = _paper(width, height, text_pt, panel, head, foot)
+    return lying, _paper(height, width, text_pt, 0.8 * panel, head + line, foot + 2 * line)
+
+
+PAPERS = {"a4": _both_ways(297, 210, 7.2, 76, 14), "a3": _both_ways(420, 297, 9.8, 104, 19)}
+GRAVE_PAPERS = {"a4": _both_ways(297, 210, 7.2, 76, 23), "a3": _both_ways(420, 297, 9.8, 104, 31)}
 """With room below the title for what must stand first."""
 FILES = {"a4": "map.pdf", "a3": "map-a3.pdf"}
 

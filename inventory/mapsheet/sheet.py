@@ -282,10 +282,12 @@ def _foot(figure: Figure, paper: Paper, sheet: Sheet, frame: Frame, size: str) -
 
 
 def write_sheet(path: Path, sheet: Sheet, size: str) -> Path:
-    """Return the path of a map as PDF on a size of paper, ``a4`` or ``a3``."""
-    paper = (GRAVE_PAPERS if sheet.grave else PAPERS)[size]
+    """Return the path of a map as PDF on a size of paper, ``a4`` or ``a3``, turned the way in which
+    the area is larger.
+    """
     shown, w = sheet.shown, sheet.words
-    frame = frame_of(shown, paper)
+    ways = (GRAVE_PAPERS if sheet.grave else PAPERS)[size]
+    paper, frame = min(((way, frame_of(shown, way)) for way in ways), key=lambda p: p[1].scale)
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # A name in a script that the font lacks is printed with marks in place of its letters.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)

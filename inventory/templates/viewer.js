@@ -19,12 +19,15 @@
     return path;
   };
   const box = (slide) => {
-    let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
+    let left = Infinity, top = Infinity, right = -Infinity, bottom = -Infinity;
     for (const ring of slide.rings) {
       let x = 0, y = 0;
       for (let i = 0; i < ring.length; i += 2) {
         x += ring[i]; y += ring[i + 1];
-        left = Math.min(left, x); right = Math.max(right, x); top = Math.min(top, y); bottom = Math.max(bottom, y);
+        if (x < left) left = x;
+        if (x > right) right = x;
+        if (y < top) top = y;
+        if (y > bottom) bottom = y;
       }
     }
     return slide.rings.length ? [left, top, right, bottom] : [slide.at[0] - 1, slide.at[1] - 1, slide.at[0] + 1, slide.at[1] + 1];
@@ -32,12 +35,11 @@
   const column = Object.fromEntries(data.columns.map((name, i) => [name, i]));
   const slides = data.rows.map((row, i) => ({ row, rings: data.rings[i], at: data.points[i] }));
   for (const slide of slides) slide.box = box(slide);
+  // A path each, made when it is first drawn: one path of thousands of outlines takes a browser seconds to build, the
+  // longer it is the more a further outline.
+  const pathOf = (slide) => (slide.path ??= trace(new Path2D(), slide.rings));
   const layers = {};
-  for (const slide of slides) {
-    const name = slide.row[column.confidence];
-    layers[name] ??= { path: new Path2D(), points: [] };
-    if (slide.rings.length) trace(layers[name].path, slide.rings); else layers[name].points.push(slide.at);
-  }
+  for (const slide of slides) (layers[slide.row[column.confidence]] ??= []).push(slide);
   const rejected = trace(new Path2D(), data.rejected);
   const reach = trace(new Path2D(), data.affected.reach ?? []);
   const roads = new Path2D();
@@ -81,10 +83,17 @@
     pen.stroke(path);
   };
   const drawSlides = () => {
-    for (const [name, layer] of Object.entries(layers)) {
-      outline(layer.path, data.colours[name], 1.5, true);
-      pen.fillStyle = data.colours[name];
-      for (const [x, y] of layer.points) pen.fillRect(x - 2 / view.scale, y - 2 / view.scale, 4 / view.scale, 4 / view.scale);
+    const [w, h] = size(), across = w / 2 / view.scale, down = h / 2 / view.scale, dot = 2 / view.scale;
+    const seen = (s) => s.box[2] >= view.x - across && s.box[0] <= view.x + across && s.box[3] >= view.y - down && s.box[1] <= view.y + down;
+    for (const [name, all] of Object.entries(layers)) {
+      const shown = all.filter(seen), outlined = shown.filter((s) => s.rings.length);
+      pen.lineWidth = Math.max(0.5, Math.min(1.5, 1.5 * view.scale)) / view.scale;  // from afar thin: the ground stays visible
+      pen.strokeStyle = pen.fillStyle = data.colours[name];
+      pen.globalAlpha = 0.25;
+      for (const slide of outlined) pen.fill(pathOf(slide), "evenodd");
+      pen.globalAlpha = 1;
+      for (const slide of outlined) pen.stroke(pathOf(slide));
+      for (const { at: [x, y], rings } of shown) if (!rings.length) pen.fillRect(x - dot, y - dot, 2 * dot, 2 * dot);
     }
   };
   const star = () => {
@@ -132,8 +141,8 @@
     if (on("affected")) outline(roads, data.affected.colours.within, 4, false);
     if (view.chosen >= 0) {
       const slide = slides[view.chosen];
-      outline(trace(new Path2D(), slide.rings), "#fff", 4, false);
-      outline(trace(new Path2D(), slide.rings), "#00b7ff", 2, false);
+      outline(pathOf(slide), "#fff", 4, false);
+      outline(pathOf(slide), "#00b7ff", 2, false);
     }
     star();
     scaleBar();
@@ -260,7 +269,7 @@
     const ratio = pen.getTransform();
     pen.setTransform(1, 0, 0, 1, 0, 0);
     const hit = slides.findIndex((s) => gx >= s.box[0] && gx <= s.box[2] && gy >= s.box[1] && gy <= s.box[3]
-      && (!s.rings.length || pen.isPointInPath(trace(new Path2D(), s.rings), gx, gy, "evenodd")));
+      && (!s.rings.length || pen.isPointInPath(pathOf(s), gx, gy, "evenodd")));
     pen.setTransform(ratio);
     choose(hit, false);
   };
