@@ -201,10 +201,7 @@ def test_the_log_is_json_lines_with_the_contracts_fields(
     assert {"pull", "choose", "map", "publish"} <= {record["step"] for record in records}
 
 
-@pytest.mark.parametrize(
-    "moment",
-    ["stack.zarr.blocks/0_0", "observed.zarr", "probability.zarr.strips/0", "landslides.gpkg"],
-)
+@pytest.mark.parametrize("moment", ["stack.zarr.blocks/0_0", "landslides.gpkg"])
 def test_killed_anywhere_and_started_again_it_ends_the_same(
     ground: Path,
     first: tuple[Path, dict[str, Any]],
@@ -212,8 +209,8 @@ def test_killed_anywhere_and_started_again_it_ends_the_same(
     capsys: pytest.CaptureFixture[str],
     moment: str,
 ) -> None:
-    """SIGKILL as soon as a step's product appears; the same command then gives the products of an
-    undisturbed run.
+    """SIGKILL as soon as the first or the last step's product appears; the same command then gives
+    the products of an undisturbed run. (Before every rename: `make verify-faults`.)
     """
     again = command(ground, tmp_path, "--name", "quake")
     arguments = [sys.executable, "-m", "flows.cli", *again]
