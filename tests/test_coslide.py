@@ -69,8 +69,15 @@ def test_it_hands_on_what_it_promises() -> None:
         _ = coslide.nothing
 
 
-def test_importing_it_loads_nothing_heavy() -> None:
-    code = "import coslide, sys; print({'torch', 'prefect', 'ee', 'rasterio'} & set(sys.modules))"
+@pytest.mark.parametrize(
+    ("name", "heavy"),
+    [
+        ("coslide", {"torch", "prefect", "ee", "rasterio"}),
+        ("flows.service.deployments", {"torch", "matplotlib", "ee"}),
+    ],
+)
+def test_what_only_starts_work_loads_nothing_heavy(name: str, heavy: set[str]) -> None:
+    code = f"import {name}, sys; print({heavy!r} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

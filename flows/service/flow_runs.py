@@ -3,7 +3,8 @@ message is the remedy.
 
 Science never imports this; `coslide respond` reaches it only with `--prefect` or where
 PREFECT_API_URL is set. Tasks neither cache nor persist: resuming is the work folder's business, and
-Prefect sees paths and small records only.
+Prefect sees paths and small records only. What computes is imported where a run begins: the parts
+of `coslide serve`, which only start runs, stay small.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from configs.request import Request
 from configs.run import RunConfig
 from configs.service import allowed_file
 from flows.resolve import check_drill, resolve
-from flows.respond import respond
 from flows.run.journal import Step
 from flows.service import hooks, lifecycle
 from flows.service.lifecycle import answered
@@ -47,6 +47,8 @@ def _run_name() -> str:
 @flow(name="respond", flow_run_name=_run_name, persist_result=False)
 def respond_flow(config: RunConfig) -> dict[str, Any]:
     """Run one resolved configuration, tracked."""
+    from flows.respond import respond
+
     summary = respond(config, step=steps_for(config))
     hooks.show(summary)
     return summary
@@ -56,6 +58,8 @@ def respond_flow(config: RunConfig) -> dict[str, Any]:
 @lifecycle.followed
 def map_event_flow(request: Request) -> dict[str, Any] | State[Any]:
     """Map the landslides of an earthquake. Either a USGS id, or latitude, longitude and date."""
+    from flows.respond import respond
+
     preset = preset_of(service())
     if request.usgs:
         check_drill(preset, service().drill)
@@ -85,6 +89,8 @@ def _refresh_run(config: RunConfig, step: Step, insist: bool) -> dict[str, Any]:
     source.
     """
     del step
+    from flows.respond import respond
+
     summary = respond(config, step=steps_for(config, strict=True), insist=insist)
     hooks.show(summary)
     return summary
