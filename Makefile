@@ -65,6 +65,7 @@ verify-frames: .venv/.dev  ## ten overlapping frames over Iburi and a simulated 
 verify-iburi: .venv/.dev  ## real Iburi pixels: five bands, two seeds, two cards, baselines (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.iburi --write
 	@$(BIN)/python -m benchmarks.iburi_halves --write
+	@$(BIN)/python -m benchmarks.objects --write
 	@$(BIN)/python -m benchmarks.iburi_trials --write
 
 verify-simulated: .venv/.dev  ## how hard the simulated Earth is, and how like real tiles

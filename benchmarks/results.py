@@ -26,12 +26,12 @@ RESULTS = DOCS / "results"
 SECTIONS = Path(__file__).with_name("sections.yaml")
 ORDER = (
     "real", "scene-threshold", "study-real", "order", "trust", "lookalikes", "confidence", "area",
-    "frames", "iburi", "iburi-halves", "iburi-trials", "optional-bands", "fourteen-channels",
-    "product", "pages", "comparison", "overfit", "study", "study-post", "adaptation",
-    "study-baselines", "mmd-unit", "selection", "ood", "sim-to-real", "simulated-comparison",
-    "pull", "first-question", "catalogue", "speed", "reading", "tiling", "mmd", "seams",
-    "vectorise", "large", "scale", "flat", "precision", "kill", "faults", "fault-kills",
-    "fault-damage", "fault-disks", "fault-cases",
+    "frames", "iburi", "iburi-halves", "iburi-trials", "objects", "optional-bands",
+    "fourteen-channels", "product", "pages", "comparison", "overfit", "study", "study-post",
+    "adaptation", "study-baselines", "mmd-unit", "selection", "ood", "sim-to-real",
+    "simulated-comparison", "pull", "first-question", "catalogue", "speed", "reading", "tiling",
+    "mmd", "seams", "vectorise", "large", "scale", "flat", "precision", "kill", "faults",
+    "fault-kills", "fault-damage", "fault-disks", "fault-cases",
 )  # fmt: skip
 """Real pixels first, then the simulated Earth, then cost; what is not named comes last."""
 _TABLE = re.compile(r"^\|[\s:|-]+\|$")
