@@ -25,7 +25,7 @@ from configs.records import Advance, Choice, Domain, Ranked, silent
 from configs.selection import BandSetCalibration, SelectionConfig, read_selection
 from configs.stack import Stack
 from models.registry import AUTO, AVERAGE, Checkpoint
-from models.selection.home import away_from_home, trained_on
+from models.selection.home import trained_on
 from models.selection.ranking import Compared, compare, rank
 from models.selection.signals import diversity
 
@@ -100,7 +100,7 @@ def _at_home(choice: Choice, mine: Compared) -> Choice:
     """Return the choice with what is known where no study covers the checkpoint: whether the scene
     is as near as its own training areas.
     """
-    beyond = away_from_home(mine.found.card, mine.reference, mine.scene)
+    beyond = mine.away
     if beyond == ():
         words = "as near as its own training areas"
         return replace(choice, out_of_domain=False, reason=f"{choice.reason}; {words}")
@@ -123,8 +123,7 @@ def _filled(
         mine, known = compared[one.card], _known(compared[one.card].found, settings)
         if known is not None and _knows(known) and mine.found.card.simulated == simulated:
             return bool(beyond_known(one, known))
-        away = away_from_home(mine.found.card, mine.reference, mine.scene)
-        return False if away == () else "unknown"
+        return False if mine.away == () else "unknown"
 
     ranked = (one for one in choice.ranking if one.card in compared)
     judged = {r.card: domain(r) for r in ranked if not compared[r.card].found.card.needs_pre}
@@ -191,7 +190,7 @@ def _homes(compared: Sequence[Compared], settings: SelectionConfig) -> Callable[
         one = mine[ranked.card]
         if _known(one.found, settings):
             return False
-        return away_from_home(one.found.card, one.reference, one.scene) == ()
+        return one.away == ()
 
     return at_home
 

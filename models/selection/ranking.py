@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from models.inference.adaptation import adapted
 from models.mmd import Blocked, BlockGram, block_sums, mmd2_histograms
 from models.reference import Reference, Usable, sample
 from models.registry import Checkpoint
+from models.selection.home import away_from_home
 from models.selection.signals import PLAIN, Comparison, Sample, Scaling, signal
 
 _FEW = 1000
@@ -40,6 +42,11 @@ class Compared:
     found: Checkpoint
     reference: Reference
     scene: Reference
+
+    @cached_property
+    def away(self) -> tuple[str, ...] | None:
+        """What of the scene lies beyond the checkpoint's own ground (`home.away_from_home`)."""
+        return away_from_home(self.found.card, self.reference, self.scene)
 
 
 def compare(
