@@ -59,7 +59,7 @@ def test_state_findings_and_next_look(tmp_path: Path, capsys: pytest.CaptureFixt
     assert found["over"]["next_refresh"] is None
     code, text, _ = ask(capsys, tmp_path)
     assert code == 0
-    for words in ("r002", "50% seen", "17 landslides", "2018-10-01 18:00 UTC", "WARNING: snow"):
+    for words in ("r002", "50 % seen", "17 landslides", "2018-10-01 18:00 UTC", "WARNING: snow"):
         assert words in text
 
 

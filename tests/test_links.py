@@ -27,7 +27,7 @@ __all__ = ["_stopped"]
 
 FOLDER = "an event: 1"
 """A name whose characters mean something in an address."""
-PRODUCTS = ("report.html", "map.pdf", "landslides.gpkg", "probability.tif", "landslides.qgz")
+PRODUCTS = ("probability.tif", "landslides.gpkg", "map.pdf", "landslides.qgz", "report.html")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,7 @@ def test_every_link_of_every_artifact_opens(monkeypatch: pytest.MonkeyPatch, out
     texts = left(monkeypatch, out, str(client.base_url))
     links = [link for text in texts for link in _links(text)]
     assert len(links) == len(PRODUCTS)
+    assert links[0].endswith("/report.html"), "what people open stands first"
     for link in links:
         assert client.get(link).status_code == 401
         answer = client.get(link, headers={"Authorization": f"Bearer {TOKEN}"})

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
@@ -113,6 +116,26 @@ def test_tensorboard_shows_what_the_table_says(tmp_path: Path) -> None:
         expected = {int(row["step"]): row[column] for row in written if column in row}
         assert shown[tag] == pytest.approx(expected, rel=1e-6), tag
         assert expected
+
+
+def test_the_page_logs_the_table_into_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(import csv.*?)```", page, re.DOTALL)
+    assert code
+    curves.rewind(tmp_path, 0)
+    curves.append(tmp_path, [{"step": 1, "loss": 0.5, "learning_rate": 0.1}])
+    curves.append(tmp_path, [{"step": 2, "validation_loss": 0.4, "validation_f1": 0.6}])
+    mlflow = MagicMock()  # MLflow itself wants other versions of what coslide pins
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setattr(sys, "argv", ["log_curves.py", "valley", str(tmp_path / curves.TABLE)])
+    exec(compile(code[1], "docs/training.md", "exec"), {})
+    assert mlflow.set_tracking_uri.call_args.args == ("sqlite:///mlflow.db",)
+    logged = [call.args for call in mlflow.log_metrics.call_args_list]
+    assert [step for _, step in logged] == [1, 2]
+    assert logged[0][0] == {"loss": 0.5, "learning_rate": 0.1}
+    assert logged[1][0] == {"validation_loss": 0.4, "validation_f1": 0.6}
 
 
 def test_a_recipe_that_wants_tensorboard_says_so_where_there_is_none(

@@ -34,9 +34,11 @@ def command(out: Path, as_json: bool) -> None:
 
 def _lines(one: Listed) -> list[str]:
     """Return an event in words: one line of facts, then why it stands where it stands."""
+    from inventory.summary import percent
+
     facts = [f"{one.event:<32} {one.state:<10}"]
     facts += [f"r{one.revision:03d}"] if one.revision else []
-    facts += [f"{one.observed_fraction:.0%} seen"] if one.observed_fraction is not None else []
+    facts += [f"{percent(one.observed_fraction)} seen"] if one.observed_fraction is not None else []
     facts += [f"{one.landslide_count} landslides"] if one.landslide_count is not None else []
     facts += [f"next look {one.next_refresh:%Y-%m-%d %H:%M} UTC"] if one.next_refresh else []
     reason = [f"  {one.reason}"] if one.reason else []

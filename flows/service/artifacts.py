@@ -16,12 +16,15 @@ from urllib.parse import quote
 import pyogrio
 
 from configs.layout import RunLayout
+from inventory.summary import percent
 
 _LARGEST_PICTURE = 900_000
 """Bytes of a picture inside an artifact; beyond about 1 MB the server stores it but sends no event
 (measured).
 """
 ROWS = 50
+_FIRST = ("report.html", "map.pdf", "map-a3.pdf", "landslides.qgz", "landslides.gpkg")
+"""What people open, before what programs read."""
 
 
 def folder_of(summary: dict[str, Any]) -> Path:
@@ -47,14 +50,19 @@ def headline(summary: dict[str, Any], layout: RunLayout, pages: str | None = Non
         *_beware(summary),
         f"**{summary['landslide_count']} {_kind(layout)}landslides, "
         f"{summary['landslide_area_km2']:.2f} km²** in {summary['area_km2']:.0f} km², "
-        f"of which {summary['observed_fraction']:.0%} was seen. Checkpoint "
+        f"of which {percent(summary['observed_fraction'])} was seen. Checkpoint "
         f"`{summary['checkpoint']}`.",
         *(f"> ⚠ {warning}" for warning in summary["warnings"]),
         *_picture(layout.folder / "preview.png"),
         "## Products",
-        *(_product(name, Path(path), pages) for name, path in summary["products"].items()),
+        *(_product(name, Path(path), pages) for name, path in _ordered(summary["products"])),
     ]
     return "\n\n".join(lines)
+
+
+def _ordered(products: dict[str, str]) -> list[tuple[str, str]]:
+    first = [(name, products[name]) for name in _FIRST if name in products]
+    return first + [(name, path) for name, path in products.items() if name not in _FIRST]
 
 
 def _product(name: str, path: Path, pages: str | None) -> str:

@@ -152,11 +152,13 @@ def _outcome(code: int, out: str) -> Outcome:
         answer = {}
     kind = KINDS.get(code, "failed")
     if kind == "done":
+        from inventory.summary import percent
+
         folder = Path(next(iter(answer["products"].values()))).parent
         beware = answer["words"][:1] if answer["out_of_domain"] else []
         found = (
             f"revision {answer['revision']}: {answer['landslide_count']} landslides, "
-            f"{answer['observed_fraction']:.0%} seen"
+            f"{percent(answer['observed_fraction'])} seen"
         )
         words = " ".join([*beware, found])
         return Outcome("done", words, str(folder))

@@ -23,6 +23,7 @@ from configs.event import Event, Windows
 from configs.records import Level, Offer, Scene
 from configs.stac import StacConfig
 from gee.derive import MARGIN_PX
+from gee.memory import share_heaps
 from gee.native import coarse, shortest_side_m, window
 from gee.previous import FINGERPRINTS
 from gee.ranking import reaches
@@ -61,6 +62,7 @@ class StacSource(Counting):
         self.workers = self.config.workers
         self.account = Account()
         self._sign = sign
+        share_heaps()
 
     def offer(self) -> Offer:
         """Return Sentinel-2's L2A bands and terrain."""

@@ -83,7 +83,7 @@
     pen.stroke(path);
   };
   const drawSlides = () => {
-    const [w, h] = size(), across = w / 2 / view.scale, down = h / 2 / view.scale, dot = 2 / view.scale;
+    const [w, h] = size(), across = w / 2 / view.scale, down = h / 2 / view.scale, dot = Math.max(1, Math.min(2, 2 * view.scale)) / view.scale;
     const seen = (s) => s.box[2] >= view.x - across && s.box[0] <= view.x + across && s.box[3] >= view.y - down && s.box[1] <= view.y + down;
     for (const [name, all] of Object.entries(layers)) {
       const shown = all.filter(seen), outlined = shown.filter((s) => s.rings.length);
