@@ -30,9 +30,12 @@ CASES = Path("../shared/cases")
 _ROOT = Path(__file__).resolve().parent.parent
 _PATIENCE_S = 900
 _MOVED = {
+    "flows.watching.watchbook": "flows.watch.ledger",
+    "flows.watching.watchruns": "flows.watch.launch",
+    "flows.watching.watch": "flows.watch.watch",
     "from flows import workplace as wp\\nwp.RESERVE_BYTES = wp.BYTES_PER_PIXEL": (
         "from flows.run import workspace as wp\\nwp._RESERVE_BYTES = wp.BYTES_PER_PIXEL"
-    )
+    ),
 }
 """Names that scripts inject a fault into, as they were and as they are."""
 _NEEDS_ROOT = ("00", "06", "11")
@@ -164,10 +167,12 @@ def _script(name: str, path: Path, folder: Path) -> Case:
     copied = scratch / "reliability"
     shutil.copytree(path.parent, copied)
     subprocess.run(["chmod", "-R", "u+w", str(copied)], check=True)
-    text = path.read_text("utf-8")
-    for old, new in _MOVED.items():
-        text = text.replace(old, new)
-    (copied / path.name).write_text(text)
+    for each in copied.rglob("*.py"):
+        text = each.read_text("utf-8")
+        for old, new in _MOVED.items():
+            text = text.replace(old, new)
+        each.write_text(text)
+    text = (copied / path.name).read_text("utf-8")
     program = sys.executable if path.suffix == ".py" else "bash"
     if path.name[:2] in _NEEDS_ROOT and os.geteuid():
         return Case(name, path.stem[3:], _told(text), "not run: it needs root", right=False)

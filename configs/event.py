@@ -108,6 +108,8 @@ class Event(Frozen):
     depth_km: float | None = Field(default=None, ge=-10, le=800)
     usgs_id: str | None = None
     shakemap_url: str | None = None
+    shakemap_doubt: str = Field(default="", exclude=True)
+    """Why the ShakeMap that there is cannot be used; no part of what is asked or kept."""
 
     def is_before(self, acquired: datetime) -> bool:
         """Return whether an acquisition is surely before the shaking."""

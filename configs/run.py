@@ -250,6 +250,8 @@ def commented(model: BaseModel, indent: str = "") -> list[str]:
     lines: list[str] = []
     plain = model.model_dump(mode="json")
     for name, field in type(model).model_fields.items():
+        if name not in plain:
+            continue  # it is no part of the file
         if field.description:
             lines += [f"{indent}# {line}" for line in field.description.splitlines()]
         value = getattr(model, name)

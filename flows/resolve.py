@@ -253,6 +253,7 @@ def _area(
             "circle around the epicentre "
             "may miss much of the shaken area; give --shakemap or --area"
         )
+    warnings += [event.shakemap_doubt] if event.shakemap_doubt else []
     return areas.from_magnitude(event.latitude, event.longitude, event.magnitude), warnings
 
 

@@ -33,6 +33,7 @@ _GONE = ("deleted", "delete", "withdrawn")
 """`status` of what the USGS has taken back."""
 _GIVE = "Give one event's detail GeoJSON."
 _BY_MAGNITUDE = "the area follows from the magnitude instead"
+_NO_GRID = f"the event has a ShakeMap, but none with a {_GRID} that can be fetched: {_BY_MAGNITUDE}"
 
 
 def read_event(path: Path) -> Event:
@@ -91,8 +92,12 @@ def parse_event(content: bytes, where: str) -> Event:
         raise RequestError(f"--usgs: {where} is not one event's detail: it has {lacking}", _GIVE)
     identity = str(feature.get("id") or f"{said.get('net', '')}{said.get('code', '')}")
     products = _section(said, "products")
+    address = preferred_shakemap(products)
+    doubt = _NO_GRID if address is None and _has_shakemap(products) else ""
     if said.get("products") and not products:
-        logger.warning("what %s says of its products cannot be read: %s", where, _BY_MAGNITUDE)
+        doubt = f"what {where} says of its products cannot be read: {_BY_MAGNITUDE}"
+    if doubt:
+        logger.warning("%s", doubt)
     try:
         return Event(
             name=identity,
@@ -103,7 +108,8 @@ def parse_event(content: bytes, where: str) -> Event:
             depth_km=_depth(feature, where),
             magnitude=_known(said.get("mag"), "magnitude", where),
             usgs_id=identity,
-            shakemap_url=preferred_shakemap(products),
+            shakemap_url=address,
+            shakemap_doubt=doubt,
         )
     except ValidationError as error:
         raise as_request_error(error, f"--usgs: {where}", _GIVE, Event) from error
@@ -180,23 +186,22 @@ def _within(longitude: float) -> float:
 
 def preferred_shakemap(products: Mapping[str, Any]) -> str | None:
     """Return the address of the preferred ShakeMap's ``grid.xml``: highest weight, then newest;
-    None without one, which is said where there are ShakeMaps of which none can be used.
+    None without one.
 
     Deleted versions, and addresses that are not https, do not count.
     """
-    there = versions(products, "shakemap")
     found = [
         (*weight(one), address)
-        for one in there
+        for one in versions(products, "shakemap")
         if (address := _grid_address(one)).startswith("https://")
     ]
-    if not found and (there or not isinstance(products.get("shakemap") or [], list)):
-        logger.warning(
-            "the event has a ShakeMap, but none with a %s that can be fetched: %s",
-            _GRID,
-            _BY_MAGNITUDE,
-        )
     return max(found)[2] if found else None
+
+
+def _has_shakemap(products: Mapping[str, Any]) -> bool:
+    """Return whether there is a ShakeMap that was not taken back, usable or not."""
+    listed = products.get("shakemap") or []
+    return bool(versions(products, "shakemap")) or not isinstance(listed, list)
 
 
 def versions(products: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:

@@ -19,6 +19,9 @@ import pytest
 from test_shakemap import FIELDS, grid_xml
 
 from configs.errors import RequestError
+from configs.request import Request
+from configs.run import read_run
+from flows.resolve import Files, resolve
 from gee import shakemap
 from gee.catalog import parse_event
 from gee.feed import read_detail, read_feed
@@ -58,12 +61,21 @@ NO_CONTENTS: list[Any] = [[1], "x", *({"download/grid.xml": odd} for odd in (Non
     "products", [*NO_PRODUCTS, *({"shakemap": [ENTRY | {"contents": odd}]} for odd in NO_CONTENTS)]
 )
 def test_products_that_are_none_leave_the_circle_of_the_magnitude_and_a_word(
-    products: Any, caplog: pytest.LogCaptureFixture
+    products: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     with caplog.at_level(logging.WARNING):
         event = parse_event(json.dumps(detail(products=products)).encode(), "x")
     assert (event.shakemap_url, event.magnitude) == (None, 5.6)
     assert "from the magnitude instead" in caplog.text or products == {"shakemap": {}}
+    assert event.shakemap_doubt in caplog.text
+    preset = {"source": {"kind": "simulated"}}
+    path = tmp_path / "detail.geojson"
+    path.write_text(json.dumps(detail(products=products)))
+    run = resolve(Request(as_of="2024-12-01"), preset, Files(usgs=path))
+    told = any("from the magnitude instead" in one for one in run.warnings)
+    assert told is bool(event.shakemap_doubt)
+    run.write(tmp_path / "run.yaml")
+    assert read_run(tmp_path / "run.yaml").warnings == run.warnings
 
 
 @pytest.mark.parametrize(
