@@ -36,8 +36,10 @@ _MOVED = {
     "from flows import workplace as wp\\nwp.RESERVE_BYTES = wp.BYTES_PER_PIXEL": (
         "from flows.run import workspace as wp\\nwp._RESERVE_BYTES = wp.BYTES_PER_PIXEL"
     ),
+    "truncate -s 400M {W}": "truncate -s 1G {W}",
 }
-"""Names that scripts inject a fault into, as they were and as they are."""
+"""Names that scripts inject a fault into, as they were and as they are; and a disk on which a run
+begins at all: on a smaller one it refuses to."""
 _NEEDS_ROOT = ("00", "06", "11")
 _MARKS = re.compile(r"^(?:RIGHT|WRONG): ")
 
@@ -57,8 +59,7 @@ def run_all(cases: Path, folder: Path, names: list[str]) -> list[Case]:
     """Return what came of every case, those of earlier calls included; one line each in a file."""
     folder.mkdir(parents=True, exist_ok=True)
     book = folder / "cases.jsonl"
-    lines = book.read_text("utf-8").splitlines() if book.exists() else []
-    known = {one.name: one for one in (Case(**json.loads(line)) for line in lines)}
+    known = {one.name: one for one in read(book)}
     for name, path in _found(cases):
         if name in known and name not in names:
             continue
@@ -69,6 +70,14 @@ def run_all(cases: Path, folder: Path, names: list[str]) -> list[Case]:
             file.write(json.dumps(asdict(known[name]), ensure_ascii=False) + "\n")
         print(name, "right" if known[name].right else "WRONG", known[name].got, flush=True)
     return [known[name] for name, _ in _found(cases) if name in known]
+
+
+def read(book: Path) -> list[Case]:
+    """Return what has come of cases so far, the last of each."""
+    lines = book.read_text("utf-8").splitlines() if book.exists() else []
+    found = [Case(**json.loads(line)) for line in lines]
+    last = {one.name: one for one in found}
+    return [last[name] for name in sorted(last)]
 
 
 def _found(cases: Path) -> Iterator[tuple[str, Path]]:
@@ -215,14 +224,18 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, default=CASES)
     parser.add_argument("--again", nargs="*", default=[], help="run these only, and anew")
     parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--told", action="store_true", help="run no more; tell of what was run")
     parser.add_argument("--write", action="store_true", help="fill docs/results.md")
     options = parser.parse_args()
-    if not options.cases.is_dir():
+    if not options.told and not options.cases.is_dir():
         print(f"There are no cases at {options.cases}: nothing was run. Name them by --cases.")
         return
     for module in ("flows.respond", "flows.refresh", "flows.evaluate", "flows.cli"):
         importlib.import_module(module)  # once, not in every process
-    cases = run_all(options.cases, options.folder, options.again)
+    if options.told:
+        cases = read(options.folder / "cases.jsonl")
+    else:
+        cases = run_all(options.cases, options.folder, options.again)
     wrong = [one for one in cases if not one.right]
     print(f"{len(cases) - len(wrong)} of {len(cases)} right")
     print("\n".join(f"{one.name}: {one.got}" for one in wrong))

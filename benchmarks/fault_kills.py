@@ -208,10 +208,7 @@ def strike_all(folder: Path, points: int | None, names: list[str] | None = None)
     for module in _WARM:
         importlib.import_module(module)  # once, not in every process that is killed
     book = folder / "kills.jsonl"
-    struck = [
-        Struck(**json.loads(line))
-        for line in (book.read_text("utf-8").splitlines() if book.exists() else ())
-    ]
+    struck = read(book)
     known = {(one.command, one.point) for one in struck}
     for name in names or commands:
         start, whole = folder / "start", folder / "whole"
@@ -236,6 +233,12 @@ def strike_all(folder: Path, points: int | None, names: list[str] | None = None)
             with book.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(one)) + "\n")
     return [one for one in struck if names is None or one.command in names]
+
+
+def read(book: Path) -> list[Struck]:
+    """Return what has come of kills so far."""
+    lines = book.read_text("utf-8").splitlines() if book.exists() else []
+    return [Struck(**json.loads(line)) for line in lines]
 
 
 def lay_out(start: Path, commands: list[list[str]]) -> None:
@@ -294,9 +297,14 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=None, help="places of each command; all")
     parser.add_argument("--commands", nargs="*", default=None)
     parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--told", action="store_true", help="strike no more; tell of what was")
     parser.add_argument("--write", action="store_true", help="fill docs/results.md")
     options = parser.parse_args()
-    struck = strike_all(options.folder / "kills", options.points, options.commands)
+    folder = options.folder / "kills"
+    if options.told:
+        struck = read(folder / "kills.jsonl")
+    else:
+        struck = strike_all(folder, options.points, options.commands)
     print(table(struck))
     for one in struck:
         if one.wrong:
