@@ -277,6 +277,8 @@ def finish(event: EventFolder, request_id: str) -> Finished | None:
     """End what a killed command has left undone after its rename; return the revision where it was
     made from this very request and its command never answered.
     """
+    if not event.answer.exists():
+        return None  # and a request that is refused leaves no lock behind
     with workspace.waiting(event.lock):
         note = _read(event)
         if note is None:
