@@ -48,7 +48,7 @@ check-imports: .venv/.dev
 	@$(BIN)/lint-imports
 
 unit: .venv/.dev
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15
 
 verify-properties: .venv/.dev  ## the property tests with twenty times as many, new examples
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -k "$$(grep -lr 'from hypothesis import' tests | xargs -n1 basename -s .py | paste -sd'|' | sed 's/|/ or /g')"
@@ -114,6 +114,7 @@ verify-order: .venv/.dev  ## what checkpoints are ordered by, from the tables th
 
 verify-real: .venv/.dev  ## real events left out whole: networks, the index, and what MMD says of them (needs ../shared/real)
 	@$(BIN)/python -m benchmarks.real --write
+	@$(BIN)/python -m benchmarks.self_training --write
 	@$(BIN)/coslide study real --workers 2 --docs runs/verify/study-real
 	@sed -i 's#(images/#(images/study-real/#; s#(study.csv)#(results/study-real.csv)#' runs/verify/study-real/study.md
 	@mkdir -p docs/images/study-real && cp runs/verify/study-real/images/* docs/images/study-real/

@@ -23,7 +23,6 @@ from benchmarks.real import (
     ONE_EVENT,
     SEEDS,
     TITLES,
-    TRAINED_ON,
     UNSEEN,
     WORK,
     checkpoint,
@@ -156,21 +155,20 @@ def self_trained(found: Checkpoint, config: TrainingConfig, name: str) -> NDArra
 
 def rows(seed: int) -> Iterator[tuple[str, str, dict[str, float]]]:
     """Yield (scene, trained on, F1 by way)."""
-    for name in TITLES:
-        for events in [UNSEEN[name]] if name in UNSEEN else list(TRAINED_ON):
-            found = checkpoint(NETWORK, events, seed)
-            before, label = mapped(found, name)
-            after = self_trained(found, recipe(NETWORK, events, seed), name)
-            old, new = witness(name, before), witness(name, after)
-            at = [one.threshold if one else 0.5 for one in (old, new)]
-            kappa = [one.kappa if one else 0.0 for one in (old, new)]
-            f1 = [
-                Confusion.from_masks(p >= t, label == 1).f1
-                for p, t in ((before, at[0]), (after, at[1]), (after, 0.5))
-            ]
-            best = [Sweep.of(p, label, 10_000).best(low=0.001)[1].f1 for p in (before, after)]
-            ways = dict(zip(WAYS, [*f1, f1[1] if kappa[1] > kappa[0] else f1[0]], strict=True))
-            yield name, events, ways | {"best before": best[0], "best after": best[1]}
+    for name, events in UNSEEN.items():
+        found = checkpoint(NETWORK, events, seed)
+        before, label = mapped(found, name)
+        after = self_trained(found, recipe(NETWORK, events, seed), name)
+        old, new = witness(name, before), witness(name, after)
+        at = [one.threshold if one else 0.5 for one in (old, new)]
+        kappa = [one.kappa if one else 0.0 for one in (old, new)]
+        f1 = [
+            Confusion.from_masks(p >= t, label == 1).f1
+            for p, t in ((before, at[0]), (after, at[1]), (after, 0.5))
+        ]
+        best = [Sweep.of(p, label, 10_000).best(low=0.001)[1].f1 for p in (before, after)]
+        ways = dict(zip(WAYS, [*f1, f1[1] if kappa[1] > kappa[0] else f1[0]], strict=True))
+        yield name, events, ways | {"best before": best[0], "best after": best[1]}
 
 
 def table(found: list[tuple[str, str, dict[str, float]]]) -> str:
@@ -189,18 +187,16 @@ def table(found: list[tuple[str, str, dict[str, float]]]) -> str:
 def verdict(found: list[tuple[str, str, dict[str, float]]]) -> str:
     """Return means over events, and differences to the threshold by agreement alone."""
     lines = []
-    for words, blocks in (("Sentinel-2 events", False), ("HR-GLDD blocks (3 m)", True)):
-        chosen = [(name, f1) for name, _, f1 in found if name.startswith("hr-gldd") == blocks]
-        events = [ONE_EVENT.get(name, name) for name, _ in chosen]
-        own = np.array([f1[BEFORE] for _, f1 in chosen])
-        for way in WAYS[1:]:
-            values = np.array([f1[way] for _, f1 in chosen])
-            low, high = interval(events, values - own)
-            means = [float(by_target(events, each).mean()) for each in (values, own)]
-            lines.append(
-                f"- {words}: {way} {means[0]:.3f}, {BEFORE} {means[1]:.3f}, difference "
-                f"{means[0] - means[1]:+.3f} ({low:+.3f} to {high:+.3f})"
-            )
+    events = [ONE_EVENT.get(name, name) for name, _, _ in found]
+    own = np.array([f1[BEFORE] for _, _, f1 in found])
+    for way in WAYS[1:]:
+        values = np.array([f1[way] for _, _, f1 in found])
+        low, high = interval(events, values - own)
+        means = [float(by_target(events, each).mean()) for each in (values, own)]
+        lines.append(
+            f"- {way} {means[0]:.3f}, {BEFORE} {means[1]:.3f}, difference "
+            f"{means[0] - means[1]:+.3f} ({low:+.3f} to {high:+.3f})"
+        )
     return "\n".join(lines)
 
 

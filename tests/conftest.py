@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Sums in another order differ in their last digits: this process and the ones that tests start add
-# up on one thread alike. Two workers on two cores have one each.
+# up on one thread alike. Three workers keep two cores busy: tests of the service wait for others.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
