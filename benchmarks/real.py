@@ -203,6 +203,19 @@ def table(done: dict[str, dict[str, dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
+def beside(scenes: list[str], f1: dict[str, NDArray[Any]], way: str, other: str) -> str:
+    """Return means over events of two ways to map scenes, and their difference with its interval;
+    F1 `(scenes,)` by way.
+    """
+    events = [ONE_EVENT.get(name, name) for name in scenes]
+    means = [float(by_target(events, f1[each]).mean()) for each in (way, other)]
+    low, high = interval(events, f1[way] - f1[other])
+    return (
+        f"{way} {means[0]:.3f}, {other} {means[1]:.3f}, difference "
+        f"{means[0] - means[1]:+.3f} ({low:+.3f} to {high:+.3f})"
+    )
+
+
 def verdict(done: dict[str, dict[str, dict[str, Any]]]) -> str:
     """Return what the table says: means over events, and differences to the index with their
     intervals.
@@ -213,18 +226,11 @@ def verdict(done: dict[str, dict[str, dict[str, Any]]]) -> str:
         ("HR-GLDD blocks (3 m)", [n for n in done if n not in UNSEEN]),
         ("all", list(done)),
     ):
-        events = [ONE_EVENT.get(name, name) for name in names]
         f1 = {
             way: np.array([np.mean([one[way]["f1"] for one in done[n].values()]) for n in names])
             for way in WAYS[:-1]
         }
-        mean = {way: float(by_target(events, values).mean()) for way, values in f1.items()}
-        for way, other in COMPARED:
-            low, high = interval(events, f1[way] - f1[other])
-            lines.append(
-                f"- {words}: {way} {mean[way]:.3f}, {other} {mean[other]:.3f}, difference "
-                f"{mean[way] - mean[other]:+.3f} ({low:+.3f} to {high:+.3f})"
-            )
+        lines += [f"- {words}: {beside(names, f1, way, other)}" for way, other in COMPARED]
     return "\n".join(lines)
 
 

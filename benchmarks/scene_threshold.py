@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.real import ONE_EVENT, TITLES, agreeing, expecting, mapped
+from benchmarks.real import TITLES, agreeing, beside, expecting, mapped
 from benchmarks.results import fill
 from benchmarks.trust import BOADELLA, boadella
 from models.architectures import tiling_of
@@ -23,7 +23,6 @@ from models.inference.agreement import agreement
 from models.metrics import Confusion, Sweep
 from models.reference import Reference
 from models.registry import installed
-from models.selection.evidence import by_target, interval
 from tiles.grid import TileGrid
 from tiles.stitch import map_tiles
 
@@ -74,16 +73,9 @@ def verdict(found: list[tuple[str, str, dict[str, float]]]) -> str:
     lines = []
     for words, blocks in ((EVENTS, False), (BLOCKS, True)):
         chosen = [(name, f1) for _, name, f1 in found if name.startswith("hr-gldd") == blocks]
-        events = [ONE_EVENT.get(name, name) for name, _ in chosen]
-        own = np.array([f1[CARD] for _, f1 in chosen])
-        for way in WAYS[1:]:
-            values = np.array([f1[way] for _, f1 in chosen])
-            low, high = interval(events, values - own)
-            means = [float(by_target(events, each).mean()) for each in (values, own)]
-            lines.append(
-                f"- {words}: {way} {means[0]:.3f}, {CARD} {means[1]:.3f}, difference "
-                f"{means[0] - means[1]:+.3f} ({low:+.3f} to {high:+.3f})"
-            )
+        scenes = [name for name, _ in chosen]
+        values = {way: np.array([f1[way] for _, f1 in chosen]) for way in WAYS}
+        lines += [f"- {words}: {beside(scenes, values, way, CARD)}" for way in WAYS[1:]]
     return "\n".join(lines)
 
 

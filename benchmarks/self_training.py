@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from benchmarks.real import (
     NETWORK,
-    ONE_EVENT,
     SEEDS,
     TITLES,
     UNSEEN,
     WORK,
+    beside,
     checkpoint,
     mapped,
     recipe,
@@ -40,7 +40,6 @@ from models.inference.adaptation import Adaptation
 from models.inference.agreement import BEYOND, Agreement, agreement
 from models.metrics import Confusion, Sweep
 from models.registry import Checkpoint
-from models.selection.evidence import by_target, interval
 from models.training import loop
 from models.training.finetune import Start
 from tiles.chips import ChipDataset, Share
@@ -186,18 +185,9 @@ def table(found: list[tuple[str, str, dict[str, float]]]) -> str:
 
 def verdict(found: list[tuple[str, str, dict[str, float]]]) -> str:
     """Return means over events, and differences to the threshold by agreement alone."""
-    lines = []
-    events = [ONE_EVENT.get(name, name) for name, _, _ in found]
-    own = np.array([f1[BEFORE] for _, _, f1 in found])
-    for way in WAYS[1:]:
-        values = np.array([f1[way] for _, _, f1 in found])
-        low, high = interval(events, values - own)
-        means = [float(by_target(events, each).mean()) for each in (values, own)]
-        lines.append(
-            f"- {way} {means[0]:.3f}, {BEFORE} {means[1]:.3f}, difference "
-            f"{means[0] - means[1]:+.3f} ({low:+.3f} to {high:+.3f})"
-        )
-    return "\n".join(lines)
+    scenes = [name for name, _, _ in found]
+    values = {way: np.array([f1[way] for _, _, f1 in found]) for way in WAYS}
+    return "\n".join(f"- {beside(scenes, values, way, BEFORE)}" for way in WAYS[1:])
 
 
 def main() -> None:
