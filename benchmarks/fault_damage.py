@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import io
 import json
 import os
@@ -22,12 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_kills import FOLDER, copy, give, make_ground, products
+from benchmarks.fault_kills import FOLDER, copy, give, products, warmed
 from benchmarks.fault_process import apart
 from benchmarks.results import fill
 
 KINDS = ("emptied", "lost", "cut in half", "a bit flipped")
-_WARM = ("flows.respond", "flows.refresh", "flows.cli")
 WHERE = ("unfinished work", "latest revision")
 
 
@@ -74,9 +72,7 @@ def spoil(path: Path, kind: str) -> None:
 def damage_all(folder: Path, most: int | None, seed: int) -> list[Damaged]:
     """Return what became of every file, those of earlier calls included."""
     folder = folder.resolve()
-    commands = make_ground(folder)
-    for module in _WARM:
-        importlib.import_module(module)
+    commands = warmed(folder)
     book = folder / "damage.jsonl"
     lines = book.read_text("utf-8").splitlines() if book.exists() else []
     found = [Damaged(**json.loads(line)) for line in lines]

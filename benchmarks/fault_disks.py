@@ -11,7 +11,6 @@ with the products of an undisturbed run. Both need root.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import shutil
@@ -22,11 +21,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.fault_kills import FOLDER, copy, give, lay_out, make_ground, products
+from benchmarks.fault_kills import FOLDER, give, products, undisturbed, warmed
 from benchmarks.results import fill
 
-_WARM = ("flows.respond", "flows.refresh", "flows.verify", "flows.cli")
-_BEFORE: dict[str, tuple[str, ...]] = {"refresh": ("respond",)}
 POWER = ("respond", "refresh", "watch")
 FULL = ("respond", "refresh")
 _IMAGE_MB = 600
@@ -71,9 +68,7 @@ def mounted(where: Path, *options: str) -> Iterator[Path]:
 def fail_all(folder: Path, points: int, sizes: int, faults: list[str]) -> list[Failed]:
     """Return what became of every fault, those of earlier calls included."""
     folder = folder.resolve()
-    commands = make_ground(folder)
-    for module in _WARM:
-        importlib.import_module(module)
+    commands = warmed(folder)
     book = folder / "disks.jsonl"
     lines = book.read_text("utf-8").splitlines() if book.exists() else []
     known = [Failed(**json.loads(line)) for line in lines]
@@ -84,12 +79,7 @@ def fail_all(folder: Path, points: int, sizes: int, faults: list[str]) -> list[F
             done = {one.at for one in known if (one.fault, one.command) == (fault, name)}
             if len(done) >= count:
                 continue
-            start, whole = folder / "start", folder / "whole"
-            lay_out(start, [commands[one] for one in _BEFORE.get(name, ())])
-            copy(start, whole)
-            ended, of = give(commands[name], whole)
-            if ended.code:
-                raise RuntimeError(f"{name} ends with {ended.code}: {ended.message}")
+            start, whole, of = undisturbed(folder, commands, name)
             for number in range(count):
                 at = _moment(fault, number, count, of, whole)
                 if at not in done:

@@ -33,7 +33,10 @@ FOLDER = Path("runs/verify/faults")
 _HEIGHT, _WIDTH = 120, 120
 _CALLS = ("rename", "replace", "unlink", "remove", "rmdir")
 _PATIENCE_S = 900
-_WARM = ("flows.respond", "flows.refresh", "flows.freezing", "flows.learning.train", "flows.cli")
+_WARM = (
+    "flows.respond", "flows.refresh", "flows.freezing", "flows.learning.train", "flows.verify",
+    "flows.cli",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -201,22 +204,39 @@ _BEFORE: dict[str, tuple[str, ...]] = {
 """What must have been done before a command."""
 
 
+def warmed(folder: Path) -> dict[str, list[str]]:
+    """Return the commands by name, with their ground made and what they import loaded: once, not
+    in every process that is struck.
+    """
+    for module in _WARM:
+        importlib.import_module(module)
+    return make_ground(folder)
+
+
+def undisturbed(folder: Path, commands: dict[str, list[str]], name: str) -> tuple[Path, Path, int]:
+    """Return where a command starts, where it has ended well, and its renames and unlinks.
+
+    Raises:
+        RuntimeError: it does not end well.
+    """
+    start, whole = folder / "start", folder / "whole"
+    lay_out(start, [commands[one] for one in _BEFORE.get(name, ())])
+    copy(start, whole)
+    ended, of = give(commands[name], whole)
+    if ended.code:
+        raise RuntimeError(f"{name} ends with {ended.code}: {ended.message}")
+    return start, whole, of
+
+
 def strike_all(folder: Path, points: int | None, names: list[str] | None = None) -> list[Struck]:
     """Return what became of every kill."""
     folder = folder.resolve()
-    commands = make_ground(folder)
-    for module in _WARM:
-        importlib.import_module(module)  # once, not in every process that is killed
+    commands = warmed(folder)
     book = folder / "kills.jsonl"
     struck = read(book)
     known = {(one.command, one.point) for one in struck}
     for name in names or commands:
-        start, whole = folder / "start", folder / "whole"
-        lay_out(start, [commands[one] for one in _BEFORE.get(name, ())])
-        copy(start, whole)
-        ended, of = give(commands[name], whole)
-        if ended.code:
-            raise RuntimeError(f"{name} ends with {ended.code}: {ended.message}")
+        start, whole, of = undisturbed(folder, commands, name)
         right = products(whole)
         step = max(1, -(-of // points)) if points else 1
         for point in range(1, of + 1, step):
